@@ -1,0 +1,59 @@
+"""A bridge from blocking code into an event loop of its own thread.
+
+The blocking front door runs the async flow here, so there is one flow and one connection pool, and it works
+where a loop is running already (notebooks).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class LoopThread:
+    """A daemon thread with a running event loop.
+
+    Started by the first `run`; stopped by `close` or with the last reference to it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._finalizer: Callable[[], object] | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Runs a coroutine to its end and returns its result; cancels it when interrupted (Ctrl-C)."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stops the loop and its thread; safe to call twice."""
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
+                self._loop = self._finalizer = None
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=self._loop.run_forever, name="zsrec", daemon=True)
+                thread.start()
+                self._finalizer = weakref.finalize(self, _stop, self._loop, thread)
+            return self._loop
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(timeout=5)
+    if not thread.is_alive():
+        loop.close()

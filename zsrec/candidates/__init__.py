@@ -1,0 +1,5 @@
+"""Candidates: the items that a ranking prompt chooses from."""
+
+from zsrec.candidates.popularity import popularity
+
+__all__ = ["popularity"]

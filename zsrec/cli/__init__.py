@@ -1,0 +1,31 @@
+"""The command line: thin over the Python API, one module a command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from zsrec.cli import data, demo, doctor, ground, model, prompts, recommend
+from zsrec.cli.console import complain
+from zsrec.errors import ZsrecError
+
+app = typer.Typer(
+    name="zsrec",
+    help="Zero-shot sequential recommendation: prompt templates, a local vLLM server, grounded answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _room in (recommend, ground, prompts, model, doctor, data, demo):
+    _room.register(app)
+
+
+def main() -> None:
+    """Runs the command line; an error of ours becomes a message and exit code 1."""
+    try:
+        app()
+    except ZsrecError as error:
+        complain(error)
+        sys.exit(1)

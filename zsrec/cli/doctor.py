@@ -1,0 +1,118 @@
+"""`zsrec doctor`: is everything there that a recommendation needs?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.text import Text
+
+from zsrec.cli.console import out
+from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption, open_catalog
+from zsrec.errors import ZsrecError
+from zsrec.prompts import load_template
+from zsrec.recommender import Recommender
+from zsrec.settings import Settings
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    fine: bool
+    what: str
+    hint: str | None = None
+
+
+def doctor(
+    catalog: CatalogOption = None,
+    id_column: IdOption = "movieId",
+    title: TitleOption = "title",
+    domain: DomainOption = "movies",
+    base_url: Annotated[str | None, typer.Option(help="The server's address (ZSREC_BASE_URL).")] = None,
+    model: Annotated[str | None, typer.Option(help="The served model's name (ZSREC_MODEL).")] = None,
+    template: Annotated[str | None, typer.Option(help="A template's name or path (ZSREC_TEMPLATE).")] = None,
+) -> None:
+    """Looks at the settings, the server and its capabilities, the template and the catalog.
+
+    Exit code 1 where something is missing.
+    """
+    findings = list(_findings(catalog, id_column, title, domain, base_url, model, template))
+    for one in findings:
+        mark = Text("ok   ", style="green") if one.fine else Text("FAIL ", style="bold red")
+        out.print(mark + Text(f"{one.name:<10} {one.what}"))
+        if one.hint:
+            out.print(Text(f"     {'':<10} hint: {one.hint}", style="dim"))
+    if not all(one.fine for one in findings):
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the application."""
+    app.command()(doctor)
+
+
+def _findings(
+    catalog: Path | None,
+    id_column: str,
+    title: str,
+    domain: str,
+    base_url: str | None,
+    model: str | None,
+    template: str | None,
+) -> Iterator[Finding]:
+    yield _look(
+        "catalog", lambda: f"{open_catalog(catalog, id_column, title, domain)!r} from {catalog or 'the sample'}"
+    )
+    try:
+        settings = Settings.load(base_url=base_url, model=model, template=template)
+    except ZsrecError as error:
+        yield _failure("settings", error)
+        return
+    others = ", ".join(settings.allow_hosts) or "none"
+    yield Finding(
+        "hosts", fine=True, what=f"histories go to {settings.base_url}; allowed beside this machine: {others}"
+    )
+    yield _look("template", lambda: repr(load_template(settings.template)))
+    yield from _server(settings)
+
+
+def _server(settings: Settings) -> Iterator[Finding]:
+    from zsrec import data
+
+    with Recommender(data.sample().catalog, settings=settings) as recommender:
+        try:
+            info = recommender.server()
+        except ZsrecError as error:
+            yield _failure("server", error)
+            return
+    yield Finding("server", fine=True, what=f"{info.base_url}, version {info.version or 'unknown'}")
+    context = f"{info.context_length:,} tokens" if info.context_length else "unknown length"
+    yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
+    yield Finding(
+        "tokenizer",
+        fine=True,
+        what="the server counts tokens; long histories are fitted exactly"
+        if info.counts_tokens
+        else "the server counts no tokens; long histories are fitted by estimate",
+    )
+    yield Finding(
+        "sampling",
+        fine=True,
+        what="all fields, vLLM's own too"
+        if info.vllm
+        else "OpenAI's fields only; top_k, min_p and repetition_penalty are not sent",
+    )
+
+
+def _look(name: str, what: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, fine=True, what=what())
+    except ZsrecError as error:
+        return _failure(name, error)
+
+
+def _failure(name: str, error: ZsrecError) -> Finding:
+    return Finding(name, fine=False, what=error.message, hint=error.hint)

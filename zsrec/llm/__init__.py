@@ -1,0 +1,9 @@
+"""Talking to the model: requests, replies and the OpenAI-compatible client.
+
+`OpenAIClient` is reached as `zsrec.llm.client.OpenAIClient`: importing the openai package takes a second, and
+whoever only grounds answers should not wait for it.
+"""
+
+from zsrec.llm.chat import LLM, ChatRequest, ServerInfo
+
+__all__ = ["LLM", "ChatRequest", "ServerInfo"]

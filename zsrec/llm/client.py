@@ -1,0 +1,203 @@
+"""The OpenAI-compatible client: every request of this package goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import openai
+from openai.types.chat import ChatCompletion
+
+from zsrec.errors import BadReplyError, LLMError, ModelNotServedError
+from zsrec.llm.chat import ChatRequest, ServerInfo
+from zsrec.llm.failures import as_llm_error
+from zsrec.settings import Settings, check_host, is_loopback
+from zsrec.types import Exchange, Message, Sampling, Usage
+
+
+class OpenAIClient:
+    """Chats with the model that `settings` name.
+
+    Retries (connection broken, 408, 409, 429, 5xx; exponential with jitter, `Retry-After` obeyed) are the
+    openai package's own. Redirects are not followed and proxies of the environment are not used for loopback
+    hosts, so that a history reaches the allowed host or nobody.
+
+    Args:
+        settings: Base URL, model, key, time limit, retries and requests in flight.
+
+    Raises:
+        HostNotAllowedError: The base URL's host is not allowed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        check_host(settings.base_url, settings.allow_hosts)
+        self._settings = settings
+        self._base_url = settings.base_url.rstrip("/")
+        self._openai = openai.AsyncOpenAI(
+            base_url=self._base_url,
+            api_key=settings.api_key.get_secret_value(),
+            timeout=settings.timeout,
+            max_retries=settings.max_retries,
+            http_client=openai.DefaultAsyncHttpxClient(
+                follow_redirects=False, trust_env=not is_loopback(urlsplit(self._base_url).hostname or "")
+            ),
+        )
+        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"), max_retries=0)
+        self._in_flight = asyncio.Semaphore(settings.concurrency)
+        self._info: asyncio.Task[ServerInfo] | None = None
+
+    # -- what is served -------------------------------------------------------------------------------
+
+    async def handshake(self) -> ServerInfo:
+        """Says which model is served and what the server can do; asked once and kept.
+
+        Raises:
+            LLMConnectionError: Nothing answers at the base URL.
+            ModelNotServedError: The server serves other models, or several and none was named.
+            BadReplyError: What answers is no OpenAI-compatible server.
+        """
+        if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
+            self._info = asyncio.ensure_future(self._ask_server())
+        return await asyncio.shield(self._info)
+
+    async def _ask_server(self) -> ServerInfo:
+        try:
+            served = (await self._openai.models.list()).data
+            names = [card.id for card in served]
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError) as error:
+            raise as_llm_error(error, self._base_url) from error
+        model = self._settings.model or (names[0] if len(names) == 1 else None)
+        if model not in names:
+            what = f"no model {model!r}" if model else "several models and none was named"
+            raise ModelNotServedError(
+                f"{self._base_url} serves {what}; served: {', '.join(names) or 'none'}",
+                hint=f"set ZSREC_MODEL={names[0]}" if names else "load a model into the server",
+            )
+        card = served[names.index(model)].model_dump()
+        version = await self._version()
+        return ServerInfo(
+            base_url=self._base_url,
+            model=model,
+            context_length=card.get("max_model_len"),
+            version=version,
+            vllm=card.get("owned_by") == "vllm",
+            counts_tokens=await self._tokenize(model, (Message(role="user", content="a"),)) is not None,
+        )
+
+    async def _version(self) -> str | None:
+        try:
+            answer = await self._root.get("/version", cast_to=object)
+        except openai.OpenAIError:
+            return None
+        return str(answer["version"]) if isinstance(answer, dict) and "version" in answer else None
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    async def chat(self, request: ChatRequest) -> Exchange:
+        """Sends a request and returns it together with its answer.
+
+        Raises:
+            LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
+        """
+        info = await self.handshake()
+        async with self._in_flight:
+            started = time.perf_counter()
+            try:
+                raw = await self._openai.chat.completions.with_raw_response.create(
+                    model=info.model,
+                    messages=[message.model_dump() for message in request.messages],  # type: ignore[misc]
+                    **_sampling_fields(request.sampling, vllm=info.vllm),
+                )
+                completion = raw.parse()
+            except (openai.OpenAIError, ValueError) as error:
+                raise as_llm_error(error, self._base_url) from error
+            seconds = time.perf_counter() - started
+        answer, finish_reason = _answer(completion, self._base_url, raw.headers.get("x-request-id"))
+        return Exchange(
+            messages=request.messages,
+            answer=answer,
+            finish_reason=finish_reason,
+            model=completion.model,
+            usage=_usage(completion),
+            seconds=seconds,
+            retries=raw.retries_taken,
+            request_id=completion.id,
+        )
+
+    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        """The tokens of a prompt, chat template included; None where the server cannot count.
+
+        Raises:
+            LLMError: As for `handshake`.
+        """
+        info = await self.handshake()
+        return await self._tokenize(info.model, messages) if info.counts_tokens else None
+
+    async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
+        body = {"model": model, "messages": [message.model_dump() for message in messages]}
+        try:
+            async with self._in_flight:
+                answer = await self._root.post("/tokenize", cast_to=object, body=body)
+        except openai.OpenAIError:
+            return None
+        count = answer.get("count") if isinstance(answer, dict) else None
+        return count if isinstance(count, int) else None
+
+    # -- closing --------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Closes the connections. Call it in the event loop that used the client."""
+        await self._openai.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _sampling_fields(sampling: Sampling, *, vllm: bool) -> dict[str, Any]:
+    fields = sampling.model_dump()
+    beyond = {name: fields.pop(name) for name in ("top_k", "min_p", "repetition_penalty")}
+    fields["stop"] = list(sampling.stop) or None
+    if vllm:
+        fields["extra_body"] = beyond
+    return fields
+
+
+def _answer(completion: object, base_url: str, request_id: str | None) -> tuple[str, str | None]:
+    """The answer's text. An answer without text is an error here, never an empty string."""
+
+    def bad(what: str) -> LLMError:
+        return BadReplyError(
+            f"{base_url} answered {what}",
+            hint="see the server's log; a thinking model needs its thinking turned off",
+            request_id=request_id,
+        )
+
+    if not isinstance(completion, ChatCompletion):
+        raise bad("with something that is no chat completion")
+    if not completion.choices:
+        raise bad("without choices")
+    choice = completion.choices[0]
+    content = getattr(choice.message, "content", None)
+    if not isinstance(content, str):
+        raise bad(f"without text (finish reason {choice.finish_reason!r})")
+    return content, choice.finish_reason
+
+
+def _usage(completion: ChatCompletion) -> Usage:
+    usage = completion.usage
+    if usage is None:
+        return Usage()
+    details = usage.prompt_tokens_details
+    return Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=None if details is None else details.cached_tokens,
+    )

@@ -1,0 +1,302 @@
+"""The two front doors: `Recommender` blocks, `AsyncRecommender` awaits. Both run the same flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from zsrec.blocking import LoopThread
+from zsrec.catalog import Catalog
+from zsrec.errors import ZsrecError
+from zsrec.ground import Grounder
+from zsrec.llm.chat import LLM, ServerInfo
+from zsrec.plan import Job, recommend_plan
+from zsrec.prompts import Template, load_template
+from zsrec.settings import Settings
+from zsrec.steps import drive
+from zsrec.types import History, Recommendations
+
+Fill = Literal["candidates", "popularity"]
+User = History | Iterable[str]
+Outcome = Recommendations | ZsrecError
+
+
+class _Parts:
+    """What both front doors are made of.
+
+    Args:
+        catalog: The items that may be recommended.
+        model: The served model's name; None takes `ZSREC_MODEL`, or the only model that is served.
+        base_url: The OpenAI-compatible endpoint; None takes `ZSREC_BASE_URL`, or port 8000 of this machine.
+        template: A template's name or path; None takes `ZSREC_TEMPLATE`, or "generate/default".
+        prompts: A folder that is searched for templates before the built-in ones.
+        popularity: Item ids, most popular first (`zsrec.candidates.popularity`); used for a fill or as default
+            candidates, and only then is a result "training-free" instead of "zero-shot".
+        settings: Everything else (key, time limit, allowed hosts …); None takes the environment.
+        llm: Another way to reach a model, instead of `model` and `base_url`.
+
+    Raises:
+        ConfigError: A setting does not fit, or the host is not allowed.
+        TemplateError: The template is not there or is wrong.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        model: str | None = None,
+        base_url: str | None = None,
+        template: str | Path | Template | None = None,
+        prompts: str | Path | None = None,
+        popularity: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        llm: LLM | None = None,
+    ) -> None:
+        self.settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
+        self.catalog = catalog
+        self.popularity = None if popularity is None else tuple(popularity)
+        self._prompts = prompts
+        self.template = self._load(template or self.settings.template)
+        self._owns_llm = llm is None
+        self.llm = llm or _client(self.settings)
+
+    @cached_property
+    def grounder(self) -> Grounder:
+        """Matches what the model writes with the catalog; its index is built on first use."""
+        return Grounder(self.catalog)
+
+    def with_template(self, template: str | Path | Template) -> Self:
+        """This recommender with another template, by name or path; both share their connections.
+
+        Raises:
+            TemplateError: The template is not there or is wrong.
+        """
+        other = self._copy()
+        other.template = self._load(template)
+        return other
+
+    def with_catalog(self, catalog: Catalog) -> Self:
+        """This recommender with another catalog, for example `catalog.extended([…])`."""
+        other = self._copy()
+        other.catalog = catalog
+        other.__dict__.pop("grounder", None)
+        return other
+
+    def _load(self, template: str | Path | Template) -> Template:
+        return template if isinstance(template, Template) else load_template(template, prompts=self._prompts)
+
+    def _copy(self) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    async def _recommend(
+        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    ) -> Recommendations:
+        job = Job(
+            catalog=self.catalog,
+            grounder=self.grounder,
+            template=self.template,
+            history=user if isinstance(user, History) else History().with_events(user),
+            k=k,
+            about=about,
+            candidates=None if candidates is None else tuple(candidates),
+            fill=fill,
+            popularity=self.popularity,
+        )
+        return await drive(recommend_plan(job), self.llm)
+
+    async def _recommend_many(
+        self,
+        users: Iterable[User] | Mapping[str, History],
+        k: int,
+        concurrency: int | None,
+        fill: Fill | None,
+        on_done: Callable[[int, Outcome], None] | None,
+    ) -> list[Outcome]:
+        todo = list(users.values()) if isinstance(users, Mapping) else list(users)
+        outcomes: dict[int, Outcome] = {}
+        numbers = iter(range(len(todo)))
+
+        async def work() -> None:
+            for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
+                try:
+                    outcome: Outcome = await self._recommend(todo[number], k, None, None, fill)
+                except ZsrecError as error:
+                    outcome = error
+                outcomes[number] = outcome
+                if on_done is not None:
+                    on_done(number, outcome)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(concurrency or self.settings.concurrency, len(todo))):
+                workers.create_task(work())
+        return [outcomes[number] for number in range(len(todo))]
+
+    async def _aclose(self) -> None:
+        if self._owns_llm:
+            await self.llm.aclose()
+
+
+class Recommender(_Parts):
+    """Recommends from a history through a prompt and a model, and blocks until the answer is there.
+
+    Close it with `close` or `with`; recommenders derived from it share its connections.
+
+    Example:
+        >>> catalog = Catalog.from_csv("movies.csv", id="movieId", domain="movies")
+        >>> rec = Recommender(catalog, base_url="http://localhost:8000/v1")
+        >>> for r in rec.recommend(["Heat", "Ronin"], k=5):
+        ...     print(r.rank, r.item.title)
+    """
+
+    def recommend(
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        candidates: Iterable[str] | None = None,
+        fill: Fill | None = None,
+    ) -> Recommendations:
+        """Recommends at most `k` items that the user does not know.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            about: The user in words, beside or instead of a history.
+            candidates: Ids or titles to choose from; templates of the task "rank" need them.
+            fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
+                Filled places are marked as such. By default a short list stays short.
+
+        Returns:
+            The ranked items, each with its provenance, and the trace: what was sent, what came back, and what
+            of it could not be matched or was left out.
+
+        Raises:
+            ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
+            UnknownItemError: A candidate is not in the catalog.
+            ContextOverflowError: The prompt does not fit even without a history.
+            LLMError: The server is absent, serves another model, failed or gave no usable reply.
+        """
+        return self._loop.run(self._recommend(history, k, about, candidates, fill))
+
+    def recommend_many(
+        self,
+        histories: Iterable[User] | Mapping[str, History],
+        k: int = 10,
+        *,
+        concurrency: int | None = None,
+        fill: Fill | None = None,
+        on_done: Callable[[int, Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Recommends for many users at once.
+
+        One user's failure does not cost the others their answers: it stands as an error in that user's place.
+
+        Args:
+            histories: One a user.
+            k: The wanted number of items a user.
+            concurrency: Users in work at once; `Settings.concurrency` by default.
+            fill: As for `recommend`.
+            on_done: Called with a user's place and outcome as soon as it is there (a progress bar, a file).
+
+        Returns:
+            One outcome a user, in the order given: recommendations, or the error.
+        """
+        return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
+
+    def server(self) -> ServerInfo:
+        """What the server says of itself.
+
+        Raises:
+            LLMError: It is absent or serves another model.
+        """
+        return self._loop.run(self.llm.handshake())
+
+    def close(self) -> None:
+        """Closes the connections and stops the thread behind them; the recommender is of no use afterwards."""
+        self._loop.run(self._aclose())
+        self._loop.close()
+
+    @cached_property
+    def _loop(self) -> LoopThread:
+        return LoopThread()
+
+    def _copy(self) -> Self:
+        self._loop  # noqa: B018  (made before it is copied: all copies work in one loop)
+        return super()._copy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncRecommender(_Parts):
+    """Recommends from a history through a prompt and a model, awaited; made like a `Recommender`.
+
+    Use it with `async with`, in one event loop; recommenders derived from it share its connections.
+    """
+
+    @classmethod
+    def like(cls, other: Recommender) -> Self:
+        """An async recommender with the parts of a blocking one and connections of its own."""
+        same = cls.__new__(cls)
+        same.__dict__.update({name: part for name, part in other.__dict__.items() if name != "_loop"})
+        if same._owns_llm:
+            same.llm = _client(same.settings)
+        return same
+
+    async def recommend(
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        candidates: Iterable[str] | None = None,
+        fill: Fill | None = None,
+    ) -> Recommendations:
+        """See `Recommender.recommend`."""
+        return await self._recommend(history, k, about, candidates, fill)
+
+    async def recommend_many(
+        self,
+        histories: Iterable[User] | Mapping[str, History],
+        k: int = 10,
+        *,
+        concurrency: int | None = None,
+        fill: Fill | None = None,
+        on_done: Callable[[int, Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """See `Recommender.recommend_many`."""
+        return await self._recommend_many(histories, k, concurrency, fill, on_done)
+
+    async def server(self) -> ServerInfo:
+        """See `Recommender.server`."""
+        return await self.llm.handshake()
+
+    async def aclose(self) -> None:
+        """Closes the connections; the recommender is of no use afterwards."""
+        await self._aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _client(settings: Settings) -> LLM:
+    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
+
+    return OpenAIClient(settings)
