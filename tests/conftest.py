@@ -17,7 +17,7 @@ REPO = Path(__file__).parent.parent
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests mean the defaults, whatever the developer has set."""
     for name in os.environ:
-        if name.startswith(("ZSREC_", "OPENAI_")) and not name.startswith("ZSREC_TEST_"):
+        if name.startswith(("ZSREC_", "OPENAI_")) and not name.startswith(("ZSREC_TEST_", "ZSREC_HOME")):
             monkeypatch.delenv(name)
 
 

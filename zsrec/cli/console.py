@@ -16,9 +16,9 @@ err = Console(stderr=True, highlight=False)
 
 def complain(error: ZsrecError, where: str = "") -> None:
     """Shows an error and what to do about it on standard error."""
-    err.print(Text(f"{where}error: ", style="bold red") + Text(error.message))
+    err.print(Text(f"{where}error: ", style="bold red") + Text(error.message), soft_wrap=True)
     if error.hint:
-        err.print(Text(f"  hint: {error.hint}", style="dim"))
+        err.print(Text(f"  hint: {error.hint}", style="dim"), soft_wrap=True)
 
 
 def show(recommendations: Recommendations, title: str) -> None:
@@ -41,7 +41,7 @@ def show(recommendations: Recommendations, title: str) -> None:
     if not len(recommendations):
         out.print(Text("(nothing could be recommended)", style="yellow"))
     for line in _remarks(recommendations):
-        out.print(Text("  ") + _plain(line), style="dim")
+        out.print(Text("  ") + _plain(line), style="dim", soft_wrap=True)
     out.print()
 
 

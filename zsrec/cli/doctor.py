@@ -42,9 +42,9 @@ def doctor(
     findings = list(_findings(catalog, id_column, title, domain, base_url, model, template))
     for one in findings:
         mark = Text("ok   ", style="green") if one.fine else Text("FAIL ", style="bold red")
-        out.print(mark + Text(f"{one.name:<10} {one.what}"))
+        out.print(mark + Text(f"{one.name:<10} {one.what}"), soft_wrap=True)
         if one.hint:
-            out.print(Text(f"     {'':<10} hint: {one.hint}", style="dim"))
+            out.print(Text(f"     {'':<10} hint: {one.hint}", style="dim"), soft_wrap=True)
     if not all(one.fine for one in findings):
         raise typer.Exit(1)
 

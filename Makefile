@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The tests' own server: apart from the demo's and from one that you run.
+TEST_PORT ?= 8322
+
+.PHONY: demo test check format clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make demo    install, start a local vLLM, recommend for real users, stop it"
+	@echo "make test    install, start a local vLLM, run every test, stop it"
+	@echo "make check   format, lint and types"
+
+# The environment is ready when this file is newer than pyproject.toml.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "zsrec needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/zsrec demo
+
+test: $(VENV)/.ready
+	$(BIN)/zsrec model up --port $(TEST_PORT)
+	trap '$(BIN)/zsrec model down --port $(TEST_PORT)' EXIT; \
+	ZSREC_TEST_BASE_URL=http://127.0.0.1:$(TEST_PORT)/v1 $(BIN)/pytest
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

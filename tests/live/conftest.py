@@ -1,0 +1,25 @@
+"""The real vLLM: `make test` starts one and says where."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from zsrec.recommender import Recommender
+from zsrec import data
+
+
+@pytest.fixture(scope="session")
+def base_url() -> str:
+    """The base URL of a real server."""
+    url = os.environ.get("ZSREC_TEST_BASE_URL")
+    if not url:
+        pytest.skip("no real server: run `make test`, or set ZSREC_TEST_BASE_URL to one that runs")
+    return url
+
+
+@pytest.fixture
+def recommender(base_url: str, movielens: data.Dataset) -> Recommender:
+    with Recommender(movielens.catalog, base_url=base_url) as one:
+        yield one

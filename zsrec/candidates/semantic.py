@@ -1,0 +1,119 @@
+"""Semantic candidates: the items whose texts are like those of the user's newest items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.candidates.ids import Ids
+from zsrec.candidates.item_knn import check_recency
+from zsrec.candidates.profile import Profile, faded
+from zsrec.candidates.retriever import Mode, Scores
+from zsrec.catalog import Catalog
+from zsrec.errors import ConfigError
+from zsrec.text import display_title
+from zsrec.types import Frozen
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One L2-normalised vector a text; shape (number of texts, d)."""
+
+
+class SemanticConfig(Frozen):
+    """How far the semantic retriever looks.
+
+    Attributes:
+        last: How many of the newest events count, at least 1.
+        decay: The weight of an event one step older, in (0, 1].
+    """
+
+    last: int = 8
+    decay: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Semantic:
+    """score(x) = (1/n) Σ_j r_j · decay^t_j · cos(text of j, text of x), over the newest n events, t = 1 the last.
+
+    Source: the semantic half of STAR's retrieval (Lee et al. 2024, arXiv:2410.16458).
+
+    Attributes:
+        items: The items, in the order of the vectors.
+        vectors: One a text, L2-normalised (`item_vectors`); shape (number of items, d).
+        config: How far to look.
+
+    Raises:
+        ConfigError: `config` is out of range, or there is not one vector an item.
+    """
+
+    items: Ids
+    vectors: Vectors
+    config: SemanticConfig = field(default_factory=SemanticConfig)
+    name: ClassVar[str] = "semantic"
+    mode: ClassVar[Mode] = "zero-shot"
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_recency(self.config.last, self.config.decay)
+        if len(self.vectors) != len(self.items):
+            raise ConfigError(
+                f"{len(self.vectors):,} vectors for {len(self.items):,} items",
+                hint="give item_vectors(…) the same catalog, after it was extended",
+            )
+
+    def scores(self, of: Profile) -> Scores:
+        """The score of each item; -inf for all where nothing is known of the user; shape (number of items,)."""
+        recent = faded(of, self.config.last, self.config.decay)
+        if not len(recent.codes):
+            return np.full(len(self.items), -np.inf)
+        taste = recent.weights @ self.vectors[recent.codes] / len(recent.codes)
+        return (self.vectors @ taste.astype(np.float32)).astype(np.float64)
+
+
+def item_texts(catalog: Catalog, attributes: Sequence[str] = ("genres",), start: int = 0) -> list[str]:
+    """What is embedded of each item: its title as people write it, then the attributes that it has.
+
+    Args:
+        catalog: The items.
+        attributes: Columns of the catalog; those that it lacks are passed over.
+        start: The first item, counted from 0.
+    """
+    texts = []
+    for item_id in catalog.ids[start:]:
+        item = catalog[item_id]
+        parts = [display_title(item.title)]
+        parts += [str(item.attributes[name]).replace("|", ", ") for name in attributes if name in item.attributes]
+        texts.append(". ".join(parts))
+    return texts
+
+
+def item_vectors(
+    catalog: Catalog,
+    embedder: Embedder,
+    *,
+    attributes: Sequence[str] = ("genres",),
+    known: Vectors | None = None,
+) -> Vectors:
+    """One vector an item, in the catalog's order; shape (number of items, d).
+
+    Args:
+        catalog: The items.
+        embedder: What turns texts into L2-normalised vectors.
+        attributes: See `item_texts`.
+        known: The vectors of the catalog's first items, from before it was extended; only the others are encoded.
+    """
+    start = 0 if known is None else len(known)
+    texts = item_texts(catalog, attributes, start)
+    if known is not None and not texts:
+        return known
+    new = np.asarray(embedder.encode(texts), dtype=np.float32)
+    return new if known is None else np.concatenate([known, new])

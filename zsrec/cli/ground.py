@@ -1,0 +1,181 @@
+"""`zsrec ground`: mentions and whole answers from a file, matched with a catalog."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import typer
+
+from zsrec.catalog import Catalog
+from zsrec.errors import BadRowError, ConfigError, DataError
+from zsrec.ground import Context, Grounder
+from zsrec.ground.answer import ground_answer, item_ids
+from zsrec.text import display_title
+from zsrec.types import Grounded, Match
+
+
+def ground(
+    catalog: Annotated[Path, typer.Option(help="The catalog: .csv, .tsv, .jsonl or .parquet.")],
+    source: Annotated[
+        str, typer.Option("--in", help="JSON lines with id and mention, or id and text; - is stdin.")
+    ],
+    target: Annotated[str, typer.Option("--out", help="Where the results go, as JSON lines; - is stdout.")],
+    id_column: Annotated[str, typer.Option("--id", help="The catalog's column of ids.")] = "id",
+    title_column: Annotated[str, typer.Option("--title", help="The catalog's column of titles.")] = "title",
+    without: Annotated[Path | None, typer.Option(help="A JSON list of ids to leave out of the catalog.")] = None,
+    semantic: Annotated[
+        bool, typer.Option("--semantic", help="Also match by meaning (needs the extra 'embed').")
+    ] = False,
+) -> None:
+    """Finds the catalog items behind mentions, or behind the titles in whole answers.
+
+    A line {"id", "mention"} gives {"id", "item_id", "score", "method", "reason", "alternatives"}. A line {"id",
+    "text"} gives {"id", "items", "mentions"}. Both may carry "candidates" and "history" (lists of ids), a text
+    also "side" ("left" or "right", for pairs) and "finish_reason". A bad line is reported and passed over; the
+    exit code is then 1.
+    """
+    items = Catalog.from_file(catalog, id=id_column, title=title_column)
+    if without is not None:
+        items = items.without(_ids(without))
+    grounder = Grounder(items, semantic=_embedder() if semantic else None)
+    bad = 0
+    with _opened(source, "rb") as lines, _opened(target, "wb") as results:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                result = _grounded(_row(line, source, number), grounder, source, number)
+            except BadRowError as error:
+                typer.echo(str(error), err=True)
+                bad += 1
+            else:
+                results.write(_encoded(result) + b"\n")
+    if bad:
+        typer.echo(f"{source}: {bad} bad line{'s' if bad > 1 else ''} passed over", err=True)
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command `ground` to the application."""
+    app.command()(ground)
+
+
+def _embedder() -> object:
+    from zsrec.embed import default_embedder
+
+    return default_embedder()
+
+
+def _ids(path: Path) -> list[str]:
+    """The ids in a JSON list of texts or whole numbers.
+
+    Raises:
+        DataError: The file cannot be read, or holds anything else.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot be read as JSON: {error}", path=path) from error
+    if not isinstance(found, list):
+        raise DataError(
+            f"expected a JSON list of ids, found {_kind(found)}", path=path, hint='for example ["318", "356"]'
+        )
+    for place, one in enumerate(found):
+        if not _is_id(one):
+            raise DataError(f"entry {place}: expected an id, found {_kind(one)}", path=path)
+    return [str(one) for one in found]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a number"
+
+
+@contextmanager
+def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
+    if name == "-":
+        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+        yield stream
+        stream.flush()
+        return
+    try:
+        file = Path(name).open(mode)  # noqa: SIM115  (closed below; only opening fails with our error)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be opened: {error.strerror}", hint="check --in and --out") from error
+    with file:
+        yield file
+
+
+def _row(line: bytes, source: str, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadRowError(f"not a line of JSON: {error}", path=source, line=number) from error
+    if not isinstance(row, dict):
+        raise BadRowError(f"expected an object, found {_kind(row)}", path=source, line=number)
+    if not _is_id(row.get("id")):
+        raise BadRowError("expected an 'id' that is a text or a whole number", path=source, line=number)
+    for name in ("mention", "text", "side", "finish_reason"):
+        if not isinstance(row.get(name), str | None):
+            raise BadRowError(f"{name!r}: expected a text, found {_kind(row[name])}", path=source, line=number)
+    if (row.get("mention") is None) == (row.get("text") is None):
+        raise BadRowError("expected either a 'mention' or a 'text'", path=source, line=number)
+    for name in ("candidates", "history"):
+        ids = row.get(name) or []
+        if not isinstance(ids, list) or not all(map(_is_id, ids)):
+            raise BadRowError(f"{name!r}: expected a list of ids", path=source, line=number)
+    return row
+
+
+def _grounded(row: Mapping[str, Any], grounder: Grounder, source: str, number: int) -> dict[str, Any]:
+    candidates, history = (tuple(map(str, row.get(name) or ())) for name in ("candidates", "history"))
+    context = Context(candidates=candidates, history=history)
+    if row.get("mention") is not None:
+        return {"id": row["id"], **_told(grounder.ground(row["mention"], context))}
+    known = [display_title(grounder.catalog[i].title) for i in history if i in grounder.catalog]
+    try:
+        found = ground_answer(
+            row["text"],
+            grounder,
+            side=row.get("side"),
+            context=context,
+            echo=known,
+            cut=row.get("finish_reason") == "length",
+        )
+    except ConfigError as error:
+        raise BadRowError(error.message, path=source, line=number, hint=error.hint) from error
+    return {"id": row["id"], "items": list(item_ids(found)), "mentions": [_mention(one) for one in found]}
+
+
+def _mention(one: Grounded) -> dict[str, Any]:
+    mention = one.mention
+    return {"text": mention.text, "start": mention.start, "end": mention.end, **_told(one.match)}
+
+
+def _told(match: Match) -> dict[str, Any]:
+    return {
+        "item_id": match.item_id,
+        "score": round(match.score, 6),
+        "method": match.method,
+        "reason": match.reason,
+        "alternatives": list(match.alternatives),
+    }
+
+
+def _encoded(result: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(result, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON allows and UTF-8 does not
+        return json.dumps(result).encode()

@@ -1,0 +1,186 @@
+"""Splits: which event of a user is to be found, and what may be known when looking for it.
+
+No path from a target to a prediction is left open: the statistics (`Split.training`) hold no user's target, the
+history ends before it, and a method receives nothing else (`zsrec.evals.run`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.candidates import Interactions
+from zsrec.candidates.ids import Codes, Hashes
+from zsrec.candidates.interactions import Times
+from zsrec.errors import ConfigError, DataError
+
+LEAVE_ONE_OUT = (
+    "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
+    "Statistics hold all users' events except every target{strict}. Users with fewer than two events are left out. "
+    "Events of one user at one time are ordered by a seeded hash, never by file or id."
+)
+HELD_OUT = (
+    "Held-out targets given by the caller: one target a user, all of the user's interactions are the history. "
+    "Statistics hold all interactions given except every (user, target) pair of the targets."
+)
+STRICT = " and, for each prediction, everything that happened at or after its target's time"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One target a user, with the history before it, and the statistics that may be used.
+
+    Attributes:
+        training: The interactions without any target.
+        users: Codes of the users with a target; shape (n,).
+        targets: Codes of their target items; shape (n,).
+        times: When the targets happened, in seconds since 1970; None where that is unknown; shape (n,).
+        starts: Where each user's history begins in `histories`, and the end; shape (n + 1,).
+        histories: The items of all histories, each oldest first.
+        protocol: What was done, in whole sentences.
+        notes: What was counted on the way, in plain words.
+        strict_time: Whether a prediction may use only what happened before its target.
+    """
+
+    training: Interactions
+    users: Codes
+    targets: Codes
+    times: Times | None
+    starts: NDArray[np.int64]
+    histories: Codes
+    protocol: str
+    notes: tuple[str, ...] = ()
+    strict_time: bool = False
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def history(self, case: int) -> Codes:
+        """The items of a case's history, oldest first."""
+        return self.histories[self.starts[case] : self.starts[case + 1]]
+
+
+def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: bool = False) -> Split:
+    """Takes each user's last item away.
+
+    Times tie often, and an order by id or file would leak: MovieLens' files are sorted by id within a user. Events
+    at one time are therefore put in an order drawn by hash of (user, item, seed). Every order of ties is equally
+    likely, so an average over seeds goes to the expected value over tie orders; one seed is one unbiased draw.
+
+    Args:
+        interactions: All interactions. A repeated pair stands in them once, at its first contact, so that a target
+            is never an item that the user knows.
+        seed: Of the order of ties.
+        strict_time: Also keep other users' events at or after a target's time away from its prediction. The
+            statistics then have to be cut for each user: a pass over all interactions a user.
+
+    Raises:
+        DataError: No user has two events, or all events have the same time.
+    """
+    contacts = interactions.columns
+    if not len(contacts.time) or contacts.time.min() == contacts.time.max():
+        raise DataError(
+            "leave-one-out needs times, and these interactions have only one",
+            hint="name the time column, or give targets of your own",
+        )
+    ties = _pair_hashes(interactions, contacts.user, contacts.item, seed)
+    order = np.lexsort((ties, contacts.time, contacts.user))
+    user, item, time = contacts.take(order)
+    last = np.flatnonzero(np.diff(user, append=-1))
+    lengths = np.diff(last, prepend=-1)
+    enough = lengths >= 2
+    if not enough.any():
+        raise DataError("no user has two events", hint="leave-one-out needs a history and a target")
+    is_target = np.zeros(len(user), dtype=bool)
+    is_target[last[enough]] = True
+    in_history = ~is_target & np.isin(user, user[last[enough]])
+    kept = np.zeros(len(user), dtype=bool)
+    kept[order] = ~is_target
+    tied = int(np.sum(time[last[enough]] == time[last[enough] - 1]))
+    few = len(interactions.users) - int(enough.sum())
+    notes = [f"{tied:,} of {int(enough.sum()):,} users have a tie for the last event"] if tied else []
+    notes += [f"{few:,} users with fewer than two events were left out"] if few else []
+    return Split(
+        training=interactions.kept(kept),
+        users=user[last[enough]],
+        targets=item[last[enough]],
+        times=time[last[enough]],
+        starts=np.concatenate([[0], np.cumsum(lengths[enough] - 1)]).astype(np.int64),
+        histories=item[in_history],
+        protocol=LEAVE_ONE_OUT.format(strict=STRICT if strict_time else ""),
+        notes=tuple(notes),
+        strict_time=strict_time,
+    )
+
+
+def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: int = 0) -> Split:
+    """Takes the caller's targets; all interactions of the users are their histories.
+
+    A target that stands in the interactions too is taken out of them for everybody, history included: what is
+    known is never asked for.
+
+    Args:
+        interactions: What is known.
+        targets: The target item by user, both as ids. A user without interactions has an empty history.
+        seed: Of the order of events at one time.
+
+    Raises:
+        DataError: There is no target, or one names an item that the interactions' list of items lacks.
+    """
+    if not targets:
+        raise DataError("there is no target", hint="give one item a user")
+    unknown = [item for item in targets.values() if item not in interactions.items]
+    if unknown:
+        raise DataError(
+            f"{len(unknown):,} targets are not in the catalog, the first {unknown[0]!r}",
+            hint="an item that the catalog lacks can never be found: add it or leave the target out",
+        )
+    known = interactions.extended([])
+    users = known.users.extended(targets).codes(targets)
+    items = known.items.codes(targets.values())
+    contacts = known.columns
+    pairs = contacts.user.astype(np.int64) * len(known.items) + contacts.item
+    kept = ~np.isin(pairs, users.astype(np.int64) * len(known.items) + items)
+    training = known.kept(kept)
+    contacts = contacts.take(kept)
+    ties = _pair_hashes(known, contacts.user, contacts.item, seed)
+    order = np.lexsort((ties, contacts.time, contacts.user))
+    by_user, item = contacts.user[order], contacts.item[order]
+    firsts, ends = np.searchsorted(by_user, users), np.searchsorted(by_user, users, side="right")
+    histories = [item[first:end] for first, end in zip(firsts, ends, strict=True)]
+    found, empty = int(len(kept) - kept.sum()), int(np.sum(firsts == ends))
+    notes = [f"{found:,} targets stood in the interactions too; they were taken out"] if found else []
+    notes += [f"{empty:,} users have a target and no interactions"] if empty else []
+    return Split(
+        training=training,
+        users=users,
+        targets=items,
+        times=None,
+        starts=np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64),
+        histories=np.concatenate(histories),
+        protocol=HELD_OUT,
+        notes=tuple(notes),
+    )
+
+
+def check_strict(split: Split) -> None:
+    """Checks that a split with strict time knows its times.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if split.strict_time and split.times is None:
+        raise ConfigError("strict time needs the targets' times", hint="use the protocol leave-one-out")
+
+
+def _pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int) -> Hashes:
+    """One number a pair that depends on both ids and the seed, not on any order; shape (n,)."""
+    users = interactions.users.hashes(range(len(interactions.users)), seed)[user]
+    items = interactions.items.hashes(range(len(interactions.items)), seed)[item]
+    mixed = users ^ (items + np.uint64(0x9E3779B97F4A7C15))  # wraps around
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finaliser
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,105 @@
+"""The forms a catalog title may be mentioned in, each with the kind of evidence that it is.
+
+A title is a few *names* (the main one and its alternatives), a name is a few *segments* around its colons and
+dashes. People mention the whole name, drop the subtitle, drop the franchise in front, or skip the middle:
+"Star Wars: Episode IV - A New Hope" is also "Star Wars: A New Hope" and "A New Hope".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from zsrec.text import ParsedTitle, content, key, segments, without_owner, words
+
+
+class Kind(IntEnum):
+    """How a form relates to the item's names.
+
+    All of a name (the main one, another one), or a part of it: without its subtitle, without what stands before
+    it, without its middle, without its owner, or only its first or last words where no colon marks the place.
+    """
+
+    FULL = 0
+    ALTERNATIVE = 1
+    HEAD = 2
+    TAIL = 3
+    SKIP = 4
+    OWNED = 5
+    PREFIX = 6
+    SUFFIX = 7
+
+
+LOOSE = 8
+"""Added to a kind where the form is the name's content words only."""
+
+
+class Name(NamedTuple):
+    """One name of an item in its one spelling.
+
+    Attributes:
+        parts: The words of each segment, in order.
+        alternative: Whether it is another name than the main one.
+        words: All words, in order.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
+    alternative: bool
+    words: tuple[str, ...]
+
+
+def names(parsed: ParsedTitle) -> list[Name]:
+    """The names of an item; one without a single letter or digit gets its raw text as the only word."""
+    found: list[Name] = []
+    for place, text in enumerate((parsed.main, *parsed.alternatives)):
+        parts = name_parts(text)
+        if parts:
+            found.append(Name(parts, place > 0, sum(parts, ())))
+    if not found:
+        only = ("".join(parsed.main.split()).casefold(),)
+        found.append(Name((only,), False, only))
+    return found
+
+
+def name_parts(text: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each segment of a name."""
+    return tuple(spelled for part in segments(text) if (spelled := words(part)))
+
+
+def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]:
+    """The keys under which the item can be found, each with its kind (`Kind`, plus `LOOSE`).
+
+    Args:
+        parsed: The title.
+        spelled: Its `names`.
+    """
+    for name in spelled:
+        kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
+        yield from _both(name.words, kind)
+        parts = name.parts
+        for cut in range(1, len(parts)):
+            yield from _both(sum(parts[:cut], ()), Kind.HEAD)
+            yield from _both(sum(parts[cut:], ()), Kind.TAIL)
+            for resume in range(cut + 1, len(parts)):
+                yield from _both(sum(parts[:cut], ()) + sum(parts[resume:], ()), Kind.SKIP)
+    for text in (parsed.main, *parsed.alternatives):
+        if (owned := without_owner(text)) is not None:
+            yield from _both(words(owned), Kind.OWNED)
+    if parsed.alternatives and not parsed.main.endswith(")"):
+        whole = words(f"{parsed.main} {' '.join(parsed.alternatives)}")
+        yield from _both(whole, Kind.FULL)
+
+
+def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
+    strict = key(spelled)
+    if not strict:
+        return
+    yield strict, int(kind)
+    loose = loose_form(spelled)
+    yield loose, int(kind) + LOOSE
+
+
+def loose_form(spelled: tuple[str, ...]) -> str:
+    """The key for the loose comparison; its mark keeps it apart from strict keys."""
+    return "~" + "".join(content(spelled))

@@ -1,0 +1,103 @@
+"""The grounder: one mention in, one `Match` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from zsrec.catalog import Catalog
+from zsrec.ground.calibration import Calibration
+from zsrec.ground.decide import Decision, decide
+from zsrec.ground.evidence import Evidence, gather
+from zsrec.ground.index import TitleIndex
+from zsrec.types import Match
+
+_MOST_ALTERNATIVES = 100
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the request knows besides the mention; it only settles ties.
+
+    Attributes:
+        candidates: Ids of the items that the model was to choose from.
+        history: Ids of the items that the user knows.
+    """
+
+    candidates: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+
+
+class Grounder:
+    """Finds the catalog item behind a mention, or says why there is none.
+
+    Args:
+        catalog: The items that may be found.
+        index: Of the catalog's titles; None builds one.
+        calibration: The model behind the scores; None takes the one fitted on the development data.
+        semantic: An embedder for paraphrases and translated titles; None leaves that stage out.
+
+    Raises:
+        ConfigError: `index` belongs to another catalog.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        index: TitleIndex | None = None,
+        calibration: Calibration | None = None,
+        semantic: object | None = None,
+    ) -> None:
+        self.catalog = catalog
+        if index is not None:
+            index.check(catalog.titles)
+        self.index = TitleIndex.build(catalog.titles) if index is None else index
+        self.calibration = calibration or Calibration.default()
+
+    def extended(self, catalog: Catalog) -> Self:
+        """A grounder for a catalog that has further items at the end; only those are indexed.
+
+        Raises:
+            ConfigError: `catalog` does not start with this grounder's items.
+        """
+        return type(self)(catalog, index=self.index.extended(catalog.titles), calibration=self.calibration)
+
+    def ground(self, mention: str, context: Context | None = None) -> Match:
+        """The match of one mention.
+
+        Args:
+            mention: A title as a model wrote it; any text is allowed.
+            context: What the request knows.
+        """
+        found = gather(mention, self.index, self.calibration)
+        decision = decide(found.values(), self.calibration.threshold, self._pools(context, found), self._ruled_out)
+        return self._match(decision)
+
+    def ground_many(self, mentions: Sequence[str], context: Context | None = None) -> list[Match]:
+        """The matches of several mentions of one request, in their order."""
+        return [self.ground(mention, context) for mention in mentions]
+
+    def _pools(self, context: Context | None, found: Iterable[int]) -> list[set[int]]:
+        if context is None:
+            return []
+        ids = {self.catalog.ids[item]: item for item in found}
+        return [{ids[i] for i in pool if i in ids} for pool in (context.candidates, context.history)]
+
+    def _ruled_out(self, evidence: Evidence) -> bool:
+        """Whether the mention names another medium than the catalog's ("Fargo (TV series)" among movies)."""
+        medium = evidence.reading.medium
+        if not medium:
+            return False
+        own = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        return not any(word.rstrip("s") in own for word in medium.split())
+
+    def _match(self, decision: Decision) -> Match:
+        ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
+        score = min(max(decision.probability, 0.0), 1.0)
+        if decision.why is not None or decision.evidence is None:
+            return Match(item_id=None, score=score, reason=decision.why, alternatives=ids)
+        chosen = self.catalog.ids[decision.evidence.item]
+        others = tuple(i for i in ids if i != chosen)
+        return Match(item_id=chosen, score=score, method=decision.evidence.method, alternatives=others)

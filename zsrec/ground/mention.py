@@ -1,0 +1,263 @@
+"""The ways a mention can be read: what of it is the title, and what was added.
+
+"**Life of Pi** (2012) - a heartwarming story" is the title "Life of Pi", the year 2012 and a description. What
+is cut off decides how far a reading can be trusted: a description or a cast list says nothing against the
+title, while "Spider-Man: Homecoming" without "Homecoming" is another film.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntFlag
+from typing import NamedTuple
+
+from zsrec.ground.forms import name_parts
+from zsrec.text import MARKERS, article_first, is_number, words
+
+MAX_LENGTH = 300
+"""Characters of a mention that are read; titles are shorter, and the rest would only cost time."""
+
+
+class Cut(IntFlag):
+    """What a reading leaves out of the mention."""
+
+    NOTHING = 0
+    NOTE = 1  # description, cast, genre, edition: says nothing about which title it is
+    SUBTITLE = 2  # something behind a colon or dash that may be part of another title
+    PREFIX = 4  # something before a colon or dash, often the franchise
+    OWNER = 8  # "Ridley Scott's …", "… by Tim Burton"
+    YEAR = 16  # a bare number at the end, read as the year
+    PARENTHESIS = 32  # a parenthesis that may be another name
+    NUMBER = 64  # a number that only counts the sequel ("Thor 2: The Dark World")
+
+
+class Reading(NamedTuple):
+    """One way to read a mention.
+
+    Attributes:
+        parts: The words of each segment of the supposed title.
+        year: The year that was named, or None.
+        cut: What was left out.
+        medium: The words of a note that names another medium ("tv series", "novel"); empty where there is none.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
+    year: int | None
+    cut: Cut
+    medium: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All words of the supposed title, in order."""
+        return self.parts[0] if len(self.parts) == 1 else tuple(word for part in self.parts for word in part)
+
+
+_SPACE = re.compile(r"\s+")
+_LINK = re.compile(r"\[([^\[\]]{1,200})\]\([^()\s]{0,200}\)")
+_MARK = re.compile(r"^(?:[#>\-*•·–—]+\s+|\[[ x]?\]\s+|\(?\d{1,2}[.)]\s+|(?:or|and|like|also)\s+(?=[A-Z\"'“]))+")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
+_FIELD = re.compile(r'"(?:title|name|movie|item|book|product)"\s*:\s*"([^"]{1,200})"', re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z]{3})(?=\d)|(?<=[a-z]['’]s)(?=[A-Z])")
+_EMPHASIS = re.compile(r"\*\*|__|`|~~")
+_EDGE = " \t\"'“”„«»‘’*_`~#|,.;:!?-–—"
+_QUOTED = re.compile(r"^[\"“«„‘'*_]+([^\"“”«»„*_]{1,200}?)[\"”»“’'*_]+(?=[\s,.:;()\[\]\-–—]|$)(.*)$")
+_YEAR = r"(?:18[89]\d|19\d\d|20\d\d)"
+_YEAR_NOTE = re.compile(rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?")
+_BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
+_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})[)\]]\s*$")
+_BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
+_CREDIT = re.compile(
+    r"[,;]?\s+(?:directed by|starring|featuring|written by|created by|from director|on (?:netflix|hulu|dvd)"
+    r"|is an? |was an? |which is )\s*",
+    re.IGNORECASE,
+)
+_BY = re.compile(r",?\s+by\s+(?=[^\W\d_a-z][\w.'’\-]*(?:\s+[\w.'’\-]+){1,4}$)")
+_OWNER = re.compile(r"^(?:[^\W\d_a-z][\w.\-]*\s+)(?:(?:de|del|van|von|der|la|di|da|le)\s+|[^\W\d_a-z][\w.\-]*\s+){0,2}[^\W\d_a-z][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
+_ONE_OWNER = re.compile(r"^[^\W\d_a-z][\w.\-]*(?:['’]s|s['’])\s+(?=The\s\S)")
+_HOUSE_OWNER = re.compile(r"^(?:disney|pixar|marvel|netflix|bbc|hbo|dreamworks|dc)(?:['’]s)?\s+(?=\S)", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"^(?P<name>.{2,80}?)(?:\s(?:part |vol\.? )?(?:\d|[IVX]{1,4})(?=:\s|\s[-–—]\s)|:\s(?:Episode|Part|Chapter)\s[\dIVX]{1,4}(?=\s[-–—:]))"
+    r"(?P<rest>.{3,})$"
+)
+_NAMES = re.compile(r"^(?:[^\W\d_a-z][\w.'’\-]*\s?){2,4}$")
+
+_MEDIUM = re.compile(
+    r"\b(tv|television|series|miniseries|sitcom|season|seasons|novel|book|books|audiobook|comic|comics|manga"
+    r"|video ?game|game|soundtrack|album|song|musical|play|podcast|fan ?fiction|figure|toy|trilogy|franchise|saga"
+    r"|collection|anthology|films|movies|shorts|fictional)\b",
+    re.IGNORECASE,
+)
+_NOTE_WORDS = frozenset(
+    "action adventure animation animated anime biographical biography biopic black children classic comedy coming"
+    " crime cult dark documentary drama dramedy epic family fantasy film foreign heist historical history holiday"
+    " horror independent indie live martial movie music musical mystery noir period political psychological romance"
+    " romantic satire sci fi science fiction short slasher sport sports spy superhero supernatural suspense thriller"
+    " true story war western and or of age arts based on the a an version remake original reboot"
+    " edition special extended directors director's cut uncut unrated remastered restoration restored anniversary"
+    " collectors imax 3d 4k uhd hd blu ray bluray dvd vhs netflix hulu disney amazon prime hbo streaming".split()
+)
+_EDITIONS = frozenset({"edition", "cut", "restoration", "remastered", "version", "restored"})
+_LONGEST_MEDIUM = 4
+_PLAIN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+
+
+def clean(mention: str) -> str:
+    """The mention on one line, without list marks and emphasis, at most `MAX_LENGTH` characters long."""
+    text = _SPACE.sub(" ", mention[: 2 * MAX_LENGTH]).strip()[:MAX_LENGTH]
+    text = _LINK.sub(r"\1", text) if "](" in text else text
+    if text.startswith("|"):
+        text = _row(text)
+    elif text.startswith("{"):
+        text = _object(text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    text = _EMPHASIS.sub("", text).strip()
+    return _MARK.sub("", text)
+
+
+def _row(text: str) -> str:
+    """A table row as one line: the first cell with letters, and the year where another cell is one."""
+    cells = [cell.strip() for cell in text.strip("|").split("|")]
+    titles = [cell for cell in cells if not cell.isdigit() and cell] or cells
+    years = [cell for cell in cells if re.fullmatch(_YEAR, cell)]
+    return f"{titles[0]} ({years[0]})" if years and titles[0] not in years else titles[0]
+
+
+def _object(text: str) -> str:
+    """A JSON object, whole or cut off, as one line: its title, and its year where it has one."""
+    found = _FIELD.search(text)
+    if found is None:
+        return text
+    year = _first_year(text.replace(found.group(), ""))
+    return found.group(1) if year is None else f"{found.group(1)} ({year})"
+
+
+def readings(mention: str) -> Iterator[Reading]:
+    """All readings of a mention, the most literal first, each title once.
+
+    Args:
+        mention: Text as the model wrote it; anything is allowed.
+    """
+    text = clean(mention)
+    seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
+    for name, year, cut, medium in _names(text):
+        parts = name_parts(article_first(name))
+        if not parts or (cut and all(word in MARKERS or is_number(word) for part in parts for word in part)):
+            continue
+        if (parts, year) not in seen:
+            seen.add((parts, year))
+            yield Reading(parts, year, cut, medium)
+
+
+def _names(text: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+    bare = text.strip(_EDGE)
+    found = _YEAR_NOTE.search(text)
+    quoted = _QUOTED.match(text)
+    if quoted is not None and quoted.group(2).strip(_EDGE):
+        name, rest = quoted.groups()
+        year = _first_year(rest)
+        medium = _medium(rest)
+        yield from _inner(name, year, Cut.NOTE, medium)
+    if found is not None and text[: found.start()].strip(_EDGE):
+        name = text[: found.start()].strip(_EDGE)
+        behind = text[found.end() :]
+        medium = _medium(found.group(1) + " " + found.group(3)) or _medium(" ".join(_groups(behind)))
+        cut = Cut.NOTE if behind.strip(_EDGE) else Cut.NOTHING
+        yield from _inner(name, int(found.group(2)), cut, medium)
+        return
+    yield bare, None, Cut.NOTHING, ""
+    dated = _BARE_YEAR.match(bare)
+    if dated is not None and dated.group(1).strip(_EDGE):
+        full, short = dated.group(2), dated.group(3)
+        year = int(full) if full else 1900 + int(short) + (100 if int(short) < 30 else 0)
+        yield from _inner(dated.group(1).strip(_EDGE), year, Cut.YEAR, "")
+    yield from _inner(bare if text[-1:] not in ")]" else text, None, Cut.NOTHING, "")
+
+
+def _first_year(text: str) -> int | None:
+    found = re.search(rf"(?<!\d){_YEAR}(?!\d)", text)
+    return None if found is None else int(found.group())
+
+
+def _groups(text: str) -> list[str]:
+    return re.findall(r"[(\[]([^()\[\]]{1,120})[)\]]", text)
+
+
+def _medium(note: str) -> str:
+    if len(note.split()) > _LONGEST_MEDIUM:
+        return ""
+    return " ".join(word.lower() for word in _MEDIUM.findall(note))
+
+
+def _inner(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+    """A name with the notes behind it, and without them."""
+    name = name.strip(" \t|,;-–—")
+    group = _GROUP.search(name)
+    if group is not None and name[: group.start()].strip(_EDGE):
+        note = group.group(1)
+        if not _is_note(note):
+            yield name, year, cut | Cut.PARENTHESIS, medium
+        rest = name[: group.start()].strip(_EDGE)
+        yield from _inner(rest, year, cut | (Cut.NOTE if _is_note(note) else Cut.PARENTHESIS), medium or _medium(note))
+        return
+    bare = name.strip(_EDGE)
+    yield bare, year, cut, medium
+    yield from _shorter(bare, year, cut, medium)
+
+
+def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+    for credit in (_CREDIT.search(name), _BY.search(name)):
+        if credit is not None and credit.start():
+            kind = Cut.OWNER if credit.re is _BY else Cut.NOTE
+            yield name[: credit.start()].strip(_EDGE), year, cut | kind, medium
+    breaks = list(_BREAK.finditer(name))[:4]
+    for place in breaks:
+        head, tail = name[: place.start()].strip(_EDGE), name[place.end() :].strip(_EDGE)
+        if not head or not tail:
+            continue
+        note = _is_note(tail, cased=head != head.lower())
+        if not _only_counts(tail):
+            yield head, year, cut | (Cut.NOTE if note else Cut.SUBTITLE), medium or (_medium(tail) if note else "")
+        if not note:
+            described = head[:1].islower() or len(head.split()) > 5
+            yield tail, year, cut | (Cut.NOTE if described else Cut.PREFIX), medium
+    counted = _COUNTED.match(name)
+    if counted is not None:
+        yield counted.group("name") + counted.group("rest"), year, cut | Cut.NUMBER, medium
+    for pattern in (_OWNER, _ONE_OWNER, _HOUSE_OWNER):
+        owner = pattern.match(name)
+        if owner is not None:
+            yield name[owner.end() :], year, cut | Cut.OWNER, medium
+    if _CAMEL.search(name) is not None:
+        yield _CAMEL.sub(" ", name), year, cut, medium
+    elif name.startswith(("The", "THE", "the")) and " " not in name and len(name) > 6:
+        yield name[3:], year, cut, medium
+
+
+def _only_counts(text: str) -> bool:
+    """Whether a text only counts: "Part 2" is no subtitle that one might leave out."""
+    spelled = words(text)
+    return any(map(is_number, spelled)) and all(word in MARKERS or is_number(word) for word in spelled)
+
+
+def _is_note(text: str, *, cased: bool = True) -> bool:
+    """Whether a text behind a title describes it: genre words, a sentence, or a list of people.
+
+    Args:
+        text: What stands behind the title.
+        cased: Whether small letters tell anything: the title itself has capitals.
+    """
+    found = _PLAIN.findall(text)
+    if not found:
+        return True
+    lower = sum(word[0].islower() for word in found)
+    if (cased and text[0].islower() and 2 * lower > len(found)) or all(word.lower() in _NOTE_WORDS for word in found):
+        return True
+    if found[-1].lower() in _EDITIONS or _CREDIT.match(f" {text}") is not None or _medium(text) == text.lower():
+        return True
+    people = [part for part in re.split(r",\s*(?:and\s+)?|\s+and\s+", text) if part]
+    if len(people) > 1 and all(_NAMES.match(part) for part in people):
+        return True
+    long = [word for word in found[1:] if len(word) > 3]
+    return cased and len(found) > 3 and bool(long) and sum(word.islower() for word in long) > 0.5 * len(long)

@@ -1,0 +1,168 @@
+"""Spans of text: trimming them, reading them as plain words, comparing them.
+
+Every step of the parser works on spans, pairs of (start, end) offsets into one text, and never on copies. So
+a mention can always say where in the raw answer it stands.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+Span = tuple[int, int]
+"""Start and end (exclusive) in characters."""
+
+
+class Piece(NamedTuple):
+    """A stretch of the answer that holds a title, before its readings are worked out.
+
+    Attributes:
+        start: Where it begins.
+        end: Where it ends; list marks are outside, a reason behind the title may be inside.
+        reason: What the model wrote about the item elsewhere (a JSON key, a column of its own).
+        year: A year that stands elsewhere.
+        joins: Longer spans that begin here and may be the title instead, over the pieces that follow.
+    """
+
+    start: int
+    end: int
+    reason: str | None = None
+    year: str | None = None
+    joins: tuple[Span, ...] = ()
+
+
+QUOTES = {
+    '"': '"', "“": "”", "„": "“", "”": "”", "«": "»", "《": "》", "〈": "〉", "「": "」", "『": "』", "【": "】",
+    "‘": "’", "'": "'", "`": "`", "*": "*", "_": "_", "＂": "＂",
+}  # fmt: skip
+"""Marks that models put around titles, with what closes them."""
+
+_EDGE_OPEN = '*_"“„”«《〈「『【`~>＂'
+_EDGE_CLOSE = '*_"“”»》〉」』】`~＂,;:，、；：。'
+_EMOJI = "\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2b00-\u2bff\ufe0f\u200b-\u200d\u2060\ufeff"
+_LEADING = re.compile(rf"[\s{re.escape(_EDGE_OPEN)}{_EMOJI}\U0001f000-\U0001faff]+")
+_TRAILING = re.compile(rf"[\s{re.escape(_EDGE_CLOSE)}{_EMOJI}\U0001f000-\U0001faff]")
+_DASHES = "-–—"
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/*_#`\[\]()~'nt]))")
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,9}(?: [^<>\n]{0,200})?/?>")
+_LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
+_YEAR_AND_MORE = re.compile(r"[(\[]((?:18|19|20)\d\d)\s?[,;/|]\s?[^()\[\]\n]{1,120}[)\]]")
+_MORE_AND_YEAR = re.compile(r"[(\[][^()\[\]\n]{1,120}[,;/|]\s?((?:18|19|20)\d\d)[)\]]")
+_WIDE = str.maketrans("（）：，［］", "():,[]")
+_SPACES = re.compile(r"\s+")
+_LETTER = re.compile(r"[^\W_]")
+
+
+def trim(text: str, start: int, end: int) -> Span:
+    """The span without spaces, list marks, emphasis and quotes at its edges; may end up empty (end == start).
+
+    A closing "!" or "?" stays, since titles end so; one full stop goes unless it ends an abbreviation.
+    """
+    before = -1
+    while start < end and before != end - start:
+        before = end - start
+        leading = _LEADING.match(text, start, end)
+        start = leading.end() if leading else start
+        while end > start and _TRAILING.match(text[end - 1]):
+            end -= 1
+        while start < end and text[start] in _DASHES and text[start + 1 : start + 2].isspace():
+            start += 1
+        while end > start and text[end - 1] in _DASHES and (end - 1 == start or text[end - 2].isspace()):
+            end -= 1
+        start, end = _single_quotes(text, start, end)
+        end = _without_stop(text, start, end)
+        start, end = _brackets(text, start, end)
+    return start, max(start, end)
+
+
+def _single_quotes(text: str, start: int, end: int) -> Span:
+    # An apostrophe may belong to the title ("'Til", "Bros'"): only a pair around everything goes.
+    if end - start > 2 and text[start] in "'‘’" and text[end - 1] in "'’":
+        return start + 1, end - 1
+    return start, end
+
+
+def _without_stop(text: str, start: int, end: int) -> int:
+    tail = text[max(start, end - 4) : end]
+    if (
+        tail.endswith(".")
+        and tail.count(".") == 1
+        and end - start > 2
+        and (tail[-2].isalnum() or tail[-2] in ')]!?"”»》')
+    ):
+        return end - 1
+    return end
+
+
+def _brackets(text: str, start: int, end: int) -> Span:
+    """Drops brackets that have no partner inside the span, and one pair of square ones around it."""
+    while end > start and text[end - 1] in ")]}" and text.count(_PARTNER[text[end - 1]], start, end) == 0:
+        end -= 1
+    while start < end and text[start] in "([{" and text.count(_PARTNER[text[start]], start, end) == 0:
+        start += 1
+    if end - start > 2 and text[start] == "[" and text[end - 1] == "]" and text.count("[", start, end) == 1:
+        return start + 1, end - 1
+    return start, end
+
+
+_PARTNER = {")": "(", "]": "[", "}": "{", "(": ")", "[": "]", "{": "}"}
+
+
+def plain(text: str) -> str:
+    """A title as words only: without markdown, tags, quotes around parts of it, and escapes.
+
+    Args:
+        text: A stretch of a raw answer, for example `**Heat** (1995, Michael Mann)`.
+
+    Returns:
+        What to look up, here "Heat (1995)".
+    """
+    if "\\" in text:
+        text = _ESCAPE.sub(_unescape, text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if "&" in text:
+        text = html.unescape(text)
+    text = text.translate(_WIDE)
+    text = "".join(" " if mark in '*_`"“”„«»《》〈〉「」『』【】＂' else mark for mark in text)
+    text = _MORE_AND_YEAR.sub(r"(\1)", _YEAR_AND_MORE.sub(r"(\1)", text))
+    return _SPACES.sub(" ", text).strip()
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1]:
+        code = int(match[1], 16)
+        return "" if 0xD800 <= code <= 0xDFFF else chr(code)
+    return " " if match[2] in "nt" else match[2]
+
+
+def has_word(text: str, start: int, end: int) -> bool:
+    """Whether a letter or digit stands in the span."""
+    return _LETTER.search(text, start, end) is not None
+
+
+def blank(text: str, spans: Iterable[Span]) -> str:
+    """The text with some spans, in order and apart, overwritten by newlines; every offset stays."""
+    parts, done = [], 0
+    for start, end in spans:
+        parts += [text[done:start], "\n" * (end - start)]
+        done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def lines(text: str, start: int, end: int) -> Iterator[Span]:
+    """The lines of a span, without their newlines."""
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        yield start, stop
+        start = stop + 1
+
+
+def same(text: str) -> str:
+    """A form in which a repeat or an echo equals what it repeats: words in lower case."""
+    return " ".join(re.findall(r"[^\W_]+", plain(text).casefold()))

@@ -1,0 +1,174 @@
+"""What words say about a stretch of text: is it a title, a reason, or talk?
+
+These are judgements on form alone (capitals, length, common words); whether the catalog has such a title is
+asked later. They are written for English and pass over text without capitals (Chinese, Japanese) by its marks.
+"""
+
+from __future__ import annotations
+
+import re
+
+SMALL = frozenset(
+    "a an and as at au but by d' da das de del der des di du e el en et for from i in into is it its l' la le"
+    " les lo"
+    " los n' nor o' of off on onto or out over per the to und up upon v via von vs vs. with without y &".split()
+)
+"""Words that stay small inside a title."""
+
+GENRES = frozenset(
+    "action adventure animated animation anime art biographical biography biopic blockbuster caper christmas"
+    " classic"
+    " comedies comedy coming-of-age courtroom crime cult dark disaster documentary drama dramas dramedy"
+    " dystopian epic"
+    " espionage family fantasy feel-good film-noir fiction foreign gangster gothic heist historical history"
+    " holiday"
+    " horror indie legal martial arts medical melodrama military mockumentary monster music musical mystery"
+    " neo-noir"
+    " noir nonfiction non-fiction paranormal parody period political psychological road rom-com romance romantic"
+    " satire satirical sci-fi science slasher slice-of-life spy sport sports steampunk superhero supernatural"
+    " survival"
+    " suspense suspenseful teen thriller thrillers time-travel tragedy true war western westerns whodunit"
+    " young adult"
+    " zombie".split()
+)
+"""Words of genre labels: "Crime Drama" behind a title is an annotation, not a subtitle."""
+
+_GENERIC = re.compile(
+    r"\b(?:movies?|films?|books?|shows?|series|recommendations?|suggestions?|picks?|titles?|options?|items?"
+    r"|products?"
+    r"|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^[*_\s]*(?:genres?|director|directed by|stars?|starring|cast|runtime|budget|box office|imdb(?: rating)?"
+    r"|rating|score"
+    r"|synopsis|plot|summary|year|release(?:d| date| year)?|reason|why(?: it'?s recommended| you'?ll \w+)?"
+    r"|description"
+    r"|note|language|country|author|writers?|length|duration|themes?|tone|style|overview|similarit(?:y|ies)"
+    r"|tagline"
+    r"|rotten tomatoes|where to watch|available on|explanation|key \w+)\b[*_\s]*[:：]",
+    re.IGNORECASE,
+)
+_TALK = re.compile(
+    r"^\W*(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|yes|no problem|yeah|hi|hello|hey|thanks?"
+    r"|thank you|you'?re welcome|sorry|unfortunately|however|note|please|enjoy|i|i'm|i'd|i'll|i've|i hope"
+    r"|i can|i am|i would"
+    r"|i have|i think|here|here'?s|here are|based|these|this list|the following|the user|as an|as for|let me"
+    r"|let us"
+    r"|let's|if you|since you|given|considering|because|happy|hope|feel free|would you|do you|can you|could you"
+    r"|what|which|how about|how|my|your|recommendations?|my recommendations|recommended \w+|output|answer|titles?"
+    r"|other recommendations|movies?|films?|watch history|history)(?=[\s,:!.]|$)",
+    re.IGNORECASE,
+)
+_CREDIT = re.compile(
+    r"^\W*(?:directed|dir\.|starring|stars|featuring|feat\.|written|voiced) ?(?:by|and|with)?\b", re.IGNORECASE
+)
+_REASON_START = re.compile(
+    r"^\W*(?:based|set in|released|follows?|tells|because|which|about|it'?s|it is|this|another|similar|known"
+    r"|winner|won|with its|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
+    re.IGNORECASE,
+)
+_MEDIA = frozenset("animated animation anime documentary short musical".split())
+_RATING = re.compile(
+    r"^\W*(?:\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)", re.I
+)
+_WORD = re.compile(r"[^\s,;:.!?\"“”()\[\]《》「」、。，]+")
+YEAR = re.compile(r"[(\[]\s?(?:18|19|20)\d\d(?:\s?[-–—,;/][^()\[\]\n]{0,120})?[)\]]")
+"""A year in brackets behind a title, also of a series ("1999-2007") or with more in it ("1995, Michael Mann")."""
+
+
+def is_label(text: str) -> bool:
+    """Whether a line gives a property ("Director: …") and no title."""
+    return _LABEL.match(text[:60]) is not None
+
+
+def is_talk(text: str) -> bool:
+    """Whether a line speaks to the reader ("Here are …", "Enjoy!") instead of naming an item.
+
+    A line that begins like talk may still be a title ("What Women Want"): then its words are capitalised.
+    """
+    if text.rstrip("*_ ").endswith((":", "：")):
+        return True
+    return _TALK.match(text[:80]) is not None and capitalised(text) < 0.99
+
+
+def capitalised(text: str) -> float:
+    """The share of words written as in a title, in [0, 1]; small words count only in front."""
+    found = [word for word in _WORD.findall(text[:300]) if any(c.isalnum() for c in word)]
+    counted = [word for place, word in enumerate(found) if place == 0 or word.lower() not in SMALL]
+    if not counted:
+        return 0.0
+    return sum(not _starts_lower(word) for word in counted) / len(counted)
+
+
+def _starts_lower(word: str) -> bool:
+    letter = next((c for c in word if c.isalnum()), "x")
+    return letter.islower() and not any(c.isupper() for c in word)  # "iPhone" and "WALL-E" are fine
+
+
+def is_title(text: str) -> bool:
+    """Whether a whole stretch can be a title by its form."""
+    if len(text) > 200 or is_label(text):
+        return False
+    text = YEAR.sub("", text).strip()
+    if text.isascii() and text.endswith(".") and len(text.split()) > 6:
+        return False
+    if not text or text[-1] in "。！？" or len(_WORD.findall(text)) > 14:
+        return False
+    return capitalised(text) >= 0.75
+
+
+def is_reason(text: str) -> bool:
+    """Whether what stands behind a title and a separator is about the item, and not the rest of its title."""
+    text = text[:240].strip(" *_\t-–—:")
+    if not text:
+        return False
+    if is_credit(text) or _RATING.match(text) or is_label(text):
+        return True
+    if _REASON_START.match(text) and capitalised(text) < 1:  # not "A Star Wars Story"
+        return True
+    found = _WORD.findall(text)
+    if not found:
+        return False
+    names = [part for word in found for part in word.lower().split("/") if any(c.isalnum() for c in part)]
+    if _only_genres(names):
+        return True
+    rest = [word for word in found if word.lower() not in SMALL]
+    lower = sum(_starts_lower(word) for word in rest)
+    if _starts_lower(found[0]) and found[0].lower() not in {"the", "and", "of", "vs", "vs."} and lower:
+        return True
+    if lower >= 3 or (len(found) >= 4 and lower * 2 >= len(rest)):
+        return True
+    return (text.endswith(".") and len(found) >= 5 and lower >= 1) or any(c in text for c in "。，")
+
+
+def is_credit(text: str) -> bool:
+    """Whether a stretch names makers or actors ("starring Al Pacino", "directed by …")."""
+    return _CREDIT.match(text[:40]) is not None
+
+
+def is_remark(text: str) -> bool:
+    """Whether brackets behind a title hold an annotation.
+
+    Not so for what tells one version from another ("TV series", "animated"): that belongs to the title.
+    """
+    names = [word.lower() for word in _WORD.findall(text)]
+    return is_credit(text) or (_only_genres(names) and not _MEDIA.intersection(names))
+
+
+def _only_genres(names: list[str]) -> bool:
+    told = [name for name in names if name not in SMALL]
+    return bool(told) and all(map(_is_genre, told))
+
+
+def _is_genre(word: str) -> bool:
+    return word in GENRES or all(part in GENRES for part in word.split("-") if part)
+
+
+def is_heading(text: str) -> bool:
+    """Whether a line names a group of items ("Action movies:", "**Drama**")."""
+    text = text.strip(" *_#:：\t")
+    if not text or YEAR.search(text):
+        return False
+    names = [word.lower() for word in _WORD.findall(text)]
+    return _only_genres(names) or _GENERIC.search(text) is not None

@@ -1,0 +1,36 @@
+"""Prompt templates: Jinja files with YAML front matter, found by name, checked, and rendered into chat roles.
+
+    from zsrec.prompts import load_template
+    template = load_template("rank/default")
+    messages = template.render(history=["Heat", "Ronin"], candidates=["Thief", "Cats"], k=1)
+
+A template's roles are Jinja blocks that are rendered separately: no text in a title can open a role.
+"""
+
+from __future__ import annotations
+
+from zsrec.prompts.front_matter import FrontMatter, Variable
+from zsrec.prompts.library import Entry, Folder, Library, load_template
+from zsrec.prompts.lint import check, shared_prefix
+from zsrec.prompts.problems import Problem
+from zsrec.prompts.sanitize import inline, sanitize
+from zsrec.prompts.template import Template
+from zsrec.prompts.views import ItemView, item_view, title_view
+
+__all__ = [
+    "Entry",
+    "Folder",
+    "FrontMatter",
+    "ItemView",
+    "Library",
+    "Problem",
+    "Template",
+    "Variable",
+    "check",
+    "inline",
+    "item_view",
+    "load_template",
+    "sanitize",
+    "shared_prefix",
+    "title_view",
+]

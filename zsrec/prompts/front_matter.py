@@ -1,0 +1,225 @@
+"""The YAML between the two `---` lines at the top of a template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+
+from zsrec.parse import PARSERS
+from zsrec.prompts.problems import Problem, did_you_mean
+from zsrec.types import Frozen, Sampling
+
+Task = Literal["generate", "rank", "compare", "explain", "profile"]
+Scope = Literal["catalog", "pool", "user"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+_MAX_CHARACTERS = 16_384
+_FENCE = "---"
+_Path = tuple[str | int, ...]
+
+
+class Variable(Frozen, strict=True):
+    """A variable that a template declares.
+
+    Attributes:
+        scope: Who shares its value: every request of a "catalog", the requests of one candidate "pool", or
+            one "user". Prompts should use them in this order, so that the server can share the prefix.
+        type: "str", "int", or "items" (a list of items).
+        default: The value where the caller gives none; None means there is no default.
+    """
+
+    scope: Scope
+    type: Literal["str", "int", "items"] = "str"
+    default: str | int | None = None
+
+
+class FrontMatter(Frozen, strict=True):
+    """What a template says about itself.
+
+    Attributes:
+        task: What the prompt asks for; None in a template that takes it from the one it extends.
+        version: Counts up with every change of wording; stands in every trace.
+        answer: The parser that reads the model's answer (`zsrec.parse.PARSERS`).
+        side: Where the answer pairs titles ("watched - candidate"), the side that is recommended.
+        sampling: How the model picks tokens.
+        variables: What the template may use, by name.
+        description: One line for `zsrec prompts list`.
+    """
+
+    task: Task | None = None
+    version: int = Field(default=1, ge=1)
+    answer: str = "titles"
+    side: Literal["left", "right"] | None = None
+    sampling: Sampling = Sampling()
+    variables: Mapping[str, Variable] = Field(default_factory=dict)
+    description: str = ""
+
+    def extending(self, parent: FrontMatter) -> FrontMatter:
+        """This front matter over that of the template it extends.
+
+        What it does not say is taken from the parent, sampling fields and variables one by one. The version
+        is never inherited.
+        """
+        inherited = {name: getattr(parent, name) for name in parent.model_fields_set - {"version"}}
+        own = {name: getattr(self, name) for name in self.model_fields_set}
+        merged = inherited | own
+        if "sampling" in own:
+            said = {name: getattr(self.sampling, name) for name in self.sampling.model_fields_set}
+            merged["sampling"] = parent.sampling.model_copy(update=said)
+        merged["variables"] = {**parent.variables, **self.variables}
+        return FrontMatter(**merged)
+
+
+def split(text: str, path: str) -> tuple[str, str, list[Problem]]:
+    """Parts a template file into front matter and body.
+
+    Both keep their true line numbers: what was taken out is replaced by empty lines.
+
+    Returns:
+        The YAML, the Jinja body, and what is wrong (then both are empty).
+    """
+    lines = text.split("\n")
+    if lines[0].rstrip() != _FENCE:
+        return "", "", [Problem(path, 1, "a template starts with '---' and its front matter")]
+    end = next((n for n, line in enumerate(lines[1:], start=1) if line.rstrip() == _FENCE), None)
+    if end is None:
+        return "", "", [Problem(path, 1, "the front matter has no closing '---'")]
+    return "\n" + "\n".join(lines[1:end]), "\n" * (end + 1) + "\n".join(lines[end + 1 :]), []
+
+
+def parse_front_matter(yaml_text: str, path: str) -> tuple[FrontMatter | None, dict[_Path, int], list[Problem]]:
+    """Reads front matter as `split` returned it.
+
+    Returns:
+        The front matter (None where it cannot be used), the line of every key in it by its place, for
+        example `("variables", "history")`, and what is wrong.
+    """
+    if len(yaml_text) > _MAX_CHARACTERS:
+        return None, {}, [Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters")]
+    loader = yaml.SafeLoader(yaml_text)
+    try:
+        refused = _refuse(yaml_text)
+        if refused is not None:
+            return None, {}, [Problem(path, *refused)]
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            return None, {}, [Problem(path, 1, "the front matter is no list of 'key: value' lines")]
+        lines: dict[_Path, int] = {}
+        problems = list(_walk(node, (), lines, path))
+        data = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        return None, {}, [Problem(path, line, f"the front matter is no YAML: {error.problem}")]
+    except (yaml.YAMLError, ValueError) as error:
+        return None, {}, [Problem(path, 1, f"the front matter cannot be read: {error}")]
+    finally:
+        loader.dispose()
+    if problems:
+        return None, lines, problems
+    try:
+        front = FrontMatter.model_validate(_tuples(data), strict=True)
+    except ValidationError as invalid:
+        return None, lines, list(_explain(invalid, lines, path))
+    return front, lines, list(_check_values(front, lines, path))
+
+
+_STARTS = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_ENDS = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_MAX_DEPTH = 8
+
+
+def _refuse(yaml_text: str) -> tuple[int, str] | None:
+    """The line and name of what YAML allows and front matter has no use for; None where there is none.
+
+    A few aliases can stand for gigabytes, and the parser's time grows with the square of the depth.
+    """
+    depth = 0
+    for token in yaml.scan(yaml_text, yaml.SafeLoader):
+        line = token.start_mark.line + 1
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+            return line, "'&' and '*' have no meaning here; quote them"
+        depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
+        if depth > _MAX_DEPTH:
+            return line, "the front matter is nested too deeply"
+    return None
+
+
+def _walk(node: yaml.Node, at: _Path, lines: dict[_Path, int], path: str) -> Iterator[Problem]:
+    """Notes the line of every key and finds keys that stand twice (YAML would take the last)."""
+    if isinstance(node, yaml.SequenceNode):
+        for place, child in enumerate(node.value):
+            yield from _walk(child, (*at, place), lines, path)
+    elif isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            line = key.start_mark.line + 1
+            name = str(key.value)
+            if (*at, name) in lines:
+                yield Problem(path, line, f"{name!r} stands twice (first on line {lines[*at, name]})")
+            lines[*at, name] = line
+            yield from _walk(child, (*at, name), lines, path)
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401  (whatever YAML holds)
+    """The same data with its lists as the tuples that frozen models hold."""
+    if isinstance(value, dict):
+        return {key: _tuples(child) for key, child in value.items()}
+    return tuple(_tuples(child) for child in value) if isinstance(value, list) else value
+
+
+def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
+    if front.answer not in PARSERS:
+        known = ", ".join(sorted(PARSERS))
+        yield Problem(path, lines["answer",], f"unknown answer {front.answer!r}; known: {known}")
+    for name, variable in front.variables.items():
+        line = lines["variables", name]
+        if not name.isidentifier() or name.startswith("_"):
+            yield Problem(path, line, f"{name!r} is no variable's name: use letters, digits and '_'")
+        wanted = {"str": str, "int": int}.get(variable.type)
+        if variable.default is None:
+            continue
+        if wanted is None:
+            yield Problem(path, line, f"{name!r} is a list of items and takes no default")
+        elif type(variable.default) is not wanted:
+            yield Problem(path, line, f"the default of {name!r} is no {variable.type}: {variable.default!r}")
+
+
+def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
+    """Pydantic's findings in the words of a template's author, with their lines."""
+    for error in invalid.errors():
+        at: _Path = tuple(error["loc"])
+        while at and at not in lines:  # a missing key has the line of what it is missing from
+            at = at[:-1]
+        line = lines.get(at, 1)
+        where = ".".join(str(part) for part in error["loc"])
+        name, found = str(error["loc"][-1]), error["input"]
+        match error["type"]:
+            case "extra_forbidden":
+                known = _known_keys(error["loc"])
+                message = f"unknown key {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}"
+            case "literal_error":
+                known = tuple(error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+                guess = did_you_mean(str(found), known)
+                message = f"unknown {name} {found!r}{guess}; known: {', '.join(known)}"
+            case "missing":
+                message = f"{where.rpartition('.')[0] or 'the front matter'} has no {name!r}"
+            case _:
+                message = f"{where}: {_lower_first(error['msg'])}, found {found!r}"
+        yield Problem(path, line, message)
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> tuple[str, ...]:
+    if len(loc) == 1:
+        return tuple(FrontMatter.model_fields)
+    return tuple(Sampling.model_fields if loc[0] == "sampling" else Variable.model_fields)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,148 @@
+"""Makes untrusted text harmless before a template sees it.
+
+A title, a tag or a user's own words may hold line breaks, invisible characters or a chat format's control
+tokens, by accident or on purpose; put into a prompt as they are, they forge list entries, hide text from a
+reader or open a new role. Every variable of a template passes through here (`Template.render` and `ItemView`
+see to it), so that no author of a template can forget it. What comes out
+
+- is one line: every control, line or paragraph separator and run of spaces is one space;
+- holds no bidirectional controls, zero-width or other invisible characters. The joiners U+200C and U+200D
+  stay only between letters of scripts that spell with them (Arabic to Myanmar, Khmer, Mongolian) and between
+  the symbols of one emoji;
+- holds no control token: `<|im_end|>` becomes `< |im_end| >`, `</s>` becomes `< /s >`, `[INST]` becomes
+  `[ INST ]`. The rule goes by shape, not by a list of models, so next year's tokens are broken too;
+- is at most so many characters long and ends with "…" where it was cut.
+
+Ordinary titles pass unchanged ("WALL·E", "<3", "[REC]", "Léon", any script, emoji). Braces pass too: data is
+never read as a template, so `{{` means nothing. What this cannot do is to take the *meaning* out of a
+sentence: a title that says "ignore the list above" still says it, in one line, among the titles.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral, Real
+from types import MappingProxyType
+
+TITLE_LIMIT = 300
+"""Characters kept of a string inside an item, and by the `inline` filter unless told otherwise."""
+
+TEXT_LIMIT = 2000
+"""Characters kept of a text variable such as `about`."""
+
+_ELLIPSIS = "…"
+_JOINERS = "\u200c\u200d"
+_VARIATIONS = "\ufe0e\ufe0f"
+# Invisible, and yet letters, marks or symbols to Unicode: Hangul fillers, blank Braille, grapheme joiner.
+_INKLESS = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+_MAX_DEPTH = 8
+
+# Brackets and bars together with the forms that NFKC, which some tokenizers apply, folds to them.
+_LT, _GT, _BAR = "<\uff1c\ufe64", ">\uff1e\ufe65", "|\uff5c"
+_OPEN, _CLOSE = "\\[\uff3b", "\\]\uff3d"
+_HALF_TOKEN = re.compile(
+    f"(?<=[{_LT}])(?=[{_BAR}{_LT}])"  # <|im_end|>, <<SYS>>
+    f"|(?<=[{_OPEN}])(?=[{_BAR}])"  # [|Human|]
+    f"|(?<=[{_BAR}])(?=[{_GT}{_CLOSE}])"
+)
+_TAG = re.compile(f"([{_LT}])([/!]?\\w[\\w:.▁-]{{0,60}}/?)([{_GT}])")  # </s>, <start_of_turn>, <think>
+_BRACKETED = re.compile(f"([{_OPEN}])([^\\s{_OPEN}{_CLOSE}]{{1,40}})([{_CLOSE}])")
+_BRACKET_WORD = re.compile(
+    r"/?(INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|THINK|ARGS|CALL_ID|IMG\w*|AUDIO|BEGIN_AUDIO"
+    r"|PREFIX|SUFFIX|MIDDLE|[GS]?MASK|CLS|SEP|UNK|PAD|BOS|EOS)",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(r"(USER|ASSISTANT|SYSTEM)(?=[:：])")  # Vicuna's turns are parted by nothing else
+_NOT_PLAIN = re.compile(r"[^ -~]|  |[<>\[\]|]|^ | $|(?:USER|ASSISTANT|SYSTEM):")
+
+
+def inline(text: object, limit: int = TITLE_LIMIT) -> str:
+    """One harmless line of at most `limit` characters; see the module for what is changed.
+
+    Applying it twice changes nothing more. Anything but text is written out first.
+
+    Raises:
+        ValueError: `limit` is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"inline({limit}) keeps nothing: the limit is at least 1")
+    # Cut before the work as well, so that a book pasted as a title costs nothing.
+    raw = str(text)[: 4 * limit + 1000]
+    if not _NOT_PLAIN.search(raw):
+        return _cut(raw, limit)
+    return _cut(_break_tokens(" ".join(_visible(raw).split())), limit)
+
+
+def sanitize(value: object, limit: int = TITLE_LIMIT, *, _depth: int = 0) -> object:
+    """`value` with every string in it, at any depth, made harmless by `inline`.
+
+    Numbers, booleans and None pass; collections become tuples and read-only mappings with text keys;
+    anything else becomes its text, and so does what is nested deeper than eight levels.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str) or _depth >= _MAX_DEPTH:
+        return inline(value, limit)
+    if isinstance(value, Integral):  # numpy's numbers are none of Python's
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Mapping):
+        pairs = ((inline(key, limit), sanitize(v, limit, _depth=_depth + 1)) for key, v in value.items())
+        return MappingProxyType(dict(pairs))
+    if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
+        return tuple(sanitize(v, limit, _depth=_depth + 1) for v in value)
+    return inline(value, limit)
+
+
+def _visible(text: str) -> str:
+    """Drops what cannot be seen, turns every separator into a space, mends lone surrogates."""
+    kept: list[str] = []
+    for place, char in enumerate(text):
+        category = unicodedata.category(char)
+        if category in {"Cc", "Zl", "Zp", "Zs"} or char in _INKLESS:
+            kept.append(" ")
+        elif category == "Cs":  # cannot be encoded for sending
+            kept.append("\ufffd")
+        elif char in _JOINERS:
+            if kept and _joins(kept[-1], text[place + 1 : place + 2]):
+                kept.append(char)
+        elif category == "Cf" or "\U000e0000" <= char <= "\U000e0fff" or "\ufe00" <= char <= "\ufe0d":
+            continue
+        elif char in _VARIATIONS and (not kept or kept[-1] in _VARIATIONS):
+            continue  # a run of them can carry a hidden message
+        else:
+            kept.append(char)
+    return "".join(kept)
+
+
+def _joins(before: str, after: str) -> bool:
+    """Whether a joiner between two characters is spelling, not hiding."""
+    if not after:
+        return False
+    if all("\u0600" <= char <= "\u109f" or "\u1780" <= char <= "\u18af" for char in (before, after)):
+        return unicodedata.category(before)[0] in "LM" and unicodedata.category(after)[0] in "LM"
+    symbols = unicodedata.category(before) in {"So", "Sk"} or before in _VARIATIONS
+    return symbols and unicodedata.category(after) == "So"
+
+
+def _break_tokens(line: str) -> str:
+    line = _HALF_TOKEN.sub(" ", line)
+    line = _TAG.sub(r"\1 \2 \3", line)
+    line = _BRACKETED.sub(_break_bracketed, line)
+    return _ROLE.sub(r"\1 ", line)
+
+
+def _break_bracketed(found: re.Match[str]) -> str:
+    opening, word, closing = found.groups()
+    if _BRACKET_WORD.fullmatch(unicodedata.normalize("NFKC", word)):
+        return f"{opening} {word} {closing}"
+    return found[0]
+
+
+def _cut(line: str, limit: int) -> str:
+    if len(line) <= limit:
+        return line
+    return line[: limit - 1].rstrip(" " + _JOINERS) + _ELLIPSIS

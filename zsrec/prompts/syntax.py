@@ -1,0 +1,144 @@
+"""What can be said of a template's Jinja without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from jinja2 import TemplateSyntaxError, meta, nodes
+
+from zsrec.prompts.problems import Problem, did_you_mean
+from zsrec.prompts.sandbox import Sandbox
+
+ROLES = ("system", "user")
+_SANDBOX = Sandbox()
+_DEFINITIONS = (nodes.Macro, nodes.Import, nodes.FromImport, nodes.Assign, nodes.AssignBlock)
+
+
+class Reference(NamedTuple):
+    """A mention of another template: by "extends", "include" or "import", with its line."""
+
+    kind: str
+    name: str
+    line: int
+
+
+def parse_body(body: str, path: str) -> tuple[nodes.Template | None, list[Problem]]:
+    """The syntax tree of a body, or why there is none."""
+    try:
+        return _SANDBOX.parse(body, filename=path), []
+    except TemplateSyntaxError as error:
+        return None, [Problem(path, error.lineno, _plain(error.message or "broken syntax"))]
+    except RecursionError:
+        return None, [Problem(path, 1, "the template is nested too deeply")]
+
+
+def references(tree: nodes.Template, path: str) -> tuple[list[Reference], list[Problem]]:
+    """The templates that a template names, and names that are not fixed texts (which cannot be checked)."""
+    found: list[Reference] = []
+    problems: list[Problem] = []
+    kinds = {
+        nodes.Extends: "extends",
+        nodes.Include: "include",
+        nodes.Import: "import",
+        nodes.FromImport: "import",
+    }
+    for node in tree.find_all(tuple(kinds)):
+        kind, name = kinds[type(node)], node.template  # type: ignore[attr-defined]
+        if isinstance(name, nodes.Const) and isinstance(name.value, str):
+            found.append(Reference(kind, name.value.removesuffix(".j2"), node.lineno))
+        else:
+            problems.append(Problem(path, node.lineno, f"'{kind}' needs one template's name in quotes"))
+    parents = [reference for reference in found if reference.kind == "extends"]
+    problems.extend(Problem(path, second.line, "a template extends one other only") for second in parents[1:])
+    return found, problems
+
+
+def outside_blocks(tree: nodes.Template, path: str) -> Iterator[Problem]:
+    """What stands at the top level and would never be sent: text, output and control flow."""
+    for node in tree.body:
+        if isinstance(node, nodes.Output):
+            for child in node.nodes:
+                if isinstance(child, nodes.TemplateData):
+                    if child.data.strip():
+                        lead = len(child.data) - len(child.data.lstrip())
+                        line = child.lineno + child.data[:lead].count("\n")
+                        yield Problem(path, line, "text outside a block is never sent")
+                else:
+                    yield Problem(path, child.lineno, "output outside a block is never sent")
+        elif not isinstance(node, (*_DEFINITIONS, nodes.Block, nodes.Extends)):
+            yield Problem(path, node.lineno, f"'{type(node).__name__.lower()}' outside a block has no effect")
+
+
+def definitions(tree: nodes.Template) -> nodes.Template:
+    """A template of the top-level macros, imports and assignments only; blocks may use what it defines."""
+    return nodes.Template([node for node in tree.body if isinstance(node, _DEFINITIONS)], lineno=1)
+
+
+def defined_names(tree: nodes.Template) -> set[str]:
+    """The names that `definitions` brings."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, nodes.Macro):
+            names.add(node.name)
+        elif isinstance(node, nodes.Import):
+            names.add(node.target)
+        elif isinstance(node, nodes.FromImport):
+            names.update(name if isinstance(name, str) else name[1] for name in node.names)
+        elif isinstance(node, nodes.Assign | nodes.AssignBlock):
+            names.update(
+                name.name
+                for name in [node.target, *node.target.find_all(nodes.Name)]
+                if isinstance(name, nodes.Name)
+            )
+    return names
+
+
+def blocks(tree: nodes.Template) -> dict[str, nodes.Block]:
+    """All blocks by name, nested ones included."""
+    return {block.name: block for block in tree.find_all(nodes.Block)}
+
+
+def unused_blocks(tree: nodes.Template, known: Collection[str], path: str) -> Iterator[Problem]:
+    """Top-level blocks that are neither a role nor a block of the extended template."""
+    for node in tree.body:
+        if isinstance(node, nodes.Block) and node.name not in known:
+            guess = did_you_mean(node.name, known)
+            yield Problem(
+                path, node.lineno, f"block {node.name!r} is never sent{guess}; roles: {', '.join(ROLES)}"
+            )
+
+
+def unknown_helpers(tree: nodes.Template, path: str) -> Iterator[Problem]:
+    """Filters and tests that do not exist."""
+    for kind, node_type, known in (
+        ("filter", nodes.Filter, _SANDBOX.filters),
+        ("test", nodes.Test, _SANDBOX.tests),
+    ):
+        for node in tree.find_all(node_type):
+            name = node.name
+            if name not in known:
+                yield Problem(path, node.lineno, f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+
+
+def used_names(tree: nodes.Template) -> dict[str, int]:
+    """The variables that a template takes from outside, with the line of their first use."""
+    lines: dict[str, int] = {}
+    for node in tree.find_all(nodes.Name):
+        if node.ctx == "load":
+            lines.setdefault(node.name, node.lineno)
+    free = meta.find_undeclared_variables(tree) - defined_names(tree) - set(_SANDBOX.globals)
+    return {name: line for name, line in lines.items() if name in free}
+
+
+def undeclared(tree: nodes.Template, declared: Collection[str], path: str) -> Iterator[Problem]:
+    """Variables that are used and not declared."""
+    for name, line in used_names(tree).items():
+        if name not in declared:
+            guess = did_you_mean(name, declared)
+            yield Problem(path, line, f"undeclared variable {name!r}{guess}")
+
+
+def _plain(message: str) -> str:
+    """Jinja's sentence in the middle of ours."""
+    return (message[:1].lower() + message[1:]).rstrip(".")

