@@ -22,11 +22,12 @@ _ARTICLES = (
     "|Ein|Eine"
 )
 _TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_ARTICLES}|the|a|an)$", re.DOTALL)
-_YEAR_AT_END = re.compile(r"\s*[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]\s*$")
+_YEAR_AT_END = re.compile(r"[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]$")
+_LONGEST_YEAR = 16
 _AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
 _SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s")
 _OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
-_DANGLING = re.compile(r"[\s,]+(?:or|and|&)$", re.IGNORECASE)
+_DANGLING = re.compile(r"(?<=[\s,])(?:or|and|&)$", re.IGNORECASE)
 
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘`´ʼʻ′"), None)
 _AND = {ord("&"): " and ", ord("+"): " and ", ord("＆"): " and "}
@@ -37,14 +38,14 @@ _POSSESSIVE_OF_S = re.compile(r"(?<=s)['’]s\b", re.IGNORECASE)  # "Jones's", w
 _CLITIC_N = re.compile(r"(?<=\w)\s+['’]?n['’]?\s+(?=\w)", re.IGNORECASE)
 
 _UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    " seventeen eighteen nineteen twenty"
 ).split()
 _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
     " fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
 ).split()
-_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12, "xiii": 13, "xiv": 14}
+_ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12, "xiii": 13}
 _ROMAN_LETTER = {"i": "one", "v": "five", "x": "ten"}
 _ENDING = {1: "st", 2: "nd", 3: "rd"}
 _SPELLINGS: dict[str, str] = {
@@ -93,8 +94,9 @@ class ParsedTitle(NamedTuple):
 
 def split_year(text: str) -> tuple[str, int | None]:
     """Splits the year in parentheses off the end: "Heat (1995)" gives ("Heat", 1995)."""
-    found = _YEAR_AT_END.search(text)
-    return (text, None) if found is None else (text[: found.start()], int(found.group(1)))
+    text = text.rstrip()
+    found = _YEAR_AT_END.search(text, max(0, len(text) - _LONGEST_YEAR)) if text.endswith((")", "]")) else None
+    return (text, None) if found is None else (text[: found.start()].rstrip(), int(found.group(1)))
 
 
 def title_year(title: str) -> int | None:
@@ -204,11 +206,12 @@ def words(text: str) -> tuple[str, ...]:
     """
     found: list[str] = []
     for segment in _SEGMENTS.split(text):
-        found.extend(_segment_words(segment))
+        found.extend(segment_words(segment))
     return tuple(found)
 
 
-def _segment_words(segment: str) -> Sequence[str]:
+def segment_words(segment: str) -> tuple[str, ...]:
+    """The `words` of one of a name's `segments`."""
     if "'" in segment or "’" in segment or " n " in segment:
         segment = _POSSESSIVE_OF_S.sub("", _CLITIC_N.sub(" & ", segment))
     if "1/2" in segment or ".5" in segment:
@@ -223,7 +226,7 @@ def _segment_words(segment: str) -> Sequence[str]:
             found[place] = _ROMAN_LETTER[word]
         elif word == "v" and 0 < place < last:
             found[place] = "vs"
-    return found
+    return tuple(found)
 
 
 def is_number(word: str) -> bool:
@@ -263,7 +266,7 @@ def loose_key(spelled: Sequence[str]) -> str:
 
 def segments(name: str) -> list[str]:
     """The parts of a name around colons and dashes: "Kill Bill: Vol. 1" gives ["Kill Bill", "Vol. 1"]."""
-    parts = [part for raw in _SEGMENTS.split(name) if (part := _DANGLING.sub("", raw.strip()))]
+    parts = [part for raw in _SEGMENTS.split(name) if (part := _DANGLING.sub("", raw.strip()).rstrip(" ,"))]
     return [part for part in parts if part.lower() not in ("or", "and", "&")] or parts
 
 

@@ -26,6 +26,7 @@ FLOORS = [
     {"steps", "fit"},
     {"plan"},
     {"recommender"},
+    {"evals"},
     {"cli", "__main__"},
 ]
 

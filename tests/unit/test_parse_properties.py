@@ -68,6 +68,15 @@ def test_a_hundred_kilobytes_of_anything_stay_fast(pattern: str) -> None:
     assert len(mentions) <= MOST_MENTIONS
 
 
+@pytest.mark.parametrize("begin", ["## ", "User", "1. ", "| --", "**", "Title:", '["', "I recommend A", "```", "- A -"])
+@pytest.mark.parametrize("filler", [" ", "\t", "-", "*", "#", "A"])
+def test_a_long_run_behind_a_mark_stays_fast(begin: str, filler: str) -> None:
+    began = time.process_time()
+    parse(f"{begin}{filler * SIZE}x")
+    parse(f"1. Heat\n{begin}{filler * SIZE}x\n2. Ronin")
+    assert time.process_time() - began < 1.5
+
+
 def test_a_long_list_is_read_up_to_the_limit() -> None:
     answer = "\n".join(f"{place}. Film {place}" for place in range(1, 2000))
     mentions = parse(answer)

@@ -183,8 +183,8 @@ def test_ten_thousand_events_are_cut_to_the_context_oldest_first(films: Catalog)
     assert use.given == 10_000
     assert use.rendered + use.truncated == 10_000
     assert use.rendered > 50
-    sent = llm.requests[0].messages[-1].content
-    assert "Film Number 9999" in sent
+    sent = "\n".join(message.content for message in llm.requests[0].messages) + "\n"
+    assert "Film Number 9999\n" in sent
     assert f"Film Number {use.truncated}\n" in sent
     assert f"Film Number {use.truncated - 1}\n" not in sent
     assert any("oldest" in note for note in result.trace.notes)

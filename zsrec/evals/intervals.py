@@ -13,9 +13,7 @@ from zsrec.evals.metrics import Values
 _CELLS = 4_000_000  # numbers held at once while resampling: 32 MB
 
 
-def bootstrap(
-    values: Values, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> NDArray[np.float64]:
+def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: float = 0.95) -> NDArray[np.float64]:
     """Percentile bootstrap intervals of the means (Efron 1979), over users.
 
     Args:

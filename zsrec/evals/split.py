@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zsrec.candidates import Interactions
 from zsrec.candidates.ids import Codes, Hashes
 from zsrec.candidates.interactions import Times
-from zsrec.errors import ConfigError, DataError
+from zsrec.errors import DataError
 
 LEAVE_ONE_OUT = (
     "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
@@ -164,16 +164,6 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
         protocol=HELD_OUT,
         notes=tuple(notes),
     )
-
-
-def check_strict(split: Split) -> None:
-    """Checks that a split with strict time knows its times.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if split.strict_time and split.times is None:
-        raise ConfigError("strict time needs the targets' times", hint="use the protocol leave-one-out")
 
 
 def _pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int) -> Hashes:

@@ -88,7 +88,9 @@ def overlapping(
     lengths = starts[codes + 1] - lows
     order = np.argsort(lengths, kind="stable")
     used = order[np.cumsum(lengths[order]) <= budget]
-    chunks = [places[low : low + length] for low, length in zip(lows[used].tolist(), lengths[used].tolist(), strict=True)]
+    chunks = [
+        places[low : low + length] for low, length in zip(lows[used].tolist(), lengths[used].tolist(), strict=True)
+    ]
     if not sum(map(len, chunks)):
         return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int64)
     found = np.concatenate(chunks)

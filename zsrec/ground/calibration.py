@@ -39,7 +39,7 @@ class Calibration:
         Args:
             features: The vector, in the order of `features.NAMES`.
         """
-        return sum(map(mul, self.weights, features))
+        return float(sum(map(mul, self.weights, features)))
 
     @classmethod
     def default(cls) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from rapidfuzz.distance import OSA
@@ -70,7 +71,7 @@ def allowed_edits(length: int) -> int:
 
 def _edits_in_word(length: int) -> int:
     """How many letters may differ in one word: in a short one, two make another word."""
-    return 1 if length < 5 else 2 if length < 9 else 3  # noqa: PLR2004
+    return 1 if length < 5 else 2 if length < 9 else 3
 
 
 def compare(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
@@ -214,7 +215,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
         return None
     agreement.small_extra = sum(word in SMALL_WORDS and word not in ARTICLES for word in extra)
     agreement.small_missing = sum(word in SMALL_WORDS and word not in ARTICLES for word in lacking)
-    agreement.reordered = any(b < a for a, b in zip(told, told[1:], strict=False))
+    agreement.reordered = any(b < a for a, b in pairwise(told))
     agreement.one_word = len(told) == 1
     agreement.loose = not agreement.edits and not agreement.extra and not agreement.missing
     if len(touched) < len(name.parts):

@@ -19,9 +19,12 @@ from zsrec.ground.mention import Cut, Reading, readings
 from zsrec.text import ARTICLES, MARKERS, SMALL_WORDS, is_number, key, without_article
 
 _CONVINCING = 2.9
+"""Log-odds of an exact form after which no shorter reading is tried."""
+_GOOD_ENOUGH = 1.0
+"""Log-odds of an exact form after which no similar names are looked for."""
 _SHORTLIST = 12
 _BUDGET = 20_000
-_FUZZY_READINGS = 3
+_FUZZY_READINGS = 2
 _MOST_EXACT = 60
 
 
@@ -69,14 +72,14 @@ def gather(mention: str, index: TitleIndex, calibration: Calibration) -> dict[in
         _exact(reading, index, calibration, found)
         if found and reading.cut <= Cut.NOTE and max(e.log_odds for e in found.values()) > _CONVINCING:
             return found
-    if not found or max(e.log_odds for e in found.values()) <= _CONVINCING:
+    if not found or max(e.log_odds for e in found.values()) <= _GOOD_ENOUGH:
         for reading in _worth_fuzzy(read):
             _fuzzy(reading, index, calibration, found)
     return found
 
 
 def _worth_fuzzy(read: Sequence[Reading]) -> list[Reading]:
-    """The readings to compare letter by letter: with the notes cut off, the shorter ones of equal standing first."""
+    """The readings to compare letter by letter: without notes, the shorter ones first."""
     plain = [r for r in read if not r.cut & (Cut.SUBTITLE | Cut.PREFIX | Cut.OWNER)]
     other = [r for r in read if r.cut & (Cut.OWNER | Cut.PREFIX)]
     return (list(reversed(plain[-2:])) + other)[:_FUZZY_READINGS]
@@ -107,7 +110,15 @@ def _exact(reading: Reading, index: TitleIndex, calibration: Calibration, found:
             for name in index.names(item):
                 agreement = compare(read, name, index)
                 if agreement is not None:
-                    _add(item, "exact" if agreement.loose else "fuzzy", reading, agreement, index, calibration, found)
+                    _add(
+                        item,
+                        "exact" if agreement.loose else "fuzzy",
+                        reading,
+                        agreement,
+                        index,
+                        calibration,
+                        found,
+                    )
 
 
 def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index: TitleIndex) -> None:

@@ -127,7 +127,14 @@ def vector(how: Agreement, cut: Cut, named: int | None, actual: int | None, *, d
         _year(x, gap, how)
     elif named is not None and dated:
         x[_AT["year_absent"]] = 1.0
-    if how.kind is not Kind.FULL or how.loose or how.respaced or how.small_extra or how.small_missing or how.reordered:
+    if (
+        how.kind is not Kind.FULL
+        or how.loose
+        or how.respaced
+        or how.small_extra
+        or how.small_missing
+        or how.reordered
+    ):
         _name(x, how, same)
     if cut:
         for flag, place in _CUTS:
@@ -148,7 +155,7 @@ def _year(x: list[float], gap: int, how: Agreement) -> None:
         x[_AT["year_same"]] = 1.0
     elif gap == 1:
         x[_AT["year_near"]] = 1.0
-    elif gap <= 3:  # noqa: PLR2004  (the tolerance that docs/grounding.md states)
+    elif gap <= 3:
         x[_AT["year_far"]] = 1.0
     else:
         x[_AT["year_conflict"]] = 1.0

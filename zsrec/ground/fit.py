@@ -46,7 +46,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    matches: int
     mean_score: float
     share_right: float
 
@@ -98,7 +98,9 @@ def _rows(
                 right.append(float(ids[evidence.item] == item_id))
                 counts.append(weight)
     if not rows:
-        raise DataError("no labelled mention resembles a title", hint="check that the labels belong to the catalog")
+        raise DataError(
+            "no labelled mention resembles a title", hint="check that the labels belong to the catalog"
+        )
     return np.array(rows), np.array(right), np.array(counts)
 
 
@@ -116,7 +118,7 @@ def _newton(
         hessian = (x * (counts * p * (1.0 - p))[:, None]).T @ x + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
         weights = weights - step * min(1.0, _LONGEST_STEP / max(float(np.abs(step).max()), 1e-12))
-        if float(np.abs(step).max()) < 1e-6:  # noqa: PLR2004  (far below the rounding of the result)
+        if float(np.abs(step).max()) < 1e-6:
             break
     return weights
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from zsrec.text import ParsedTitle, content, key, segments, without_owner, words
+from zsrec.text import ParsedTitle, content, key, segment_words, segments, without_owner, words
 
 
 class Kind(IntEnum):
@@ -64,7 +64,7 @@ def names(parsed: ParsedTitle) -> list[Name]:
 
 def name_parts(text: str) -> tuple[tuple[str, ...], ...]:
     """The words of each segment of a name."""
-    return tuple(spelled for part in segments(text) if (spelled := words(part)))
+    return tuple([spelled for part in segments(text) if (spelled := segment_words(part))])
 
 
 def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]:
@@ -84,7 +84,7 @@ def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]
             for resume in range(cut + 1, len(parts)):
                 yield from _both(sum(parts[:cut], ()) + sum(parts[resume:], ()), Kind.SKIP)
     for text in (parsed.main, *parsed.alternatives):
-        if (owned := without_owner(text)) is not None:
+        if ("'" in text or "’" in text) and (owned := without_owner(text)) is not None:
             yield from _both(words(owned), Kind.OWNED)
     if parsed.alternatives and not parsed.main.endswith(")"):
         whole = words(f"{parsed.main} {' '.join(parsed.alternatives)}")

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from zsrec.catalog import Catalog
+from zsrec.embed import Embedder
 from zsrec.ground.calibration import Calibration
 from zsrec.ground.decide import Decision, decide
 from zsrec.ground.evidence import Evidence, gather
 from zsrec.ground.index import TitleIndex
+from zsrec.ground.mention import readings
+from zsrec.ground.semantic import SemanticStage
 from zsrec.types import Match
 
 _MOST_ALTERNATIVES = 100
@@ -48,13 +51,15 @@ class Grounder:
         *,
         index: TitleIndex | None = None,
         calibration: Calibration | None = None,
-        semantic: object | None = None,
+        semantic: Embedder | None = None,
     ) -> None:
         self.catalog = catalog
         if index is not None:
             index.check(catalog.titles)
         self.index = TitleIndex.build(catalog.titles) if index is None else index
         self.calibration = calibration or Calibration.default()
+        self._embedder = semantic
+        self._semantic = None if semantic is None else SemanticStage(semantic, catalog.titles)
 
     def extended(self, catalog: Catalog) -> Self:
         """A grounder for a catalog that has further items at the end; only those are indexed.
@@ -62,7 +67,8 @@ class Grounder:
         Raises:
             ConfigError: `catalog` does not start with this grounder's items.
         """
-        return type(self)(catalog, index=self.index.extended(catalog.titles), calibration=self.calibration)
+        index = self.index.extended(catalog.titles)
+        return type(self)(catalog, index=index, calibration=self.calibration, semantic=self._embedder)
 
     def ground(self, mention: str, context: Context | None = None) -> Match:
         """The match of one mention.
@@ -71,13 +77,33 @@ class Grounder:
             mention: A title as a model wrote it; any text is allowed.
             context: What the request knows.
         """
-        found = gather(mention, self.index, self.calibration)
-        decision = decide(found.values(), self.calibration.threshold, self._pools(context, found), self._ruled_out)
-        return self._match(decision)
+        return self.ground_many([mention], context)[0]
 
     def ground_many(self, mentions: Sequence[str], context: Context | None = None) -> list[Match]:
-        """The matches of several mentions of one request, in their order."""
-        return [self.ground(mention, context) for mention in mentions]
+        """The matches of several mentions of one request, in their order.
+
+        Mentions that no title resembles go through the semantic stage together, where there is one.
+        """
+        matches = [self._by_title(mention, context) for mention in mentions]
+        if self._semantic is not None:
+            left = [place for place, match in enumerate(matches) if match.reason == "not_in_catalog"]
+            found = self._semantic.find([mentions[place] for place in left])
+            for place, near in zip(left, found, strict=True):
+                if near is not None and not _names_medium(mentions[place]):
+                    matches[place] = self._by_meaning(mentions[place], *near)
+        return matches
+
+    def _by_title(self, mention: str, context: Context | None) -> Match:
+        found = gather(mention, self.index, self.calibration)
+        threshold = self.calibration.threshold
+        return self._match(decide(found.values(), threshold, self._pools(context, found), self._ruled_out))
+
+    def _by_meaning(self, mention: str, item: int, cosine: float) -> Match:
+        named = next(iter(readings(mention))).year
+        actual = self.index.year(item)
+        if named is not None and actual is not None and abs(named - actual) > 1:
+            return Match(item_id=None, score=0.0, reason="not_in_catalog")
+        return Match(item_id=self.catalog.ids[item], score=min(cosine, 1.0), method="semantic")
 
     def _pools(self, context: Context | None, found: Iterable[int]) -> list[set[int]]:
         if context is None:
@@ -101,3 +127,7 @@ class Grounder:
         chosen = self.catalog.ids[decision.evidence.item]
         others = tuple(i for i in ids if i != chosen)
         return Match(item_id=chosen, score=score, method=decision.evidence.method, alternatives=others)
+
+
+def _names_medium(mention: str) -> bool:
+    return any(reading.medium for reading in readings(mention))

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from zsrec.errors import ConfigError, DataError
 from zsrec.ground.forms import Name
 from zsrec.ground.segment import Segment, stable_hash
@@ -47,8 +49,8 @@ class TitleIndex:
         self._size = sum(len(segment) for segment in self._segments)
         self._scale = math.log(max(self._size, _LEAST_ITEMS) + 1)
         self._counts: dict[str, int] = {}
-        sample = self._segments[0].years[:_SAMPLE] if self._segments else ()
-        self.dated = bool(len(sample)) and float((sample > 0).mean()) > 0.5  # noqa: PLR2004  (most of them)
+        sample = self._segments[0].years[:_SAMPLE]
+        self.dated = 2 * int(np.count_nonzero(sample)) > sample.size
 
     def __len__(self) -> int:
         return self._size
@@ -171,7 +173,9 @@ class TitleIndex:
             version = meta["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"no grounding index: {error}", path=path, hint="build one with TitleIndex.build(titles).save(folder)"
+                f"no grounding index: {error}",
+                path=path,
+                hint="build one with TitleIndex.build(titles).save(folder)",
             ) from error
         if version != _FORMAT:
             raise DataError(f"an index of format {version}, expected {_FORMAT}", path=path, hint="build it again")

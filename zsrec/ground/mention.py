@@ -63,7 +63,9 @@ _EMPHASIS = re.compile(r"\*\*|__|`|~~")
 _EDGE = " \t\"'“”„«»‘’*_`~#|,.;:!?-–—"
 _QUOTED = re.compile(r"^[\"“«„‘'*_]+([^\"“”«»„*_]{1,200}?)[\"”»“’'*_]+(?=[\s,.:;()\[\]\-–—]|$)(.*)$")
 _YEAR = r"(?:18[89]\d|19\d\d|20\d\d)"
-_YEAR_NOTE = re.compile(rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?")
+_YEAR_NOTE = re.compile(
+    rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?"
+)
 _BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
 _GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})[)\]]\s*$")
 _BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
@@ -73,14 +75,21 @@ _CREDIT = re.compile(
     re.IGNORECASE,
 )
 _BY = re.compile(r",?\s+by\s+(?=[^\W\d_a-z][\w.'’\-]*(?:\s+[\w.'’\-]+){1,4}$)")
-_OWNER = re.compile(r"^(?:[^\W\d_a-z][\w.\-]*\s+)(?:(?:de|del|van|von|der|la|di|da|le)\s+|[^\W\d_a-z][\w.\-]*\s+){0,2}[^\W\d_a-z][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
+_CAPITAL = r"[^\W\d_a-z][\w.\-]*"
+_OWNER = re.compile(
+    rf"^{_CAPITAL}\s+(?:(?:de|del|van|von|der|la|di|da|le)\s+|{_CAPITAL}\s+){{0,2}}{_CAPITAL}(?:['’]s|s['’])\s+(?=\S)"
+)
 _ONE_OWNER = re.compile(r"^[^\W\d_a-z][\w.\-]*(?:['’]s|s['’])\s+(?=The\s\S)")
-_HOUSE_OWNER = re.compile(r"^(?:disney|pixar|marvel|netflix|bbc|hbo|dreamworks|dc)(?:['’]s)?\s+(?=\S)", re.IGNORECASE)
+_HOUSE_OWNER = re.compile(
+    r"^(?:disney|pixar|marvel|netflix|bbc|hbo|dreamworks|dc)(?:['’]s)?\s+(?=\S)", re.IGNORECASE
+)
 _COUNTED = re.compile(
-    r"^(?P<name>.{2,80}?)(?:\s(?:part |vol\.? )?(?:\d|[IVX]{1,4})(?=:\s|\s[-–—]\s)|:\s(?:Episode|Part|Chapter)\s[\dIVX]{1,4}(?=\s[-–—:]))"
+    r"^(?P<name>.{2,80}?)"
+    r"(?:\s(?:part |vol\.? )?(?:\d|[IVX]{1,4})(?=:\s|\s[-–—]\s)"  # "Thor 2: …"
+    r"|:\s(?:Episode|Part|Chapter)\s[\dIVX]{1,4}(?=\s[-–—:]))"  # "Star Wars: Episode VIII - …"
     r"(?P<rest>.{3,})$"
 )
-_NAMES = re.compile(r"^(?:[^\W\d_a-z][\w.'’\-]*\s?){2,4}$")
+_NAMES = re.compile(r"^(?:[^\W\d_a-z][\w.'’\-]*(?:\s|$)){2,4}$")
 
 _MEDIUM = re.compile(
     r"\b(tv|television|series|miniseries|sitcom|season|seasons|novel|book|books|audiobook|comic|comics|manga"
@@ -91,9 +100,9 @@ _MEDIUM = re.compile(
 _NOTE_WORDS = frozenset(
     "action adventure animation animated anime biographical biography biopic black children classic comedy coming"
     " crime cult dark documentary drama dramedy epic family fantasy film foreign heist historical history holiday"
-    " horror independent indie live martial movie music musical mystery noir period political psychological romance"
-    " romantic satire sci fi science fiction short slasher sport sports spy superhero supernatural suspense thriller"
-    " true story war western and or of age arts based on the a an version remake original reboot"
+    " horror independent indie live martial movie music musical mystery noir period political psychological"
+    " romance romantic satire sci fi science fiction short slasher sport sports spy superhero supernatural"
+    " suspense thriller true story war western and or of age arts based on the a an version remake original reboot"
     " edition special extended directors director's cut uncut unrated remastered restoration restored anniversary"
     " collectors imax 3d 4k uhd hd blu ray bluray dvd vhs netflix hulu disney amazon prime hbo streaming".split()
 )
@@ -199,7 +208,9 @@ def _inner(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tuple
         if not _is_note(note):
             yield name, year, cut | Cut.PARENTHESIS, medium
         rest = name[: group.start()].strip(_EDGE)
-        yield from _inner(rest, year, cut | (Cut.NOTE if _is_note(note) else Cut.PARENTHESIS), medium or _medium(note))
+        yield from _inner(
+            rest, year, cut | (Cut.NOTE if _is_note(note) else Cut.PARENTHESIS), medium or _medium(note)
+        )
         return
     bare = name.strip(_EDGE)
     yield bare, year, cut, medium
@@ -252,7 +263,9 @@ def _is_note(text: str, *, cased: bool = True) -> bool:
     if not found:
         return True
     lower = sum(word[0].islower() for word in found)
-    if (cased and text[0].islower() and 2 * lower > len(found)) or all(word.lower() in _NOTE_WORDS for word in found):
+    if (cased and text[0].islower() and 2 * lower > len(found)) or all(
+        word.lower() in _NOTE_WORDS for word in found
+    ):
         return True
     if found[-1].lower() in _EDITIONS or _CREDIT.match(f" {text}") is not None or _medium(text) == text.lower():
         return True

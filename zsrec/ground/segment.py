@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.errors import DataError
-from zsrec.ground.blocking import build_postings, buckets_for, gram_codes, inner_codes, overlapping
+from zsrec.ground.blocking import buckets_for, build_postings, gram_codes, inner_codes, overlapping
 from zsrec.ground.forms import Name, forms, names
 from zsrec.text import key, parse_title
 
 _NO_YEAR = 0
+_LONGEST_TITLE = 500
 _RARE_GRAM = 5_000
 _INSIDE = 0.85
 _ENOUGH_SHARED = 0.35
@@ -72,7 +73,7 @@ class Segment:
     @classmethod
     def build(cls, titles: Sequence[str]) -> Segment:
         """The segment of some titles, in their order."""
-        years = np.zeros(len(titles), dtype=np.int16)
+        years: list[int] = []
         items: list[int] = []
         alternative: list[bool] = []
         texts: list[bytes] = []
@@ -82,8 +83,8 @@ class Segment:
         key_kinds: list[int] = []
         counts: Counter[str] = Counter()
         for item, title in enumerate(titles):
-            parsed = parse_title(title)
-            years[item] = parsed.year or _NO_YEAR
+            parsed = parse_title(title[:_LONGEST_TITLE])
+            years.append(parsed.year or _NO_YEAR)
             spelled = names(parsed)
             best: dict[str, int] = {}
             for text, kind in forms(parsed, spelled):
@@ -107,7 +108,7 @@ class Segment:
         starts, places = build_postings(name_keys, buckets_for(len(name_keys)))
         lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
         return cls(
-            years=years,
+            years=np.array(years, dtype=np.int16),
             name_items=np.array(items, dtype=np.int32),
             name_alternative=np.array(alternative, dtype=np.bool_),
             name_starts=np.concatenate(([0], np.cumsum(lengths))),

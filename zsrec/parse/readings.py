@@ -41,7 +41,8 @@ _AND = re.compile(
 )
 _LEAD = re.compile(
     r"(?:(?:i(?:['’]d| would| can)? (?:also )?(?:recommend|suggest)(?: watching)?"
-    r"|you (?:should|might|may|could|can)(?: also)? (?:watch|like|enjoy|try|love|see)|try|watch|check out|consider|how about|what about) "
+    r"|you (?:should|might|may|could|can)(?: also)? (?:watch|like|enjoy|try|love|see)|try|watch|check out"
+    r"|consider|how about|what about) "
     r"(?:the (?:movie|film|book|series|show) )?(?=[\"“*_《「]|(?-i:[A-Z0-9]))"
     r"|the (?:movie|film|book|series|show) (?=[\"“*_《「]))",
     re.IGNORECASE,

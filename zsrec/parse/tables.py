@@ -6,7 +6,6 @@ import re
 
 from zsrec.parse.spans import Piece, Span, has_word, lines, trim
 
-_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$")
 _TITLE_HEAD = re.compile(
     r"\b(?:title|movie|film|name|item|book|product|recommend\w*|candidate|show|song|game)", re.I
 )
@@ -37,7 +36,7 @@ def table_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
                 break
             previous = None
             continue
-        if _RULE.match(text[start:end]):
+        if _is_rule(text[start:end]):
             if not ruled:
                 head, ruled = previous, True
             continue
@@ -48,6 +47,10 @@ def table_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
         return []
     column = _title_column(text, head, body, side)
     return [piece for row in body if (piece := _piece(text, row, head, column)) is not None]
+
+
+def _is_rule(line: str) -> bool:
+    return "--" in line and not line.strip(" \t|:+=-")
 
 
 def _cells(text: str, start: int, end: int) -> Row:

@@ -23,12 +23,12 @@ _MARK = re.compile(
     rf"""
     \[\|(?:{_ROLE})?\|?\]?                      # [|Human|], and broken ones: [|AI|, [|
     | \[(?:human|user|assistant|ai)\]
-    | <\|?(?:im_start|start_header_id|start_of_turn|start)\|?>[ \t]*(?:{_ROLE})?(?:<\|end_header_id\|>)?
+    | <\|?(?:im_start|start_header_id|start_of_turn|start)\|?>[ \t]{{0,4}}(?:{_ROLE})?(?:<\|end_header_id\|>)?
     | <\|[a-z][a-z_]{{0,24}}\|>                   # <|im_end|>, <|endoftext|>, <|user|>
     | <end_of_turn> | </?s> | \[/?INST\] | <</?SYS>>
-    | ^[ \t]*(?:\#{{1,4}}[ \t]*|\*\*[ \t]*|>[ \t]*)?                     # User:, ### Human:, **Assistant:**
-      (?:{_ROLE})(?:[ \t]\d{{1,2}})?[ \t]*(?:\*\*)?[ \t]*[:：](?:\*\*)?
-    | ^[ \t]*\#{{2,4}}[ \t]*(?:{_ROLE}|end)?[ \t]*$
+    | ^[ \t]{{0,8}}(?:\#{{1,4}}[ \t]{{0,4}}|\*\*[ \t]{{0,4}}|>[ \t]{{0,4}})?                     # User:, ### Human:, **Assistant:**
+      (?:{_ROLE})(?:[ \t]\d{{1,2}})?[ \t]{{0,4}}(?:\*\*)?[ \t]{{0,4}}[:：](?:\*\*)?
+    | ^[ \t]{{0,8}}\#{{2,4}}[ \t]{{0,4}}(?:{_ROLE}|end)?[ \t]{{0,4}}$
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )

@@ -65,7 +65,8 @@ _CREDIT = re.compile(
 )
 _REASON_START = re.compile(
     r"^\W*(?:based|set in|released|follows?|tells|because|which|about|it'?s|it is|this|another|similar|known"
-    r"|winner|won|with its|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
+    r"|winner|won|with its"
+    r"|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
     re.IGNORECASE,
 )
 _MEDIA = frozenset("animated animation anime documentary short musical".split())

@@ -1,0 +1,30 @@
+"""Evaluation that can be believed: full catalog, no leakage, neutral ties, intervals, paired tests."""
+
+from zsrec.evals.intervals import bootstrap, holm, paired_p_values
+from zsrec.evals.metrics import Place, hit_rate, mrr, ndcg, place
+from zsrec.evals.report import Comparison, Estimate, MethodReport, Report, report
+from zsrec.evals.run import Method, MethodRun, Run, run
+from zsrec.evals.split import Split, held_out, leave_one_out
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Method",
+    "MethodReport",
+    "MethodRun",
+    "Place",
+    "Report",
+    "Run",
+    "Split",
+    "bootstrap",
+    "held_out",
+    "hit_rate",
+    "holm",
+    "leave_one_out",
+    "mrr",
+    "ndcg",
+    "paired_p_values",
+    "place",
+    "report",
+    "run",
+]
