@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from zsrec.errors import BadRowError, ConfigError, DataError, DuplicateItemError, UnknownItemError
 from zsrec.tables import read_rows
@@ -64,7 +64,7 @@ class Catalog:
         domain: str = "items",
         encoding: str = "utf-8",
         delimiter: str | None = None,
-    ) -> Self:
+    ) -> Catalog:
         """Loads a .csv, .tsv, .jsonl or .parquet file; the suffix decides.
 
         Args:
@@ -88,7 +88,7 @@ class Catalog:
     from_csv = from_jsonl = from_parquet = from_file
 
     @classmethod
-    def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Self:
+    def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Catalog:
         """A catalog of `Item` objects or of mappings with "id", "title" and further attributes.
 
         Raises:
@@ -100,7 +100,7 @@ class Catalog:
         return cls._from_columns(columns, domain)
 
     @classmethod
-    def _from_columns(cls, columns: _Columns, domain: str) -> Self:
+    def _from_columns(cls, columns: _Columns, domain: str) -> Catalog:
         catalog = cls.__new__(cls)
         catalog._take(columns, domain)
         return catalog
@@ -153,7 +153,7 @@ class Catalog:
 
     # -- other catalogs -------------------------------------------------------------------------------
 
-    def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Self:
+    def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
         """A catalog with further items at the end; this one stays as it is.
 
         Raises:
@@ -164,7 +164,7 @@ class Catalog:
             columns.add_item(item, place)
         return self._from_columns(columns, self.domain)
 
-    def without(self, ids: Iterable[str]) -> Self:
+    def without(self, ids: Iterable[str]) -> Catalog:
         """A catalog without the items of these ids; ids that it lacks are passed over.
 
         Raises:

@@ -96,7 +96,9 @@ def test_every_public_name_is_there_and_no_other() -> None:
         zsrec.nothing_such  # noqa: B018
 
 
-@pytest.mark.parametrize("method", ["recommend", "recommend_many", "server", "with_template", "with_catalog", "__init__"])
+@pytest.mark.parametrize(
+    "method", ["recommend", "recommend_many", "server", "with_template", "with_catalog", "__init__"]
+)
 def test_sync_and_async_have_one_signature(method: str) -> None:
     assert inspect.signature(getattr(Recommender, method)).parameters == (
         inspect.signature(getattr(AsyncRecommender, method)).parameters

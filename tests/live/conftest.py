@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
-from zsrec.recommender import Recommender
 from zsrec import data
+from zsrec.recommender import Recommender
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,6 @@ def base_url() -> str:
 
 
 @pytest.fixture
-def recommender(base_url: str, movielens: data.Dataset) -> Recommender:
+def recommender(base_url: str, movielens: data.Dataset) -> Iterator[Recommender]:
     with Recommender(movielens.catalog, base_url=base_url) as one:
         yield one

@@ -31,7 +31,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         yield one
 
 
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: object) -> tuple[int, str, str]:
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: object
+) -> tuple[int, str, str]:
     monkeypatch.setattr("sys.argv", ["zsrec", *map(str, argv)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -100,8 +102,22 @@ def test_a_template_edited_on_the_spot(
     zsrec: object, server: ScriptedServer, catalog: Path, tmp_path: Path
 ) -> None:
     mine = tmp_path / "my.j2"
-    head = "---\ntask: generate\nversion: 1\nanswer: titles\nvariables:\n  history: {scope: user, type: items}\n---\n"
-    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "Heat", "--template", mine]
+    head = (
+        "---\ntask: generate\nversion: 1\nanswer: titles\nvariables:\n  history: {scope: user, type: items}\n---\n"
+    )
+    argv = [
+        "recommend",
+        "--catalog",
+        catalog,
+        "--id",
+        "id",
+        "--title",
+        "name",
+        "--history",
+        "Heat",
+        "--template",
+        mine,
+    ]
     mine.write_text(head + "{% block user %}After {{ history[0].display }}?{% endblock %}\n", encoding="utf-8")
     assert zsrec(*argv)[0] == 0  # type: ignore[operator]
     assert server.requests[0]["messages"][-1]["content"] == "After Heat (1995)?"

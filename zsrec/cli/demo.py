@@ -24,7 +24,8 @@ def demo(
 ) -> None:
     """Starts the embedded vLLM, recommends for MovieLens users and for one known by words only, and stops it.
 
-    A server that `zsrec model up` started at this port before is used and stays up.
+    The small model names few films that the catalog has and the user lacks: the places left over are filled from
+    popularity, and say so. A server that `zsrec model up` started at this port before is used and stays up.
     """
     movies = data.sample()
     with (
@@ -40,9 +41,12 @@ def demo(
             history = movies.histories[name]
             newest = [display_title(movies.catalog[event.item].title) for event in history.events[-3:]]
             out.print(f"Their newest films: {'; '.join(newest)}", markup=False)
-            show(recommender.recommend(history, k), f"MovieLens user {name} ({len(history)} films known)")
+            show(
+                recommender.recommend(history, k, fill="popularity"),
+                f"MovieLens user {name} ({len(history)} films known)",
+            )
         out.print(f"In their own words: {COLD_START}", markup=False)
-        show(recommender.recommend(k=k, about=COLD_START), "A new user, known by words only")
+        show(recommender.recommend(k=k, about=COLD_START, fill="popularity"), "A new user, known by words only")
     out.print("The server is stopped. Next: `zsrec model up`, then `zsrec recommend --help`.")
 
 

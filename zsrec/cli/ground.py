@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any, Literal
 import typer
 
 from zsrec.catalog import Catalog
+from zsrec.embed import default_embedder
 from zsrec.errors import BadRowError, ConfigError, DataError
 from zsrec.ground import Context, Grounder
 from zsrec.ground.answer import ground_answer, item_ids
@@ -42,7 +43,7 @@ def ground(
     items = Catalog.from_file(catalog, id=id_column, title=title_column)
     if without is not None:
         items = items.without(_ids(without))
-    grounder = Grounder(items, semantic=_embedder() if semantic else None)
+    grounder = Grounder(items, semantic=default_embedder() if semantic else None)
     bad = 0
     with _opened(source, "rb") as lines, _opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
@@ -63,12 +64,6 @@ def ground(
 def register(app: typer.Typer) -> None:
     """Adds the command `ground` to the application."""
     app.command()(ground)
-
-
-def _embedder() -> object:
-    from zsrec.embed import default_embedder
-
-    return default_embedder()
 
 
 def _ids(path: Path) -> list[str]:

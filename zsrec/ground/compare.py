@@ -37,7 +37,10 @@ class Lexicon(Protocol):
 
 _LIGHT = SMALL_WORDS | FILLERS | {"saga", "series"}
 _LIGHT_COST = 0.1
+_LEAST_COST = 0.6
+"""What a word of titles costs at least where the other side lacks it: "man" is frequent, and tells films apart."""
 _FRANCHISE_SHARE = 0.3
+_SMALL_WORD_COST = 0.4
 _TELLING = 1.2
 _LEAST_EDGE_WORDS = 2
 _EDGE_WORDS = frozenset({"the", "and", "of", "in", "with", "vs", "for", "at", "on", "from"})
@@ -115,8 +118,9 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
         edits = min(edits, OSA.distance("".join(read), "".join(written), score_cutoff=limit))
     if edits > limit:
         return None
-    odd = [word for word in read if word not in written]
-    lacking = [word for word in written if word not in read]
+    odd, lacking = _unlike(without_article(read), without_article(written))
+    if len(odd) != len(lacking):  # a slip in an article, perhaps ("Te Piano")
+        odd, lacking = _unlike(read, written)
     if any(map(is_number, odd)) or any(map(is_number, lacking)):
         return None
     if any(word in SMALL_WORDS for word in odd) and any(word in SMALL_WORDS for word in lacking):
@@ -136,11 +140,24 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
                 if OSA.distance(mine, its) > _edits_in_word(min(len(mine), len(its))):
                     return None
                 _note_edit(agreement, mine, its, lexicon)
+        elif edits > 1:
+            return None
         else:
             agreement.respaced = True
             agreement.known_word = any(lexicon.known(word) for word in odd if len(word) > 3)
             agreement.wordlike = all(lexicon.wordlike(word) for word in odd)
     return agreement
+
+
+def _unlike(read: Sequence[str], written: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that only one side has, each as often as the other lacks it."""
+    odd, lacking = [], list(written)
+    for word in read:
+        if word in lacking:
+            lacking.remove(word)
+        else:
+            odd.append(word)
+    return odd, lacking
 
 
 def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> None:
@@ -215,6 +232,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
         return None
     agreement.small_extra = sum(word in SMALL_WORDS and word not in ARTICLES for word in extra)
     agreement.small_missing = sum(word in SMALL_WORDS and word not in ARTICLES for word in lacking)
+    if agreement.small_extra and agreement.small_missing:  # "The Man in the Moon" is not "Man on the Moon"
+        agreement.extra += _SMALL_WORD_COST
     agreement.reordered = any(b < a for a, b in pairwise(told))
     agreement.one_word = len(told) == 1
     agreement.loose = not agreement.edits and not agreement.extra and not agreement.missing
@@ -247,7 +266,7 @@ def _cost(found: Sequence[str], others: Sequence[str], numbered: bool, lexicon: 
     light = _LIGHT | MARKERS | {"one"} if numbered or "one" in found else _LIGHT
     instead = any(word not in SMALL_WORDS and not (numbered and word in MARKERS) for word in others)
     return sum(
-        lexicon.information(word) if instead or word not in light else _LIGHT_COST
+        max(lexicon.information(word), _LEAST_COST) if instead or word not in light else _LIGHT_COST
         for word in found
         if word not in SMALL_WORDS
     )

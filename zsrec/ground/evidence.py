@@ -13,9 +13,9 @@ from typing import Literal
 from zsrec.ground.calibration import Calibration
 from zsrec.ground.compare import compare
 from zsrec.ground.features import Agreement, exact_agreement, vector
-from zsrec.ground.forms import Kind, loose_form
+from zsrec.ground.forms import Kind, loose_form, verbatim_form
 from zsrec.ground.index import TitleIndex
-from zsrec.ground.mention import Cut, Reading, readings
+from zsrec.ground.mention import MAX_LENGTH, Cut, Reading, readings
 from zsrec.text import ARTICLES, MARKERS, SMALL_WORDS, is_number, key, without_article
 
 _CONVINCING = 2.9
@@ -68,6 +68,12 @@ def gather(mention: str, index: TitleIndex, calibration: Calibration) -> dict[in
     """
     found: dict[int, Evidence] = {}
     read = list(readings(mention))
+    if read and (verbatim := index.find(verbatim_form(mention[:MAX_LENGTH]))):
+        for item, kind in verbatim:
+            whole = Reading(read[0].parts, index.year(item), Cut.NOTHING)
+            agreement = exact_agreement(kind, len(key(whole.words)), float(len(whole.words)))
+            _add(item, "exact", whole, agreement, index, calibration, found)
+        return found
     for reading in read:
         _exact(reading, index, calibration, found)
         if found and reading.cut <= Cut.NOTE and max(e.log_odds for e in found.values()) > _CONVINCING:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from zsrec.text import ParsedTitle, content, key, segment_words, segments, without_owner, words
+from zsrec.text import ParsedTitle, content, fold, key, segment_words, segments, without_owner, words
 
 
 class Kind(IntEnum):
@@ -98,6 +98,11 @@ def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
     yield strict, int(kind)
     loose = loose_form(spelled)
     yield loose, int(kind) + LOOSE
+
+
+def verbatim_form(title: str) -> str:
+    """The key of a whole catalog title, year and other names included; its mark keeps it apart from other keys."""
+    return "=" + "".join(fold(title).split())
 
 
 def loose_form(spelled: tuple[str, ...]) -> str:

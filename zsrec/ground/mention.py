@@ -77,7 +77,7 @@ _CREDIT = re.compile(
 _BY = re.compile(r",?\s+by\s+(?=[^\W\d_a-z][\w.'’\-]*(?:\s+[\w.'’\-]+){1,4}$)")
 _CAPITAL = r"[^\W\d_a-z][\w.\-]*"
 _OWNER = re.compile(
-    rf"^{_CAPITAL}\s+(?:(?:de|del|van|von|der|la|di|da|le)\s+|{_CAPITAL}\s+){{0,2}}{_CAPITAL}(?:['’]s|s['’])\s+(?=\S)"
+    rf"^(?!(?:The|A|An)\s){_CAPITAL}\s+(?:(?:de|del|van|von|der|la|di|da|le)\s+|{_CAPITAL}\s+){{0,2}}{_CAPITAL}(?:['’]s|s['’])\s+(?=\S)"
 )
 _ONE_OWNER = re.compile(r"^[^\W\d_a-z][\w.\-]*(?:['’]s|s['’])\s+(?=The\s\S)")
 _HOUSE_OWNER = re.compile(
@@ -107,6 +107,7 @@ _NOTE_WORDS = frozenset(
     " collectors imax 3d 4k uhd hd blu ray bluray dvd vhs netflix hulu disney amazon prime hbo streaming".split()
 )
 _EDITIONS = frozenset({"edition", "cut", "restoration", "remastered", "version", "restored"})
+_TITLE_CUTS = Cut.SUBTITLE | Cut.PREFIX | Cut.OWNER | Cut.NUMBER
 _LONGEST_MEDIUM = 4
 _PLAIN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
@@ -152,7 +153,9 @@ def readings(mention: str) -> Iterator[Reading]:
     seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
     for name, year, cut, medium in _names(text):
         parts = name_parts(article_first(name))
-        if not parts or (cut and all(word in MARKERS or is_number(word) for part in parts for word in part)):
+        if not parts or (
+            cut & _TITLE_CUTS and all(word in MARKERS or is_number(word) for part in parts for word in part)
+        ):
             continue
         if (parts, year) not in seen:
             seen.add((parts, year))

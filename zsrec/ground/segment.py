@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from zsrec.errors import DataError
 from zsrec.ground.blocking import buckets_for, build_postings, gram_codes, inner_codes, overlapping
-from zsrec.ground.forms import Name, forms, names
-from zsrec.text import key, parse_title
+from zsrec.ground.forms import Kind, Name, forms, names, verbatim_form
+from zsrec.text import display_title, key, parse_title
 
 _NO_YEAR = 0
 _LONGEST_TITLE = 500
@@ -83,13 +83,15 @@ class Segment:
         key_kinds: list[int] = []
         counts: Counter[str] = Counter()
         for item, title in enumerate(titles):
-            parsed = parse_title(title[:_LONGEST_TITLE])
+            title = title[:_LONGEST_TITLE]
+            parsed = parse_title(title)
             years.append(parsed.year or _NO_YEAR)
             spelled = names(parsed)
             best: dict[str, int] = {}
             for text, kind in forms(parsed, spelled):
                 if kind < best.get(text, 256):
                     best[text] = kind
+            best[verbatim_form(title)] = best[verbatim_form(display_title(title))] = Kind.FULL
             key_texts.extend(best)
             key_kinds.extend(best.values())
             key_items.extend([item] * len(best))

@@ -29,7 +29,6 @@ class ProcessId:
 
 @dataclass(frozen=True, slots=True)
 class _Stat:
-    state: str
     session: int
     start: int
     resident: int  # pages
@@ -114,9 +113,11 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The second field is the program's name in brackets and may itself hold spaces and brackets.
     fields = text[text.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":  # dead, and only its parent has not asked for the exit status yet
+    # Dead, and only its parent has not asked for the exit status yet; while other threads still wind
+    # down (a worker's can take a minute on a busy machine) it holds its memory and counts as alive.
+    if fields[0] in "ZX" and int(fields[17]) <= 1:
         return None
-    return _Stat(state=fields[0], session=int(fields[3]), start=int(fields[19]), resident=int(fields[21]))
+    return _Stat(session=int(fields[3]), start=int(fields[19]), resident=int(fields[21]))
 
 
 def _link(path: Path) -> str:

@@ -24,7 +24,7 @@ from zsrec.server.state import ServerState
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 
 _TERM_GRACE = 15.0  # seconds between asking and killing
-_KILL_GRACE = 10.0  # seconds for the kernel to clear a killed group away
+_KILL_GRACE = 90.0  # seconds for the kernel to clear a killed group away; seen: 50 s at a load of 15
 _TICK = 0.1  # seconds between two looks
 
 _MEMORY = "memory ran out: a smaller model, VLLM_CPU_KVCACHE_SPACE=1, or a shorter --max-model-len"
