@@ -9,6 +9,7 @@ import pytest
 
 from zsrec import data
 from zsrec.recommender import Recommender
+from zsrec.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +23,5 @@ def base_url() -> str:
 
 @pytest.fixture
 def recommender(base_url: str, movielens: data.Dataset) -> Iterator[Recommender]:
-    with Recommender(movielens.catalog, base_url=base_url) as one:
+    with Recommender(movielens.catalog, base_url=base_url, settings=Settings.load(timeout=800)) as one:
         yield one

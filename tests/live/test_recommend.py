@@ -12,7 +12,8 @@ from zsrec.errors import ContextOverflowError, LLMConnectionError, ModelNotServe
 from zsrec.recommender import AsyncRecommender, Recommender
 from zsrec.types import Event, History, Recommendations
 
-pytestmark = pytest.mark.live
+# A request takes seconds on two quiet cores and far longer on busy ones.
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 HOSTILE = History.of(
     "A\nB",
@@ -51,7 +52,7 @@ def test_the_server_says_what_it_is(recommender: Recommender) -> None:
 
 @pytest.mark.parametrize("template", ["generate/default", "generate/json", "rank/default", "rank/terse"])
 def test_real_users_get_grounded_answers(recommender: Recommender, movielens: data.Dataset, template: str) -> None:
-    users = list(movielens.histories.values())[:6]
+    users = sorted(movielens.histories.values(), key=len)[:3]
     rec = recommender.with_template(template)
     pool = None if template.startswith("generate") else movielens.catalog.ids[:40:2]
     results = [rec.recommend(history, 5, candidates=pool) for history in users]
@@ -63,7 +64,7 @@ def test_real_users_get_grounded_answers(recommender: Recommender, movielens: da
 
 def test_rank_grounds_most_of_what_the_model_names(recommender: Recommender, movielens: data.Dataset) -> None:
     """The candidates stand in the prompt, so even a small model can copy them."""
-    users = list(movielens.histories.values())[:10]
+    users = sorted(movielens.histories.values(), key=len)[:5]
     rec = recommender.with_template("rank/default")
     results = [rec.recommend(history, 5, candidates=movielens.catalog.ids[:40:2]) for history in users]
     grounded = [one.match.item_id is not None for result in results for one in result.trace.grounded]
@@ -85,10 +86,10 @@ def test_the_same_call_gives_the_same_answer_twice_sync_and_async(
 
 
 def test_many_at_once(recommender: Recommender, movielens: data.Dataset) -> None:
-    users = dict(list(movielens.histories.items())[:8])
+    users = dict(sorted(movielens.histories.items(), key=lambda user: len(user[1]))[:6])
     done: list[int] = []
-    outcomes = recommender.recommend_many(users, 3, concurrency=8, on_done=lambda n, _: done.append(n))
-    assert sorted(done) == list(range(8))
+    outcomes = recommender.recommend_many(users, 3, concurrency=6, on_done=lambda n, _: done.append(n))
+    assert sorted(done) == list(range(6))
     for history, outcome in zip(users.values(), outcomes, strict=True):
         assert isinstance(outcome, Recommendations)
         check(outcome, history)

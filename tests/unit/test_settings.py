@@ -19,9 +19,7 @@ def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
     ("variable", "value", "match"),
     [("ZSREC_TIMEOUT", "soon", "ZSREC_TIMEOUT"), ("ZSREC_CONCURRENCY", "0", "ZSREC_CONCURRENCY")],
 )
-def test_a_wrong_variable_is_named(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, match: str
-) -> None:
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, match: str) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match=match):
         Settings.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,12 @@ from zsrec.candidates.item_knn import check_recency
 from zsrec.candidates.profile import Profile, faded
 from zsrec.candidates.retriever import Mode, Scores
 from zsrec.catalog import Catalog
+from zsrec.embed import Embedder
 from zsrec.errors import ConfigError
 from zsrec.text import display_title
 from zsrec.types import Frozen
 
 Vectors = NDArray[np.float32]
-
-
-class Embedder(Protocol):
-    """Turns texts into vectors."""
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One L2-normalised vector a text; shape (number of texts, d)."""
 
 
 class SemanticConfig(Frozen):

@@ -70,7 +70,8 @@ def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 1
         rows = min(step, permutations - start)
         signs = rng.integers(2, size=(rows, n), dtype=np.int8) * 2.0 - 1.0
         hits += np.sum(np.abs(signs @ differences) >= observed - tolerance, axis=0)
-    return (1.0 + hits) / (1.0 + permutations)
+    p_values: NDArray[np.float64] = (1.0 + hits) / (1.0 + permutations)
+    return p_values
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

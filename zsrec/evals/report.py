@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from zsrec.candidates import Mode
 from zsrec.evals.intervals import bootstrap, holm, paired_p_values
@@ -99,12 +99,8 @@ class Report(Frozen):
     comparisons: tuple[Comparison, ...] = ()
     intervals: str = INTERVALS
     tests: str = TESTS
-    skipped: dict[str, str] = {}
+    skipped: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return self.model_dump(mode="json")
 
 
 def report(

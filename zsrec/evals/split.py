@@ -19,7 +19,8 @@ from zsrec.errors import DataError
 
 LEAVE_ONE_OUT = (
     "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
-    "Statistics hold all users' events except every target{strict}. Users with fewer than two events are left out. "
+    "Statistics hold all users' events except every target{strict}. "
+    "Users with fewer than two events are left out. "
     "Events of one user at one time are ordered by a seeded hash, never by file or id."
 )
 HELD_OUT = (
@@ -173,4 +174,5 @@ def _pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int
     mixed = users ^ (items + np.uint64(0x9E3779B97F4A7C15))  # wraps around
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finaliser
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    pairs: Hashes = mixed ^ (mixed >> np.uint64(31))
+    return pairs
