@@ -70,7 +70,7 @@ def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 1
         rows = min(step, permutations - start)
         signs = rng.integers(2, size=(rows, n), dtype=np.int8) * 2.0 - 1.0
         hits += np.sum(np.abs(signs @ differences) >= observed - tolerance, axis=0)
-    p_values: NDArray[np.float64] = (1.0 + hits) / (1.0 + permutations)
+    p_values: NDArray[np.float64] = np.asarray((1.0 + hits) / (1.0 + permutations), dtype=np.float64)
     return p_values
 
 
