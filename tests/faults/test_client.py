@@ -144,13 +144,13 @@ def test_every_sampling_field_is_sent() -> None:
 
 def test_requests_in_flight_are_bounded() -> None:
     def slow(handler: object, body: dict[str, object], good: Callable[..., None] = GOOD) -> None:
-        hang(0.05)(handler, body)  # type: ignore[arg-type]
+        hang(0.4)(handler, body)  # type: ignore[arg-type]
         good(handler, body)
 
     with ScriptedServer(slow) as server:
         chat(server.base_url, requests=12, concurrency=3)
     assert len(server.requests) == 12
-    assert server.most_at_once == 3
+    assert 2 <= server.most_at_once <= 3  # a busy machine may start the third late, never a fourth
 
 
 def test_hosts_beyond_this_machine_need_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
