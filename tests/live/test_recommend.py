@@ -62,13 +62,17 @@ def test_real_users_get_grounded_answers(recommender: Recommender, movielens: da
     assert any(result.trace.grounded for result in results)
 
 
-def test_rank_recommends_candidates_only(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_rank_recommends_candidates_only_and_accounts_for_the_rest(
+    recommender: Recommender, movielens: data.Dataset
+) -> None:
     users = sorted(movielens.histories.values(), key=len)[:5]
     pool = movielens.catalog.ids[:40:2]
     rec = recommender.with_template("rank/default")
     results = [rec.recommend(history, 5, candidates=pool) for history in users]
-    assert any(one.match.item_id in pool for result in results for one in result.trace.grounded)
     assert all(one.item.id in pool for result in results for one in result)
+    for result in results:
+        matched = [one for one in result.trace.grounded if one.match.item_id is not None]
+        assert len(matched) == len(result) + len(result.trace.dropped)
 
 
 def test_the_same_call_gives_the_same_answer_twice_sync_and_async(
