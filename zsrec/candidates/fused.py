@@ -24,14 +24,13 @@ class FusedConfig(Frozen):
     """How the two parts are weighed.
 
     Attributes:
-        semantic_share: The a of the formula, in [0, 1]. STAR's authors use 0.5; 0.3 was best on the users' second
-            to fourth newest events of MovieLens latest-small, which no reported test asks for (docs/candidates.md).
+        semantic_share: The a of the formula, in [0, 1]; STAR's authors use 0.5.
         last: How many of the newest events count, at least 1.
         decay: The weight of an event one step older, in (0, 1].
         most_reads: See `ItemKNNConfig`.
     """
 
-    semantic_share: float = 0.3
+    semantic_share: float = 0.5
     last: int = 8
     decay: float = 0.7
     most_reads: int = ItemKNNConfig().most_reads
