@@ -17,7 +17,7 @@ from zsrec.errors import ServerError
 from zsrec.server import Home, SilentProgress
 from zsrec.server import engine as engine_module
 from zsrec.server import model as model_module
-from zsrec.server.engine import CPU, GPU, Recipe, choose_recipe, engine_python, ensure_engine, is_built
+from zsrec.server.engine import CPU, GPU, Recipe, choose_recipe, cpu_dtype, engine_python, ensure_engine, is_built
 from zsrec.server.model import PackagedModel, ensure_model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the embedded server needs Linux")
@@ -167,9 +167,32 @@ def test_auto_takes_the_gpu_where_one_answers(
         script.write_text(f"#!/bin/sh\n{tool}\n")
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert choose_recipe("auto") is expected
-    assert choose_recipe("cpu") is CPU
+    assert choose_recipe("auto").name == expected.name
+    assert choose_recipe("cpu").name == CPU.name
     assert choose_recipe("vllm") is GPU
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx2 fma", "float32"),
+        ("flags\t\t: fpu avx2 avx512f avx512bw", "float32"),
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", "bfloat16"),
+        ("Features\t: fp asimd bf16 i8mm", "bfloat16"),
+        ("model name\t: the bf16 avx512_bf16 machine", "float32"),
+    ],
+)
+def test_the_number_format_follows_the_processor(tmp_path: Path, row: str, expected: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\n{row}\nbogomips\t: 1\n")
+    assert cpu_dtype(cpuinfo) == expected
+    assert cpu_dtype(tmp_path / "none") == "float32"
+
+
+def test_a_chosen_number_format_needs_no_new_installation() -> None:
+    chosen = choose_recipe("cpu")
+    assert chosen.arguments[-2] == "--dtype"
+    assert chosen.fingerprint() == CPU.fingerprint()
 
 
 def test_the_cpu_engine_reports_nothing_to_anybody() -> None:

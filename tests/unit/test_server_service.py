@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import typer
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from tests.unit.server_fakes import free_port, shared_home, shared_recipe
 from zsrec.cli import model as cli
 from zsrec.errors import ConfigError, ServerError
-from zsrec.server import Home, ServerOptions, down, running_server, status, up
+from zsrec.server import Home, ServerOptions, SilentProgress, down, running_server, status, up
 from zsrec.server import service as service_module
 from zsrec.server.engine import Recipe, engine_python
 from zsrec.server.health import is_healthy, port_is_free
@@ -233,12 +234,14 @@ def test_a_state_from_before_a_reboot_is_stale(home: Home, recipe: Recipe, optio
 def test_a_killed_leader_is_tidied_up_by_the_next_up(home: Home, recipe: Recipe, options: ServerOptions) -> None:
     first = up(options, home=home, recipe=recipe)
     child = child_pid(home.server_log(options.port))
+    log = home.server_log(options.port).read_text()
     os.kill(first.state.process.pid, signal.SIGKILL)
     wait_for(lambda: not is_alive(first.state.process))
     assert identify(child) is not None, "an orphan is left"
     second = up(options, home=home, recipe=recipe)
     assert second.started
     assert identify(child) is None
+    assert home.previous_log(options.port).read_text() == log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -284,6 +287,23 @@ def test_running_server_leaves_one_that_ran_already(home: Home, recipe: Recipe, 
     with running_server(options, home=home, recipe=recipe):
         pass
     assert is_healthy("127.0.0.1", options.port)
+
+
+def test_a_second_server_is_told_that_it_shares_the_processor(
+    home: Home, recipe: Recipe, options: ServerOptions
+) -> None:
+    class Listening(SilentProgress):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    up(options, home=home, recipe=recipe, progress=Listening())
+    assert Listening.notes == []
+    other = dataclasses.replace(options, port=free_port())
+    with running_server(other, home=home, recipe=recipe, progress=Listening()):
+        pass
+    assert [str(options.port) in note for note in Listening.notes] == [True]
 
 
 def test_two_ups_at_once_make_one_server(home: Home, recipe: Recipe, options: ServerOptions) -> None:

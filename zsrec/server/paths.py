@@ -4,6 +4,7 @@
     <home>/models/<name>/                a model folder that vLLM can serve
     <home>/run/<port>.json               what runs at a port
     <home>/logs/<port>.log               what the server at a port printed
+    <home>/logs/<port>.previous.log      what the one before it printed
     <home>/logs/install-<engine>.log     what installing an engine printed
 
 The home is per machine: it holds process ids and compiled code.
@@ -59,6 +60,10 @@ class Home:
     def server_log(self, port: int) -> Path:
         """The log of the server at `port`."""
         return self.root / "logs" / f"{port}.log"
+
+    def previous_log(self, port: int) -> Path:
+        """The log of the server that ran at `port` before."""
+        return self.root / "logs" / f"{port}.previous.log"
 
     def install_log(self, name: str) -> Path:
         """The log of installing or fetching `name`."""

@@ -24,7 +24,7 @@ from zsrec.server.state import ServerState
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 
 _TERM_GRACE = 15.0  # seconds between asking and killing
-_KILL_GRACE = 90.0  # seconds for the kernel to clear a killed group away; seen: 50 s at a load of 15
+_KILL_GRACE = 90.0  # seconds for the kernel to clear a killed group away; seen: over 35 s at a load of 15
 _TICK = 0.1  # seconds between two looks
 
 _MEMORY = "memory ran out: a smaller model, VLLM_CPU_KVCACHE_SPACE=1, or a shorter --max-model-len"
@@ -67,7 +67,7 @@ def server_command(python: Path, model: str, options: ServerOptions, recipe: Rec
 
 
 def start(python: Path, model: str, options: ServerOptions, recipe: Recipe, home: Home) -> ProcessId:
-    """Starts a server and returns at once; its log begins anew.
+    """Starts a server and returns at once; its log begins anew and the one before is kept.
 
     Args:
         python: The engine's interpreter.
@@ -83,6 +83,8 @@ def start(python: Path, model: str, options: ServerOptions, recipe: Recipe, home
     make_folder(log.parent)
     make_folder(home.run)
     offline = {"HF_HUB_OFFLINE": "1"} if os.path.isabs(model) else {}
+    if log.exists():  # a server that died is looked into after the next one was started
+        log.replace(home.previous_log(options.port))
     with log.open("wb") as output:
         try:
             child = subprocess.Popen(  # noqa: S603  a list, no shell

@@ -139,6 +139,9 @@ def _started(
     model = options.resolved_model() or str(ensure_model(SMOLLM2, home, python, progress))
     if not is_loopback(options.host):
         progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
+    others = [one.state.port for one in status(home=home) if one.alive]
+    if others:
+        progress.note(f"this server shares the processor with the one at port {others[0]}: both get slower")
     log = home.server_log(options.port)
     with progress.step(f"starting {options.served_name()} at port {options.port} (log: {log})"):
         process = start(python, model, options, recipe, home)
