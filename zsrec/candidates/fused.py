@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
-
 from zsrec.candidates.ids import Ids
 from zsrec.candidates.interactions import Interactions
 from zsrec.candidates.item_knn import ItemKNN, ItemKNNConfig
+from zsrec.candidates.neighbours import NeighbourLists
 from zsrec.candidates.profile import Profile
 from zsrec.candidates.retriever import Mode, Scores
 from zsrec.candidates.semantic import Semantic, SemanticConfig, Vectors
@@ -24,16 +23,19 @@ class FusedConfig(Frozen):
     """How the two parts are weighed.
 
     Attributes:
-        semantic_share: The a of the formula, in [0, 1]; STAR's authors use 0.5.
+        semantic_share: The a of the formula, in [0, 1]. 0.5 is what STAR's authors use; a default must not come
+            from the users it is tested on. docs/candidates.md shows what other values give.
         last: How many of the newest events count, at least 1.
         decay: The weight of an event one step older, in (0, 1].
         most_reads: See `ItemKNNConfig`.
+        neighbours: See `ItemKNNConfig`.
     """
 
     semantic_share: float = 0.5
     last: int = 8
     decay: float = 0.7
     most_reads: int = ItemKNNConfig().most_reads
+    neighbours: int = ItemKNNConfig().neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,7 @@ class Fused:
         vectors: One an item, L2-normalised; shape (number of items, d). None leaves the semantic part out, and
             `notes` says so.
         config: The weights.
+        lists: Neighbour lists of earlier interactions, see `updated`.
 
     Raises:
         ConfigError: `config` is out of range, or there is not one vector an item.
@@ -59,13 +62,14 @@ class Fused:
     interactions: Interactions
     vectors: Vectors | None = None
     config: FusedConfig = field(default_factory=FusedConfig)
+    lists: NeighbourLists | None = None
     name: ClassVar[str] = "fused"
     mode: ClassVar[Mode] = "training-free"
 
     def __post_init__(self) -> None:
         if not 0 <= self.config.semantic_share <= 1:
             raise ConfigError(f"semantic_share is {self.config.semantic_share}", hint="in [0, 1]")
-        _ = self._behaviour, self._texts  # they check the rest
+        _ = self.behaviour, self._texts  # they check the rest
 
     @property
     def items(self) -> Ids:
@@ -78,9 +82,21 @@ class Fused:
         return () if self.vectors is not None else (NO_VECTORS,)
 
     @cached_property
-    def _behaviour(self) -> ItemKNN:
+    def behaviour(self) -> ItemKNN:
+        """The part that reads interactions; its neighbour lists can be made ahead (`ItemKNN.warm`)."""
         c = self.config
-        return ItemKNN(self.interactions, ItemKNNConfig(last=c.last, decay=c.decay, most_reads=c.most_reads))
+        config = ItemKNNConfig(last=c.last, decay=c.decay, most_reads=c.most_reads, neighbours=c.neighbours)
+        return ItemKNN(self.interactions, config, self.lists)
+
+    def updated(self, interactions: Interactions, vectors: Vectors | None = None) -> Fused:
+        """The same for extended interactions, see `ItemKNN.updated`.
+
+        Args:
+            interactions: Extended from those of this object.
+            vectors: Those of the extended catalog; None keeps the old ones, where no item came.
+        """
+        lists = self.behaviour.updated(interactions).lists
+        return Fused(interactions, self.vectors if vectors is None else vectors, self.config, lists)
 
     @cached_property
     def _texts(self) -> Semantic | None:
@@ -91,9 +107,12 @@ class Fused:
 
     def scores(self, of: Profile) -> Scores:
         """The score of each item; shape (number of items,)."""
-        behaviour = self._behaviour.scores(of)
         share = self.config.semantic_share
         if self._texts is None or share == 0:
-            return behaviour
-        linked = np.where(behaviour == -np.inf, 0.0, behaviour)
-        return share * self._texts.scores(of) + (1.0 - share) * linked
+            return self.behaviour.scores(of)
+        scores = self._texts.scores(of)
+        scores *= share
+        behaviour = self.behaviour.similarities(of)
+        behaviour *= 1.0 - share
+        scores += behaviour
+        return scores

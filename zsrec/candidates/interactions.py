@@ -205,6 +205,11 @@ class Interactions:
         return self._counts([segment.by_item for segment in self._segments], len(self.items))
 
     @cached_property
+    def inverse_norms(self) -> NDArray[np.float64]:
+        """1 / sqrt(users of the item), 1 for an item without users; shape (number of items,)."""
+        return 1.0 / np.sqrt(np.maximum(self.users_per_item, 1))
+
+    @cached_property
     def items_per_user(self) -> NDArray[np.int64]:
         """How many items each user had contact with; shape (number of users,)."""
         return self._counts([segment.by_user for segment in self._segments], len(self.users))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from zsrec.candidates.ids import Codes, Ids
 from zsrec.candidates.interactions import Interactions
+from zsrec.candidates.neighbours import Later, NeighbourLists
 from zsrec.candidates.profile import Profile, Weights, faded
 from zsrec.candidates.retriever import Mode, Scores
 from zsrec.errors import ConfigError
@@ -21,14 +23,16 @@ class ItemKNNConfig(Frozen):
     Attributes:
         last: How many of the newest events count, at least 1.
         decay: The weight of an event one step older, in (0, 1].
-        most_reads: How many contacts of other users one call may read, at least 1. Up to there the cosines are
-            exact. Beyond it, the newest users of each item stand for all of them and the count is scaled up, so
-            that the time of a call is bounded whatever the size of the data.
+        most_reads: How many contacts of other users one call may read, at least 1. Data with no more contacts are
+            always counted in full. Beyond that, an item whose users have more than 1/last of this is looked up in
+            a list of its nearest neighbours, so that the time of a call is bounded whatever the size of the data.
+        neighbours: How long these lists are, at least 1.
     """
 
     last: int = 8
     decay: float = 0.7
-    most_reads: int = 600_000
+    most_reads: int = 300_000
+    neighbours: int = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +40,12 @@ class ItemKNN:
     """score(x) = (1/n) Σ_j r_j · decay^t_j · cos(j, x), over the user's newest n events, t = 1 for the newest.
 
     cos(j, x) = |users of j and x| / sqrt(|users of j| · |users of x|) is the cosine of two columns of the binary
-    user-item matrix. No neighbour lists are kept: the sum is turned around, Σ_u [u has x] Σ_j w_j [u has j], so
-    that one pass over the users who share a recent item gives all scores, and a new contact counts at once.
+    user-item matrix. The sum is turned around, Σ_u [u has x] Σ_j w_j [u has j], so that one pass over the users
+    who share a recent item gives all scores. Only items with very many users have lists of neighbours, made on
+    first use (`warm` makes them ahead) and kept right by counting what came later.
+
+    Sampling the users of such items instead was tried and given up: a rare item that one sampled user has looks
+    like a close neighbour, and with a tenth of the reads HR@10 fell from 0.10 to 0.01 (docs/candidates.md).
 
     Source: item-based top-n (Deshpande and Karypis 2004, ACM TOIS 22, 1, section 4), with the recency weights of
     STAR (Lee et al. 2024, arXiv:2410.16458).
@@ -45,6 +53,7 @@ class ItemKNN:
     Attributes:
         interactions: The contacts of all users.
         config: How far to look.
+        lists: Neighbour lists of earlier interactions; see `updated`.
 
     Raises:
         ConfigError: `config` is out of range.
@@ -52,51 +61,96 @@ class ItemKNN:
 
     interactions: Interactions
     config: ItemKNNConfig = field(default_factory=ItemKNNConfig)
+    lists: NeighbourLists | None = None
     name: ClassVar[str] = "itemknn"
     mode: ClassVar[Mode] = "training-free"
     notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_recency(self.config.last, self.config.decay)
-        if self.config.most_reads < 1:
-            raise ConfigError(f"most_reads is {self.config.most_reads}", hint="at least 1")
+        if self.config.most_reads < 1 or self.config.neighbours < 1:
+            raise ConfigError("most_reads or neighbours is below 1", hint="at least 1 each")
 
     @property
     def items(self) -> Ids:
         """The items that are scored."""
         return self.interactions.items
 
+    def updated(self, interactions: Interactions) -> ItemKNN:
+        """The same for extended interactions, with the lists made so far while little has come since.
+
+        Args:
+            interactions: Extended from those of this object.
+        """
+        fresh = Later(self.neighbour_lists.base, interactions).reads > self.config.most_reads
+        return ItemKNN(interactions, self.config, None if fresh else self.neighbour_lists)
+
+    def warm(self) -> int:
+        """Makes all neighbour lists that calls could need; returns how many there are."""
+        for item in range(len(self.items)):
+            if not self._is_counted(item):
+                self.neighbour_lists.of(item)
+        return len(self.neighbour_lists)
+
     def scores(self, of: Profile) -> Scores:
         """The score of each item; -inf where no user links it to the history; shape (number of items,)."""
+        scores = self.similarities(of)
+        scores[scores == 0.0] = -np.inf
+        return scores
+
+    def similarities(self, of: Profile) -> Scores:
+        """The same with 0 where no user links an item to the history; a new array."""
         recent = faded(of, self.config.last, self.config.decay)
-        users, weights = self._neighbours(recent)
-        sums = np.zeros(len(self.items))
-        for table in self.interactions.items_by_user:
-            items, lengths = table.gather(users)
-            sums += np.bincount(items, np.repeat(weights, lengths), minlength=len(sums))
-        norms = np.sqrt(np.maximum(self.interactions.users_per_item, 1)) * max(len(recent.codes), 1)
-        return np.where(sums == 0.0, -np.inf, sums / norms)
+        known = self.interactions
+        weights = recent.weights * known.inverse_norms[recent.codes] / max(len(recent.codes), 1)
+        counted = np.array([self._is_counted(code) for code in recent.codes.tolist()], dtype=bool)
+        sums = self._counts(recent.codes[counted], weights[counted])
+        if not counted.all():
+            sums += self._listed(recent.codes[~counted], weights[~counted])
+        sums *= known.inverse_norms
+        return sums
 
-    def _neighbours(self, recent: Profile) -> tuple[Codes, Weights]:
-        """The users who share an item of `recent`, each with the sum of w_j / sqrt(|users of j|) over those items.
+    @cached_property
+    def neighbour_lists(self) -> NeighbourLists:
+        """The lists made so far, here or before."""
+        return self.lists or NeighbourLists(self.interactions, self.config.neighbours)
 
-        Where only some users of j are read, each of them stands for 1/share of them.
-        """
-        budget = self.config.most_reads // max(len(recent.codes), 1)
-        lists, weights = [np.zeros(0, dtype=np.int32)], [np.zeros(0)]
-        for code, weight in zip(recent.codes.tolist(), recent.weights.tolist(), strict=True):
-            everybody = self.interactions.users_of(code)
-            if not len(everybody):
-                continue
-            newest = everybody[::-1][:budget]  # each has at least this one item
-            reads = np.cumsum(self.interactions.items_per_user[newest])
-            newest = newest[: max(int(np.searchsorted(reads, budget, side="right")), 1)]
-            lists.append(newest)
-            weights.append(np.full(len(newest), weight * np.sqrt(len(everybody)) / len(newest)))
+    @cached_property
+    def _later(self) -> Later:
+        return Later(self.neighbour_lists.base, self.interactions)
+
+    def _is_counted(self, item: int) -> bool:
+        """Whether an item's users can be read anew for every call."""
+        known = self.interactions
+        if len(known) <= self.config.most_reads:
+            return True
+        share = self.config.most_reads // self.config.last
+        return bool(known.users_per_item[item] <= share) and (
+            int(known.items_per_user[known.users_of(item)].sum()) <= share
+        )
+
+    def _counts(self, items: Codes, weights: Weights) -> Scores:
+        """Σ_j w_j |users of j and x| for each x, over all users of the items."""
+        known = self.interactions
+        lists = [np.zeros(0, dtype=np.int32), *(known.users_of(item) for item in items.tolist())]
         users, places = np.unique(np.concatenate(lists), return_inverse=True)
-        sums = np.zeros(len(users))
-        np.add.at(sums, places, np.concatenate(weights))
-        return users, sums
+        by_user = np.zeros(len(users))
+        np.add.at(by_user, places, np.repeat(weights, np.array([len(one) for one in lists[1:]], dtype=np.int64)))
+        sums = np.zeros(len(self.items))
+        for table in known.items_by_user:
+            row = table.gather(users)
+            sums += np.bincount(row.values, np.repeat(by_user, row.lengths), minlength=len(sums))
+        return sums
+
+    def _listed(self, items: Codes, weights: Weights) -> Scores:
+        """The same over the neighbours of the items only."""
+        sums = np.zeros(len(self.items))
+        for item, weight in zip(items.tolist(), weights.tolist(), strict=True):
+            near = self.neighbour_lists.of(item)
+            sums[near.items] += weight * near.counts
+        if len(self._later.users):
+            sums += self._later.counts(items, weights)
+        return sums
 
 
 def check_recency(last: int, decay: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -69,8 +70,13 @@ class Semantic:
         recent = faded(of, self.config.last, self.config.decay)
         if not len(recent.codes):
             return np.full(len(self.items), -np.inf)
-        taste = recent.weights @ self.vectors[recent.codes] / len(recent.codes)
-        return (self.vectors @ taste.astype(np.float32)).astype(np.float64)
+        taste = recent.weights @ self._by_dimension[:, recent.codes].T / len(recent.codes)
+        return (taste.astype(np.float32) @ self._by_dimension).astype(np.float64)
+
+    @cached_property
+    def _by_dimension(self) -> Vectors:
+        """The vectors with one row a dimension: BLAS then reads them twice as fast; shape (d, number of items)."""
+        return np.ascontiguousarray(self.vectors.T)
 
 
 def item_texts(catalog: Catalog, attributes: Sequence[str] = ("genres",), start: int = 0) -> list[str]:
@@ -110,4 +116,4 @@ def item_vectors(
     if known is not None and not texts:
         return known
     new = np.asarray(embedder.encode(texts), dtype=np.float32)
-    return new if known is None else np.concatenate([known, new])
+    return np.asfortranarray(new if known is None else np.concatenate([known, new]))

@@ -47,7 +47,7 @@ def demo(
             )
         out.print(f"In their own words: {COLD_START}", markup=False)
         show(recommender.recommend(k=k, about=COLD_START, fill="popularity"), "A new user, known by words only")
-    out.print("The server is stopped. Next: `zsrec model up`, then `zsrec recommend --help`.")
+    out.print("Done. `zsrec model status` lists the servers that are up; next: `zsrec recommend --help`.")
 
 
 def register(app: typer.Typer) -> None:

@@ -5,6 +5,7 @@ from zsrec.evals.metrics import Place, hit_rate, mrr, ndcg, place
 from zsrec.evals.report import Comparison, Estimate, MethodReport, Report, report
 from zsrec.evals.run import Method, MethodRun, Run, run
 from zsrec.evals.split import Split, held_out, leave_one_out
+from zsrec.evals.targets import read_targets
 
 __all__ = [
     "Comparison",
@@ -25,6 +26,7 @@ __all__ = [
     "ndcg",
     "paired_p_values",
     "place",
+    "read_targets",
     "report",
     "run",
 ]

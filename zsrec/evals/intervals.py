@@ -33,13 +33,9 @@ def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: fl
         raise ConfigError("an interval needs at least one user")
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, values.shape[1]))
-    step = max(_CELLS // n, 1)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(n, size=(rows, n))
-        drawn += np.arange(rows)[:, None] * n
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        means[start : start + rows] = counts @ values / n
+    for resample in range(resamples):
+        counts = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
+        means[resample] = counts @ values / n
     tail = (1.0 - level) / 2.0
     ends: NDArray[np.float64] = np.quantile(means, [tail, 1.0 - tail], axis=0)
     return ends
@@ -61,15 +57,16 @@ def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 1
         Shape (m,), in (0, 1].
     """
     n = len(differences)
-    observed = np.abs(differences.sum(axis=0))
+    total = differences.sum(axis=0)
     tolerance = 1e-12 * np.abs(differences).sum(axis=0)  # sums of the same numbers in another order
     rng = np.random.default_rng(seed)
     hits = np.zeros(differences.shape[1], dtype=np.int64)
     step = max(_CELLS // max(n, 1), 1)
     for start in range(0, permutations, step):
         rows = min(step, permutations - start)
-        signs = rng.integers(2, size=(rows, n), dtype=np.int8) * 2.0 - 1.0
-        hits += np.sum(np.abs(signs @ differences) >= observed - tolerance, axis=0)
+        bits = np.unpackbits(rng.integers(256, size=(rows, -(-n // 8)), dtype=np.uint8), axis=1, count=n)
+        sums = 2.0 * (bits.astype(np.float64) @ differences) - total  # of the differences with random signs
+        hits += np.sum(np.abs(sums) >= np.abs(total) - tolerance, axis=0)
     p_values: NDArray[np.float64] = np.asarray((1.0 + hits) / (1.0 + permutations), dtype=np.float64)
     return p_values
 

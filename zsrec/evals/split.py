@@ -139,15 +139,13 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
             f"{len(unknown):,} targets are not in the catalog, the first {unknown[0]!r}",
             hint="an item that the catalog lacks can never be found: add it or leave the target out",
         )
-    known = interactions.extended([])
-    users = known.users.extended(targets).codes(targets)
-    items = known.items.codes(targets.values())
-    contacts = known.columns
-    pairs = contacts.user.astype(np.int64) * len(known.items) + contacts.item
-    kept = ~np.isin(pairs, users.astype(np.int64) * len(known.items) + items)
-    training = known.kept(kept)
+    everybody = interactions.users.extended(targets)
+    users, items = everybody.codes(targets), interactions.items.codes(targets.values())
+    size, contacts = len(interactions.items), interactions.columns
+    kept = ~np.isin(contacts.user.astype(np.int64) * size + contacts.item, users.astype(np.int64) * size + items)
     contacts = contacts.take(kept)
-    ties = _pair_hashes(known, contacts.user, contacts.item, seed)
+    training = Interactions(everybody, interactions.items, contacts)
+    ties = _pair_hashes(training, contacts.user, contacts.item, seed)
     order = np.lexsort((ties, contacts.time, contacts.user))
     by_user, item = contacts.user[order], contacts.item[order]
     firsts, ends = np.searchsorted(by_user, users), np.searchsorted(by_user, users, side="right")

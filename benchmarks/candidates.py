@@ -1,0 +1,104 @@
+"""What candidates cost at scale: `python benchmarks/candidates.py [--interactions 10000000 --items 100000 ...]`.
+
+A synthetic power law: users' activity and items' popularity both follow a Zipf law. Every queried user's newest 8
+items are drawn like all contacts, so popular items, the expensive ones, are in most histories. Vectors are random.
+Reported: seconds to index, milliseconds a user of scores and of the whole `top`, of one new contact, and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+
+import numpy as np
+
+from zsrec.candidates import Contact, Fused, Ids, Interactions, ItemKNN, Popularity, Retriever, Semantic, top
+from zsrec.candidates.ids import Codes
+from zsrec.candidates.interactions import Arrays
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("interactions", 10_000_000), ("items", 100_000), ("users", 100_000), ("queries", 500)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dimensions", type=int, default=384)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    items, users = (Ids(map(str, range(n))) for n in (args.items, args.users))
+    # More are drawn than asked for: a repeated pair counts once.
+    drawn = int(args.interactions * 1.08)
+    by, of, at = _zipf(rng, args.users, drawn, 0.6), _zipf(rng, args.items, drawn, 0.8), rng.random(drawn) * 1e8
+    columns = Arrays(by, of, at)
+    before = _memory()
+    started = time.perf_counter()
+    known = Interactions(users, items, columns)
+    result: dict[str, object] = {
+        "interactions": len(known),
+        "largest_item": int(known.users_per_item.max()),
+        "largest_user": int(known.items_per_user.max()),
+        "index_s": round(time.perf_counter() - started, 2),
+        "index_mb": round(_size(known) / 1e6),
+        "peak_mb_of_indexing": round(_memory() - before),
+    }
+    del by, of, at, columns
+    vectors = rng.standard_normal((args.items, args.dimensions), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    result["vectors_mb"] = round(vectors.nbytes / 1e6)
+    asked = rng.choice(args.users, args.queries)
+    queries = [[items[code] for code in known.items_of(int(user))[-8:]] for user in asked]
+    knn = ItemKNN(known)
+    result["itemknn_top100_ms_first_calls"] = _percentiles([_timed(knn, query) for query in queries])
+    started = time.perf_counter()
+    result["neighbour_lists"] = knn.warm()
+    result["neighbour_lists_s"] = round(time.perf_counter() - started, 2)
+    result["neighbour_lists_mb"] = round(knn.neighbour_lists.nbytes / 1e6)
+    fused = Fused(known, vectors, lists=knn.neighbour_lists)
+    retrievers: tuple[Retriever, ...] = (
+        Popularity(known), knn, Semantic(items, vectors), fused,
+    )  # fmt: skip
+    for retriever in retrievers:
+        result[f"{retriever.name}_top100_ms"] = _percentiles([_timed(retriever, query) for query in queries])
+    growing, spent = known, []
+    for event in range(200):
+        user, item = f"new{event % 20}", items[int(rng.integers(args.items))]
+        started = time.perf_counter()
+        growing = growing.extended([Contact(user, item, 1e8 + event)])
+        spent.append(time.perf_counter() - started)
+    result["one_new_contact_ms"] = _percentiles(spent)
+    later = knn.updated(growing)
+    result["itemknn_top100_ms_after_200_new_contacts"] = _percentiles([_timed(later, query) for query in queries])
+    result["peak_mb"] = round(_memory())
+    print(json.dumps(result, indent=1))
+
+
+def _zipf(rng: np.random.Generator, size: int, drawn: int, exponent: float) -> Codes:
+    sums = np.cumsum(np.arange(1, size + 1) ** -exponent)
+    ranks = np.searchsorted(sums, rng.random(drawn) * sums[-1])
+    codes: Codes = rng.permutation(size).astype(np.int32)[np.minimum(ranks, size - 1)]
+    return codes
+
+
+def _timed(retriever: Retriever, history: list[str]) -> float:
+    started = time.perf_counter()
+    top(retriever, history, 100)
+    return time.perf_counter() - started
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    return {f"p{q}": round(float(np.percentile(seconds, q)) * 1e3, 2) for q in (50, 95, 99)}
+
+
+def _size(known: Interactions) -> int:
+    columns = known.columns
+    return 2 * columns.item.nbytes + columns.time.nbytes
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
