@@ -68,19 +68,26 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     seen = frozenset(one.item.id for one in known if one.item is not None)
     pool = _pool(job, seen)
     shown = [one for one in known if one.item is not None or one.event.by != "id"]
+    history = _history_views(shown)
+    candidates = [item_view(job.catalog[item_id]) for item_id in pool.ids or ()]
 
     def render(newest: int) -> tuple[Message, ...]:
-        return _render(job, pool, shown[len(shown) - newest :])
+        return job.template.render(
+            history=history[len(history) - newest :],
+            candidates=candidates,
+            k=job.k,
+            about=job.about,
+            domain=job.catalog.domain,
+        )
 
     fitted, exchange = yield from _converse(job, render, len(shown))
     grounded = _ground(job, exchange, pool, seen)
     notes = []
     if exchange.finish_reason == "length":
         notes.append("the answer was cut at max_tokens; a title that may be cut in half was not matched")
-    if fitted.kept < len(shown):
-        notes.append(
-            f"the {len(shown) - fitted.kept:,} oldest of {len(shown):,} events were left out to fit the context"
-        )
+    use = _history_use(known, len(shown), fitted.kept)
+    if use.truncated:
+        notes.append(f"the {use.truncated:,} oldest of {len(shown):,} events were left out to fit the context")
 
     ranked = select(
         grounded, job.catalog, k=job.k, seen=seen, allowed=None if pool.ids is None else frozenset(pool.ids)
@@ -101,7 +108,7 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
         exchanges=(exchange,),
         grounded=grounded,
         dropped=ranked.dropped,
-        history=_history_use(known, shown, fitted),
+        history=use,
         notes=tuple(notes),
         seed=job.template.sampling.seed,
     )
@@ -156,16 +163,6 @@ def _candidate_id(job: Job, candidate: str) -> str:
     return match.item_id
 
 
-def _render(job: Job, pool: _Pool, shown: list[Known]) -> tuple[Message, ...]:
-    return job.template.render(
-        history=_history_views(shown),
-        candidates=[item_view(job.catalog[item_id]) for item_id in pool.ids or ()],
-        k=job.k,
-        about=job.about,
-        domain=job.catalog.domain,
-    )
-
-
 def _history_views(shown: list[Known]) -> list[ItemView]:
     newest = len(shown)
     return [
@@ -207,11 +204,11 @@ def _ground(job: Job, exchange: Exchange, pool: _Pool, seen: frozenset[str]) -> 
     )
 
 
-def _history_use(known: tuple[Known, ...], shown: list[Known], fitted: Fitted) -> HistoryUse:
+def _history_use(known: tuple[Known, ...], shown: int, kept: int) -> HistoryUse:
     return HistoryUse(
         given=len(known),
         resolved=sum(one.item is not None for one in known),
-        rendered=fitted.kept,
-        truncated=len(shown) - fitted.kept,
+        rendered=kept,
+        truncated=shown - kept,
         unresolved=tuple((one.event.item, one.why) for one in known if one.why is not None),
     )

@@ -15,7 +15,7 @@ from rich.text import Text
 from zsrec.candidates import Ids, Reading, item_vectors, read_interactions
 from zsrec.candidates.semantic import Vectors
 from zsrec.catalog import Catalog
-from zsrec.cli.console import err, out
+from zsrec.cli.console import err, out, plain
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
 from zsrec.evals import Report, Split, held_out, leave_one_out, read_targets, report, run
@@ -198,5 +198,4 @@ def _show(found: Report) -> None:
             line = f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {interval}, {tests}"
             out.print(Text(line), soft_wrap=True)
     for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
-        plain = "".join(c if c.isprintable() else "�" for c in line)
-        out.print(Text(plain, style="dim"), soft_wrap=True)
+        out.print(plain(line), style="dim", soft_wrap=True)

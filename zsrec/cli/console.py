@@ -26,7 +26,7 @@ def show(recommendations: Recommendations, title: str) -> None:
 
     Titles and answers are untrusted: they are printed as text, never as markup or control codes.
     """
-    table = Table(title=_plain(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=plain(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("#", justify="right")
     for name in ("title", "score", "how it was matched"):
         table.add_column(name, overflow="fold")
@@ -35,13 +35,13 @@ def show(recommendations: Recommendations, title: str) -> None:
             how = Text(f"filled from {one.source}", style="yellow")
         else:
             mention, match = one.provenance.mention, one.provenance.match
-            how = _plain(f"{match.method} {match.score:.2f}  ← {mention.text}")
-        table.add_row(str(one.rank), _plain(display_title(one.item.title)), f"{one.score:.2f}", how)
+            how = plain(f"{match.method} {match.score:.2f}  ← {mention.text}")
+        table.add_row(str(one.rank), plain(display_title(one.item.title)), f"{one.score:.2f}", how)
     out.print(table)
     if not len(recommendations):
         out.print(Text("(nothing could be recommended)", style="yellow"))
     for line in _remarks(recommendations):
-        out.print(Text("  ") + _plain(line), style="dim", soft_wrap=True)
+        out.print(Text("  ") + plain(line), style="dim", soft_wrap=True)
     out.print()
 
 
@@ -61,5 +61,6 @@ def _remarks(recommendations: Recommendations) -> list[str]:
     return lines
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
+    """Untrusted text as it may be printed: no markup, no control codes."""
     return Text("".join(c if c.isprintable() else "�" for c in text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -12,8 +13,8 @@ from rich.text import Text
 from zsrec.cli.console import out
 from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption, open_catalog
 from zsrec.errors import ZsrecError
+from zsrec.llm import ServerInfo
 from zsrec.prompts import load_template
-from zsrec.recommender import Recommender
 from zsrec.settings import Settings
 
 
@@ -80,14 +81,11 @@ def _findings(
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
-    from zsrec import data
-
-    with Recommender(data.sample().catalog, settings=settings) as recommender:
-        try:
-            info = recommender.server()
-        except ZsrecError as error:
-            yield _failure("server", error)
-            return
+    try:
+        info = asyncio.run(_handshake(settings))
+    except ZsrecError as error:
+        yield _failure("server", error)
+        return
     yield Finding("server", fine=True, what=f"{info.base_url}, version {info.version or 'unknown'}")
     context = f"{info.context_length:,} tokens" if info.context_length else "unknown length"
     yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
@@ -105,6 +103,13 @@ def _server(settings: Settings) -> Iterator[Finding]:
         if info.vllm
         else "OpenAI's fields only; top_k, min_p and repetition_penalty are not sent",
     )
+
+
+async def _handshake(settings: Settings) -> ServerInfo:
+    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
+
+    async with OpenAIClient(settings) as client:
+        return await client.handshake()
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:
