@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from zsrec import data
 from zsrec.catalog import Catalog
 
 REPO = Path(__file__).parent.parent
+
+# How long one example takes says more about a busy machine than about the code.
+settings.register_profile("zsrec", deadline=None)
+settings.load_profile("zsrec")
 
 
 @pytest.fixture(autouse=True)

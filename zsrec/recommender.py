@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from zsrec.blocking import LoopThread
 from zsrec.catalog import Catalog
-from zsrec.errors import ZsrecError
+from zsrec.errors import ConfigError, ZsrecError
 from zsrec.ground import Grounder
 from zsrec.llm.chat import LLM, ServerInfo
 from zsrec.plan import Job, recommend_plan
@@ -83,7 +83,21 @@ class _Parts:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
         other = self._copy()
         other.catalog = catalog
-        other.__dict__.pop("grounder", None)
+        known = other.__dict__.pop("grounder", None)
+        if known is not None:  # its calibration and embedder stay, and its index where it still fits
+            other.grounder = known.moved(catalog)
+        return other
+
+    def with_grounder(self, grounder: Grounder) -> Self:
+        """This recommender with a grounder of another calibration, or with an embedder.
+
+        Raises:
+            ConfigError: It is of another catalog.
+        """
+        if grounder.catalog is not self.catalog:
+            raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
+        other = self._copy()
+        other.grounder = grounder
         return other
 
     def _load(self, template: str | Path | Template) -> Template:

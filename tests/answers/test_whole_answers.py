@@ -38,8 +38,7 @@ def test_complete_answers_give_the_expected_list(judged: Judged) -> None:
             total[model] += 1
             right[model] += list(item_ids(found)) == row["expected_ids"]
     assert total == {"baize": 64, "gpt-3.5-turbo": 50}
-    # Measured 43 of 50. The goal is 97%; the misses are two titles that recur (docs/answers.md).
-    assert right["gpt-3.5-turbo"] >= 0.86 * total["gpt-3.5-turbo"]
+    assert right["gpt-3.5-turbo"] >= 0.97 * total["gpt-3.5-turbo"]
     assert right["baize"] >= 0.92 * total["baize"]
 
 

@@ -138,6 +138,15 @@ def test_many_is_one_by_one(grounder: Grounder) -> None:
     assert grounder.ground_many(mentions) == [grounder.ground(mention) for mention in mentions]
 
 
+def test_a_moved_grounder_indexes_what_is_new_or_all_of_another_catalog(grounder: Grounder) -> None:
+    grown = grounder.catalog.extended([{"id": "new", "title": "John Wick (2014)"}])
+    assert grounder.moved(grown).ground("John Wick").item_id == "new"
+    smaller = grounder.catalog.without(["matrix"])
+    assert grounder.moved(smaller).ground("The Matrix").item_id is None
+    renamed = Catalog(grounder.catalog.ids, [f"Renamed {n}" for n in range(len(grounder.catalog))])
+    assert grounder.moved(renamed).ground("Renamed 0").item_id == grounder.catalog.ids[0]
+
+
 def test_an_extended_catalog_finds_old_and_new(grounder: Grounder) -> None:
     more = grounder.catalog.extended([{"id": "new", "title": "John Wick (2014)"}])
     extended = grounder.extended(more)

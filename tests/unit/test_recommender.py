@@ -19,6 +19,8 @@ from zsrec.errors import (
     UnknownItemError,
     ZsrecError,
 )
+from zsrec.ground import Grounder
+from zsrec.ground.calibration import Calibration
 from zsrec.recommender import AsyncRecommender, Recommender
 from zsrec.types import Event, Exchange, History, Recommendations
 
@@ -256,6 +258,19 @@ def test_a_new_item_is_recommended_the_moment_it_is_in_the_catalog(films: Catalo
         more = rec.with_catalog(films.extended([{"id": "n1", "title": "John Wick (2014)"}]))
         assert ids(more.recommend(["Heat"])) == ["n1"]
         assert ids(rec.recommend(["Heat"])) == []
+
+
+def test_a_grounder_of_ones_own_is_used_and_stays_when_the_catalog_grows(films: Catalog) -> None:
+    strict = Grounder(films, calibration=Calibration(Calibration.default().weights, threshold=0.999999))
+    with Recommender(films, llm=FakeLLM("1. Ronn\n2. John Wick (2014)")) as rec:
+        assert ids(rec.recommend(["Heat"])) == ["2"]
+        mine = rec.with_grounder(strict)
+        assert ids(mine.recommend(["Heat"])) == []
+        more = mine.with_catalog(films.extended([{"id": "n1", "title": "John Wick (2014)"}]))
+        assert more.grounder.calibration is strict.calibration
+        assert ids(rec.recommend(["Heat"])) == ["2"]
+        with pytest.raises(ConfigError, match="another catalog"):
+            rec.with_grounder(Grounder(films.without(["1"])))
 
 
 def test_templates_are_swapped_by_path_name_and_environment(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from zsrec.catalog import Catalog
-from zsrec.embed import default_embedder
+from zsrec.cli.lines import is_id, json_object, kind, opened
+from zsrec.embed import SentenceEmbedder, default_embedder
 from zsrec.errors import BadRowError, ConfigError, DataError
 from zsrec.ground import Context, Grounder
 from zsrec.ground.answer import ground_answer, item_ids
+from zsrec.ground.calibration import Calibration
 from zsrec.text import display_title
 from zsrec.types import Grounded, Match
 
@@ -32,6 +32,12 @@ def ground(
     semantic: Annotated[
         bool, typer.Option("--semantic", help="Also match by meaning (needs the extra 'embed').")
     ] = False,
+    embed_model: Annotated[
+        str | None, typer.Option(help="With --semantic: the name or folder of a sentence-transformers model.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Weights of this catalog, as `zsrec ground-fit` writes them.")
+    ] = None,
 ) -> None:
     """Finds the catalog items behind mentions, or behind the titles in whole answers.
 
@@ -43,9 +49,15 @@ def ground(
     items = Catalog.from_file(catalog, id=id_column, title=title_column)
     if without is not None:
         items = items.without(_ids(without))
-    grounder = Grounder(items, semantic=default_embedder() if semantic else None)
+    if embed_model is not None and not semantic:
+        raise ConfigError("--embed-model without --semantic", hint="add --semantic to match by meaning")
+    embedder = (
+        SentenceEmbedder(embed_model) if embed_model is not None else default_embedder() if semantic else None
+    )
+    weights = None if calibration is None else Calibration.open(calibration)
+    grounder = Grounder(items, calibration=weights, semantic=embedder)
     bad = 0
-    with _opened(source, "rb") as lines, _opened(target, "wb") as results:
+    with opened(source, "rb") as lines, opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -78,58 +90,26 @@ def _ids(path: Path) -> list[str]:
         raise DataError(f"cannot be read as JSON: {error}", path=path) from error
     if not isinstance(found, list):
         raise DataError(
-            f"expected a JSON list of ids, found {_kind(found)}", path=path, hint='for example ["318", "356"]'
+            f"expected a JSON list of ids, found {kind(found)}", path=path, hint='for example ["318", "356"]'
         )
     for place, one in enumerate(found):
-        if not _is_id(one):
-            raise DataError(f"entry {place}: expected an id, found {_kind(one)}", path=path)
+        if not is_id(one):
+            raise DataError(f"entry {place}: expected an id, found {kind(one)}", path=path)
     return [str(one) for one in found]
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _kind(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, dict):
-        return "an object"
-    return "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a number"
-
-
-@contextmanager
-def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
-    if name == "-":
-        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-        yield stream
-        stream.flush()
-        return
-    try:
-        file = Path(name).open(mode)  # noqa: SIM115  (closed below; only opening fails with our error)
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be opened: {error.strerror}", hint="check --in and --out") from error
-    with file:
-        yield file
-
-
 def _row(line: bytes, source: str, number: int) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadRowError(f"not a line of JSON: {error}", path=source, line=number) from error
-    if not isinstance(row, dict):
-        raise BadRowError(f"expected an object, found {_kind(row)}", path=source, line=number)
-    if not _is_id(row.get("id")):
+    row = json_object(line, source, number)
+    if not is_id(row.get("id")):
         raise BadRowError("expected an 'id' that is a text or a whole number", path=source, line=number)
     for name in ("mention", "text", "side", "finish_reason"):
         if not isinstance(row.get(name), str | None):
-            raise BadRowError(f"{name!r}: expected a text, found {_kind(row[name])}", path=source, line=number)
+            raise BadRowError(f"{name!r}: expected a text, found {kind(row[name])}", path=source, line=number)
     if (row.get("mention") is None) == (row.get("text") is None):
         raise BadRowError("expected either a 'mention' or a 'text'", path=source, line=number)
     for name in ("candidates", "history"):
         ids = row.get(name) or []
-        if not isinstance(ids, list) or not all(map(_is_id, ids)):
+        if not isinstance(ids, list) or not all(map(is_id, ids)):
             raise BadRowError(f"{name!r}: expected a list of ids", path=source, line=number)
     return row
 

@@ -191,20 +191,20 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
         return None  # with all words mistyped, `_whole` would have found it
     written = [(word, place) for place, part in enumerate(name.parts) for word in part]
     open_places = list(range(len(written)))
-    rest: list[str] = []
-    matched: list[int] = []
-    for word in read:
+    rest: list[tuple[int, str]] = []
+    matched: list[tuple[int, int]] = []
+    for position, word in enumerate(read):
         for slot, place in enumerate(open_places):
             if written[place][0] == word:
-                matched.append(place)
+                matched.append((position, place))
                 del open_places[slot]
                 break
         else:
-            rest.append(word)
+            rest.append((position, word))
     agreement = Agreement(kind, False, len(key(read)), 0.0)
     extra: list[str] = []
-    for place, word in enumerate(rest):
-        pair = _partner(word, rest[place + 1] if place + 1 < len(rest) else "", written, open_places)
+    for number, (position, word) in enumerate(rest):
+        pair = _partner(word, rest[number + 1][1] if number + 1 < len(rest) else "", written, open_places)
         if pair is None:
             extra.append(word)
             continue
@@ -213,9 +213,9 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
             agreement.edits += cost
             _note_edit(agreement, word, written[open_places[slots[0]]][0], lexicon)
         for slot in sorted(slots, reverse=True):
-            matched.append(open_places[slot])
+            matched.append((position, open_places[slot]))
             del open_places[slot]
-    told = [place for place in matched if written[place][0] not in _LIGHT]
+    told = [place for _, place in sorted(matched) if written[place][0] not in _LIGHT]
     if not told:
         return None
     touched = {written[place][1] for place in told}
@@ -223,9 +223,10 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     agreement.information = sum(lexicon.information(written[place][0]) for place in told)
     if _odd_number(extra, lacking):
         return None
-    agreement.numbered = any(map(is_number, read))
-    agreement.extra = _cost(extra, lacking, agreement.numbered, lexicon)
-    agreement.missing = _cost(lacking, extra, agreement.numbered, lexicon)
+    numbered = any(map(is_number, read))
+    agreement.numbered = numbered and len(read) > 1  # "300" counts no sequels
+    agreement.extra = _cost(extra, lacking, numbered, lexicon)
+    agreement.missing = _cost(lacking, extra, numbered, lexicon)
     if agreement.missing and len(touched) > 1 and _has_whole_part(name, open_places, written, lexicon):
         agreement.missing *= _FRANCHISE_SHARE
     if agreement.extra + agreement.missing > agreement.information:

@@ -103,7 +103,7 @@ def _exact(reading: Reading, index: TitleIndex, calibration: Calibration, found:
     strictly = {found.item for found in hits}
     for item, kind in hits[:_MOST_EXACT]:
         agreement = exact_agreement(kind, len(strict), information)
-        agreement.numbered = any(map(is_number, read))
+        agreement.numbered = any(map(is_number, read)) and len(read) > 1
         if kind >= Kind.HEAD:
             _measure_dropped(agreement, item, read, index)
             agreement.shared = sum(other.kind == kind for other in hits) > 1
@@ -158,8 +158,21 @@ def _add(
     calibration: Calibration,
     found: dict[int, Evidence],
 ) -> None:
+    if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
+        return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
+    agreement.franchise = bool(reading.prefix) and _franchise(reading, item, index)
     features = vector(agreement, reading.cut, reading.year, index.year(item), dated=index.dated)
     log_odds = calibration.log_odds(features)
     known = found.get(item)
     if known is None or log_odds > known.log_odds:
         found[item] = Evidence(item, log_odds, method, features, reading, agreement)
+
+
+def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
+    """Whether a reading left out another item's name and kept a single telling word."""
+    if sum(word not in SMALL_WORDS for word in reading.words) > 1:
+        return False
+    return any(
+        other.item != item and other.kind in (Kind.FULL, Kind.ALTERNATIVE, Kind.HEAD)
+        for other in index.find(key(reading.prefix))
+    )

@@ -17,7 +17,7 @@ NAMES = (
     # the whole name
     "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing", "reordered",
     # the title without its subtitle
-    "head", "head_short", "head_words", "head_article", "head_number", "head_shared", "head_year",
+    "head", "head_short", "head_words", "head_long", "head_article", "head_number", "head_shared", "head_year",
     # the title without what stands before its subtitle
     "tail", "tail_short", "tail_information", "tail_shared", "tail_year", "skip", "owned", "owned_year",
     # the first or last words of the title
@@ -25,11 +25,11 @@ NAMES = (
     # what the reading leaves out of the mention
     "cut_note", "cut_year", "cut_parenthesis", "cut_number",
     "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year",
-    "cut_prefix", "cut_prefix_information", "cut_prefix_year",
+    "cut_prefix", "cut_prefix_information", "cut_prefix_year", "cut_franchise",
     "cut_owner", "cut_owner_short",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
-    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_year",
+    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_reordered", "edit_year",
     # words without a partner
     "extra", "missing", "unpaired_year",
     # the year
@@ -71,6 +71,8 @@ class Agreement:
         dropped_words: How many words of the title were dropped with a part of it.
         dropped_article: Whether the dropped subtitle starts with an article: "Ghost Dog: The Way of the Samurai"
             describes its title, "Stargate: Continuum" names another one.
+        franchise: Whether the reading cut off another item's name, or the start of one, and kept a single word:
+            "Alien: Covenant" is no "Covenant" in a catalog that has "Alien".
         edits: Letters that differ inside words that correspond.
         edit_at_end: Whether one word is the other with something at its end (plural, tense: often another title).
         edit_at_start: Whether a first letter differs.
@@ -94,6 +96,7 @@ class Agreement:
     shared: bool = False
     dropped_words: int = 0
     dropped_article: bool = False
+    franchise: bool = False
     edits: int = 0
     edit_at_end: bool = False
     edit_at_start: bool = False
@@ -176,6 +179,7 @@ def _name(x: list[float], how: Agreement, same: float) -> None:
         x[_AT["head"]] = 1.0
         x[_AT["head_short"]] = short
         x[_AT["head_words"]] = min(how.dropped_words, _MANY_WORDS) / _MANY_WORDS
+        x[_AT["head_long"]] = min(max(how.dropped_words - _MANY_WORDS, 0) / _MANY_WORDS, 1.0)
         x[_AT["head_article"]] = float(how.dropped_article)
         x[_AT["head_number"]] = float(how.numbered)
         x[_AT["head_shared"]] = float(how.shared)
@@ -205,6 +209,7 @@ def _cut(x: list[float], how: Agreement, cut: Cut, same: float) -> None:
     if cut & Cut.PREFIX:
         x[_AT["cut_prefix_information"]] = min(max(how.information - 1.0, 0.0) / 3.0, 1.0)
         x[_AT["cut_prefix_year"]] = same
+        x[_AT["cut_franchise"]] = float(how.franchise)
     if cut & Cut.OWNER:
         x[_AT["cut_owner_short"]] = _shortness(how)
 
@@ -220,6 +225,7 @@ def _edit(x: list[float], how: Agreement, same: float) -> None:
     x[_AT["edit_substitution"]] = float(how.substitution)
     x[_AT["edit_wordlike"]] = float(how.wordlike)
     x[_AT["edit_known_word"]] = float(how.known_word)
+    x[_AT["edit_reordered"]] = float(how.reordered)
     x[_AT["edit_year"]] = same
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from zsrec.catalog import Catalog
 from zsrec.embed import Embedder
+from zsrec.errors import ConfigError
 from zsrec.ground.calibration import Calibration
 from zsrec.ground.decide import Decision, decide
 from zsrec.ground.evidence import Evidence, gather
@@ -69,6 +70,15 @@ class Grounder:
         """
         index = self.index.extended(catalog.titles)
         return type(self)(catalog, index=index, calibration=self.calibration, semantic=self._embedder)
+
+    def moved(self, catalog: Catalog) -> Self:
+        """A grounder of the same kind for another catalog; of one that only grew, the new items are indexed."""
+        if tuple(catalog.ids[: len(self.catalog)]) == tuple(self.catalog.ids):
+            try:
+                return self.extended(catalog)
+            except ConfigError:
+                pass  # the same ids with other titles
+        return type(self)(catalog, calibration=self.calibration, semantic=self._embedder)
 
     def ground(self, mention: str, context: Context | None = None) -> Match:
         """The match of one mention.

@@ -40,17 +40,29 @@ class Reading(NamedTuple):
         year: The year that was named, or None.
         cut: What was left out.
         medium: The words of a note that names another medium ("tv series", "novel"); empty where there is none.
+        prefix: The words cut off in front of a colon or dash; empty where there are none.
     """
 
     parts: tuple[tuple[str, ...], ...]
     year: int | None
     cut: Cut
     medium: str = ""
+    prefix: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
         """All words of the supposed title, in order."""
         return self.parts[0] if len(self.parts) == 1 else tuple(word for part in self.parts for word in part)
+
+
+class _Named(NamedTuple):
+    """A supposed title in the mention's own spelling; the other fields as in `Reading`."""
+
+    name: str
+    year: int | None
+    cut: Cut
+    medium: str
+    prefix: str = ""
 
 
 _SPACE = re.compile(r"\s+")
@@ -151,7 +163,7 @@ def readings(mention: str) -> Iterator[Reading]:
     """
     text = clean(mention)
     seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
-    for name, year, cut, medium in _names(text):
+    for name, year, cut, medium, prefix in _names(text):
         parts = name_parts(article_first(name))
         if not parts or (
             cut & _TITLE_CUTS and all(word in MARKERS or is_number(word) for part in parts for word in part)
@@ -159,10 +171,10 @@ def readings(mention: str) -> Iterator[Reading]:
             continue
         if (parts, year) not in seen:
             seen.add((parts, year))
-            yield Reading(parts, year, cut, medium)
+            yield Reading(parts, year, cut, medium, words(article_first(prefix)) if prefix else ())
 
 
-def _names(text: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+def _names(text: str) -> Iterator[_Named]:
     bare = text.strip(_EDGE)
     found = _YEAR_NOTE.search(text)
     quoted = _QUOTED.match(text)
@@ -178,7 +190,7 @@ def _names(text: str) -> Iterator[tuple[str, int | None, Cut, str]]:
         cut = Cut.NOTE if behind.strip(_EDGE) else Cut.NOTHING
         yield from _inner(name, int(found.group(2)), cut, medium)
         return
-    yield bare, None, Cut.NOTHING, ""
+    yield _Named(bare, None, Cut.NOTHING, "")
     dated = _BARE_YEAR.match(bare)
     if dated is not None and dated.group(1).strip(_EDGE):
         full, short = dated.group(2), dated.group(3)
@@ -202,29 +214,29 @@ def _medium(note: str) -> str:
     return " ".join(word.lower() for word in _MEDIUM.findall(note))
 
 
-def _inner(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+def _inner(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[_Named]:
     """A name with the notes behind it, and without them."""
     name = name.strip(" \t|,;-–—")
     group = _GROUP.search(name)
     if group is not None and name[: group.start()].strip(_EDGE):
         note = group.group(1)
         if not _is_note(note):
-            yield name, year, cut | Cut.PARENTHESIS, medium
+            yield _Named(name, year, cut | Cut.PARENTHESIS, medium)
         rest = name[: group.start()].strip(_EDGE)
         yield from _inner(
             rest, year, cut | (Cut.NOTE if _is_note(note) else Cut.PARENTHESIS), medium or _medium(note)
         )
         return
     bare = name.strip(_EDGE)
-    yield bare, year, cut, medium
+    yield _Named(bare, year, cut, medium)
     yield from _shorter(bare, year, cut, medium)
 
 
-def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tuple[str, int | None, Cut, str]]:
+def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[_Named]:
     for credit in (_CREDIT.search(name), _BY.search(name)):
         if credit is not None and credit.start():
             kind = Cut.OWNER if credit.re is _BY else Cut.NOTE
-            yield name[: credit.start()].strip(_EDGE), year, cut | kind, medium
+            yield _Named(name[: credit.start()].strip(_EDGE), year, cut | kind, medium)
     breaks = list(_BREAK.finditer(name))[:4]
     for place in breaks:
         head, tail = name[: place.start()].strip(_EDGE), name[place.end() :].strip(_EDGE)
@@ -232,21 +244,23 @@ def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[tup
             continue
         note = _is_note(tail, cased=head != head.lower())
         if not _only_counts(tail):
-            yield head, year, cut | (Cut.NOTE if note else Cut.SUBTITLE), medium or (_medium(tail) if note else "")
+            told = medium or (_medium(tail) if note else "")
+            yield _Named(head, year, cut | (Cut.NOTE if note else Cut.SUBTITLE), told)
         if not note:
             described = head[:1].islower() or len(head.split()) > 5
-            yield tail, year, cut | (Cut.NOTE if described else Cut.PREFIX), medium
+            kind, prefix = (Cut.NOTE, "") if described else (Cut.PREFIX, head)
+            yield _Named(tail, year, cut | kind, medium, prefix)
     counted = _COUNTED.match(name)
     if counted is not None:
-        yield counted.group("name") + counted.group("rest"), year, cut | Cut.NUMBER, medium
+        yield _Named(counted.group("name") + counted.group("rest"), year, cut | Cut.NUMBER, medium)
     for pattern in (_OWNER, _ONE_OWNER, _HOUSE_OWNER):
         owner = pattern.match(name)
         if owner is not None:
-            yield name[owner.end() :], year, cut | Cut.OWNER, medium
+            yield _Named(name[owner.end() :], year, cut | Cut.OWNER, medium)
     if _CAMEL.search(name) is not None:
-        yield _CAMEL.sub(" ", name), year, cut, medium
+        yield _Named(_CAMEL.sub(" ", name), year, cut, medium)
     elif name.startswith(("The", "THE", "the")) and " " not in name and len(name) > 6:
-        yield name[3:], year, cut, medium
+        yield _Named(name[3:], year, cut, medium)
 
 
 def _only_counts(text: str) -> bool:
