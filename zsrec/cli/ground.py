@@ -11,11 +11,14 @@ import typer
 
 from zsrec.catalog import Catalog
 from zsrec.cli.lines import is_id, json_object, kind, opened
-from zsrec.embed import SentenceEmbedder, default_embedder
+from zsrec.embed import default_embedder
 from zsrec.errors import BadRowError, ConfigError, DataError
 from zsrec.ground import Context, Grounder
 from zsrec.ground.answer import ground_answer, item_ids
 from zsrec.ground.calibration import Calibration
+from zsrec.ground.index import TitleIndex
+from zsrec.ground.semantic import SemanticStage
+from zsrec.ground.vectors import NameVectors
 from zsrec.text import display_title
 from zsrec.types import Grounded, Match
 
@@ -35,6 +38,10 @@ def ground(
     embed_model: Annotated[
         str | None, typer.Option(help="With --semantic: the name or folder of a sentence-transformers model.")
     ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="A folder for the catalog's index (and vectors): made where it is absent, else opened."),
+    ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Weights of this catalog, as `zsrec ground-fit` writes them.")
     ] = None,
@@ -51,11 +58,12 @@ def ground(
         items = items.without(_ids(without))
     if embed_model is not None and not semantic:
         raise ConfigError("--embed-model without --semantic", hint="add --semantic to match by meaning")
-    embedder = (
-        SentenceEmbedder(embed_model) if embed_model is not None else default_embedder() if semantic else None
+    grounder = Grounder(
+        items,
+        index=None if index is None else _index(items, index),
+        calibration=None if calibration is None else Calibration.open(calibration),
+        semantic=_stage(items, embed_model, index) if semantic else None,
     )
-    weights = None if calibration is None else Calibration.open(calibration)
-    grounder = Grounder(items, calibration=weights, semantic=embedder)
     bad = 0
     with opened(source, "rb") as lines, opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
@@ -71,6 +79,21 @@ def ground(
     if bad:
         typer.echo(f"{source}: {bad} bad line{'s' if bad > 1 else ''} passed over", err=True)
         raise typer.Exit(1)
+
+
+def _index(items: Catalog, folder: Path) -> TitleIndex:
+    if not (folder / "index.json").exists():
+        TitleIndex.build(items.titles).save(folder)
+    return TitleIndex.open(folder)
+
+
+def _stage(items: Catalog, model: str | None, folder: Path | None) -> SemanticStage:
+    embedder = default_embedder(model)
+    if folder is None:
+        return SemanticStage(embedder, items.titles)
+    if not (folder / "vectors.json").exists():
+        SemanticStage(embedder, items.titles).vectors.save(folder)
+    return SemanticStage(embedder, items.titles, NameVectors.open(folder))
 
 
 def register(app: typer.Typer) -> None:

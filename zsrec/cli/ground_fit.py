@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def ground_fit(
     labelled = _labels(source, items)
     prior = Calibration.default()
     if threshold is not None:
-        prior = Calibration(prior.weights, threshold)
+        prior = replace(prior, threshold=threshold)
     grounder = Grounder(items, calibration=prior)
     before = [(label, grounder.ground(label.mention)) for label in labelled]
     after = cross_fitted(grounder, labelled, prior=prior, strength=strength)

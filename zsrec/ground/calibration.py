@@ -7,6 +7,7 @@ probabilities hold, is in `fit` and in docs/grounding.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +19,8 @@ from zsrec.errors import DataError
 from zsrec.ground.features import NAMES
 
 _FILE = "calibration.json"
+MEANING = (-9.5, 8.8, 8.1)
+"""The semantic stage's bias, and its weights of cosine and margin, with all-MiniLM-L6-v2 (docs/grounding.md)."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Calibration:
         weights: One log-odds weight a feature, in the order of `features.NAMES`.
         threshold: The least probability of a match, in (0, 1). Below one half, a match that is more likely
             wrong than right may still be worth it: a missed item and a wrong one cost F1 the same.
+        meaning: Bias and weights of the semantic stage's cosine and margin.
     """
 
     weights: tuple[float, ...]
     threshold: float = 0.45
+    meaning: tuple[float, float, float] = MEANING
 
     def log_odds(self, features: Sequence[float]) -> float:
         """The log-odds that the pair is right, rivals aside.
@@ -40,6 +45,16 @@ class Calibration:
             features: The vector, in the order of `features.NAMES`.
         """
         return float(sum(map(mul, self.weights, features)))
+
+    def by_meaning(self, cosine: float, margin: float) -> float:
+        """The probability that the item nearest in meaning is right.
+
+        Args:
+            cosine: Of the mention and the item's name.
+            margin: How much nearer the item is than the next one.
+        """
+        bias, of_cosine, of_margin = self.meaning
+        return 1.0 / (1.0 + math.exp(-(bias + of_cosine * cosine + of_margin * min(margin, 1.0))))
 
     @classmethod
     def default(cls) -> Self:
@@ -62,9 +77,15 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Writes the weights to a JSON file, by name."""
-        raw = {"threshold": self.threshold, "weights": dict(zip(NAMES, self.weights, strict=True))}
+        raw = {
+            "threshold": self.threshold,
+            "meaning": self.meaning,
+            "weights": dict(zip(NAMES, self.weights, strict=True)),
+        }
         Path(path).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def _read(cls, raw: Mapping[str, Any]) -> Self:
-        return cls(tuple(float(raw["weights"][name]) for name in NAMES), float(raw["threshold"]))
+        bias, of_cosine, of_margin = map(float, raw.get("meaning", MEANING))
+        weights = tuple(float(raw["weights"][name]) for name in NAMES)
+        return cls(weights, float(raw["threshold"]), (bias, of_cosine, of_margin))

@@ -221,7 +221,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     touched = {written[place][1] for place in told}
     lacking = [written[place][0] for place in open_places if written[place][1] in touched]
     agreement.information = sum(lexicon.information(written[place][0]) for place in told)
-    if _odd_number(extra, lacking):
+    if odd_number(extra, lacking):
         return None
     numbered = any(map(is_number, read))
     agreement.numbered = numbered and len(read) > 1  # "300" counts no sequels
@@ -273,8 +273,13 @@ def _cost(found: Sequence[str], others: Sequence[str], numbered: bool, lexicon: 
     )
 
 
-def _odd_number(extra: Sequence[str], lacking: Sequence[str]) -> bool:
-    """Whether a number tells the names apart; a first part may go without its "one"."""
+def odd_number(extra: Sequence[str], lacking: Sequence[str]) -> bool:
+    """Whether a number tells two names apart; a first part may go without its "one".
+
+    Args:
+        extra: The words that only one name has.
+        lacking: The words that only the other has.
+    """
     mine = [word for word in extra if is_number(word)]
     its = [word for word in lacking if is_number(word)]
     return bool(mine and its) or any(word != "one" for word in (*mine, *its))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -79,9 +80,9 @@ def fit_calibration(
     precision = np.array([by_name.get(name, base) for name in NAMES])
     weights = center
     for _ in range(_ROUNDS):
-        x, y, counts = _rows(sets, Calibration(tuple(weights.tolist()), start.threshold))
+        x, y, counts = _rows(sets, replace(start, weights=tuple(weights.tolist())))
         weights = _newton(x, y, counts, center, precision)
-    return Calibration(tuple(np.round(weights, 3).tolist()), start.threshold)
+    return replace(start, weights=tuple(np.round(weights, 3).tolist()))
 
 
 def cross_fitted(

@@ -10,11 +10,12 @@ from zsrec.catalog import Catalog
 from zsrec.embed import Embedder
 from zsrec.errors import ConfigError
 from zsrec.ground.calibration import Calibration
+from zsrec.ground.compare import odd_number
 from zsrec.ground.decide import Decision, decide
 from zsrec.ground.evidence import Evidence, gather
 from zsrec.ground.index import TitleIndex
-from zsrec.ground.mention import readings
-from zsrec.ground.semantic import SemanticStage
+from zsrec.ground.mention import Reading, readings
+from zsrec.ground.semantic import Near, SemanticStage
 from zsrec.types import Match
 
 _MOST_ALTERNATIVES = 100
@@ -40,10 +41,11 @@ class Grounder:
         catalog: The items that may be found.
         index: Of the catalog's titles; None builds one.
         calibration: The model behind the scores; None takes the one fitted on the development data.
-        semantic: An embedder for paraphrases and translated titles; None leaves that stage out.
+        semantic: An embedder for paraphrases and translated titles, or the whole stage where its vectors were
+            saved; None leaves it out.
 
     Raises:
-        ConfigError: `index` belongs to another catalog.
+        ConfigError: `index` or the stage's vectors belong to another catalog.
     """
 
     def __init__(
@@ -52,15 +54,17 @@ class Grounder:
         *,
         index: TitleIndex | None = None,
         calibration: Calibration | None = None,
-        semantic: Embedder | None = None,
+        semantic: Embedder | SemanticStage | None = None,
     ) -> None:
         self.catalog = catalog
         if index is not None:
             index.check(catalog.titles)
         self.index = TitleIndex.build(catalog.titles) if index is None else index
         self.calibration = calibration or Calibration.default()
-        self._embedder = semantic
-        self._semantic = None if semantic is None else SemanticStage(semantic, catalog.titles)
+        if semantic is None or isinstance(semantic, SemanticStage):
+            self._semantic = semantic
+        else:
+            self._semantic = SemanticStage(semantic, catalog.titles)
 
     def extended(self, catalog: Catalog) -> Self:
         """A grounder for a catalog that has further items at the end; only those are indexed.
@@ -69,7 +73,8 @@ class Grounder:
             ConfigError: `catalog` does not start with this grounder's items.
         """
         index = self.index.extended(catalog.titles)
-        return type(self)(catalog, index=index, calibration=self.calibration, semantic=self._embedder)
+        stage = None if self._semantic is None else self._semantic.extended(catalog.titles)
+        return type(self)(catalog, index=index, calibration=self.calibration, semantic=stage)
 
     def moved(self, catalog: Catalog) -> Self:
         """A grounder of the same kind for another catalog; of one that only grew, the new items are indexed."""
@@ -78,7 +83,8 @@ class Grounder:
                 return self.extended(catalog)
             except ConfigError:
                 pass  # the same ids with other titles
-        return type(self)(catalog, calibration=self.calibration, semantic=self._embedder)
+        embedder = None if self._semantic is None else self._semantic.embedder
+        return type(self)(catalog, calibration=self.calibration, semantic=embedder)
 
     def ground(self, mention: str, context: Context | None = None) -> Match:
         """The match of one mention.
@@ -100,7 +106,7 @@ class Grounder:
             found = self._semantic.find([mentions[place] for place in left])
             for place, near in zip(left, found, strict=True):
                 if near is not None and not _names_medium(mentions[place]):
-                    matches[place] = self._by_meaning(mentions[place], *near)
+                    matches[place] = self._by_meaning(mentions[place], near)
         return matches
 
     def _by_title(self, mention: str, context: Context | None) -> Match:
@@ -108,12 +114,22 @@ class Grounder:
         threshold = self.calibration.threshold
         return self._match(decide(found.values(), threshold, self._pools(context, found), self._ruled_out))
 
-    def _by_meaning(self, mention: str, item: int, cosine: float) -> Match:
-        named = next(iter(readings(mention))).year
+    def _by_meaning(self, mention: str, near: Near) -> Match:
+        score = 0.0
+        if self._may_mean(next(iter(readings(mention))), near.item):
+            score = self.calibration.by_meaning(near.cosine, near.margin)
+        if score < self.calibration.threshold:
+            return Match(item_id=None, score=score, reason="not_in_catalog")
+        return Match(item_id=self.catalog.ids[near.item], score=score, method="semantic")
+
+    def _may_mean(self, reading: Reading, item: int) -> bool:
+        """Whether neither year nor number speaks against an item: to a sentence model, sequels mean the same."""
         actual = self.index.year(item)
-        if named is not None and actual is not None and abs(named - actual) > 1:
-            return Match(item_id=None, score=0.0, reason="not_in_catalog")
-        return Match(item_id=self.catalog.ids[item], score=min(cosine, 1.0), method="semantic")
+        if reading.year is not None and actual is not None and abs(reading.year - actual) > 1:
+            return False
+        read = set(reading.words)
+        names = [set(name.words) for name in self.index.names(item)]
+        return any(not odd_number(sorted(read - its), sorted(its - read)) for its in names)
 
     def _pools(self, context: Context | None, found: Iterable[int]) -> list[set[int]]:
         if context is None:

@@ -58,7 +58,7 @@ class TitleIndex:
     @classmethod
     def build(cls, titles: Sequence[str]) -> TitleIndex:
         """Indexes titles, in their order."""
-        return cls([Segment.build(titles)], [_digest(titles)])
+        return cls([Segment.build(titles)], [titles_digest(titles)])
 
     def extended(self, titles: Sequence[str]) -> TitleIndex:
         """An index that also has the titles after its own, which are not indexed again.
@@ -73,7 +73,7 @@ class TitleIndex:
         new = titles[self._size :]
         if not new:
             return self
-        return TitleIndex([*self._segments, Segment.build(new)], [*self._digests, _digest(new)])
+        return TitleIndex([*self._segments, Segment.build(new)], [*self._digests, titles_digest(new)])
 
     def check(self, titles: Sequence[str]) -> None:
         """Checks that the index is of exactly these titles.
@@ -84,7 +84,7 @@ class TitleIndex:
         sizes = [len(segment) for segment in self._segments]
         same = len(titles) == self._size
         for offset, size, digest in zip(self._offsets, sizes, self._digests, strict=True):
-            same = same and _digest(titles[offset : offset + size]) == digest
+            same = same and titles_digest(titles[offset : offset + size]) == digest
         if not same:
             raise ConfigError(
                 f"the grounding index of {self._size:,} titles belongs to another catalog",
@@ -183,5 +183,6 @@ class TitleIndex:
         return cls(segments, digests)
 
 
-def _digest(titles: Sequence[str]) -> str:
+def titles_digest(titles: Sequence[str]) -> str:
+    """A digest of titles in their order, to notice what belongs to another catalog."""
     return blake2b("\n".join(titles).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
