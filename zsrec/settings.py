@@ -27,6 +27,7 @@ class Settings(BaseSettings):
         timeout: Seconds for one request, its answer included.
         max_retries: How often a request that failed for a passing reason is sent again.
         concurrency: Requests in flight at once.
+        strict: Strictly zero-shot: refuse whatever uses other users' interactions (popularity, item-kNN).
     """
 
     model_config = SettingsConfigDict(env_prefix="ZSREC_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
     timeout: float = Field(default=300.0, gt=0)
     max_retries: int = Field(default=4, ge=0, le=20)
     concurrency: int = Field(default=32, ge=1, le=4096)
+    strict: bool = False
 
     @classmethod
     def load(cls, **given: Any) -> Self:  # noqa: ANN401

@@ -34,7 +34,7 @@ class CountTokens(NamedTuple):
 class FindLabels(NamedTuple):
     """Find labels for so many candidates. Reply: a LabelSet."""
 
-    count: int
+    wanted: int
 
 
 class BindsChoices(NamedTuple):
@@ -116,7 +116,7 @@ async def _perform(step: Step, llm: LLM) -> StepReply:
     if isinstance(step, CountTokens):
         return await llm.count_tokens(step.messages)
     if isinstance(step, FindLabels):
-        return await llm.labels(step.count)
+        return await llm.labels(step.wanted)
     if isinstance(step, BindsChoices):
         return await llm.binds_choices()
     if len(step.requests) == 1:

@@ -159,11 +159,12 @@ class OpenAIClient:
         info = await self.handshake()
         try:
             async with self._in_flight:
-                return await self._openai.chat.completions.create(
+                completion: ChatCompletion = await self._openai.chat.completions.create(
                     model=info.model, extra_body=dict(further) or None, **fields
                 )
         except (openai.OpenAIError, ValueError) as error:
             raise as_llm_error(error, self._base_url) from error
+        return completion
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count.
@@ -185,7 +186,7 @@ class OpenAIClient:
         return tokens if isinstance(tokens, list) and all(isinstance(one, int) for one in tokens) else None
 
     async def _post_tokenize(self, model: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """vLLM's answer; empty where the server has no such endpoint."""
+        """VLLM's answer; empty where the server has no such endpoint."""
         try:
             async with self._in_flight:
                 answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})

@@ -1,7 +1,7 @@
 """Trying out what a server can do. What it says is not enough: an unknown field is ignored with HTTP 200.
 
-Each probe sends one tiny request that only a server with the capability answers in the expected way, and runs when a
-ranker first needs it.
+Each probe sends one tiny request that only a server with the capability answers in the expected way, and runs when
+a ranker first needs it.
 """
 
 from __future__ import annotations

@@ -233,8 +233,9 @@ def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) ->
 def _known_keys(loc: tuple[str | int, ...]) -> tuple[str, ...]:
     if len(loc) == 1:
         return tuple(FrontMatter.model_fields)
-    group: type[Frozen] = {"sampling": Sampling, "ranking": Ranking}.get(str(loc[0]), Variable)
-    return tuple(group.model_fields)
+    if loc[0] == "ranking":
+        return tuple(Ranking.model_fields)
+    return tuple(Sampling.model_fields if loc[0] == "sampling" else Variable.model_fields)
 
 
 def _lower_first(text: str) -> str:
