@@ -147,7 +147,8 @@ def _by_names(
 
     exchanges, fitted = yield from ask_fitting(prompts.whole, prompts.events, sampling.max_tokens, one)
     items = reader.read(exchanges[0], job.k)
-    use = None if candidates is None else RankingUse(ranker="generate")
+    order = tuple(one.item.id for one in items)
+    use = None if candidates is None else RankingUse(ranker="generate", order=order)
     return _Ranked(items, exchanges, use), fitted
 
 
@@ -200,6 +201,7 @@ def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates
         permutations=judged.permutations,
         stability=judged.stability,
         calibrate=options.calibrate,
+        order=tuple(candidates.ids[one] for one in judged.order),
         label_mass=judged.label_mass,
     )
     return _Ranked(tuple(items), judged.exchanges, use, judged.notes), fitted

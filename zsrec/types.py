@@ -360,6 +360,7 @@ class RankingUse(Frozen):
         stability: One pair for each order after the first (for windows: of the last window): the overlap of the
             first k before and after it, in [0, 1], and Kendall's tau of the whole order, in [-1, 1].
         calibrate: What was divided out.
+        order: Ids of the candidates that the model ranked, in its own order before any fusion.
         label_mass: The probability that the model gave to all labels together, a mean over the requests; what is
             missing to 1 went to other tokens.
     """
@@ -370,6 +371,7 @@ class RankingUse(Frozen):
     permutations: int = 1
     stability: tuple[tuple[float, float], ...] = ()
     calibrate: str = "none"
+    order: tuple[str, ...] = ()
     label_mass: float | None = None
 
 

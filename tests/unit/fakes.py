@@ -47,7 +47,7 @@ class FakeLLM:
     async def labels(self, count: int) -> LabelSet:
         if self.most_labels < count:
             raise CapabilityError(f"at most {self.most_labels} labels", hint="use 'ranker: generate'")
-        texts = string.ascii_letters[:count]
+        texts = (string.ascii_uppercase + string.ascii_lowercase)[:count]
         labels = tuple(Label(text=text, token=number) for number, text in enumerate(texts))
         return LabelSet(labels=labels, by="logprob_token_ids", most=self.most_labels)
 

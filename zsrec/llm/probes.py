@@ -125,7 +125,7 @@ class Probes:
             raise
 
     async def _single_tokens(self, texts: list[str]) -> list[Label]:
-        """Those of the texts that are one token at the start of an answer, as the server's chat template sets it."""
+        """Those of the texts that are one token where an answer starts, as the server's chat template sets it."""
         if self._start is None:
             return [Label(text=text) for text in texts]
         found: list[Label] = []

@@ -1,7 +1,7 @@
 """Ranking without training: from a model's answers to a ranked list.
 
-`judge` has the model rank candidates (free text, one token, windows, constrained choice), `fuse` joins its order with
-the retriever's, `select` ranks what a free text names from the whole catalog.
+`judge` has the model rank candidates (free text, one token, windows, constrained choice), `fuse` joins its order
+with the retriever's, `select` ranks what a free text names from the whole catalog.
 """
 
 from zsrec.rank.fuse import Scored, fuse, places

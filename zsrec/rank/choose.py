@@ -14,9 +14,10 @@ _MOST_TOKENS = 8  # a number and the end of the answer; a constrained answer end
 def rank_by_choice(question: Question) -> Plan[Judged]:
     """Picks k candidates, the best first, each from those that are left.
 
-    One at a time and not one JSON array: no pattern can forbid a repeated element without spelling out every order,
-    while a choice of what is left cannot repeat. All picks share one prompt, so that the server computes it once and
-    each pick costs two or three tokens. It needs no log-probabilities, and labels may be longer than a token.
+    One at a time and not one JSON array: no pattern can forbid a repeated element without spelling out every
+    order, while a choice of what is left cannot repeat. All picks share one prompt, so that the server computes it
+    once and each pick costs two or three tokens. It needs no log-probabilities, and labels may be longer than a
+    token.
 
     Raises:
         CapabilityError: The server does not hold answers to `structured_outputs`, whatever it accepts.

@@ -1,10 +1,11 @@
 """Fusion of the retriever's order with the model's: score = (1 - w) · prior + w · llm.
 
-Both parts are places: 1 for the first of n candidates, 1/n for the last, 0 for one that the model leaves out. Places
-are the one scale that every retriever and every ranker has. A retriever's scores have no unit (cosines that fade
-with age, counts of users), free text and windows give an order and nothing else, and a small model's probabilities
-say more about labels than about the user. What w means is then plain: with n candidates a w below 1/n changes nothing,
-w = 0.1 lets the model swap neighbours that it holds ten or more places apart, and 0.5 is Borda's count of both.
+Both parts are places: 1 for the first of n candidates, 1/n for the last, 0 for one that the model leaves out.
+Places are the one scale that every retriever and every ranker has. A retriever's scores have no unit (cosines that
+fade with age, counts of users), free text and windows give an order and nothing else, and a small model's
+probabilities say more about labels than about the user. What w means is then plain: with n candidates a w below
+1/n changes nothing, w = 0.1 lets the model swap neighbours that it holds ten or more places apart, and 0.5 is
+Borda's count of both.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Ranking by one token: candidates carry labels, and the first token's log-probabilities rank them all.
+"""Ranking by one token: candidates carry labels, and the first token's log-probabilities rank them.
 
-Source: reading the label distribution of the first token is FIRST (Reddy et al. 2024, EMNLP), without its training.
+Source: reading a ranking from the first token's distribution is FIRST (Reddy et al. 2024), without its training.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from zsrec.types import Exchange, Message
 def rank_by_label(question: Question, members: Order, ranking: Ranking) -> Plan[Judged]:
     """Ranks some of the candidates by the log-probabilities of their labels.
 
-    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the user
-    (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the first
-    two are asked about together, then one at a time until the first k are the same candidates as before.
+    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the
+    user (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the
+    first two are asked about together, then one at a time until the first k (of fewer than 2k candidates, the
+    first half) are the same as before.
 
     Args:
         question: What to ask.
@@ -47,6 +48,7 @@ def rank_by_label(question: Question, members: Order, ranking: Ranking) -> Plan[
     else:
         several = list(islice(orders(members, question.sampling.seed), ranking.permutations))
         rounds = [several[:2], *([one] for one in several[2:])]
+    top = min(question.k, (len(members) + 1) // 2)
     stable = False
     for together in rounds:
         readings = yield from _read(question, together, labels, "user", exchanges)
@@ -58,7 +60,7 @@ def rank_by_label(question: Question, members: Order, ranking: Ranking) -> Plan[
                 sums[one] += logprob
             before, best = best, ranked(sums)
             if before:
-                stability.append((overlap(before, best, question.k), kendall(before, best)))
+                stability.append((overlap(before, best, top), kendall(before, best)))
                 stable = stability[-1][0] == 1.0
         if stable:
             break
@@ -91,7 +93,7 @@ class _Reading(NamedTuple):
 
 
 def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> _Reading:
-    """Renormalises over the labels. A label that was not reported gets the lowest value of those that were.
+    """Renormalises over the labels. One that was not reported gets half the probability of the least likely reported.
 
     Raises:
         AnswerError: None of the labels was reported.
@@ -102,7 +104,7 @@ def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) ->
             raw=answer,
             hint="the template must ask for a label only, and show {{ item.label }} beside each candidate",
         )
-    lowest = min(reported.values())
+    lowest = min(reported.values()) - math.log(2.0)
     values = [reported.get(label.text, lowest) for label in labels.labels]
     return _Reading(log_softmax(values), math.exp(_log_sum(list(reported.values()))), len(values) - len(reported))
 
@@ -161,5 +163,5 @@ def _notes(labels: LabelSet, unseen: int, wanted: int) -> tuple[str, ...]:
             f"the server lacks logprob_token_ids; labels were read from its {labels.most} most likely tokens"
         )
     if unseen:
-        notes.append(f"{unseen} of {wanted} labels were not reported and got the lowest value of those that were")
+        notes.append(f"{unseen} of {wanted} labels were not reported; they count as half as likely as the last that was")
     return tuple(notes)

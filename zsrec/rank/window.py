@@ -1,7 +1,7 @@
 """Sliding windows: a few candidates at a time, from the bottom of the list to its top.
 
-Source: RankGPT (Sun et al. 2023, "Is ChatGPT Good at Search?", EMNLP, section 3.2); windows of 4 with stride 2, and
-pairs with stride 1, are those of STAR (Lee et al. 2024, arXiv:2410.16458).
+Source: RankGPT (Sun et al. 2023, "Is ChatGPT Good at Search?", EMNLP, section on sliding windows); windows of 4
+with stride 2, and pairs with stride 1, are those of STAR (Lee et al. 2024, arXiv:2410.16458).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def spans(n: int, size: int, stride: int) -> Iterator[tuple[int, int]]:
 def rank_by_windows(question: Question, ranking: Ranking) -> Plan[Judged]:
     """Ranks all candidates through windows that overlap, so that a good one can rise from the bottom to the top.
 
-    One pass sorts the first `window - stride` places well; the rest stays near the order given. The windows of one
-    user wait for each other. Within a window ranked by text, candidates that the answer leaves out keep their order
-    behind those that it names.
+    One pass sorts the first `window - stride` places well; the rest stays near the order given. The windows of
+    one user wait for each other. Within a window ranked by text, candidates that the answer leaves out keep their
+    order behind those that it names.
 
     Args:
         question: What to ask; the candidates' own order is where the windows start.
