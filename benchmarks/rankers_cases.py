@@ -75,7 +75,9 @@ def cases(folder: Path, half: str, depths: int = 1) -> Data:
 
 def places(order: list[tuple[str, ...]], targets: list[str]) -> Counts:
     """Where each target stands in its ranking, from 0; -1 where it does not."""
-    return np.array([one.index(t) if t in one else -1 for one, t in zip(order, targets, strict=True)], dtype=np.int64)
+    return np.array(
+        [one.index(t) if t in one else -1 for one, t in zip(order, targets, strict=True)], dtype=np.int64
+    )
 
 
 def metrics(above: Counts) -> dict[str, Values]:
@@ -84,7 +86,7 @@ def metrics(above: Counts) -> dict[str, Values]:
 
 
 class Recorded:
-    """A model whose replies are kept in a file: a run that was cut goes on where it stopped, without asking again."""
+    """A model whose replies are kept in a file: a run that was cut goes on without asking again."""
 
     def __init__(self, llm: LLM, path: Path) -> None:
         self._llm = llm

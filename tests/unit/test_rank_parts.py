@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ def test_a_few_orders_spread_each_candidate_evenly() -> None:
     four = list(islice(orders(range(20), 7), 4))
     for one in range(20):
         slots = sorted(order.index(one) for order in four)
-        assert [b - a for a, b in zip(slots, slots[1:], strict=False)] == [5, 5, 5]
+        assert [b - a for a, b in pairwise(slots)] == [5, 5, 5]
     assert list(orders(range(20), 7).__next__()) != list(range(20))
     assert next(orders(range(20), 8)) != next(orders(range(20), 7))
 
@@ -56,7 +56,7 @@ def test_windows_reach_every_candidate_and_overlap(n: int, size: int, stride: in
     assert found[0][1] == n
     assert found[-1][0] == 0
     assert all(0 <= a < b <= n and b - a <= size for a, b in found)
-    for (a, _), (_, above) in zip(found, found[1:], strict=False):
+    for (a, _), (_, above) in pairwise(found):
         assert above > a  # what rose to a window's top is in the next one
 
 

@@ -110,9 +110,7 @@ def test_the_blank_prompt_is_asked_once_for_all_users(catalog: Catalog) -> None:
 
 def test_calibration_by_titles_divides_fame_out(catalog: Catalog) -> None:
     fame = {TITLES[0]: 20.0}
-    famous = recommend(
-        catalog, LabelLLM(TASTE, A_FIRST, fame), "rank/label", permutations=1, calibrate="labels"
-    )
+    famous = recommend(catalog, LabelLLM(TASTE, A_FIRST, fame), "rank/label", permutations=1, calibrate="labels")
     assert ids(famous)[0] == "1"
     freed = recommend(catalog, LabelLLM(TASTE, A_FIRST, fame), "rank/label", permutations=1, calibrate="titles")
     assert ids(freed) == BEST_FIRST
@@ -228,11 +226,7 @@ def test_only_the_newest_events_stand_in_the_prompt_and_all_are_known(catalog: C
 @pytest.fixture
 def known(catalog: Catalog) -> Interactions:
     """Item n has n users, and all of them know the item 0."""
-    contacts = [
-        Contact(f"u{user}", str(item), 1.0 + user)
-        for item in range(1, 11)
-        for user in range(item)
-    ]
+    contacts = [Contact(f"u{user}", str(item), 1.0 + user) for item in range(1, 11) for user in range(item)]
     contacts += [Contact(f"u{user}", "0", 0.5 + user) for user in range(10)]
     return Interactions.from_contacts(contacts, catalog=Ids(catalog.ids))
 
@@ -281,15 +275,13 @@ def test_a_retriever_orders_the_callers_candidates(catalog: Catalog, known: Inte
     assert (result.trace.pool.source, result.trace.pool.ids) == ("caller", ("3", "10", "7"))
 
 
-def test_the_mode_is_the_retrievers_and_strict_refuses_other_users(
-    catalog: Catalog, known: Interactions
-) -> None:
+def test_the_mode_is_the_retrievers_and_strict_refuses_other_users(catalog: Catalog, known: Interactions) -> None:
     items = Ids(catalog.ids)
     strict = Settings.load(strict=True)
     with Recommender(catalog, llm=LabelLLM(TASTE), template="rank/label", settings=strict) as rec:
         listed = rec.with_retriever(Listed(items, ["3", "4"])).recommend(["0"], 2)
         assert listed.trace.mode == "zero-shot"
-        with pytest.raises(ConfigError, match="strict: the retriever 'itemknn'|strict: the retriever"):
+        with pytest.raises(ConfigError, match="strict: the retriever"):
             rec.with_retriever(ItemKNN(known)).recommend(["0"], 2)
         assert rec.recommend(["0"], 2, candidates=["3", "4"]).trace.mode == "zero-shot"
     with Recommender(
@@ -333,7 +325,7 @@ def test_options_out_of_range_or_without_meaning(catalog: Catalog) -> None:
 
 def test_what_is_known_of_a_history_reaches_the_retriever(catalog: Catalog, known: Interactions) -> None:
     with Recommender(catalog, llm=LabelLLM({}), template="rank/label") as rec:
-        result = rec.with_retriever(ItemKNN(known)).with_ranking(llm_weight=0.0).recommend(
-            History.of("Seen (2000)"), 3
+        result = (
+            rec.with_retriever(ItemKNN(known)).with_ranking(llm_weight=0.0).recommend(History.of("Seen (2000)"), 3)
         )
     assert ids(result) == ["10", "9", "8"]  # found through the title

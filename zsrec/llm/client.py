@@ -48,7 +48,7 @@ class OpenAIClient:
                 follow_redirects=False, trust_env=not is_loopback(urlsplit(self._base_url).hostname or "")
             ),
         )
-        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"), max_retries=0)
+        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
         self._probes = Probes(self._create, self._token_ids, self._base_url)
@@ -113,7 +113,7 @@ class OpenAIClient:
 
     async def _version(self) -> str | None:
         try:
-            answer = await self._root.get("/version", cast_to=object)
+            answer = await self._root.with_options(max_retries=0).get("/version", cast_to=object)
         except openai.OpenAIError:
             return None
         return str(answer["version"]) if isinstance(answer, dict) and "version" in answer else None
@@ -178,22 +178,29 @@ class OpenAIClient:
         return await self._tokenize(info.model, messages) if info.counts_tokens else None
 
     async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
-        answer = await self._post_tokenize(model, {"messages": [message.model_dump() for message in messages]})
+        try:
+            answer = await self._post_tokenize(model, {"messages": [message.model_dump() for message in messages]})
+        except openai.OpenAIError:
+            return None
         count = answer.get("count")
         return count if isinstance(count, int) else None
 
     async def _token_ids(self, fields: Mapping[str, Any]) -> list[int] | None:
-        answer = await self._post_tokenize((await self.handshake()).model, fields)
+        try:
+            answer = await self._post_tokenize((await self.handshake()).model, fields)
+        except openai.APIStatusError as error:
+            if error.status_code < 500:
+                return None  # there is no such endpoint
+            raise as_llm_error(error, self._base_url) from error
+        except (openai.OpenAIError, ValueError) as error:
+            raise as_llm_error(error, self._base_url) from error
         tokens = answer.get("tokens")
         return tokens if isinstance(tokens, list) and all(isinstance(one, int) for one in tokens) else None
 
     async def _post_tokenize(self, model: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """VLLM's answer; empty where the server has no such endpoint."""
-        try:
-            async with self._in_flight:
-                answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
-        except openai.OpenAIError:
-            return {}
+        async with self._in_flight:
+            answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
         return answer if isinstance(answer, dict) else {}
 
     # -- closing --------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class Probes:
         ]
         for text, tokens in zip(texts, await asyncio.gather(*map(self._tokens, bodies)), strict=True):
             if tokens is None:
-                raise LLMError(f"{self._base_url} stopped counting tokens", retryable=True, hint="try again")
+                raise LLMError(f"{self._base_url} stopped telling tokens", retryable=True, hint="try again")
             if tokens[:-1] == self._start and tokens[-1] not in known:
                 known.add(tokens[-1])
                 found.append(Label(text=text, token=tokens[-1]))

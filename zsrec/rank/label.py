@@ -93,7 +93,7 @@ class _Reading(NamedTuple):
 
 
 def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> _Reading:
-    """Renormalises over the labels. One that was not reported gets half the probability of the least likely reported.
+    """Renormalises over the labels; one that was not reported is half as likely as the last that was.
 
     Raises:
         AnswerError: None of the labels was reported.
@@ -163,5 +163,7 @@ def _notes(labels: LabelSet, unseen: int, wanted: int) -> tuple[str, ...]:
             f"the server lacks logprob_token_ids; labels were read from its {labels.most} most likely tokens"
         )
     if unseen:
-        notes.append(f"{unseen} of {wanted} labels were not reported; they count as half as likely as the last that was")
+        notes.append(
+            f"{unseen} of {wanted} labels were not reported; they count as half as likely as the last that was"
+        )
     return tuple(notes)
