@@ -64,6 +64,11 @@ class FrontMatter(Frozen, strict=True):
     variables: Mapping[str, Variable] = Field(default_factory=dict)
     description: str = ""
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the model is to name candidates by labels, so that the prompt must show them."""
+        return self.ranker == "choose" or self.ranking.reads_labels(self.ranker)
+
     def extending(self, parent: FrontMatter) -> FrontMatter:
         """This front matter over that of the template it extends.
 
