@@ -27,7 +27,7 @@ async def throughput(work: Path, base_url: str) -> None:
     """
     stored = rows(work / "run-label.replies.jsonl")
     found = {}
-    for kind, count, turns in (("cold", 12, 4), ("warm", 48, TURNS)):
+    for kind, count, turns in (("cold", 10, 3), ("warm", 48, TURNS)):
         prompts = [tuple(Message(**one) for one in row["messages"]) for row in stored[:count]]
         rates: dict[str, list[float]] = {"client": [], "bare": []}
         if kind == "warm":
