@@ -10,6 +10,7 @@ from tests.unit.fakes import FakeLLM
 from tests.unit.judges import LabelLLM, shown
 from zsrec.candidates import Contact, Ids, Interactions, ItemKNN, Listed, Popularity
 from zsrec.catalog import Catalog
+from zsrec.cli.console import show
 from zsrec.errors import AnswerError, CapabilityError, ConfigError, ContextOverflowError
 from zsrec.llm import ChatRequest
 from zsrec.rank.debias import kendall
@@ -329,3 +330,12 @@ def test_what_is_known_of_a_history_reaches_the_retriever(catalog: Catalog, know
             rec.with_retriever(ItemKNN(known)).with_ranking(llm_weight=0.0).recommend(History.of("Seen (2000)"), 3)
         )
     assert ids(result) == ["10", "9", "8"]  # found through the title
+
+
+def test_the_command_line_shows_what_a_score_is_made_of(
+    catalog: Catalog, known: Interactions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(recommend(catalog, LabelLLM(TASTE), "rank/label", k=2, retriever=Popularity(known)), "For you")
+    shown_text = capsys.readouterr().out
+    assert "prior 1.00 · llm 1.00 · p 0.632" in shown_text
+    assert "training-free · rank/label@1" in shown_text
