@@ -6,10 +6,10 @@ No I/O here: what needs the server's tokenizer is asked for by yielding, like ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from zsrec.errors import ContextOverflowError
-from zsrec.steps import Plan, count_tokens
+from zsrec.steps import Plan, count_tokens, handshake
 from zsrec.types import Message
 
 # A byte-level tokenizer spends at most one token a byte; the chat template adds its own around each message.
@@ -33,6 +33,36 @@ class Fitted(NamedTuple):
 
 
 Render = Callable[[int], tuple[Message, ...]]
+Answer = TypeVar("Answer")
+
+
+def ask_fitting(
+    render: Render, events: int, max_tokens: int, ask: Callable[[Fitted], Plan[Answer]]
+) -> Plan[tuple[Answer, Fitted]]:
+    """Asks with a prompt that fits; where it is too long after all, with half of the history each time.
+
+    Args:
+        render: Renders the prompt with the newest n events.
+        events: How many events there are.
+        max_tokens: Tokens that the answer may have.
+        ask: Asks with what fits.
+
+    Raises:
+        ContextOverflowError: The prompt does not fit even without a history.
+        LLMError: What `ask` raises.
+    """
+    server = yield from handshake()
+    budget = None if server.context_length is None else server.context_length - max_tokens
+    fitted = yield from fit_history(render, events, budget)
+    while True:
+        try:
+            answer = yield from ask(fitted)
+        except ContextOverflowError:
+            if fitted.kept <= 1:
+                raise
+            fitted = Fitted(render(fitted.kept // 2), fitted.kept // 2)
+        else:
+            return answer, fitted
 
 
 def fit_history(render: Render, events: int, budget: int | None) -> Plan[Fitted]:

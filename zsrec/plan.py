@@ -8,45 +8,33 @@ history → candidates → prompt → answer → mentions → matches → rankin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from zsrec.catalog import Catalog
-from zsrec.errors import ConfigError, ContextOverflowError, UnknownItemError
-from zsrec.fit import Fitted, Render, fit_history
-from zsrec.ground import Context, Grounder
-from zsrec.ground.answer import ground_answer
+from zsrec.fit import Fitted, ask_fitting
 from zsrec.ground.history import Known, resolve_history
+from zsrec.job import Job
 from zsrec.llm.chat import ChatRequest
-from zsrec.prompts import Template
+from zsrec.pool import Candidates, choose
 from zsrec.prompts.views import ItemView, item_view, title_view
-from zsrec.rank import fill, select
-from zsrec.steps import Plan, ask, handshake
-from zsrec.types import Exchange, Grounded, History, HistoryUse, Message, Recommendations, Trace
+from zsrec.rank import Content, Judged, Order, Question, fill, fuse, judge
+from zsrec.reading import Reader
+from zsrec.steps import Plan, ask
+from zsrec.types import Exchange, HistoryUse, Message, RankingUse, Recommendation, Recommendations, Trace
 
-DEFAULT_POOL = 20
+__all__ = ["Job", "recommend_plan"]
 
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that one call of `recommend` brings; see `Recommender.recommend` for the fields."""
-
-    catalog: Catalog
-    grounder: Grounder
-    template: Template
-    history: History
-    k: int = 10
-    about: str | None = None
-    candidates: tuple[str, ...] | None = None
-    fill: Literal["candidates", "popularity"] | None = None
-    popularity: tuple[str, ...] | None = None
+_NOTHING = "N/A"
 
 
-class _Pool(NamedTuple):
-    """The candidates: ids in order (None for the whole catalog), and whether popularity chose them."""
+class _Ranked(NamedTuple):
+    """What a way of ranking brings: recommendations, and what the trace says of them."""
 
-    ids: tuple[str, ...] | None
-    from_popularity: bool = False
+    items: tuple[Recommendation, ...]
+    exchanges: tuple[Exchange, ...]
+    use: RankingUse | None = None
+    notes: tuple[str, ...] = ()
 
 
 def recommend_plan(job: Job) -> Plan[Recommendations]:
@@ -61,109 +49,165 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     Raises:
         ConfigError: The call asks for something impossible.
         UnknownItemError: A candidate is not in the catalog.
-        LLMError: The server failed; what it says comes through untouched.
+        AnswerError: The ranker reads labels, and the model begins its answer with something else.
+        LLMError: The server failed, or lacks what the ranker needs; what it says comes through untouched.
     """
-    _check(job)
+    job.check()
     known = resolve_history(job.history, job.catalog, job.grounder)
     seen = frozenset(one.item.id for one in known if one.item is not None)
-    pool = _pool(job, seen)
-    shown = [one for one in known if one.item is not None or one.event.by != "id"]
-    history = _history_views(shown)
-    candidates = [item_view(job.catalog[item_id]) for item_id in pool.ids or ()]
+    candidates = choose(job, known, seen)
+    prompts = _Prompts(job, known, candidates)
+    reader = Reader(job, seen, candidates)
+    names_only = job.template.ranker == "generate" and (candidates is None or candidates.prior is None)
+    if candidates is None or names_only:
+        ranked, fitted = yield from _by_names(job, prompts, reader, candidates)
+    else:
+        ranked, fitted = yield from _by_pool(job, prompts, reader, candidates)
 
-    def render(newest: int) -> tuple[Message, ...]:
-        return job.template.render(
-            history=history[len(history) - newest :],
-            candidates=candidates,
-            k=job.k,
-            about=job.about,
-            domain=job.catalog.domain,
-        )
-
-    fitted, exchange = yield from _converse(job, render, len(shown))
-    grounded = _ground(job, exchange, pool, seen)
-    notes = []
-    if exchange.finish_reason == "length":
-        notes.append("the answer was cut at max_tokens; a title that may be cut in half was not matched")
-    use = _history_use(known, len(shown), fitted.kept)
-    if use.truncated:
-        notes.append(f"the {use.truncated:,} oldest of {len(shown):,} events were left out to fit the context")
-
-    ranked = select(
-        grounded, job.catalog, k=job.k, seen=seen, allowed=None if pool.ids is None else frozenset(pool.ids)
-    )
-    items = ranked.recommendations
+    notes = [*(candidates.notes if candidates else ()), *ranked.notes, *reader.notes]
+    if fitted.kept < prompts.events:
+        left_out = prompts.events - fitted.kept
+        notes.append(f"the {left_out:,} oldest of {prompts.events:,} events were left out to fit the context")
+    items = ranked.items
     if job.fill is not None and len(items) < job.k:
-        source = pool.ids if job.fill == "candidates" else job.popularity
+        source = job.popularity if job.fill == "popularity" else candidates.ids if candidates else ()
         items = fill(items, job.catalog, k=job.k, seen=seen, pool=source or (), source=job.fill)
-        notes.append(f"{len(items) - len(ranked.recommendations)} places were filled from {job.fill}")
+        notes.append(f"{len(items) - len(ranked.items)} places were filled from {job.fill}")
     elif len(items) < job.k:
-        notes.append(f"the answer gave {len(items)} of the {job.k} items asked for")
+        what = "the answer" if names_only else "the ranking"
+        notes.append(f"{what} gave {len(items)} of the {job.k} items asked for")
 
-    used_others = pool.from_popularity or any(one.source == "popularity" for one in items)
+    others = candidates is not None and candidates.mode == "training-free"
+    others = others or any(one.source == "popularity" for one in items)
     trace = Trace(
         template=job.template.ref,
-        mode="training-free" if used_others else "zero-shot",
-        evidence=(*(["history"] if shown else []), *(["about"] if job.about else [])),
-        exchanges=(exchange,),
-        grounded=grounded,
-        dropped=ranked.dropped,
-        history=use,
+        mode="training-free" if others else "zero-shot",
+        evidence=(*(["history"] if prompts.events else []), *(["about"] if job.about else [])),
+        exchanges=ranked.exchanges,
+        grounded=reader.grounded,
+        dropped=reader.dropped,
+        history=_history_use(known, fitted.kept),
+        pool=candidates.pool if candidates else None,
+        ranking=ranked.use,
         notes=tuple(notes),
         seed=job.template.sampling.seed,
     )
     return Recommendations(items=items, trace=trace)
 
 
-def _check(job: Job) -> None:
-    if job.k < 1:
-        raise ConfigError(f"k is {job.k}, expected at least 1", hint="k is the number of items wanted")
-    if not job.history.events and not (job.about or "").strip():
-        raise ConfigError(
-            "nothing is known of the user: the history is empty and about= is not given",
-            hint="give one liked item or a sentence (about='slow-burn heist films'), or recommend what is popular",
+class _Prompts:
+    """Renders a call's prompts.
+
+    Attributes:
+        events: How many events of the history a prompt may show.
+    """
+
+    def __init__(self, job: Job, known: Sequence[Known], candidates: Candidates | None) -> None:
+        self._job = job
+        shown = [one for one in known if one.item is not None or one.event.by != "id"]
+        variable = job.template.variables.get("history")
+        if variable is not None and variable.last is not None:
+            shown = shown[-variable.last :]
+        self.events = len(shown)
+        self._history = _history_views(shown)
+        self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
+
+    def whole(self, newest: int) -> tuple[Message, ...]:
+        """The prompt with the newest events and all candidates."""
+        return self._render(self._history[self.events - newest :], self._candidates, self._job.about)
+
+    def part(
+        self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
+    ) -> tuple[Message, ...]:
+        """The prompt with some of the candidates; see `zsrec.rank.question.Render`."""
+        views = [self._candidates[one] for one in order]
+        if content == "nothing":
+            views = [title_view(_NOTHING)] * len(views)
+        if labels:
+            views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
+        if content == "user":
+            return self._render(self._history[self.events - newest :], views, self._job.about)
+        return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None)
+
+    def _render(self, history: list[ItemView], views: list[ItemView], about: str | None) -> tuple[Message, ...]:
+        job = self._job
+        return job.template.render(
+            history=history, candidates=views, k=job.k, about=about, domain=job.catalog.domain
         )
-    if job.fill == "popularity" and job.popularity is None:
-        raise ConfigError(
-            "fill='popularity' without a popularity list",
-            hint="Recommender(…, popularity=zsrec.candidates.popularity(histories))",
-        )
-    if job.fill == "candidates" and job.candidates is None:
-        raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
 
 
-def _pool(job: Job, seen: frozenset[str]) -> _Pool:
-    """The candidates that the user does not know, each once, in the caller's order."""
-    if job.candidates is None:
-        if job.template.task != "rank":
-            return _Pool(None)
-        if job.popularity is None:
-            raise ConfigError(
-                f"the template {job.template.ref} ranks candidates, and none were given",
-                hint="pass candidates=[…], give the recommender a popularity list, or use a generate template",
+def _by_names(
+    job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates | None
+) -> Plan[tuple[_Ranked, Fitted]]:
+    """The order in which a free text names items."""
+    sampling = job.template.sampling
+
+    def one(fitted: Fitted) -> Plan[tuple[Exchange, ...]]:
+        return (yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling)))
+
+    exchanges, fitted = yield from ask_fitting(prompts.whole, prompts.events, sampling.max_tokens, one)
+    items = reader.read(exchanges[0], job.k)
+    order = tuple(one.item.id for one in items)
+    use = None if candidates is None else RankingUse(ranker="generate", order=order)
+    return _Ranked(items, exchanges, use), fitted
+
+
+def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates) -> Plan[tuple[_Ranked, Fitted]]:
+    """The ranker's order of the candidates, fused with the retriever's where there is one."""
+    template, options = job.template, job.options
+    labelled = template.ranker == "choose" or options.reads_labels(template.ranker)
+    everything = range(len(candidates.ids))
+    # Labels of two letters stand for whatever labels there will be: one token each, or a short number.
+    labels = ["AA"] * len(everything) if labelled else []
+
+    def longest(newest: int) -> tuple[Message, ...]:
+        return prompts.part(newest, everything, labels)
+
+    def one(fitted: Fitted) -> Plan[Judged]:
+        question = Question(
+            size=len(everything),
+            render=lambda order, labels=(), content="user": prompts.part(fitted.kept, order, labels, content),
+            sampling=template.sampling,
+            k=job.k,
+            named=reader.named,
+            memory=job.memory,
+        )
+        return (yield from judge(question, template.ranker, options))
+
+    max_tokens = 1 if options.reads_labels(template.ranker) else template.sampling.max_tokens
+    judged, fitted = yield from ask_fitting(longest, prompts.events, max_tokens, one)
+    scored = fuse(judged, len(everything), candidates.prior, options.llm_weight)
+    items: list[Recommendation] = []
+    for entry in scored[: job.k]:
+        if not entry.named and candidates.prior is None:
+            break  # nothing speaks for the rest: a short answer stays short
+        item_id = candidates.ids[entry.candidate]
+        said = reader.said.get(item_id)
+        items.append(
+            Recommendation(
+                rank=len(items) + 1,
+                item=job.catalog[item_id],
+                score=entry.score,
+                source="llm" if entry.named else "candidates",
+                reason=said.mention.reason if said else None,
+                provenance=said,
+                parts=entry.parts,
             )
-        popular = [item_id for item_id in job.popularity if item_id in job.catalog and item_id not in seen]
-        return _Pool(tuple(popular[:DEFAULT_POOL]), from_popularity=True)
-    ids = dict.fromkeys(_candidate_id(job, candidate) for candidate in job.candidates)
-    unseen = tuple(item_id for item_id in ids if item_id not in seen)
-    if not unseen:
-        raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
-    return _Pool(unseen)
-
-
-def _candidate_id(job: Job, candidate: str) -> str:
-    if candidate in job.catalog:
-        return candidate
-    match = job.grounder.ground(candidate)
-    if match.item_id is None:
-        raise UnknownItemError(
-            f"the candidate {candidate!r} is not in the catalog ({match.reason})",
-            hint="candidates are ids or titles of the catalog",
         )
-    return match.item_id
+    use = RankingUse(
+        ranker=template.ranker,
+        llm_weight=None if candidates.prior is None else options.llm_weight,
+        labels_by=judged.labels_by,
+        permutations=judged.permutations,
+        stability=judged.stability,
+        calibrate=options.calibrate,
+        order=tuple(candidates.ids[one] for one in judged.order),
+        label_mass=judged.label_mass,
+    )
+    return _Ranked(tuple(items), judged.exchanges, use, judged.notes), fitted
 
 
-def _history_views(shown: list[Known]) -> list[ItemView]:
+def _history_views(shown: Sequence[Known]) -> list[ItemView]:
     newest = len(shown)
     return [
         title_view(one.event.item, one.event, newest - place)
@@ -173,38 +217,8 @@ def _history_views(shown: list[Known]) -> list[ItemView]:
     ]
 
 
-def _converse(job: Job, render: Render, events: int) -> Plan[tuple[Fitted, Exchange]]:
-    """Asks once; where the server finds the prompt too long after all, with half of the history each time."""
-    server = yield from handshake()
-    sampling = job.template.sampling
-    budget = None if server.context_length is None else server.context_length - sampling.max_tokens
-    fitted = yield from fit_history(render, events, budget)
-    while True:
-        try:
-            (exchange,) = yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling))
-        except ContextOverflowError:
-            if fitted.kept <= 1:
-                raise
-            fitted = Fitted(render(fitted.kept // 2), fitted.kept // 2)
-        else:
-            return fitted, exchange
-
-
-def _ground(job: Job, exchange: Exchange, pool: _Pool, seen: frozenset[str]) -> tuple[Grounded, ...]:
-    return tuple(
-        ground_answer(
-            exchange.answer,
-            job.grounder,
-            style=job.template.answer,
-            side=job.template.side,
-            context=Context(candidates=pool.ids or (), history=tuple(seen)),
-            echo=tuple(message.content for message in exchange.messages),
-            cut=exchange.finish_reason == "length",
-        )
-    )
-
-
-def _history_use(known: tuple[Known, ...], shown: int, kept: int) -> HistoryUse:
+def _history_use(known: Sequence[Known], kept: int) -> HistoryUse:
+    shown = sum(one.item is not None or one.event.by != "id" for one in known)
     return HistoryUse(
         given=len(known),
         resolved=sum(one.item is not None for one in known),

@@ -9,13 +9,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from pydantic import ValidationError
+
 from zsrec.blocking import LoopThread
+from zsrec.candidates.retriever import Retriever
 from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError, ZsrecError
 from zsrec.ground import Grounder
+from zsrec.job import DEFAULT_POOL, Job
 from zsrec.llm.chat import LLM, ServerInfo
-from zsrec.plan import Job, recommend_plan
+from zsrec.plan import recommend_plan
 from zsrec.prompts import Template, load_template
+from zsrec.prompts.ranking import Calibration, Ranking
+from zsrec.rank import Memory
 from zsrec.settings import Settings
 from zsrec.steps import drive
 from zsrec.types import History, Recommendations
@@ -59,6 +65,10 @@ class _Parts:
         self.settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
         self.catalog = catalog
         self.popularity = None if popularity is None else tuple(popularity)
+        self.retriever: Retriever | None = None
+        self._pool_size = DEFAULT_POOL
+        self._ranking: dict[str, object] = {}
+        self._memory: Memory = {}
         self._prompts = prompts
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
@@ -100,6 +110,63 @@ class _Parts:
         other.grounder = grounder
         return other
 
+    def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:
+        """This recommender with candidates from a retriever, for templates of the task "rank".
+
+        Its order is also the prior that the model's is fused with (`Ranking.llm_weight`), and its mode becomes
+        the result's. With `Settings.strict` only zero-shot retrievers are allowed.
+
+        Args:
+            retriever: For example `zsrec.candidates.Fused`; None for none.
+            pool: How many candidates a prompt shows, at least 1.
+
+        Raises:
+            ConfigError: `pool` is below 1.
+        """
+        if pool < 1:
+            raise ConfigError(f"pool is {pool}", hint="show the model at least one candidate")
+        other = self._copy()
+        other.retriever, other._pool_size = retriever, pool
+        return other
+
+    def with_ranking(
+        self,
+        *,
+        permutations: int | None = None,
+        calibrate: Calibration | None = None,
+        llm_weight: float | None = None,
+        window: int | None = None,
+        stride: int | None = None,
+        within: Literal["label", "generate"] | None = None,
+    ) -> Self:
+        """This recommender with other options of the ranker than the template's; see `Ranking` for each.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        given = {
+            "permutations": permutations,
+            "calibrate": calibrate,
+            "llm_weight": llm_weight,
+            "window": window,
+            "stride": stride,
+            "within": within,
+        }
+        other = self._copy()
+        other._ranking = self._ranking | {name: value for name, value in given.items() if value is not None}
+        other._options()
+        return other
+
+    def _options(self) -> Ranking:
+        """The template's options with the caller's in their place."""
+        try:
+            return Ranking.model_validate(self.template.ranking.model_dump() | self._ranking)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(
+                f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
+            ) from None
+
     def _load(self, template: str | Path | Template) -> Template:
         return template if isinstance(template, Template) else load_template(template, prompts=self._prompts)
 
@@ -121,6 +188,11 @@ class _Parts:
             candidates=None if candidates is None else tuple(candidates),
             fill=fill,
             popularity=self.popularity,
+            retriever=self.retriever,
+            pool_size=self._pool_size,
+            ranking=self._options(),
+            strict=self.settings.strict,
+            memory=self._memory,
         )
         return await drive(recommend_plan(job), self.llm)
 
@@ -183,7 +255,8 @@ class Recommender(_Parts):
             history: The user's events, or item ids or titles, oldest first.
             k: The wanted number of items.
             about: The user in words, beside or instead of a history.
-            candidates: Ids or titles to choose from; templates of the task "rank" need them.
+            candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
+                (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked as such. By default a short list stays short.
 
@@ -194,6 +267,8 @@ class Recommender(_Parts):
         Raises:
             ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
             UnknownItemError: A candidate is not in the catalog.
+            CapabilityError: The server lacks what the template's ranker needs.
+            AnswerError: The ranker reads labels, and the model begins its answer with something else.
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         timeout: Seconds for one request, its answer included.
         max_retries: How often a request that failed for a passing reason is sent again.
         concurrency: Requests in flight at once.
+        cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
+            tell nobody what others ask about; None shares it.
+        strict: Strictly zero-shot: refuse whatever uses other users' interactions (popularity, item-kNN).
     """
 
     model_config = SettingsConfigDict(env_prefix="ZSREC_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -39,6 +42,8 @@ class Settings(BaseSettings):
     timeout: float = Field(default=300.0, gt=0)
     max_retries: int = Field(default=4, ge=0, le=20)
     concurrency: int = Field(default=32, ge=1, le=4096)
+    cache_salt: str | None = None
+    strict: bool = False
 
     @classmethod
     def load(cls, **given: Any) -> Self:  # noqa: ANN401

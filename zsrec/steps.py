@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
 from zsrec.errors import LLMError
-from zsrec.llm.chat import LLM, ChatRequest, ServerInfo
+from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
 from zsrec.types import Exchange, Message
 
 
@@ -31,8 +31,18 @@ class CountTokens(NamedTuple):
     messages: tuple[Message, ...]
 
 
-Step = Handshake | Ask | CountTokens
-StepReply = ServerInfo | tuple[Exchange, ...] | int | None
+class FindLabels(NamedTuple):
+    """Find labels for so many candidates. Reply: a LabelSet."""
+
+    wanted: int
+
+
+class BindsChoices(NamedTuple):
+    """Find out whether the server holds answers to given choices. Reply: a bool."""
+
+
+Step = Handshake | Ask | CountTokens | FindLabels | BindsChoices
+StepReply = ServerInfo | tuple[Exchange, ...] | LabelSet | int | None
 Result = TypeVar("Result")
 Plan = Generator[Step, StepReply, Result]
 
@@ -55,6 +65,20 @@ def count_tokens(messages: tuple[Message, ...]) -> Plan[int | None]:
     """Counts a prompt's tokens from within a plan."""
     reply = yield CountTokens(messages)
     assert reply is None or isinstance(reply, int)  # noqa: S101
+    return reply
+
+
+def find_labels(count: int) -> Plan[LabelSet]:
+    """Finds labels for so many candidates from within a plan."""
+    reply = yield FindLabels(count)
+    assert isinstance(reply, LabelSet)  # noqa: S101
+    return reply
+
+
+def binds_choices() -> Plan[bool]:
+    """Finds out from within a plan whether the server holds answers to given choices."""
+    reply = yield BindsChoices()
+    assert isinstance(reply, bool)  # noqa: S101
     return reply
 
 
@@ -91,6 +115,10 @@ async def _perform(step: Step, llm: LLM) -> StepReply:
         return await llm.handshake()
     if isinstance(step, CountTokens):
         return await llm.count_tokens(step.messages)
+    if isinstance(step, FindLabels):
+        return await llm.labels(step.wanted)
+    if isinstance(step, BindsChoices):
+        return await llm.binds_choices()
     if len(step.requests) == 1:
         return (await llm.chat(step.requests[0]),)
     # All of them end before the first error goes on: no request is left running, no reply comes too late.

@@ -174,6 +174,8 @@ class Exchange(Frozen):
         seconds: Wall-clock time of the request, retries included.
         retries: How many times the request had to be sent again.
         request_id: The server's id of the request, for its logs.
+        label_logprobs: The natural log-probability of each label as the answer's first token, where the request
+            named labels; a label that the server did not report is absent.
     """
 
     messages: tuple[Message, ...]
@@ -184,6 +186,7 @@ class Exchange(Frozen):
     seconds: float | None = None
     retries: int = 0
     request_id: str | None = None
+    label_logprobs: Mapping[str, float] | None = None
 
 
 # -- mentions and matches -----------------------------------------------------------------------------
@@ -261,16 +264,35 @@ class Dropped(Frozen):
 # -- the result ---------------------------------------------------------------------------------------
 
 
+class Parts(Frozen):
+    """What a score is made of.
+
+    Attributes:
+        prior: The retriever's part, by its place among the candidates: 1 for the first of n, 1/n for the last;
+            None where no retriever was asked.
+        llm: The model's part on the same scale; 0 for a candidate that its answer leaves out.
+        probability: The model's probability of the item's label among the labels, averaged over orders and
+            calibrated where that was asked for; None for rankers that read no labels.
+    """
+
+    prior: float | None = None
+    llm: float
+    probability: float | None = None
+
+
 class Recommendation(Frozen):
     """One recommended item.
 
     Attributes:
         rank: 1 for the best.
         item: The catalog's item.
-        score: The model's part is the reciprocal of the place in its answer, in (0, 1]; 0 for a fill.
+        score: With `parts.prior`, (1 - w) · prior + w · llm. Without: the probability where labels were read,
+            `parts.llm` for the other rankers of candidates, the reciprocal of the place for a free text's order.
+            0 for a fill.
         source: "llm" where the model named the item, otherwise what filled the place.
         reason: What the model wrote about it, where it did.
-        provenance: The mention and the match behind it; None for a fill.
+        provenance: The mention and the match behind it; None where no text named the item.
+        parts: What the score is made of; None for free text without a prior and for a fill.
     """
 
     rank: int = Field(ge=1)
@@ -279,6 +301,7 @@ class Recommendation(Frozen):
     source: Literal["llm", "candidates", "popularity"] = "llm"
     reason: str | None = None
     provenance: Grounded | None = None
+    parts: Parts | None = None
 
 
 class TemplateRef(Frozen):
@@ -312,6 +335,46 @@ class HistoryUse(Frozen):
     unresolved: tuple[tuple[str, Abstention], ...] = ()
 
 
+class Pool(Frozen):
+    """The candidates as the ranker received them.
+
+    Attributes:
+        source: "caller", "popularity", or the retriever's name.
+        ids: Item ids; best first where a retriever chose them.
+        scores: The retriever's score of each, on its own scale; None where none was asked.
+    """
+
+    source: str
+    ids: tuple[str, ...]
+    scores: tuple[float, ...] | None = None
+
+
+class RankingUse(Frozen):
+    """How the candidates were ranked.
+
+    Attributes:
+        ranker: "generate", "label", "window", "pairwise" or "choose".
+        llm_weight: The w of the fused score; None where there was no prior.
+        labels_by: How labels' log-probabilities were had; None for rankers that read none.
+        permutations: Orders of the candidates that were asked about (in each window).
+        stability: One pair for each order after the first (for windows: of the last window): the overlap of the
+            first k before and after it, in [0, 1], and Kendall's tau of the whole order, in [-1, 1].
+        calibrate: What was divided out.
+        order: Ids of the candidates that the model ranked, in its own order before any fusion.
+        label_mass: The probability that the model gave to all labels together, a mean over the requests; what is
+            missing to 1 went to other tokens.
+    """
+
+    ranker: str
+    llm_weight: float | None = None
+    labels_by: Literal["logprob_token_ids", "top_logprobs"] | None = None
+    permutations: int = 1
+    stability: tuple[tuple[float, float], ...] = ()
+    calibrate: str = "none"
+    order: tuple[str, ...] = ()
+    label_mass: float | None = None
+
+
 class Trace(Frozen):
     """Everything that happened between a history and its recommendations.
 
@@ -324,6 +387,8 @@ class Trace(Frozen):
         grounded: Every mention with its match, in the order of the answer.
         dropped: Grounded mentions that did not become recommendations.
         history: What became of the history.
+        pool: The candidates; None where the whole catalog was open.
+        ranking: How they were ranked; None where the whole catalog was open.
         notes: Anything else worth knowing, in plain words (a cut answer, a fill, a shortened list).
         seed: The sampling seed sent with the requests.
     """
@@ -335,6 +400,8 @@ class Trace(Frozen):
     grounded: tuple[Grounded, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     history: HistoryUse = HistoryUse()
+    pool: Pool | None = None
+    ranking: RankingUse | None = None
     notes: tuple[str, ...] = ()
     seed: int | None = None
 

@@ -22,8 +22,9 @@ PACKAGE = REPO / "zsrec"
 FLOORS = [
     {"errors", "types", "text"},
     {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
-    {"ground", "candidates", "rank", "data"},
-    {"steps", "fit"},
+    {"steps"},
+    {"ground", "candidates", "rank", "data", "fit"},
+    {"job", "pool", "reading"},
     {"plan"},
     {"recommender"},
     {"evals"},
@@ -97,7 +98,17 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["recommend", "recommend_many", "server", "with_template", "with_catalog", "__init__"]
+    "method",
+    [
+        "recommend",
+        "recommend_many",
+        "server",
+        "with_template",
+        "with_catalog",
+        "with_retriever",
+        "with_ranking",
+        "__init__",
+    ],
 )
 def test_sync_and_async_have_one_signature(method: str) -> None:
     assert inspect.signature(getattr(Recommender, method)).parameters == (

@@ -6,6 +6,7 @@ After a wanted change: `ZSREC_UPDATE_GOLDEN=1 pytest tests/contract/test_shipped
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def users() -> dict[str, dict[str, Any]]:
         item_view(Item(id=title, title=title), Event(item=title, feedback=feedback), len(LIKES) - place)
         for place, (title, feedback) in enumerate(LIKES.items())
     ]
-    pool = [item_view(Item(id=title, title=title)) for title in POOL]
+    pool = [
+        replace(item_view(Item(id=title, title=title)), label=label)
+        for title, label in zip(POOL, "ABC", strict=True)
+    ]
     return {
         "normal": {"history": history, "candidates": pool, "k": 2, "domain": "movies"},
         "cold": {"about": "slow-burn heist films", "candidates": pool, "k": 2, "domain": "movies"},
@@ -64,6 +68,7 @@ def users() -> dict[str, dict[str, Any]]:
 
 def test_there_are_templates() -> None:
     assert {"generate/default", "generate/json", "rank/default", "rank/terse"} <= set(NAMES)
+    assert {"rank/label", "rank/window", "rank/pairwise", "rank/choose"} <= set(NAMES)
     assert {entry.name for entry in Library().entries() if entry.origin == "built-in"} == set(NAMES)
 
 

@@ -60,6 +60,7 @@ class ScriptedServer:
         self.models = ["tiny"] if models is None else models
         self.context_length = context_length
         self.count_tokens: Callable[[list[dict[str, str]]], int] | None = None
+        self.tokenize: Callable[[dict[str, Any]], list[int]] | None = None
         self.requests: list[dict[str, Any]] = []
         self.most_at_once = 0
         self._at_work = 0
@@ -86,12 +87,18 @@ class ScriptedServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/tokenize" and outer.count_tokens is not None:
                     send(self, {"count": outer.count_tokens(body["messages"])})
+                elif self.path == "/tokenize" and outer.tokenize is not None:
+                    tokens = outer.tokenize(body)
+                    send(self, {"count": len(tokens), "tokens": tokens})
                 elif self.path == "/v1/chat/completions":
                     outer._answer(self, body)
                 else:
                     send(self, {"detail": "Not Found"}, status=404)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128  # a burst of connections is no fault
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 

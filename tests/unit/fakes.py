@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 
-from zsrec.errors import LLMError
-from zsrec.llm import ChatRequest, ServerInfo
+from zsrec.errors import CapabilityError, LLMError
+from zsrec.llm import ChatRequest, Label, LabelSet, ServerInfo
 from zsrec.types import Exchange, Message, Usage
 
 Answer = str | Exchange | LLMError
@@ -25,6 +26,8 @@ class FakeLLM:
         )
         self.count: Callable[[str], int] = lambda text: len(text) // 4
         self.closed = False
+        self.most_labels = 52
+        self.binds = True
 
     async def handshake(self) -> ServerInfo:
         return self.info
@@ -40,6 +43,16 @@ class FakeLLM:
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         return sum(self.count(m.content) for m in messages) if self.info.counts_tokens else None
+
+    async def labels(self, count: int) -> LabelSet:
+        if self.most_labels < count:
+            raise CapabilityError(f"at most {self.most_labels} labels", hint="use 'ranker: generate'")
+        texts = (string.ascii_uppercase + string.ascii_lowercase)[:count]
+        labels = tuple(Label(text=text, token=number) for number, text in enumerate(texts))
+        return LabelSet(labels=labels, by="logprob_token_ids", most=self.most_labels)
+
+    async def binds_choices(self) -> bool:
+        return self.binds
 
     async def aclose(self) -> None:
         self.closed = True

@@ -31,7 +31,7 @@ BODY = """\
 {% endfor %}
 {% endblock %}
 """
-KNOWN = "task, version, answer, side, sampling, variables, description"
+KNOWN = "task, version, answer, side, ranker, ranking, sampling, variables, description"
 SAMPLING = "temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, max_tokens, seed, stop"
 
 
@@ -55,7 +55,7 @@ BROKEN = {
     ),
     "variable key": (
         head("scope: pool", "scop: pool"),
-        "8: unknown key 'scop' (did you mean 'scope'?); known: scope, type, default",
+        "8: unknown key 'scop' (did you mean 'scope'?); known: scope, type, default, last",
     ),
     "task": (
         head("task: rank", "task: rankk"),
@@ -79,6 +79,18 @@ BROKEN = {
     ),
     "name": (head("  history:", "  _h: {scope: user}\n  history:"), "9: '_h' is no variable's name: use letters, digits and '_'"),
     "duplicate": (head("answer:", "version: 3\nanswer:"), "4: 'version' stands twice (first on line 3)"),
+    "ranker": (head("answer:", "ranker: lable\nanswer:"), "4: unknown ranker 'lable' (did you mean 'label'?); "
+               "known: generate, label, window, pairwise, choose"),
+    "ranking key": (head("answer:", "ranking: {permutation: 2}\nanswer:"), "4: unknown key 'permutation' "
+                    "(did you mean 'permutations'?); known: permutations, calibrate, llm_weight, window, stride, within"),
+    "ranking value": (head("answer:", "ranking: {permutations: 0}\nanswer:"),
+                      "4: ranking.permutations: input should be greater than or equal to 1, found 0"),
+    "ranker's task": (HEAD.replace("task: rank", "task: generate\nranker: label") + BODY,
+                      "3: a ranker needs 'task: rank', and the task is 'generate'"),
+    "ranking's ranker": (head("answer:", "ranker: window\nranking: {within: generate, permutations: 2}\nanswer:"),
+                         "5: permutations: the ranker 'window' has no log-probabilities to average over orders"),
+    "no labels": (head("answer:", "ranker: label\nanswer:"), "4: the ranker 'label' needs {{ item.label }} beside each"),
+    "last": (head("pool, type: items", "pool, type: items, last: 3"), "8: 'last' is for the history"),
     "yaml": (head("version: 2", "version: [2"), "4: the front matter is no YAML: expected ',' or ']', but got ':'"),
     "alias": (head("version: 2", "version: &v 2"), "3: '&' and '*' have no meaning here; quote them"),
     "python tag": (

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from zsrec.errors import ZsrecError
 from zsrec.text import display_title
-from zsrec.types import Recommendations
+from zsrec.types import Recommendation, Recommendations
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -31,7 +31,9 @@ def show(recommendations: Recommendations, title: str) -> None:
     for name in ("title", "score", "how it was matched"):
         table.add_column(name, overflow="fold")
     for one in recommendations:
-        if one.provenance is None:
+        if one.provenance is None and one.source == "llm":
+            how = plain(_parts(one))
+        elif one.provenance is None:
             how = Text(f"filled from {one.source}", style="yellow")
         else:
             mention, match = one.provenance.mention, one.provenance.match
@@ -43,6 +45,18 @@ def show(recommendations: Recommendations, title: str) -> None:
     for line in _remarks(recommendations):
         out.print(Text("  ") + plain(line), style="dim", soft_wrap=True)
     out.print()
+
+
+def _parts(one: Recommendation) -> str:
+    """What a candidate's score is made of."""
+    if one.parts is None:
+        return "ranked by the model"
+    parts = [f"llm {one.parts.llm:.2f}"]
+    if one.parts.prior is not None:
+        parts.insert(0, f"prior {one.parts.prior:.2f}")
+    if one.parts.probability is not None:
+        parts.append(f"p {one.parts.probability:.3f}")
+    return " · ".join(parts)
 
 
 def _remarks(recommendations: Recommendations) -> list[str]:

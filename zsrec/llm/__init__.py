@@ -4,6 +4,6 @@
 whoever only grounds answers should not wait for it.
 """
 
-from zsrec.llm.chat import LLM, ChatRequest, ServerInfo
+from zsrec.llm.chat import LLM, ChatRequest, Label, LabelSet, ServerInfo
 
-__all__ = ["LLM", "ChatRequest", "ServerInfo"]
+__all__ = ["LLM", "ChatRequest", "Label", "LabelSet", "ServerInfo"]

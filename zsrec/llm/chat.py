@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from pydantic import Field
 
 from zsrec.types import Exchange, Frozen, Message, Sampling
+
+LabelsBy = Literal["logprob_token_ids", "top_logprobs"]
+Capability = Literal["logprob_token_ids", "top_logprobs", "tokenize", "structured_outputs"]
+
+
+class Label(Frozen):
+    """A name that candidates carry in a prompt and that the model answers with.
+
+    Attributes:
+        text: For example "A".
+        token: The id of the one token that it is at the start of an answer, from the server's own tokenizer;
+            None where the server does not tell, then the label is recognised by its text.
+    """
+
+    text: str
+    token: int | None = None
+
+
+class LabelSet(Frozen):
+    """Labels whose log-probabilities a server reports, each one token where an answer starts.
+
+    Attributes:
+        labels: As many as were asked for.
+        by: How the server reports them: exactly the ids asked for, or the most likely tokens and no more.
+        most: The most labels of one request.
+    """
+
+    labels: tuple[Label, ...]
+    by: LabelsBy
+    most: int
 
 
 class ChatRequest(Frozen):
@@ -13,10 +46,14 @@ class ChatRequest(Frozen):
     Attributes:
         messages: The roles in order.
         sampling: Every sampling field.
+        labels: The reply shall carry their log-probabilities as the answer's first token; from `LLM.labels`.
+        choices: The answer shall be one of these texts; only for servers with `LLM.binds_choices`.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
+    labels: LabelSet | None = None
+    choices: tuple[str, ...] = ()
 
 
 class ServerInfo(Frozen):
@@ -29,6 +66,7 @@ class ServerInfo(Frozen):
         version: The server's version; None where it does not say.
         counts_tokens: Whether it counts the tokens of a chat (vLLM's /tokenize).
         vllm: Whether it takes vLLM's further sampling fields (top_k, min_p, repetition_penalty).
+        capabilities: What was tried out so far, and whether it worked. Only what a ranker needed is in it.
     """
 
     base_url: str
@@ -37,6 +75,7 @@ class ServerInfo(Frozen):
     version: str | None = None
     counts_tokens: bool = False
     vllm: bool = False
+    capabilities: Mapping[Capability, bool] = Field(default_factory=dict)
 
 
 class LLM(Protocol):
@@ -52,6 +91,18 @@ class LLM(Protocol):
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count."""
+        ...
+
+    async def labels(self, count: int) -> LabelSet:
+        """Labels for `count` candidates; what the server can do is tried out on the first call.
+
+        Raises:
+            CapabilityError: The server reports no log-probabilities, or not of so many labels.
+        """
+        ...
+
+    async def binds_choices(self) -> bool:
+        """Whether `ChatRequest.choices` really binds the answer; tried out on the first call."""
         ...
 
     async def aclose(self) -> None:

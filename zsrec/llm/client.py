@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -12,8 +13,10 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from zsrec.errors import BadReplyError, LLMError, ModelNotServedError
-from zsrec.llm.chat import ChatRequest, ServerInfo
+from zsrec.llm.chat import ChatRequest, LabelSet, ServerInfo
 from zsrec.llm.failures import as_llm_error
+from zsrec.llm.logprobs import label_fields, read_labels
+from zsrec.llm.probes import Probes
 from zsrec.settings import Settings, check_host, is_loopback
 from zsrec.types import Exchange, Message, Sampling, Usage
 
@@ -45,9 +48,10 @@ class OpenAIClient:
                 follow_redirects=False, trust_env=not is_loopback(urlsplit(self._base_url).hostname or "")
             ),
         )
-        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"), max_retries=0)
+        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
+        self._probes = Probes(self._create, self._token_ids, self._base_url)
 
     # -- what is served -------------------------------------------------------------------------------
 
@@ -61,7 +65,27 @@ class OpenAIClient:
         """
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
             self._info = asyncio.ensure_future(self._ask_server())
-        return await asyncio.shield(self._info)
+        info = await asyncio.shield(self._info)
+        return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
+
+    async def labels(self, count: int) -> LabelSet:
+        """Labels for `count` candidates; what the server can do is tried out on the first call.
+
+        Raises:
+            CapabilityError: The server reports no log-probabilities, or not of so many labels.
+            LLMError: As for `chat`.
+        """
+        await self.handshake()
+        return await self._probes.labels(count)
+
+    async def binds_choices(self) -> bool:
+        """Whether `ChatRequest.choices` really binds the answer; tried out on the first call.
+
+        Raises:
+            LLMError: As for `chat`.
+        """
+        await self.handshake()
+        return await self._probes.binds_choices()
 
     async def _ask_server(self) -> ServerInfo:
         try:
@@ -89,7 +113,7 @@ class OpenAIClient:
 
     async def _version(self) -> str | None:
         try:
-            answer = await self._root.get("/version", cast_to=object)
+            answer = await self._root.with_options(max_retries=0).get("/version", cast_to=object)
         except openai.OpenAIError:
             return None
         return str(answer["version"]) if isinstance(answer, dict) and "version" in answer else None
@@ -103,19 +127,23 @@ class OpenAIClient:
             LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
         """
         info = await self.handshake()
+        fields, further = _request_fields(request, vllm=info.vllm)
+        if info.vllm and self._settings.cache_salt is not None:
+            further["cache_salt"] = self._settings.cache_salt
         async with self._in_flight:
             started = time.perf_counter()
             try:
                 raw = await self._openai.chat.completions.with_raw_response.create(
-                    model=info.model,
-                    messages=[message.model_dump() for message in request.messages],  # type: ignore[misc]
-                    **_sampling_fields(request.sampling, vllm=info.vllm),
+                    model=info.model, extra_body=further or None, **fields
                 )
                 completion = raw.parse()
             except (openai.OpenAIError, ValueError) as error:
                 raise as_llm_error(error, self._base_url) from error
             seconds = time.perf_counter() - started
-        answer, finish_reason = _answer(completion, self._base_url, raw.headers.get("x-request-id"))
+        labels = request.labels.labels if request.labels is not None else None
+        answer, finish_reason = _answer(
+            completion, self._base_url, raw.headers.get("x-request-id"), may_be_empty=labels is not None
+        )
         return Exchange(
             messages=request.messages,
             answer=answer,
@@ -125,7 +153,20 @@ class OpenAIClient:
             seconds=seconds,
             retries=raw.retries_taken,
             request_id=completion.id,
+            label_logprobs=None if labels is None else read_labels(completion, labels, self._base_url),
         )
+
+    async def _create(self, fields: Mapping[str, Any], further: Mapping[str, Any]) -> ChatCompletion:
+        """A chat completion for a probe."""
+        info = await self.handshake()
+        try:
+            async with self._in_flight:
+                completion: ChatCompletion = await self._openai.chat.completions.create(
+                    model=info.model, extra_body=dict(further) or None, **fields
+                )
+        except (openai.OpenAIError, ValueError) as error:
+            raise as_llm_error(error, self._base_url) from error
+        return completion
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count.
@@ -137,14 +178,30 @@ class OpenAIClient:
         return await self._tokenize(info.model, messages) if info.counts_tokens else None
 
     async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
-        body = {"model": model, "messages": [message.model_dump() for message in messages]}
         try:
-            async with self._in_flight:
-                answer = await self._root.post("/tokenize", cast_to=object, body=body)
+            answer = await self._post_tokenize(model, {"messages": [message.model_dump() for message in messages]})
         except openai.OpenAIError:
             return None
-        count = answer.get("count") if isinstance(answer, dict) else None
+        count = answer.get("count")
         return count if isinstance(count, int) else None
+
+    async def _token_ids(self, fields: Mapping[str, Any]) -> list[int] | None:
+        try:
+            answer = await self._post_tokenize((await self.handshake()).model, fields)
+        except openai.APIStatusError as error:
+            if error.status_code < 500:
+                return None  # there is no such endpoint
+            raise as_llm_error(error, self._base_url) from error
+        except (openai.OpenAIError, ValueError) as error:
+            raise as_llm_error(error, self._base_url) from error
+        tokens = answer.get("tokens")
+        return tokens if isinstance(tokens, list) and all(isinstance(one, int) for one in tokens) else None
+
+    async def _post_tokenize(self, model: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """VLLM's answer; empty where the server has no such endpoint."""
+        async with self._in_flight:
+            answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
+        return answer if isinstance(answer, dict) else {}
 
     # -- closing --------------------------------------------------------------------------------------
 
@@ -161,17 +218,30 @@ class OpenAIClient:
         await self.aclose()
 
 
-def _sampling_fields(sampling: Sampling, *, vllm: bool) -> dict[str, Any]:
+def _request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that the openai package knows, and the further ones."""
+    fields, further = _sampling_fields(request.sampling, vllm=vllm)
+    fields["messages"] = [message.model_dump() for message in request.messages]
+    if request.labels is not None:
+        more, beyond = label_fields(request.labels.labels, request.labels.by, request.labels.most)
+        fields |= more
+        further |= beyond
+    if request.choices:
+        further["structured_outputs"] = {"choice": list(request.choices)}
+    return fields, further
+
+
+def _sampling_fields(sampling: Sampling, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     fields = sampling.model_dump()
     beyond = {name: fields.pop(name) for name in ("top_k", "min_p", "repetition_penalty")}
     fields["stop"] = list(sampling.stop) or None
-    if vllm:
-        fields["extra_body"] = beyond
-    return fields
+    return fields, beyond if vllm else {}
 
 
-def _answer(completion: object, base_url: str, request_id: str | None) -> tuple[str, str | None]:
-    """The answer's text. An answer without text is an error here, never an empty string."""
+def _answer(
+    completion: object, base_url: str, request_id: str | None, *, may_be_empty: bool = False
+) -> tuple[str, str | None]:
+    """The answer's text. An answer without text is an error here, unless only its log-probabilities are wanted."""
 
     def bad(what: str) -> LLMError:
         return BadReplyError(
@@ -186,9 +256,9 @@ def _answer(completion: object, base_url: str, request_id: str | None) -> tuple[
         raise bad("without choices")
     choice = completion.choices[0]
     content = getattr(choice.message, "content", None)
-    if not isinstance(content, str):
+    if not isinstance(content, str) and not may_be_empty:
         raise bad(f"without text (finish reason {choice.finish_reason!r})")
-    return content, choice.finish_reason
+    return content or "", choice.finish_reason
 
 
 def _usage(completion: ChatCompletion) -> Usage:

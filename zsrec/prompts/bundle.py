@@ -186,12 +186,21 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
     if whole and bundle.block("user") is None:
         line = main.text.count("\n", 0, main.text.find("\n---") + 1) + 2 if not main.is_part else 1
         yield Problem(main.path, line, "there is no block 'user', so nothing would be asked")
+    if whole and front.needs_labels and not any(syntax.mentions(tree, "label") for tree in _trees(bundle)):
+        line = main.lines.get(("ranker",), 1)
+        yield Problem(
+            main.path, line, f"the ranker {front.ranker!r} needs {{{{ item.label }}}} beside each candidate"
+        )
     if whole:
         yield from _unused_variables(bundle)
 
 
+def _trees(bundle: Bundle) -> list[nodes.Template]:
+    return [unit.tree for unit in (*bundle.chain, *bundle.parts.values()) if unit.tree]
+
+
 def _unused_variables(bundle: Bundle) -> Iterator[Problem]:
-    trees = [unit.tree for unit in (*bundle.chain, *bundle.parts.values()) if unit.tree]
+    trees = _trees(bundle)
     if any(True for tree in trees for _ in syntax.unknown_helpers(tree, "")):
         return
     used = {name for tree in trees for name in syntax.used_names(tree)}

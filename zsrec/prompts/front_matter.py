@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from zsrec.parse import PARSERS
 from zsrec.prompts.problems import Problem, did_you_mean
+from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.types import Frozen, Sampling
 
 Task = Literal["generate", "rank", "compare", "explain", "profile"]
@@ -29,11 +30,13 @@ class Variable(Frozen, strict=True):
             one "user". Prompts should use them in this order, so that the server can share the prefix.
         type: "str", "int", or "items" (a list of items).
         default: The value where the caller gives none; None means there is no default.
+        last: Of `history`, only so many of the newest events are shown; None shows all that fit.
     """
 
     scope: Scope
     type: Literal["str", "int", "items"] = "str"
     default: str | int | None = None
+    last: int | None = Field(default=None, ge=1)
 
 
 class FrontMatter(Frozen, strict=True):
@@ -44,6 +47,8 @@ class FrontMatter(Frozen, strict=True):
         version: Counts up with every change of wording; stands in every trace.
         answer: The parser that reads the model's answer (`zsrec.parse.PARSERS`).
         side: Where the answer pairs titles ("watched - candidate"), the side that is recommended.
+        ranker: How a "rank" template's candidates are ranked (docs/ranking.md).
+        ranking: Options of the ranker.
         sampling: How the model picks tokens.
         variables: What the template may use, by name.
         description: One line for `zsrec prompts list`.
@@ -53,22 +58,31 @@ class FrontMatter(Frozen, strict=True):
     version: int = Field(default=1, ge=1)
     answer: str = "titles"
     side: Literal["left", "right"] | None = None
+    ranker: Ranker = "generate"
+    ranking: Ranking = Ranking()
     sampling: Sampling = Sampling()
     variables: Mapping[str, Variable] = Field(default_factory=dict)
     description: str = ""
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the model is to name candidates by labels, so that the prompt must show them."""
+        return self.ranker == "choose" or self.ranking.reads_labels(self.ranker)
+
     def extending(self, parent: FrontMatter) -> FrontMatter:
         """This front matter over that of the template it extends.
 
-        What it does not say is taken from the parent, sampling fields and variables one by one. The version
-        is never inherited.
+        What it does not say is taken from the parent, fields of sampling and ranking and variables one by one.
+        The version is never inherited.
         """
         inherited = {name: getattr(parent, name) for name in parent.model_fields_set - {"version"}}
         own = {name: getattr(self, name) for name in self.model_fields_set}
         merged = inherited | own
-        if "sampling" in own:
-            said = {name: getattr(self.sampling, name) for name in self.sampling.model_fields_set}
-            merged["sampling"] = parent.sampling.model_copy(update=said)
+        for group in ("sampling", "ranking"):
+            if group in own:
+                mine = getattr(self, group)
+                said = {name: getattr(mine, name) for name in mine.model_fields_set}
+                merged[group] = getattr(parent, group).model_copy(update=said)
         merged["variables"] = {**parent.variables, **self.variables}
         return FrontMatter(**merged)
 
@@ -178,8 +192,14 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
     if front.answer not in PARSERS:
         known = ", ".join(sorted(PARSERS))
         yield Problem(path, lines["answer",], f"unknown answer {front.answer!r}; known: {known}")
+    if front.ranker != "generate" and front.task not in (None, "rank"):
+        yield Problem(path, lines["ranker",], f"a ranker needs 'task: rank', and the task is {front.task!r}")
+    if "ranker" in front.model_fields_set and (misfit := front.ranking.misfit(front.ranker)) is not None:
+        yield Problem(path, lines.get(("ranking", misfit[0]), lines["ranker",]), f"{misfit[0]}: {misfit[1]}")
     for name, variable in front.variables.items():
         line = lines["variables", name]
+        if variable.last is not None and (name != "history" or variable.type != "items"):
+            yield Problem(path, line, f"'last' is for the history, and {name!r} is something else")
         if not name.isidentifier() or name.startswith("_"):
             yield Problem(path, line, f"{name!r} is no variable's name: use letters, digits and '_'")
         wanted = {"str": str, "int": int}.get(variable.type)
@@ -218,6 +238,8 @@ def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) ->
 def _known_keys(loc: tuple[str | int, ...]) -> tuple[str, ...]:
     if len(loc) == 1:
         return tuple(FrontMatter.model_fields)
+    if loc[0] == "ranking":
+        return tuple(Ranking.model_fields)
     return tuple(Sampling.model_fields if loc[0] == "sampling" else Variable.model_fields)
 
 

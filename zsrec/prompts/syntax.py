@@ -131,6 +131,13 @@ def used_names(tree: nodes.Template) -> dict[str, int]:
     return {name: line for name, line in lines.items() if name in free}
 
 
+def mentions(tree: nodes.Template, field: str) -> bool:
+    """Whether a template reads an item's field: `item.label`, `item["label"]`, `map(attribute="label")`."""
+    return any(node.attr == field for node in tree.find_all(nodes.Getattr)) or any(
+        node.value == field for node in tree.find_all(nodes.Const)
+    )
+
+
 def undeclared(tree: nodes.Template, declared: Collection[str], path: str) -> Iterator[Problem]:
     """Variables that are used and not declared."""
     for name, line in used_names(tree).items():

@@ -14,6 +14,7 @@ from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
 from zsrec.prompts.front_matter import Task, Variable
 from zsrec.prompts.problems import did_you_mean
+from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.prompts.sandbox import Sandbox
 from zsrec.prompts.sanitize import TEXT_LIMIT, inline
 from zsrec.prompts.views import FIELDS, ItemView, item_view, title_view
@@ -32,6 +33,8 @@ class Template:
         task: "generate", "rank", "compare", "explain" or "profile".
         answer: The name of the parser of the model's answer.
         side: Which side of "watched - candidate" pairs is recommended; None where answers hold no pairs.
+        ranker: How candidates are ranked.
+        ranking: The ranker's options.
         sampling: Every sampling field.
         variables: The declared variables by name.
         description: One line about it.
@@ -44,6 +47,8 @@ class Template:
         self.task = cast("Task", front.task)
         self.answer = front.answer
         self.side: Literal["left", "right"] | None = front.side
+        self.ranker: Ranker = front.ranker
+        self.ranking: Ranking = front.ranking
         self.sampling: Sampling = front.sampling
         self.variables: Mapping[str, Variable] = front.variables
         self.description = front.description

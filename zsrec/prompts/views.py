@@ -25,6 +25,7 @@ class ItemView:
         feedback: "seen", "liked", "disliked" or "skipped".
         rating: The user's rating on the data set's own scale; None where there is none.
         age: The place in the history counted from its end, 1 the newest; None for what is no history.
+        label: What a candidate is called in the prompt, for example "A"; empty where the ranker uses none.
         attributes: The catalog's other columns.
     """
 
@@ -34,6 +35,7 @@ class ItemView:
     feedback: str = Feedback.SEEN.value
     rating: float | None = None
     age: int | None = None
+    label: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,6 +44,7 @@ class ItemView:
             "display": inline(self.display or display_title(self.title)),
             "id": inline(self.id),
             "feedback": inline(self.feedback),
+            "label": inline(self.label),
             "attributes": sanitize(self.attributes),
         }
         for name, value in clean.items():

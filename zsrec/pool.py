@@ -1,0 +1,133 @@
+"""The candidates of one call: the caller's, the retriever's, or what is popular."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zsrec.candidates.profile import profile
+from zsrec.candidates.retriever import Mode, Retriever, top
+from zsrec.errors import ConfigError, UnknownItemError
+from zsrec.ground.history import Known
+from zsrec.job import Job
+from zsrec.rank import places
+from zsrec.types import Event, History, Pool
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates that the user does not know, each once.
+
+    Attributes:
+        pool: What stands in the trace.
+        prior: The retriever's part of the fused score by candidate, in (0, 1]; None without a retriever.
+        mode: What data chose them.
+        notes: What the caller should know, in plain words.
+    """
+
+    pool: Pool
+    prior: Mapping[int, float] | None = None
+    mode: Mode = "zero-shot"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Item ids in the order in which a prompt shows them."""
+        return self.pool.ids
+
+
+def choose(job: Job, known: Sequence[Known], seen: frozenset[str]) -> Candidates | None:
+    """The candidates of a call; None where the whole catalog is open.
+
+    The caller's candidates keep their order; a retriever scores them too, where there is one.
+
+    Args:
+        job: The call.
+        known: The user's history.
+        seen: Ids that the user knows.
+
+    Raises:
+        ConfigError: There are none, or the user knows them all.
+        UnknownItemError: A candidate is not in the catalog.
+    """
+    if job.candidates is not None:
+        ids = dict.fromkeys(_candidate_id(job, candidate) for candidate in job.candidates)
+        unseen = tuple(item_id for item_id in ids if item_id not in seen)
+        if not unseen:
+            raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
+        if job.retriever is None or job.template.task != "rank":
+            return Candidates(Pool(source="caller", ids=unseen))
+        return _scored(job.retriever, unseen, _history(known))
+    if job.template.task != "rank":
+        return None
+    if job.retriever is not None:
+        return _retrieved(job, job.retriever, _history(known), seen)
+    if job.popularity is None:
+        raise ConfigError(
+            f"the template {job.template.ref} ranks candidates, and none were given",
+            hint="pass candidates=[…], use with_retriever(…) or a popularity list, or a generate template",
+        )
+    popular = [item_id for item_id in job.popularity if item_id in job.catalog and item_id not in seen]
+    return Candidates(Pool(source="popularity", ids=tuple(popular[: job.pool_size])), mode="training-free")
+
+
+def _retrieved(job: Job, retriever: Retriever, history: History, seen: frozenset[str]) -> Candidates:
+    lost: list[str] = []
+    while True:  # looking through a million items for those that the catalog lacks would take longer
+        found = top(retriever, history, job.pool_size, exclude=(*seen, *lost))
+        strange = [item_id for item_id in found.ids if item_id not in job.catalog]
+        if not strange:
+            break
+        lost += strange
+    if not found.ids:
+        raise ConfigError(
+            f"the retriever {retriever.name!r} has no candidate for this user: nothing speaks for any item",
+            hint="pass candidates=[…], or use a retriever that needs no history (Popularity)",
+        )
+    notes = (
+        (f"{len(lost):,} items of the retriever are not in the catalog; they were passed over",) if lost else ()
+    )
+    return Candidates(
+        Pool(source=found.retriever, ids=found.ids, scores=found.scores),
+        prior=places(tuple(range(len(found))), len(found)),
+        mode=found.mode,
+        notes=(*(f"{retriever.name}: {note}" for note in found.notes), *notes),
+    )
+
+
+def _scored(retriever: Retriever, ids: tuple[str, ...], history: History) -> Candidates:
+    scores = retriever.scores(profile(history, retriever.items))
+    codes = [retriever.items.code(item_id) for item_id in ids]
+    values = [-np.inf if code is None else float(scores[code]) for code in codes]
+    order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
+    unheard = sum(value == -np.inf for value in values)
+    notes = (f"{retriever.name}: nothing speaks for {unheard} candidates; they come last",) if unheard else ()
+    return Candidates(
+        Pool(source="caller", ids=ids, scores=tuple(values)),
+        prior=places(order, len(ids)),
+        mode=retriever.mode,
+        notes=(*(f"{retriever.name}: {note}" for note in retriever.notes), *notes),
+    )
+
+
+def _history(known: Sequence[Known]) -> History:
+    """The history as retrievers read it: ids of the catalog, with what the user thought of them."""
+    return History(
+        events=tuple(
+            Event(item=one.item.id, by="id", feedback=one.event.feedback) for one in known if one.item is not None
+        )
+    )
+
+
+def _candidate_id(job: Job, candidate: str) -> str:
+    if candidate in job.catalog:
+        return candidate
+    match = job.grounder.ground(candidate)
+    if match.item_id is None:
+        raise UnknownItemError(
+            f"the candidate {candidate!r} is not in the catalog ({match.reason})",
+            hint="candidates are ids or titles of the catalog",
+        )
+    return match.item_id
