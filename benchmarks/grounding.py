@@ -236,7 +236,7 @@ def semantic(model: str | None) -> None:
                 row
                 for name_ in ("hard_positives", "negatives_deletion")
                 for row in read(name_)
-                if "fold" not in row
+                if row.get("fold") is None
             ],
         }
         for what, rows in sets.items():
