@@ -13,14 +13,17 @@ from zsrec.candidates import item_vectors
 from zsrec.candidates.semantic import Vectors
 from zsrec.cli import bench_options as options
 from zsrec.cli.bench_options import Wanted, columns, cut_offs, names
-from zsrec.cli.bench_show import show
-from zsrec.cli.console import err
+from zsrec.cli.bench_show import show, show_comparison
+from zsrec.cli.console import err, plain
+from zsrec.cli.console import out as console
 from zsrec.cli.watch import TerminalWatch
+from zsrec.data import fetch
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
 from zsrec.evals import Report, Split, held_out, leave_one_out, read_targets
-from zsrec.evals.bench import Task, in_folder, in_memory
-from zsrec.evals.data import Data, from_tables, sha256
+from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
+from zsrec.evals.compare import RunComparison, compare
+from zsrec.evals.data import Data, from_movielens, from_tables, sha256
 from zsrec.evals.folder import RunFolder
 from zsrec.evals.llm_methods import NAMED, LLMMethod
 from zsrec.evals.llm_report import Prices
@@ -107,6 +110,72 @@ def bench_run(
         splits = [held_out(known, chosen, seed=seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
     show(carry_out(data, splits, wanted))
+
+
+@app.command()
+def movielens(
+    name: Annotated[str, typer.Argument(help="A set's name, or the folder of one.")] = "latest-small",
+    data_folder: Annotated[Path, typer.Option("--to", help="Where downloaded sets are kept.")] = Path("data"),
+    method_names: options.Names = ",".join(NAMES),
+    k: options.CutOffs = "10",
+    vectors: options.OwnVectors = None,
+    strict_time: options.StrictTime = False,
+    tie_orders: options.TieOrders = 1,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    users: options.Users = None,
+    template: options.Templates = None,
+    candidates: options.Source = "itemknn",
+    pool: options.Pool = 20,
+    shuffle: options.Shuffled = False,
+    newest: options.Newest = 50,
+    probe: options.Probe = 0,
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json_path: options.Json = None,
+) -> None:
+    """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
+
+    The set's own licence applies: research use, cite Harper & Konstan (2015).
+    """
+    folder = Path(name) if Path(name).is_dir() else fetch(name, data_folder)
+    data = from_movielens(folder)
+    wanted = Wanted(
+        names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
+        tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
+        shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
+        base_url=base_url, model=model, more={"protocol": "leave-one-out"},
+    )  # fmt: skip
+    show(carry_out(data, _leave_one_out(data, wanted), wanted))
+
+
+@app.command(name="report")
+def bench_report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+) -> None:
+    """Makes metrics.json, report.md and report.html again from a run's folder; no server is needed."""
+    prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
+    show(rebuild(RunFolder(run), prices))
+    console.print(plain(f"{run / 'report.html'}"), soft_wrap=True)
+
+
+@app.command(name="compare")
+def bench_compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs on the same data.")],
+    method_names: Annotated[str, typer.Option("--methods", help="Only these, with commas between.")] = "",
+    against: Annotated[str | None, typer.Option(help="Compare all others with this method only.")] = None,
+    seed: options.Seed = 0,
+    json_path: options.Json = None,
+) -> None:
+    """Compares methods, models or templates of several runs user by user, corrected for the number of pairs."""
+    found = compare([RunFolder(run) for run in runs], only=names(method_names), against=against, seed=seed)
+    if json_path is not None:
+        _write(found, json_path)
+    show_comparison(found)
 
 
 def register(main: typer.Typer) -> None:
@@ -204,7 +273,7 @@ def _leave_one_out(data: Data, wanted: Wanted) -> list[Split]:
     ]
 
 
-def _write(found: Report, path: Path) -> None:
+def _write(found: Report | RunComparison, path: Path) -> None:
     try:
         path.write_text(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:

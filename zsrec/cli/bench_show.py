@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zsrec.cli.console import out, plain
+from zsrec.evals.compare import RunComparison
 from zsrec.evals.llm_report import LLMReport
 from zsrec.evals.markdown import recites
 from zsrec.evals.report import MethodReport, Report
@@ -41,6 +42,22 @@ def show(found: Report) -> None:
             text = f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {interval}, {tests}"
             out.print(Text(text), soft_wrap=True)
     for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
+        out.print(plain(line), style="dim", soft_wrap=True)
+
+
+def show_comparison(found: RunComparison) -> None:
+    """Shows what several runs say against each other: means, and a verdict for every pair and metric."""
+    keys = list(next(iter(found.methods.values())))
+    table = Table(box=None, pad_edge=False)
+    for name in ("method", "users", *keys):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=name != "method")
+    for name, metrics in found.methods.items():
+        cells = [f"{e.mean:.4f}\n{e.low:.3f}–{e.high:.3f}" for e in metrics.values()]
+        table.add_row(plain(name), f"{found.users[name]:,}", *cells)
+    out.print(table)
+    for pair in found.comparisons:
+        out.print(plain(pair.verdict), soft_wrap=True)
+    for line in (*found.same, found.tests):
         out.print(plain(line), style="dim", soft_wrap=True)
 
 

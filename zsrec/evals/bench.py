@@ -14,9 +14,8 @@ import zsrec
 from zsrec.blocking import LoopThread
 from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError
-from zsrec.evals.folder import CONFIG, JOURNAL, METRICS, PROBE, TIMES, RunFolder
-
-# HTML
+from zsrec.evals.folder import JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
+from zsrec.evals.html import html
 from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, subset
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.markdown import markdown
@@ -142,15 +141,16 @@ def in_folder(
                 session.retrieve(name, method)
         if task.asks_llm:
             session.ask_llm()
-        return rebuild(folder)
+        return rebuild(folder, catalog=task.catalog)
 
 
-def rebuild(folder: RunFolder, prices: Prices | None = None) -> Report:
+def rebuild(folder: RunFolder, prices: Prices | None = None, *, catalog: Catalog | None = None) -> Report:
     """Makes metrics and reports from what a folder holds; no server and no data are needed.
 
     Args:
         folder: A run's folder.
         prices: Other prices than those of the run.
+        catalog: Where titles are taken from; None for those that the folder has.
 
     Raises:
         DataError: A file is missing or wrong.
@@ -169,14 +169,18 @@ def rebuild(folder: RunFolder, prices: Prices | None = None) -> Report:
         asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
         recited = probe_report(config["server"]["model"], asked, seed=seed)
     times = folder.read_json(TIMES)
+    if catalog is not None:
+        shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
+        folder.write_json(TITLES, {item: catalog[item].title for item in sorted(shown)})
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
         prices=prices or Prices(*config["prices"]), probe=recited,
         times={name: Seconds(**one) for name, one in times.items()},
+        titles=folder.read_json(TITLES),
     )  # fmt: skip
     folder.write_json(METRICS, found.timeless())
     folder.write_text("report.md", markdown(found, config))
-    # HTML2
+    folder.write_text("report.html", html(found, config))
     return found
 
 
@@ -326,6 +330,3 @@ def _described(method: LLMMethod) -> dict[str, Any]:
         "shuffled": method.shuffled,
         "newest": method.newest,
     }
-
-
-__all__ = ["CONFIG", "Task", "Watch", "in_folder", "in_memory", "rebuild"]

@@ -8,6 +8,7 @@
     DIR/times.json          seconds; the only file whose contents differ between two runs of one seed, with
                             the order and the times in exchanges.jsonl and in the two reports
     DIR/probe.json          what the model could recite, where that was asked
+    DIR/titles.json         titles of the items that were shown most
     DIR/metrics.json        means, intervals, tests
     DIR/report.md, report.html
 """
@@ -26,8 +27,8 @@ from typing import Any
 from zsrec.errors import ConfigError, DataError
 from zsrec.evals.predictions import Header, Predicted, Prediction, read_predictions
 
-CONFIG, METRICS, TIMES, PROBE = "config.json", "metrics.json", "times.json", "probe.json"
-JOURNAL = "exchanges.jsonl"
+CONFIG, METRICS, TIMES = "config.json", "metrics.json", "times.json"
+PROBE, TITLES, JOURNAL = "probe.json", "titles.json", "exchanges.jsonl"
 REPORT_ONLY = "prices"  # what changes the report and nothing that was run
 
 

@@ -98,7 +98,10 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Shown most often\n\n" + table(
         ["method", "items, with the share of users who were shown them"],
         [
-            [escaped(one.method), ", ".join(f"{escaped(s.item)} ({s.share:.0%})" for s in one.most_shown)]
+            [
+                escaped(one.method),
+                ", ".join(f"{escaped(s.title or s.item)} ({s.share:.0%})" for s in one.most_shown),
+            ]
             for one in report.methods
         ],
     )
@@ -112,6 +115,10 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Notes\n\n" + "\n".join(f"- {escaped(note)}" for note in (*notes, *report.notes))
     made = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
     yield f"Made with {escaped(made)}."
+
+
+def _shown(one: MethodReport) -> str:
+    return ", ".join(f"{escaped(item.title or item.item)} ({item.share:.0%})" for item in one.most_shown)
 
 
 def _llm(one: MethodReport) -> Iterator[str]:

@@ -48,10 +48,11 @@ class Group(Frozen):
 
 
 class Shown(Frozen):
-    """An item and the share of users whose list holds it."""
+    """An item and the share of users whose list holds it; its title where that is known."""
 
     item: str
     share: float
+    title: str | None = None
 
 
 class MethodReport(Frozen):
@@ -137,6 +138,7 @@ def report(
     prices: Prices | None = None,
     probe: ProbeReport | None = None,
     times: Mapping[str, Seconds] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> Report:
     """Summarises a run.
 
@@ -148,6 +150,7 @@ def report(
         prices: Of tokens, where an LLM was asked.
         probe: What the model could recite.
         times: Seconds by method, where the run's own are gone.
+        titles: Titles of items, for those that are shown most.
     """
     keys = list(run.methods[0].metrics)
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
@@ -168,7 +171,10 @@ def report(
                 notes=one.notes,
                 llm=llm_report(one, ks, seed=seed, prices=prices or Prices()) if asked else None,
                 by_history=_by_history(one, f"NDCG@{ks[0]}", seed),
-                most_shown=tuple(Shown(item=item, share=n / len(one.predicted.users)) for item, n in shown),
+                most_shown=tuple(
+                    Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
+                    for item, n in shown
+                ),
             )
         )
     short = (SHORT_LISTS,) if any(one.llm for one in methods) else ()
