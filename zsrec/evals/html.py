@@ -31,13 +31,19 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
     notes = [f"{one.method}: {note}" for one in report.methods for note in one.notes]
     notes += [f"{name} was left out: {why}" for name, why in report.skipped.items()]
     same = report.same_users
+    about = {one.method: [f"recites {recites(report)}"] if one.llm else [] for one in report.methods}
     return page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         config=config,
         config_text=json.dumps(config, indent=1),
         keys=keys,
-        rows=[(one.method, f"{one.mode}, {one.users:,} users", one.metrics) for one in report.methods],
-        same_rows=[] if same is None else [(name, "", metrics) for name, metrics in same.metrics.items()],
+        rows=[
+            (one.method, ", ".join((f"{one.mode}, {one.users:,} users", *about[one.method])), one.metrics)
+            for one in report.methods
+        ],
+        same_rows=[]
+        if same is None
+        else [(name, ", ".join(about[name]), metrics) for name, metrics in same.metrics.items()],
         plots=plots(report),
         verdicts=[pair for pair in report.comparisons if pair.metric == main_metric(report)],
         explained=RATES,

@@ -184,9 +184,12 @@ def _first_places(predicted: Predicted) -> tuple[float, ...]:
 
 
 def _calibration(predicted: Predicted) -> tuple[Bin, ...]:
-    """Probabilities against outcomes; only where every user's scores are probabilities of distinct outcomes."""
+    """Probabilities against outcomes; only where scores are probabilities, not 1/place in an answer."""
     scores = predicted.scores
     if not scores.size or scores.min() < 0 or scores.sum(axis=1).max() > 1 + 1e-6:
+        return ()
+    given = scores[predicted.lists >= 0]
+    if not given.all() or np.allclose(1 / given, np.round(1 / given), rtol=0, atol=1e-9):
         return ()
     stated, true = [], []
     for row, list_, target in zip(scores, predicted.lists, predicted.targets, strict=True):

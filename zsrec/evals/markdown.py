@@ -60,7 +60,7 @@ def quality(report: Report) -> str:
 def recites(report: Report) -> str:
     """What the model could recite, in a few words."""
     if report.probe is None:
-        return "not probed"
+        return "nothing that was asked for: it was not probed"
     return ", ".join(f"{share.mean:.0%} of {KINDS[kind]}" for kind, share in report.probe.right.items())
 
 

@@ -58,7 +58,7 @@ def _cost(report: Report) -> Iterator[Plot]:
         )
         for n, one in enumerate(report.methods)
     ]
-    unit = "money a user" if priced else "tokens a user, in and out"
+    unit = "money for 1,000 users" if priced else "tokens a user, in and out"
     yield Plot(
         "Quality against cost", "Methods without an LLM stand at 0.",
         svg.scatter(f"{key} against {unit}", points, unit, key),
@@ -69,7 +69,7 @@ def _spent(one: MethodReport, *, priced: bool) -> float:
     if one.llm is None:
         return 0.0
     if priced and one.llm.cost is not None:
-        return one.llm.cost.mean
+        return 1000 * one.llm.cost.mean
     return one.llm.prompt_tokens.mean + one.llm.completion_tokens.mean
 
 
