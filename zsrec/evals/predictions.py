@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,14 +159,15 @@ class Predicted:
         users: list[str] = []
         targets: list[str] = []
         numbers = [array("q") for _ in range(4)]
-        codes: dict[str, int] = {}
+        codes: defaultdict[str, int] = defaultdict()
+        codes.default_factory = codes.__len__  # a new item's code is the number of items before it
         flat, lengths, scored, uses = array("i"), array("i"), array("d"), []
         for one in predictions:
             users.append(one.user)
             targets.append(one.target)
             for column, value in zip(numbers, (one.order, one.history, one.above, one.tied), strict=True):
                 column.append(value)
-            flat.extend([codes.setdefault(item, len(codes)) for item in one.items])
+            flat.extend(map(codes.__getitem__, one.items))
             lengths.append(len(one.items))
             if one.use is not None:
                 uses.append(one.use)
@@ -182,9 +183,9 @@ class Predicted:
 
     def most_shown(self, n: int = MOST_SHOWN) -> list[tuple[str, int]]:
         """The items that stand in the most lists, with their number; ties by id."""
-        counts = Counter(self.lists[self.lists >= 0].tolist())
-        ordered = sorted(counts.items(), key=lambda pair: (-pair[1], self.names[pair[0]]))
-        return [(self.names[code], count) for code, count in ordered[:n]]
+        counts = np.bincount(self.lists[self.lists >= 0], minlength=len(self.names))
+        ordered = sorted(zip(self.names, counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+        return ordered[:n]
 
 
 def read_predictions(path: Path) -> Predicted:
