@@ -57,6 +57,33 @@ def quality(report: Report) -> str:
     return table(head, rows)
 
 
+def readme_table(report: Report, config: Mapping[str, Any]) -> str:
+    """A short table for a README: all methods on the same users, what went wrong, and what it means.
+
+    Args:
+        report: The report.
+        config: The run's configuration.
+    """
+    keys = list(report.methods[0].metrics)
+    same = report.same_users
+    head = ["method", "mode", *keys, "not in the catalog", "tokens a user", "the model recites"]
+    rows = []
+    for one in report.methods:
+        metrics = one.metrics if same is None else same.metrics[one.method]
+        row = [escaped(one.method), one.mode, *(interval(metrics[key]) for key in keys)]
+        if one.llm is None:
+            row += ["", "", ""]
+        else:
+            tokens = one.llm.prompt_tokens.mean + one.llm.completion_tokens.mean
+            missing = one.llm.rates.get("not in the catalog")
+            row += ["" if missing is None else f"{missing.mean:.0%}", f"{tokens:,.0f}", recites(report)]
+        rows.append(row)
+    users = report.users if same is None else same.users
+    model = "" if config["server"] is None else f", model {escaped(config['server']['model'])}"
+    what = f"{escaped(config['data'])}, {users:,} users, {report.items:,} items, full catalog, seed {report.seed}"
+    return f"{what}{model}; {report.intervals}.\n\n{table(head, rows)}"
+
+
 def recites(report: Report) -> str:
     """What the model could recite, in a few words."""
     if report.probe is None:
