@@ -78,7 +78,8 @@ def test_without_a_folder_one_is_made_up_and_found_again(data: Path, server: Scr
 
 
 def test_any_template_file_is_a_method(data: Path, server: ScriptedServer) -> None:
-    text = "---\ntask: generate\nvariables:\n  history: {scope: user, type: items}\n---\n{% block user %}\nMine: {{ history[-1] }}\n{% endblock %}\n"
+    head = "---\ntask: generate\nvariables:\n  history: {scope: user, type: items}\n---\n"
+    text = head + "{% block user %}\nMine: {{ history[-1] }}\n{% endblock %}\n"
     (data / "mine.j2").write_text(text, encoding="utf-8")
     output = good(
         invoke(server, "--methods", "generate", "--template", "./mine.j2", "--users", "4", "--out", "r")
