@@ -97,7 +97,6 @@ def test_other_columns_and_targets(files: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "error", "match"),
     [
-        (("--methods", "label"), ConfigError, "asks an LLM"),
         (("--methods", "svd"), ConfigError, "unknown method"),
         (("--methods", ""), ConfigError, "no method"),
         (("--protocol", "sampled"), ConfigError, "unknown protocol"),

@@ -1,29 +1,38 @@
-"""`zsrec bench`: how good the candidates are, measured so that it can be believed."""
+"""`zsrec bench`: how good candidates, prompts and models are, measured so that it can be believed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from zsrec.candidates import Ids, Reading, item_vectors, read_interactions
+from zsrec.candidates import item_vectors
 from zsrec.candidates.semantic import Vectors
-from zsrec.catalog import Catalog
-from zsrec.cli.console import err, out, plain
+from zsrec.cli import bench_options as options
+from zsrec.cli.bench_options import Wanted, columns, cut_offs, names
+from zsrec.cli.bench_show import show, show_comparison
+from zsrec.cli.console import err, plain
+from zsrec.cli.console import out as console
+from zsrec.cli.watch import TerminalWatch
+from zsrec.data import fetch
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
-from zsrec.evals import Report, Split, held_out, leave_one_out, read_targets, report, run
+from zsrec.evals import Report, Split, held_out, leave_one_out, read_targets
+from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
+from zsrec.evals.compare import RunComparison, compare
+from zsrec.evals.data import Data, from_movielens, from_tables, sha256
+from zsrec.evals.folder import RunFolder
+from zsrec.evals.llm_methods import NAMED, LLMMethod
+from zsrec.evals.llm_report import Prices
 from zsrec.evals.methods import NAMES, methods
+from zsrec.evals.run import Method
 from zsrec.interactions import Columns
+from zsrec.prompts import Template, load_template
 
 PROTOCOLS = ("leave-one-out",)
-LATER = ("generate", "label", "window")
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 
@@ -37,28 +46,37 @@ def _bench() -> None:
 def bench_run(
     interactions: Annotated[Path, typer.Option(help="A table of user, item and timestamp.")],
     items: Annotated[Path, typer.Option(help="A table of items with id and title: the catalog.")],
-    names: Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(NAMES)}.")] = ",".join(NAMES),
+    method_names: options.Names = ",".join(NAMES),
     protocol: Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")] = "leave-one-out",
     targets: Annotated[
         Path | None, typer.Option(help="A table of user, item: your own held-out item per user.")
     ] = None,
-    k: Annotated[str, typer.Option("-k", "--k", help="Cut-offs, with commas between.")] = "10",
-    columns: Annotated[str, typer.Option(help="The interactions' columns.")] = "user,item,timestamp",
+    k: options.CutOffs = "10",
+    columns_: Annotated[str, typer.Option("--columns", help="The interactions' columns.")] = "user,item,timestamp",
     item_columns: Annotated[str, typer.Option(help="The items' columns of id and title.")] = "item,title",
     target_columns: Annotated[
         str | None, typer.Option(help="The targets' columns; those of the interactions by default.")
     ] = None,
-    text_columns: Annotated[str, typer.Option(help="Item columns that are embedded after the title.")] = "genres",
-    vectors: Annotated[
-        Path | None, typer.Option(help="Item vectors of your own: an .npy file, one row an item, in file order.")
-    ] = None,
-    window_days: Annotated[float | None, typer.Option(help="pop counts only this many last days.")] = None,
-    strict_time: Annotated[
-        bool, typer.Option("--strict-time", help="Use only what happened before each target. Slow.")
-    ] = False,
-    tie_orders: Annotated[int, typer.Option(help="Average over so many orders of tied events.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Of tie orders, intervals and tests.")] = 0,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")] = None,
+    domain: Annotated[str, typer.Option(help="What the items are, in the plural, for prompts.")] = "items",
+    text_columns: options.TextColumns = "genres",
+    vectors: options.OwnVectors = None,
+    window_days: options.WindowDays = None,
+    strict_time: options.StrictTime = False,
+    tie_orders: options.TieOrders = 1,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    users: options.Users = None,
+    template: options.Templates = None,
+    candidates: options.Source = "itemknn",
+    pool: options.Pool = 20,
+    shuffle: options.Shuffled = False,
+    newest: options.Newest = 50,
+    probe: options.Probe = 0,
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json_path: options.Json = None,
 ) -> None:
     """Ranks the whole catalog for every user and looks where a held-out item stands.
 
@@ -70,38 +88,94 @@ def bench_run(
         raise ConfigError("--targets goes with neither --strict-time nor --tie-orders", hint="leave them out")
     if json_path is not None and not json_path.parent.is_dir():
         raise ConfigError(f"{json_path} cannot be written: there is no such folder", hint="check --json")
-    wanted, cut_offs = _names(names), _cut_offs(k)
-    id_column, title = _columns(item_columns, "--item-columns", 2)[:2]
-    user, item, *rest = _columns(columns, "--columns", 2)
-    catalog = Catalog.from_file(items, id=id_column, title=title)
-    reading = read_interactions(
-        interactions,
-        columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
-        catalog=Ids(catalog.ids),
-    )
-    splits = _splits(
-        reading, targets, target_columns or f"{user},{item}", seed, tie_orders, strict_time=strict_time
-    )
+    more = {"protocol": protocol, "columns": columns_, "item_columns": item_columns, "domain": domain}
+    wanted = Wanted(
+        names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
+        tie_orders=tie_orders, window_days=window_days, text_columns=text_columns, vectors=vectors,
+        templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
+        questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
+    )  # fmt: skip
+    id_column, title = columns(item_columns, "--item-columns", 2)[:2]
+    user, item, *rest = columns(columns_, "--columns", 2)
+    data = from_tables(
+        interactions, items, columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
+        item_columns=(id_column, title), domain=domain,
+    )  # fmt: skip
+    if targets is None:
+        splits = _leave_one_out(data, wanted)
+    else:
+        named = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
+        known = data.interactions
+        chosen = read_targets(targets, known.items, user=named[0], item=named[1])
+        splits = [held_out(known, chosen, seed=seed)]
+        data.files[f"targets {targets.name}"] = sha256(targets)
+    show(carry_out(data, splits, wanted))
 
-    own = None if vectors is None else _read_vectors(vectors, len(catalog))  # a broken file stops the run
 
-    def texts() -> Vectors:
-        if own is not None:
-            return own
-        with err.status("embedding the items"):
-            return item_vectors(catalog, default_embedder(), attributes=text_columns.split(","))
+@app.command()
+def movielens(
+    name: Annotated[str, typer.Argument(help="A set's name, or the folder of one.")] = "latest-small",
+    data_folder: Annotated[Path, typer.Option("--to", help="Where downloaded sets are kept.")] = Path("data"),
+    method_names: options.Names = ",".join(NAMES),
+    k: options.CutOffs = "10",
+    vectors: options.OwnVectors = None,
+    strict_time: options.StrictTime = False,
+    tie_orders: options.TieOrders = 1,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    users: options.Users = None,
+    template: options.Templates = None,
+    candidates: options.Source = "itemknn",
+    pool: options.Pool = 20,
+    shuffle: options.Shuffled = False,
+    newest: options.Newest = 50,
+    probe: options.Probe = 0,
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json_path: options.Json = None,
+) -> None:
+    """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
 
-    made, skipped = methods(wanted, texts, window_days=window_days)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("users × methods", total=len(splits[0]) * len(splits) * len(made))
-        result = run(splits, made, ks=cut_offs, on_user=lambda: bar.advance(task))
-    found = report(result, seed=seed, skipped=skipped, notes=_counted(reading))
+    The set's own licence applies: research use, cite Harper & Konstan (2015).
+    """
+    folder = Path(name) if Path(name).is_dir() else fetch(name, data_folder)
+    data = from_movielens(folder)
+    wanted = Wanted(
+        names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
+        tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
+        shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
+        base_url=base_url, model=model, more={"protocol": "leave-one-out"},
+    )  # fmt: skip
+    show(carry_out(data, _leave_one_out(data, wanted), wanted))
+
+
+@app.command(name="report")
+def bench_report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    price_in: options.PriceIn = None,
+    price_out: options.PriceOut = None,
+) -> None:
+    """Makes metrics.json, report.md and report.html again from a run's folder; no server is needed."""
+    prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
+    show(rebuild(RunFolder(run), prices))
+    console.print(plain(f"{run / 'report.html'}"), soft_wrap=True)
+
+
+@app.command(name="compare")
+def bench_compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs on the same data.")],
+    method_names: Annotated[str, typer.Option("--methods", help="Only these, with commas between.")] = "",
+    against: Annotated[str | None, typer.Option(help="Compare all others with this method only.")] = None,
+    seed: options.Seed = 0,
+    json_path: options.Json = None,
+) -> None:
+    """Compares methods, models or templates of several runs user by user, corrected for the number of pairs."""
+    found = compare([RunFolder(run) for run in runs], only=names(method_names), against=against, seed=seed)
     if json_path is not None:
         _write(found, json_path)
-    _show(found)
+    show_comparison(found)
 
 
 def register(main: typer.Typer) -> None:
@@ -109,93 +183,98 @@ def register(main: typer.Typer) -> None:
     main.add_typer(app, name="bench")
 
 
-def _write(found: Report, path: Path) -> None:
+def carry_out(data: Data, splits: Sequence[Split], wanted: Wanted) -> Report:
+    """Runs what was asked for, in a folder where one is wanted or an LLM takes part.
+
+    Args:
+        data: The data.
+        splits: One split; or one an order of ties.
+        wanted: The options.
+    """
+    own = None if wanted.vectors is None else options.read_vectors(wanted.vectors, len(data.catalog))
+    files = dict(data.files)
+    if wanted.vectors is not None:
+        files[f"vectors {wanted.vectors.name}"] = sha256(wanted.vectors)
+
+    def texts() -> Vectors:
+        if own is not None:
+            return own
+        with err.status("embedding the items"):
+            return item_vectors(data.catalog, default_embedder(), attributes=wanted.text_columns.split(","))
+
+    task = _task(data, splits, wanted, texts)
+    with TerminalWatch(wanted.prices) as watch:
+        if wanted.out is None and not wanted.asks_llm:
+            found = in_memory(task, watch)
+        else:
+            arguments = wanted.arguments() | {"files": files}
+            folder = RunFolder(wanted.folder(arguments))
+            watch.say(f"the run's folder is {folder.path}; it holds users' histories")
+            found = in_folder(task, folder, arguments, watch, settings=wanted.settings())
+    if wanted.json is not None:
+        _write(found, wanted.json)
+    return found
+
+
+def _task(data: Data, splits: Sequence[Split], wanted: Wanted, texts: options.GetVectors) -> Task:
+    plain = [name for name in wanted.names if name not in NAMED]
+    asking = [name for name in wanted.names if name in NAMED]
+    if unknown := [name for name in plain if name not in NAMES]:
+        raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
+    named = [(name, load_template(NAMED[name])) for name in asking]
+    named += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
+    if len(dict(named)) < len(named):
+        raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
+    made: Mapping[str, Method] = {}
+    skipped: dict[str, str] = {}
+    if plain or not named:
+        made, skipped = methods(plain, texts, window_days=wanted.window_days)
+    source: Method | None = None
+    if any(template.task == "rank" for _, template in named):
+        source = methods([wanted.source], texts, window_days=wanted.window_days)[0][wanted.source]
+    return Task(
+        data=data.name,
+        catalog=data.catalog,
+        splits=splits,
+        methods=made,
+        llm_methods=[_llm_method(name, one, source, wanted) for name, one in named],
+        ks=wanted.ks,
+        users=wanted.users,
+        questions=wanted.questions,
+        seed=wanted.seed,
+        skipped=skipped,
+        notes=data.notes,
+        prices=wanted.prices,
+    )
+
+
+def _llm_method(name: str, template: Template, source: Method | None, wanted: Wanted) -> LLMMethod:
+    if template.task not in ("generate", "rank"):
+        raise ConfigError(
+            f"the template {template.ref} is of the task {template.task!r}",
+            hint="a benchmark needs a template of the task generate or rank",
+        )
+    ranks = template.task == "rank"
+    return LLMMethod(
+        name=name,
+        template=template,
+        source=wanted.source if ranks else None,
+        retriever=source if ranks else None,
+        pool=wanted.pool,
+        shuffled=wanted.shuffled and ranks,
+        newest=wanted.newest,
+    )
+
+
+def _leave_one_out(data: Data, wanted: Wanted) -> list[Split]:
+    return [
+        leave_one_out(data.interactions, seed=wanted.seed + order, strict_time=wanted.strict_time)
+        for order in range(wanted.tie_orders)
+    ]
+
+
+def _write(found: Report | RunComparison, path: Path) -> None:
     try:
         path.write_text(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --json") from error
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if later := [name for name in names if name in LATER]:
-        raise ConfigError(
-            f"the method {later[0]!r} asks an LLM; this version measures candidates only",
-            hint=f"known: {', '.join(NAMES)}",
-        )
-    return names
-
-
-def _cut_offs(text: str) -> list[int]:
-    try:
-        found = [int(one) for one in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
-    return list(dict.fromkeys(found))
-
-
-def _columns(text: str, option: str, least: int) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if len(names) < least or not all(names[:least]):
-        raise ConfigError(f"{option} is {text!r}", hint=f"write at least {least} names with commas between")
-    return [name for name in names if name]
-
-
-def _splits(
-    reading: Reading, targets: Path | None, target_columns: str, seed: int, orders: int, *, strict_time: bool
-) -> list[Split]:
-    known = reading.interactions
-    if targets is None:
-        return [leave_one_out(known, seed=seed + order, strict_time=strict_time) for order in range(orders)]
-    user, item = _columns(target_columns, "--target-columns", 2)[:2]
-    return [held_out(known, read_targets(targets, known.items, user=user, item=item), seed=seed)]
-
-
-def _read_vectors(path: Path, items: int) -> Vectors:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no readable .npy file: {error}", hint="write it with numpy.save") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != items or found.dtype.kind != "f":
-        shape = getattr(found, "shape", "several arrays")
-        raise ConfigError(f"{path}: expected floats of shape ({items}, d), found {shape}", hint="one row an item")
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-
-
-def _counted(reading: Reading) -> tuple[str, ...]:
-    notes = [f"{len(reading.interactions):,} interactions read from {reading.rows:,} rows"]
-    if reading.first_unknown is not None:
-        line, item = reading.first_unknown
-        notes.append(
-            f"{reading.unknown:,} rows name items that the catalog lacks (line {line}: {item!r}); left out"
-        )
-    if reading.repeated:
-        notes.append(f"{reading.repeated:,} rows repeat a user and an item; the first contact counts")
-    return tuple(notes)
-
-
-def _show(found: Report) -> None:
-    table = Table(box=None, pad_edge=False)
-    keys = list(found.methods[0].metrics)
-    for name in ("method", "mode", *keys, "ms/user p50", "p95"):
-        table.add_column(name, justify="left" if name in ("method", "mode") else "right", no_wrap=True)
-    for one in found.methods:
-        cells = [f"{e.mean:.4f}\n{e.low:.3f}–{e.high:.3f}" for e in (one.metrics[key] for key in keys)]
-        times = (f"{seconds * 1e3:.2f}" for seconds in (one.seconds.p50, one.seconds.p95))
-        table.add_row(one.method, one.mode, *cells, *times)
-    out.print(table)
-    lines = [f"{one.method}: {note}" for one in found.methods for note in one.notes]
-    lines += [f"{name}: left out: {why}" for name, why in found.skipped.items()]
-    for line in lines:
-        out.print(Text(line, style="yellow"), soft_wrap=True)
-    for pair in found.comparisons:
-        if pair.metric.startswith("NDCG"):
-            interval = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
-            tests = f"p = {pair.p:.4f}, corrected {pair.p_holm:.4f}"
-            line = f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {interval}, {tests}"
-            out.print(Text(line), soft_wrap=True)
-    for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
-        out.print(plain(line), style="dim", soft_wrap=True)

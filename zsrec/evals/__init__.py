@@ -1,8 +1,9 @@
 """Evaluation that can be believed: full catalog, no leakage, neutral ties, intervals, paired tests."""
 
+from zsrec.evals.estimates import Comparison, Estimate
 from zsrec.evals.intervals import bootstrap, holm, paired_p_values
 from zsrec.evals.metrics import Place, hit_rate, mrr, ndcg, place
-from zsrec.evals.report import Comparison, Estimate, MethodReport, Report, report
+from zsrec.evals.report import MethodReport, Report, report
 from zsrec.evals.run import Method, MethodRun, Run, run
 from zsrec.evals.split import Split, held_out, leave_one_out
 from zsrec.evals.targets import read_targets

@@ -33,9 +33,12 @@ def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: fl
         raise ConfigError("an interval needs at least one user")
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, values.shape[1]))
-    for resample in range(resamples):
-        counts = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
-        means[resample] = counts @ values / n
+    step = max(_CELLS // n, 1)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = rng.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        means[start : start + rows] = counts @ values / n
     tail = (1.0 - level) / 2.0
     ends: NDArray[np.float64] = np.quantile(means, [tail, 1.0 - tail], axis=0)
     return ends

@@ -1,29 +1,29 @@
-"""What a run says: means with intervals, paired comparisons, and everything as JSON."""
+"""What a run says: means with intervals, paired comparisons, what an LLM cost, and everything as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from zsrec.candidates import Mode
-from zsrec.evals.intervals import bootstrap, holm, paired_p_values
-from zsrec.evals.run import Run
+from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, estimates
+from zsrec.evals.llm_methods import SHORT_LISTS
+from zsrec.evals.llm_report import LLMReport, Prices, llm_report
+from zsrec.evals.metrics import Values
+from zsrec.evals.probe import ProbeReport
+from zsrec.evals.run import MethodRun, Run
 from zsrec.types import Frozen
 
 INTERVALS = "95% percentile bootstrap over users, 2,000 resamples"
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
 )
-
-
-class Estimate(Frozen):
-    """A mean over users with its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
+_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # events in a history
+_LEAST = 10  # users in a group that is shown
 
 
 class Seconds(Frozen):
@@ -33,46 +33,64 @@ class Seconds(Frozen):
     p95: float
 
 
+class Group(Frozen):
+    """Users with about as many events, and the main metric for them.
+
+    Attributes:
+        events: The fewest and the most events of a history; None for no limit.
+        users: How many users.
+        estimate: The first NDCG of the run.
+    """
+
+    events: tuple[int, int | None]
+    users: int
+    estimate: Estimate
+
+
+class Shown(Frozen):
+    """An item and the share of users whose list holds it; its title where that is known."""
+
+    item: str
+    share: float
+    title: str | None = None
+
+
 class MethodReport(Frozen):
     """One method's row.
 
     Attributes:
         method: Its name.
         mode: "zero-shot" or "training-free".
+        users: How many users it was asked for.
         metrics: By name: "HR@10", "NDCG@10", "MRR".
-        seconds: The time of scoring the whole catalog for a user.
+        seconds: The time of scoring the whole catalog for a user, or of a user's requests to the LLM.
         notes: What the method says of itself.
+        llm: For a method that asks an LLM.
+        by_history: The main metric by the length of the history, for groups of at least 10 users.
+        most_shown: The items that stand in the most lists.
     """
 
     method: str
     mode: Mode
+    users: int
     metrics: dict[str, Estimate]
-    seconds: Seconds
+    seconds: Seconds | None
     notes: tuple[str, ...] = ()
+    llm: LLMReport | None = None
+    by_history: tuple[Group, ...] = ()
+    most_shown: tuple[Shown, ...] = ()
 
 
-class Comparison(Frozen):
-    """Two methods on the same users.
+class SameUsers(Frozen):
+    """All methods on the users that all of them were asked for.
 
     Attributes:
-        metric: The metric compared.
-        a: One method.
-        b: The other.
-        difference: The mean of a minus the mean of b.
-        low: Lower end of the difference's 95% interval.
-        high: Its upper end.
-        p: The test's p-value.
-        p_holm: The same, corrected for the number of pairs.
+        users: How many.
+        metrics: By method and metric.
     """
 
-    metric: str
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
+    users: int
+    metrics: dict[str, dict[str, Estimate]]
 
 
 class Report(Frozen):
@@ -84,7 +102,9 @@ class Report(Frozen):
         items: How many items were ranked, before the history is left out.
         seed: Of tie orders, resamples and tests.
         methods: One row a method.
-        comparisons: All pairs, for every metric.
+        same_users: Where methods were asked for different users, all of them on their common ones.
+        comparisons: All pairs, for every metric, each on the pair's common users.
+        probe: What the model could recite of the data set, where that was asked.
         intervals: How the intervals were made.
         tests: How the p-values were made.
         skipped: Methods that were asked for and could not run, with the reason.
@@ -96,15 +116,29 @@ class Report(Frozen):
     items: int
     seed: int
     methods: tuple[MethodReport, ...]
+    same_users: SameUsers | None = None
     comparisons: tuple[Comparison, ...] = ()
+    probe: ProbeReport | None = None
     intervals: str = INTERVALS
     tests: str = TESTS
     skipped: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def timeless(self) -> dict[str, Any]:
+        """The report as JSON without its seconds: the same for every run with one seed."""
+        return self.model_dump(mode="json", exclude={"methods": {"__all__": {"seconds"}}})
+
 
 def report(
-    run: Run, *, seed: int = 0, skipped: dict[str, str] | None = None, notes: tuple[str, ...] = ()
+    run: Run,
+    *,
+    seed: int = 0,
+    skipped: Mapping[str, str] | None = None,
+    notes: tuple[str, ...] = (),
+    prices: Prices | None = None,
+    probe: ProbeReport | None = None,
+    times: Mapping[str, Seconds] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> Report:
     """Summarises a run.
 
@@ -113,59 +147,122 @@ def report(
         seed: Of resamples and tests.
         skipped: Methods that could not run, with the reason.
         notes: Further notes, put before those of the run.
+        prices: Of tokens, where an LLM was asked.
+        probe: What the model could recite.
+        times: Seconds by method, where the run's own are gone.
+        titles: Titles of items, for those that are shown most.
     """
     keys = list(run.methods[0].metrics)
+    ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
     cells = [(one, key) for one in run.methods for key in keys]
-    values = np.stack([one.metrics[key] for one, key in cells], axis=1)
-    low, high = bootstrap(values, seed=seed)
-    estimates = {
-        (one.name, key): Estimate(mean=float(values[:, c].mean()), low=float(low[c]), high=float(high[c]))
-        for c, (one, key) in enumerate(cells)
-    }
-    return Report(
-        protocol=run.protocol,
-        users=run.users,
-        items=run.items,
-        seed=seed,
-        methods=tuple(
+    means = _all(estimates([one.metrics[key] for one, key in cells], seed=seed))
+    found = dict(zip([(one.name, key) for one, key in cells], means, strict=True))
+    methods = []
+    for one in run.methods:
+        asked = bool(one.predicted.uses)
+        shown = one.predicted.most_shown()
+        methods.append(
             MethodReport(
                 method=one.name,
                 mode=one.mode,
-                metrics={key: estimates[one.name, key] for key in keys},
-                seconds=Seconds(
-                    p50=float(np.quantile(one.seconds, 0.5)), p95=float(np.quantile(one.seconds, 0.95))
-                ),
+                users=len(one.users),
+                metrics={key: found[one.name, key] for key in keys},
+                seconds=(times or {}).get(one.name) or quantiles(one.seconds),
                 notes=one.notes,
+                llm=llm_report(one, ks, seed=seed, prices=prices or Prices()) if asked else None,
+                by_history=_by_history(one, f"NDCG@{ks[0]}", seed),
+                most_shown=tuple(
+                    Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
+                    for item, n in shown
+                ),
             )
-            for one in run.methods
-        ),
-        comparisons=_comparisons(run, keys, seed),
-        skipped=skipped or {},
+        )
+    short = (SHORT_LISTS,) if any(one.llm for one in methods) else ()
+    return Report(
+        protocol=" ".join((run.protocol, *short)),
+        users=run.users,
+        items=run.items,
+        seed=seed,
+        methods=tuple(methods),
+        same_users=_same_users(run.methods, keys, seed),
+        comparisons=compared(run.methods, seed=seed),
+        probe=probe,
+        skipped=dict(skipped or {}),
         notes=(*notes, *run.notes),
     )
 
 
-def _comparisons(run: Run, keys: list[str], seed: int) -> tuple[Comparison, ...]:
-    pairs = list(combinations(run.methods, 2))
-    if not pairs:
-        return ()
-    differences = np.stack([a.metrics[key] - b.metrics[key] for key in keys for a, b in pairs], axis=1)
-    low, high = bootstrap(differences, seed=seed)
-    p_values = paired_p_values(differences, seed=seed).tolist()
-    found = []
-    for start, key in zip(range(0, len(p_values), len(pairs)), keys, strict=True):
-        corrected = holm(p_values[start : start + len(pairs)])
-        for column, ((a, b), p_holm) in enumerate(zip(pairs, corrected, strict=True), start=start):
-            found.append(
-                Comparison(
-                    metric=key,
-                    a=a.name,
-                    b=b.name,
-                    difference=float(differences[:, column].mean()),
-                    low=float(low[column]),
-                    high=float(high[column]),
-                    p=p_values[column],
-                    p_holm=p_holm,
-                )
-            )
-    return tuple(found)
+def quantiles(seconds: Sequence[float] | Values) -> Seconds | None:
+    """The median and the 95th percentile; None of nothing."""
+    if not len(seconds):
+        return None
+    p50, p95 = np.quantile(seconds, [0.5, 0.95]).tolist()
+    return Seconds(p50=p50, p95=p95)
+
+
+def compared(methods: Sequence[MethodRun], *, seed: int, against: str | None = None) -> tuple[Comparison, ...]:
+    """Compares methods in pairs, each on the users that both were asked for.
+
+    Args:
+        methods: The methods, with the same metrics.
+        seed: Of resamples and random signs.
+        against: Compare all others with this one only; None compares all pairs.
+    """
+    pairs = [pair for pair in combinations(methods, 2) if against is None or against in {one.name for one in pair}]
+    keys = list(methods[0].metrics) if methods else []
+    both = {(a.name, b.name): _common(a.users, b.users) for a, b in pairs}
+    return comparisons(
+        [
+            Pair(key, a.name, b.name, a.metrics[key][in_a] - b.metrics[key][in_b])
+            for key in keys
+            for a, b in pairs
+            for in_a, in_b in [both[a.name, b.name]]
+        ],
+        seed=seed,
+    )
+
+
+Places = slice | list[int]
+
+
+def _common(a: Sequence[str], b: Sequence[str]) -> tuple[Places, Places]:
+    """Where the users of both stand in each."""
+    if list(a) == list(b):
+        return slice(None), slice(None)
+    places = {user: place for place, user in enumerate(b)}
+    pairs = [(place, places[user]) for place, user in enumerate(a) if user in places]
+    return [in_a for in_a, _ in pairs], [in_b for _, in_b in pairs]
+
+
+def _same_users(methods: Sequence[MethodRun], keys: Sequence[str], seed: int) -> SameUsers | None:
+    if all(list(one.users) == list(methods[0].users) for one in methods):
+        return None
+    everywhere = set.intersection(*(set(one.users) for one in methods))
+    if not everywhere:
+        return None
+    kept = {one.name: [place for place, user in enumerate(one.users) if user in everywhere] for one in methods}
+    cells = [(one, key) for one in methods for key in keys]
+    means = _all(estimates([one.metrics[key][kept[one.name]] for one, key in cells], seed=seed))
+    table: dict[str, dict[str, Estimate]] = {}
+    for (one, key), mean in zip(cells, means, strict=True):
+        table.setdefault(one.name, {})[key] = mean
+    return SameUsers(users=len(everywhere), metrics=table)
+
+
+def _by_history(one: MethodRun, key: str, seed: int) -> tuple[Group, ...]:
+    events = one.predicted.history[: len(one.users)]
+    ends = [*(edge - 1 for edge in _EDGES[1:]), None]
+    inside = [
+        np.flatnonzero((events >= low) & (events <= (np.inf if high is None else high)))
+        for low, high in zip(_EDGES, ends, strict=True)
+    ]
+    means = estimates([one.metrics[key][places] for places in inside], seed=seed)
+    return tuple(
+        Group(events=(low, high), users=len(places), estimate=mean)
+        for low, high, places, mean in zip(_EDGES, ends, inside, means, strict=True)
+        if mean is not None and len(places) >= _LEAST
+    )
+
+
+def _all(found: Sequence[Estimate | None]) -> list[Estimate]:
+    return [one for one in found if one is not None]

@@ -1,21 +1,30 @@
-"""One run: every method asked for every user of a split, its ranking compared with the target."""
+"""One run: every method asked for its users, its ranking compared with the target."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.candidates import Interactions, Mode, Profile, Retriever
+from zsrec.candidates.retriever import best_codes
 from zsrec.errors import ConfigError
-from zsrec.evals.metrics import Place, Values, hit_rate, mrr, ndcg, place
+from zsrec.evals.metrics import Values, hit_rate, mrr, ndcg, place
+from zsrec.evals.predictions import Header, Predicted, Prediction
 from zsrec.evals.split import Split
 
 Method = Callable[[Interactions], Retriever]
 """Makes a retriever from the interactions that it may use; it is told nothing of targets."""
+
+Timed = tuple[Prediction, float]
+"""A prediction and the seconds that it took."""
+
+WHOLE_CATALOG = (
+    " The whole catalog is ranked, without the history; equal scores count as the mean over their orders."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +34,20 @@ class MethodRun:
     Attributes:
         name: The name it was run under.
         mode: See `zsrec.candidates.Retriever.mode`.
-        notes: What the retriever says of itself.
-        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"), users as in the split; shape (n,) each.
-        seconds: Wall-clock time of scoring the whole catalog for each user; shape (n,).
+        notes: What the method says of itself.
+        users: Ids of the users it was asked for; n.
+        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"); shape (n,) each.
+        seconds: Wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known.
+        predicted: The predictions.
     """
 
     name: str
     mode: Mode
     notes: tuple[str, ...]
+    users: Sequence[str]
     metrics: Mapping[str, Values]
     seconds: NDArray[np.float64]
+    predicted: Predicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,53 +88,126 @@ def run(
         ConfigError: The splits have different users, there is none, or no method or cut-off; or a method gave a
             score that is no number.
     """
+    check(splits, methods, ks)
+    done = []
+    for name, method in methods.items():
+        header, timed = retrieve(name, method, splits, keep=max(ks), on_user=on_user)
+        seconds: list[float] = []
+        done.append(measured(Predicted.of(header, timing(timed, seconds)), ks, seconds))
+    return Run(
+        protocol=protocol(splits),
+        notes=splits[0].notes,
+        users=len(splits[0]),
+        items=len(splits[0].training.items),
+        methods=tuple(done),
+    )
+
+
+def check(splits: Sequence[Split], methods: Mapping[str, object], ks: Sequence[int]) -> None:
+    """Makes sure that there is something to run; see `run`."""
     if not splits or any(not np.array_equal(split.users, splits[0].users) for split in splits):
         raise ConfigError("the splits differ in their users", hint="make them of one data set, one seed each")
     if not methods or not ks or min(ks) < 1:
         raise ConfigError("nothing to measure", hint="name at least one method and cut-offs of at least 1")
-    first = splits[0]
+
+
+def protocol(splits: Sequence[Split]) -> str:
+    """What is done, in whole sentences."""
     orders = f" Metrics are means over {len(splits)} orders of events at one time." if len(splits) > 1 else ""
-    return Run(
-        protocol=first.protocol + " The whole catalog is ranked, without the history; equal scores count as the "
-        "mean over their orders." + orders,
-        notes=first.notes,
-        users=len(first),
-        items=len(first.training.items),
-        methods=tuple(_method_run(name, method, splits, ks, on_user) for name, method in methods.items()),
-    )
+    return splits[0].protocol + WHOLE_CATALOG + orders
 
 
-def _method_run(
-    name: str, method: Method, splits: Sequence[Split], ks: Sequence[int], on_user: Callable[[], None] | None
-) -> MethodRun:
-    measured: list[Mapping[str, Values]] = []
-    seconds: list[float] = []
-    for split in splits:
-        retriever = method(split.training)
-        places: list[Place] = []
+def retrieve(
+    name: str,
+    method: Method,
+    splits: Sequence[Split],
+    *,
+    keep: int,
+    on_user: Callable[[], None] | None = None,
+) -> tuple[Header, Iterator[Timed]]:
+    """The predictions of a method that scores the whole catalog, made while they are read.
+
+    Args:
+        name: The name in the report.
+        method: Makes the retriever.
+        splits: One, or one an order of ties.
+        keep: How many of the best items a prediction holds.
+        on_user: Called after each.
+    """
+    retriever = method(splits[0].training)
+    header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
+    return header, _retrieved(method, retriever, splits, keep, on_user)
+
+
+def _retrieved(
+    method: Method, retriever: Retriever, splits: Sequence[Split], keep: int, on_user: Callable[[], None] | None
+) -> Iterator[Timed]:
+    for order, split in enumerate(splits):
+        items, users = split.training.items, split.training.users
+        if order:
+            retriever = method(split.training)
         for case in range(len(split)):
-            if split.strict_time and split.times is not None:
-                retriever = method(split.training.before(float(split.times[case])))
+            if split.strict_time:
+                retriever = method(known_at(split, case))
             history = split.history(case)
             started = time.perf_counter()
             scores = retriever.scores(Profile.of(history))
-            seconds.append(time.perf_counter() - started)
-            places.append(place(scores, int(split.targets[case]), history))
+            seconds = time.perf_counter() - started
+            target = int(split.targets[case])
+            stands = place(scores, target, history)
+            ranked = scores.copy()
+            ranked[history] = -np.inf
+            best = best_codes(ranked, keep, items)
+            yield (
+                Prediction(
+                    user=users[int(split.users[case])],
+                    target=items[target],
+                    order=order,
+                    history=len(history),
+                    above=stands.above,
+                    tied=stands.tied,
+                    items=tuple(items[code] for code in best.tolist()),
+                    scores=tuple(scores[best].tolist()),
+                ),
+                seconds,
+            )
             if on_user is not None:
                 on_user()
-        measured.append(_metrics(places, ks))
-    return MethodRun(
-        name=name,
-        mode=retriever.mode,
-        notes=retriever.notes,
-        metrics={key: np.mean([one[key] for one in measured], axis=0) for key in measured[0]},
-        seconds=np.array(seconds),
-    )
 
 
-def _metrics(places: Sequence[Place], ks: Sequence[int]) -> dict[str, Values]:
-    above = np.array([one.above for one in places], dtype=np.int64)
-    tied = np.array([one.tied for one in places], dtype=np.int64)
+def known_at(split: Split, case: int) -> Interactions:
+    """The interactions that a case's prediction may use."""
+    if split.strict_time and split.times is not None:
+        return split.training.before(float(split.times[case]))
+    return split.training
+
+
+def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]:
+    """The predictions alone; their seconds are put into the list on the way."""
+    for prediction, took in timed:
+        seconds.append(took)
+        yield prediction
+
+
+def measured(predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] = ()) -> MethodRun:
+    """The metrics of predictions, averaged over the orders of ties.
+
+    Args:
+        predicted: The predictions; every order has the same users in the same order.
+        ks: Cut-offs of HR and NDCG.
+        seconds: One a prediction, where they are known.
+    """
+    above, tied = predicted.above, predicted.tied
     values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
     values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
-    return values | {"MRR": mrr(above, tied)}
+    values |= {"MRR": mrr(above, tied)}
+    orders = int(predicted.orders.max(initial=0)) + 1
+    return MethodRun(
+        name=predicted.header.method,
+        mode=predicted.header.mode,
+        notes=predicted.header.notes,
+        users=predicted.users[: len(predicted.users) // orders],
+        metrics={key: value.reshape(orders, -1).mean(axis=0) for key, value in values.items()},
+        seconds=np.array(seconds, dtype=np.float64),
+        predicted=predicted,
+    )

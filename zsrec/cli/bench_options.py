@@ -1,0 +1,191 @@
+"""The options that the benchmark's commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from zsrec.candidates.semantic import Vectors
+from zsrec.errors import ConfigError
+from zsrec.evals.llm_methods import NAMED
+from zsrec.evals.llm_report import Prices
+from zsrec.evals.methods import NAMES
+from zsrec.settings import Settings
+
+GetVectors = Callable[[], Vectors]
+NO_PRICES = Prices()
+ALL = (*NAMES, *NAMED)
+
+Names = Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(ALL)}.")]
+CutOffs = Annotated[str, typer.Option("-k", "--k", help="Cut-offs, with commas between.")]
+TextColumns = Annotated[str, typer.Option(help="Item columns that are embedded after the title.")]
+OwnVectors = Annotated[
+    Path | None, typer.Option(help="Item vectors of your own: an .npy file, one row an item, in file order.")
+]
+WindowDays = Annotated[float | None, typer.Option(help="pop counts only this many last days.")]
+StrictTime = Annotated[
+    bool, typer.Option("--strict-time", help="Use only what happened before each target. Slow.")
+]
+TieOrders = Annotated[int, typer.Option(help="Average over so many orders of tied events.", min=1)]
+Seed = Annotated[int, typer.Option(help="Of subsets, tie orders, intervals and tests.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run's folder; the same command goes on in it. Made up where an LLM is asked."),
+]
+BaseUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible endpoint (or ZSREC_BASE_URL).")]
+Model = Annotated[str | None, typer.Option(help="The served model (or ZSREC_MODEL).")]
+Users = Annotated[
+    int | None, typer.Option(help="Ask the LLM for this many users, drawn by hash of their ids.", min=1)
+]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option("--template", help="One more LLM method: any template by name or path. May be repeated."),
+]
+Source = Annotated[
+    str, typer.Option("--candidates", help=f"Where rank templates choose from: {', '.join(NAMES)}.")
+]
+Pool = Annotated[int, typer.Option(help="How many candidates.", min=1)]
+Shuffled = Annotated[
+    bool, typer.Option("--shuffle", help="Show the candidates in an order drawn by hash: shows position bias.")
+]
+Newest = Annotated[int, typer.Option(help="How many of a user's newest events stand in the prompt.", min=1)]
+Probe = Annotated[int, typer.Option(help="Ask the model to recite the data: so many questions a kind.", min=0)]
+PriceIn = Annotated[float | None, typer.Option(help="Money for a million tokens in.", min=0)]
+PriceOut = Annotated[float | None, typer.Option(help="Money for a million tokens out.", min=0)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command was asked for, apart from the data.
+
+    Attributes:
+        names: Methods.
+        ks: Cut-offs.
+        out: The run's folder.
+        json: Where the report goes as JSON.
+        seed: See `Seed`.
+        strict_time: See `StrictTime`.
+        tie_orders: See `TieOrders`.
+        window_days: See `WindowDays`.
+        text_columns: See `TextColumns`.
+        vectors: See `OwnVectors`.
+        templates: Further LLM methods.
+        source: See `Source`.
+        pool: See `Pool`.
+        shuffled: See `Shuffled`.
+        newest: See `Newest`.
+        users: See `Users`.
+        questions: See `Probe`.
+        prices: Of tokens.
+        base_url: See `BaseUrl`.
+        model: See `Model`.
+        more: Further arguments that the results depend on.
+    """
+
+    names: list[str]
+    ks: list[int]
+    out: Path | None = None
+    json: Path | None = None
+    seed: int = 0
+    strict_time: bool = False
+    tie_orders: int = 1
+    window_days: float | None = None
+    text_columns: str = "genres"
+    vectors: Path | None = None
+    templates: list[str] = field(default_factory=list)
+    source: str = "itemknn"
+    pool: int = 20
+    shuffled: bool = False
+    newest: int = 50
+    users: int | None = None
+    questions: int = 0
+    prices: Prices = NO_PRICES
+    base_url: str | None = None
+    model: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asks_llm(self) -> bool:
+        """Whether a model server is needed."""
+        return bool(self.templates) or self.questions > 0 or any(name in NAMED for name in self.names)
+
+    def settings(self) -> Settings:
+        """How to reach the model."""
+        return Settings.load(base_url=self.base_url, model=self.model)
+
+    def arguments(self) -> dict[str, Any]:
+        """What the results depend on and `zsrec.evals.bench` does not know itself."""
+        return {
+            "strict_time": self.strict_time,
+            "tie_orders": self.tie_orders,
+            "window_days": self.window_days,
+            "text_columns": self.text_columns,
+            "model": self.model,
+            **self.more,
+        }
+
+    def folder(self, arguments: Mapping[str, Any]) -> Path:
+        """The run's folder: `out`, or one named after everything that was asked for."""
+        if self.out is not None:
+            return self.out
+        asked = [self.names, self.templates, self.source, self.pool, self.shuffled, self.newest]
+        whole = [arguments, *asked, self.ks, self.users, self.questions, self.seed]
+        text = json.dumps(whole, sort_keys=True, default=str)
+        return Path(f"zsrec-bench-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def names(text: str) -> list[str]:
+    """The names in a text with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def cut_offs(text: str) -> list[int]:
+    """The cut-offs in a text with commas between.
+
+    Raises:
+        ConfigError: One is no whole number of at least 1.
+    """
+    try:
+        found = [int(one) for one in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
+    return list(dict.fromkeys(found))
+
+
+def columns(text: str, option: str, least: int) -> list[str]:
+    """The column names in a text with commas between.
+
+    Raises:
+        ConfigError: There are fewer than `least`.
+    """
+    found = [name.strip() for name in text.split(",")]
+    if len(found) < least or not all(found[:least]):
+        raise ConfigError(f"{option} is {text!r}", hint=f"write at least {least} names with commas between")
+    return [name for name in found if name]
+
+
+def read_vectors(path: Path, items: int) -> Vectors:
+    """Item vectors of a file, each of length 1; shape (items, d).
+
+    Raises:
+        ConfigError: It is no .npy file of such floats.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no readable .npy file: {error}", hint="write it with numpy.save") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != items or found.dtype.kind != "f":
+        shape = getattr(found, "shape", "several arrays")
+        raise ConfigError(f"{path}: expected floats of shape ({items}, d), found {shape}", hint="one row an item")
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)

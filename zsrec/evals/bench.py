@@ -1,0 +1,332 @@
+"""A benchmark from data to reports, in memory or in a folder that a killed run goes on from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+
+import zsrec
+from zsrec.blocking import LoopThread
+from zsrec.catalog import Catalog
+from zsrec.errors import ConfigError
+from zsrec.evals.folder import JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
+from zsrec.evals.html import html
+from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, subset
+from zsrec.evals.llm_report import Prices
+from zsrec.evals.markdown import markdown
+from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
+from zsrec.evals.report import Report, Seconds, quantiles, report
+from zsrec.evals.run import Method, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evals.split import Split
+from zsrec.llm.chat import LLM, ServerInfo
+from zsrec.llm.journal import Journal, JournalledLLM
+from zsrec.recommender import AsyncRecommender
+from zsrec.settings import Settings
+from zsrec.types import Exchange
+
+NO_PRICES = Prices()
+
+
+class Watch(Protocol):
+    """Whoever shows how far a run is."""
+
+    def start(self, what: str, total: int) -> None:
+        """A method begins, with so many users to go."""
+
+    def step(self) -> None:
+        """One user is done."""
+
+    def reply(self, exchange: Exchange, replayed: bool) -> None:
+        """A reply came, or was taken from the journal."""
+
+    def say(self, text: str) -> None:
+        """Something worth knowing happened."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a benchmark shall do.
+
+    Attributes:
+        data: The name of the data, for the report.
+        catalog: The items.
+        splits: One split; or one an order of ties.
+        methods: Methods without an LLM, by name.
+        llm_methods: Methods that ask one.
+        ks: Cut-offs.
+        users: How many users the LLM methods are asked for, drawn by hash; None for all.
+        questions: How many questions of each kind the memorisation probe asks; 0 for no probe.
+        seed: Of subsets, ties, intervals and tests.
+        skipped: Methods that cannot run, with the reason.
+        notes: What was counted on the way.
+        prices: Of tokens.
+    """
+
+    data: str
+    catalog: Catalog
+    splits: Sequence[Split]
+    methods: Mapping[str, Method]
+    llm_methods: Sequence[LLMMethod] = ()
+    ks: Sequence[int] = (10,)
+    users: int | None = None
+    questions: int = 0
+    seed: int = 0
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    prices: Prices = NO_PRICES
+
+    @property
+    def asks_llm(self) -> bool:
+        """Whether a model server is needed."""
+        return bool(self.llm_methods) or self.questions > 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all methods, in the order of the report."""
+        return [*self.methods, *(one.name for one in self.llm_methods)]
+
+
+def in_memory(task: Task, watch: Watch) -> Report:
+    """Runs the methods without an LLM; nothing is written.
+
+    Raises:
+        ConfigError: The task asks an LLM: its replies are paid for, so they are kept (`in_folder`).
+    """
+    if task.asks_llm:
+        raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
+    watch.start("users × methods", len(task.splits[0]) * len(task.splits) * len(task.methods))
+    done = run(task.splits, task.methods, ks=task.ks, on_user=watch.step)
+    return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes)
+
+
+def in_folder(
+    task: Task,
+    folder: RunFolder,
+    arguments: Mapping[str, Any],
+    watch: Watch,
+    *,
+    settings: Settings | None = None,
+    llm: LLM | None = None,
+) -> Report:
+    """Runs a task in a folder, or goes on with it where it was.
+
+    Every reply is written down before it is used, and every file is written whole or not at all: the process may
+    be killed at any moment, and the same call goes on. No reply in the folder is asked for again.
+
+    Args:
+        task: What to do.
+        folder: Where.
+        arguments: What else the run depends on (data hashes, options); other ones are refused in this folder.
+        watch: Told of progress.
+        settings: How to reach the model; the environment's by default.
+        llm: The model itself, instead.
+
+    Raises:
+        ConfigError: The folder belongs to another run or process.
+        LLMError: The server is absent or failed. What came until then is kept.
+    """
+    check(task.splits, dict.fromkeys(task.names), task.ks)
+    if task.llm_methods and len(task.splits) > 1:
+        raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
+    settings = settings or Settings.load()
+    with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
+        folder.start(_config(task, arguments, session.server()))
+        for name, method in task.methods.items():
+            if not folder.has(name):
+                session.retrieve(name, method)
+        if task.asks_llm:
+            session.ask_llm()
+        return rebuild(folder, catalog=task.catalog)
+
+
+def rebuild(folder: RunFolder, prices: Prices | None = None, *, catalog: Catalog | None = None) -> Report:
+    """Makes metrics and reports from what a folder holds; no server and no data are needed.
+
+    Args:
+        folder: A run's folder.
+        prices: Other prices than those of the run.
+        catalog: Where titles are taken from; None for those that the folder has.
+
+    Raises:
+        DataError: A file is missing or wrong.
+    """
+    config = folder.config()
+    ks, seed, split = config["ks"], config["seed"], config["split"]
+    run = Run(
+        protocol=split["protocol"],
+        notes=tuple(split["notes"]),
+        users=split["users"],
+        items=split["items"],
+        methods=tuple(measured(folder.predictions(name), ks) for name in config["methods"]),
+    )
+    recited: ProbeReport | None = None
+    if config["questions"]:
+        asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
+        recited = probe_report(config["server"]["model"], asked, seed=seed)
+    times = folder.read_json(TIMES)
+    if catalog is not None:
+        shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
+        folder.write_json(TITLES, {item: catalog[item].title for item in sorted(shown)})
+    found = report(
+        run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
+        prices=prices or Prices(*config["prices"]), probe=recited,
+        times={name: Seconds(**one) for name, one in times.items()},
+        titles=folder.read_json(TITLES),
+    )  # fmt: skip
+    folder.write_json(METRICS, found.timeless())
+    folder.write_text("report.md", markdown(found, config))
+    folder.write_text("report.html", html(found, config))
+    return found
+
+
+class _Session:
+    """One process's work in a folder."""
+
+    def __init__(self, task: Task, folder: RunFolder, watch: Watch, settings: Settings, llm: LLM | None) -> None:
+        self.task, self.folder, self.watch, self.settings = task, folder, watch, settings
+        self._given = llm
+        self._loop = LoopThread()
+        self._llm: LLM | None = None
+        try:
+            self._times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._llm is not None:
+            self._loop.run(self._llm.aclose())
+        self._loop.close()
+
+    def server(self) -> ServerInfo | dict[str, Any] | None:
+        """What is served; what was served where all of it has been asked for already."""
+        if not self.task.asks_llm:
+            return None
+        whole = all(map(self.folder.has, self.task.names))
+        if whole and (not self.task.questions or (self.folder.path / PROBE).exists()):
+            found: dict[str, Any] | None = self.folder.config()["server"]
+            return found
+        return self._loop.run(self._model().handshake())
+
+    def _model(self) -> LLM:
+        if self._llm is None:
+            self._llm = self._given or _client(self.settings)
+        return self._llm
+
+    def retrieve(self, name: str, method: Method) -> None:
+        """Runs a method that scores the whole catalog."""
+        splits = self.task.splits
+        self.watch.start(name, len(splits[0]) * len(splits))
+        head, timed = retrieve(name, method, splits, keep=max(self.task.ks), on_user=self.watch.step)
+        took: list[float] = []
+        rows = list(timing(timed, took))
+        self._write_times(name, took)
+        self.folder.write_predictions(head, rows)
+
+    def ask_llm(self) -> None:
+        """Runs what asks an LLM and has not been done."""
+        todo = [method for method in self.task.llm_methods if not self.folder.has(method.name)]
+        probing = self.task.questions and not (self.folder.path / PROBE).exists()
+        if not todo and not probing:
+            return
+        with Journal(self.folder.path / JOURNAL) as journal:
+            if journal.dropped:
+                self.watch.say("the journal ended in a torn line; its request will be sent again")
+            if len(journal):
+                self.watch.say(f"going on: {len(journal):,} replies are there already")
+            llm = JournalledLLM(self._model(), journal, on_reply=self.watch.reply)
+            for method in todo:
+                self._ask(method, llm)
+            if probing:
+                self._probe(llm)
+
+    def _ask(self, method: LLMMethod, llm: LLM) -> None:
+        task, split = self.task, self.task.splits[0]
+        numbers = subset(split, task.users, seed=task.seed)
+        known = cases(method, split, numbers.tolist(), seed=task.seed)
+        self.watch.start(method.name, len(known))
+        recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
+        asking = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
+        outcomes = self._loop.run(asking)
+        model = self._loop.run(llm.handshake()).model
+        mode = None if method.retriever is None else method.retriever(split.training).mode
+        self._write_times(method.name, seconds(outcomes))
+        self.folder.write_predictions(
+            header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
+        )
+
+    def _probe(self, llm: LLM) -> None:
+        task, split = self.task, self.task.splits[0]
+        self.watch.start("memorisation probe", 2 * task.questions)
+        numbers = subset(split, None if task.users is None else max(task.users, task.questions), seed=task.seed)
+        asking = probe(
+            llm, task.catalog, split, numbers, questions=task.questions,
+            concurrency=self.settings.concurrency, seed=task.seed, on_done=self.watch.step,
+        )  # fmt: skip
+        questions = self._loop.run(asking)
+        self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
+
+    def _write_times(self, name: str, took: Sequence[float]) -> None:
+        """Before the predictions: a kill between the two then only makes the method run again."""
+        found = quantiles(np.array(took))
+        if found is not None:
+            self._times[name] = found.model_dump()
+        self.folder.write_json(TIMES, self._times)
+
+
+def _client(settings: Settings) -> LLM:
+    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
+
+    return OpenAIClient(settings)
+
+
+def _config(
+    task: Task, arguments: Mapping[str, Any], server: ServerInfo | dict[str, Any] | None
+) -> dict[str, Any]:
+    """Everything that the results depend on; no host, no path of this machine, no key."""
+    split = task.splits[0]
+    if isinstance(server, ServerInfo):
+        server = {"model": server.model, "version": server.version, "context_length": server.context_length}
+    return {
+        "versions": {"zsrec": zsrec.__version__, "python": platform.python_version(), "numpy": version("numpy")},
+        "data": task.data,
+        "arguments": dict(arguments),
+        "methods": task.names,
+        "llm_methods": {one.name: _described(one) for one in task.llm_methods},
+        "server": server,
+        "ks": list(task.ks),
+        "users": task.users,
+        "questions": task.questions,
+        "seed": task.seed,
+        "split": {
+            "protocol": protocol(task.splits),
+            "notes": list(split.notes),
+            "users": len(split),
+            "items": len(split.training.items),
+            "orders": len(task.splits),
+        },
+        "skipped": dict(task.skipped),
+        "notes": list(task.notes),
+        "prices": list(task.prices),
+    }
+
+
+def _described(method: LLMMethod) -> dict[str, Any]:
+    ref = method.template.ref
+    return {
+        "template": ref.name,
+        "version": ref.version,
+        "sha256": ref.sha256,
+        "candidates": method.source,
+        "pool": method.pool,
+        "shuffled": method.shuffled,
+        "newest": method.newest,
+    }
