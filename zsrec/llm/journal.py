@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from zsrec.errors import BadReplyError, ConfigError, DataError
-from zsrec.llm.chat import LLM, ChatRequest, ServerInfo
+from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
 from zsrec.types import Exchange, Message
 
 _SYNC_EVERY = 1.0  # seconds; a killed process loses nothing, a machine that loses power at most this much
@@ -170,6 +170,14 @@ class JournalledLLM:
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """See `zsrec.llm.LLM.count_tokens`; costs nothing, so it is not written down."""
         return await self._llm.count_tokens(messages)
+
+    async def labels(self, count: int) -> LabelSet:
+        """See `zsrec.llm.LLM.labels`; tried out anew in each process, since the server may be another one."""
+        return await self._llm.labels(count)
+
+    async def binds_choices(self) -> bool:
+        """See `zsrec.llm.LLM.binds_choices`; tried out anew in each process."""
+        return await self._llm.binds_choices()
 
     async def aclose(self) -> None:
         """Closes the connections; the journal stays open."""
