@@ -7,6 +7,7 @@ A block that pyarrow reads is one that has nothing to complain about. Wherever i
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from zsrec.tables import UNIT, Layout, OnBad, Row, check_columns, read_lines
 
 SIZE = 1 << 25
 ENCODINGS = ("utf-8", "utf8", "utf-8-sig", "ascii", "latin-1", "latin1", "iso-8859-1", "cp1252")
+_QUOTED = re.compile(r'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -94,14 +96,14 @@ def read_blocks(
             block = file.readline() if layout.header is None else file.read(size) + file.readline()
             if not block and layout.header is not None:
                 return
-            if (layout.quotes and b'"' in block) or not block:  # a quoted field may hold a line break
+            if not block or (layout.quotes and _may_hold_line_breaks(block, layout)):
                 file.seek(start)
                 rest = io.TextIOWrapper(file, encoding, newline="")
                 yield read_lines(rest, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
                 return
             if layout.header is None:
                 names = block.decode(encoding).strip("\r\n").split(layout.delimiter)
-                layout = layout._replace(header=tuple(name.strip() for name in names))
+                layout = layout._replace(header=tuple(name.strip().strip('"').strip() for name in names))
                 check_columns(path, line, layout.header or (), columns)
             elif clean := _clean(block, layout, line, texts, number, encoding):
                 yield clean
@@ -109,6 +111,14 @@ def read_blocks(
                 lines = io.StringIO(block.decode(encoding), newline="")
                 yield read_lines(lines, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
             line += block.count(b"\n")
+
+
+def _may_hold_line_breaks(block: bytes, layout: Layout) -> bool:
+    """Whether a quoted field may go over several lines; names in a header between quotes do not."""
+    if layout.header is not None:
+        return b'"' in block
+    names = block.decode("latin-1").strip("\r\n").split(layout.delimiter)
+    return any('"' in name and not _QUOTED.fullmatch(name) for name in names)
 
 
 def _clean(
