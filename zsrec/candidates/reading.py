@@ -207,7 +207,7 @@ class _Gathered:
         arrays = Arrays.joined(self._parts) if self._parts else Arrays.joined([_NOTHING])
         self._parts.clear()
         read = Interactions(self._users.ids(), self._catalog or self._items.ids(), arrays)
-        malformed = self._first_bad and (self._first_bad.line or 0, _wrong(self._first_bad))
+        malformed = None if self._first_bad is None else (self._first_bad.line or 0, _wrong(self._first_bad))
         return Reading(read, rows, self._unknown, first, len(arrays.time) - len(read), bad, malformed)
 
 

@@ -7,7 +7,7 @@ history ends before it, and a method receives nothing else (`zsrec.evals.run`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from zsrec.candidates import Interactions
 from zsrec.candidates.ids import Codes
 from zsrec.candidates.interactions import Times
 from zsrec.errors import DataError
-from zsrec.evals.order import time_order
+from zsrec.evals.order import hashed_subset, time_order
 
 LEAVE_ONE_OUT = (
     "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
@@ -63,6 +63,35 @@ class Split:
     def history(self, case: int) -> Codes:
         """The items of a case's history, oldest first."""
         return self.histories[self.starts[case] : self.starts[case + 1]]
+
+    def only(self, cases: NDArray[np.int64]) -> Split:
+        """The same split with some of its users; what may be known stays.
+
+        Args:
+            cases: Their places in `users`; shape (at most n,).
+        """
+        histories = [self.history(case) for case in cases.tolist()]
+        return replace(
+            self,
+            users=self.users[cases],
+            targets=self.targets[cases],
+            times=None if self.times is None else self.times[cases],
+            starts=np.concatenate([[0], np.cumsum([len(one) for one in histories])]).astype(np.int64),
+            histories=np.concatenate([np.zeros(0, np.int32), *histories]),
+        )
+
+    def subset(self, n: int, seed: int = 0) -> Split:
+        """At most n of the users, drawn by hash (`zsrec.evals.order.hashed_subset`); `notes` says so.
+
+        Raises:
+            ConfigError: `n` is below 1.
+        """
+        if 0 < len(self) <= n:
+            return self
+        names = self.training.users
+        drawn = names.codes(hashed_subset([names[user] for user in self.users.tolist()], n, seed))
+        note = f"{n:,} of {len(self):,} users, drawn by a hash of the id"
+        return replace(self.only(np.flatnonzero(np.isin(self.users, drawn))), notes=(*self.notes, note))
 
 
 def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: bool = False) -> Split:

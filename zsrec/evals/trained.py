@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,7 @@ from zsrec.errors import ConfigError, MissingExtraError
 from zsrec.evals.order import in_time
 from zsrec.types import Frozen
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NAMES = ("ease", "sasrec")
-_USER, _ITEM, _TIME = "user_id", "item_id", "datetime"
 
 
 class EaseConfig(Frozen):
@@ -57,6 +53,8 @@ class SasRecConfig(Frozen):
         lr: Learning rate.
         batch: Users a step.
         epochs: Passes over all users.
+        loss: RecTools' "softmax" (over all items), "sampled_softmax", "gBCE" or "BCE".
+        negatives: How many items a position is compared with, for all losses but "softmax".
         seed: Of initial weights, dropout and the order of users.
     """
 
@@ -68,6 +66,8 @@ class SasRecConfig(Frozen):
     lr: float = 0.001
     batch: int = 128
     epochs: int = 3
+    loss: Literal["softmax", "sampled_softmax", "gBCE", "BCE"] = "softmax"
+    negatives: int = 1
     seed: int = 0
 
 
@@ -108,7 +108,7 @@ class Ease:
                 f"EASE on {count:,} items needs about {3 * 4 * count**2 / 1e9:.0f} GB",
                 hint="leave it out, or raise most_items",
             )
-        dataset = _dataset(interactions)
+        dataset = rectools_dataset(interactions)
         from rectools.models import EASEModel
 
         model = EASEModel(regularization=config.regularization, recommend_use_gpu_ranking=False)
@@ -128,13 +128,14 @@ class Ease:
 
 @dataclass(frozen=True, eq=False)
 class SasRec:
-    """SASRec: a transformer that reads the history and predicts the next item, softmax over all items.
+    """SASRec: a transformer that reads the history and predicts the next item.
 
     The library trains; a user is scored by its network (`encode_sessions`) and not by its `recommend`, which builds
     a data frame and a loader for one user and takes ten times as long. A test holds the two to the same scores.
 
-    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM; with the full softmax of
-    Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", RecSys, which is RecTools' default.
+    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM. The softmax over all items is
+    RecTools' default (Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", RecSys); gBCE is Petrov and
+    Macdonald 2023, "gSASRec", RecSys.
 
     Attributes:
         items: The items that are scored; one without contacts in training is no candidate.
@@ -161,35 +162,31 @@ class SasRec:
             MissingExtraError: RecTools or torch is not installed.
         """
         config = config or SasRecConfig()
-        dataset = _dataset(interactions)
-        try:
-            import torch
-            from rectools.models import SASRecModel
-        except ImportError:
-            raise MissingExtraError("training SASRec", "trained") from None
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        torch.manual_seed(config.seed)
-        model = SASRecModel(
-            n_factors=config.factors,
-            n_blocks=config.blocks,
-            n_heads=config.heads,
-            session_max_len=config.session,
-            dropout_rate=config.dropout,
-            lr=config.lr,
-            batch_size=config.batch,
-            epochs=config.epochs,
-            deterministic=True,
-        )
+        dataset = rectools_dataset(interactions)
+        model = sasrec_model(config)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lightning's advice on loggers and workers
             model.fit(dataset)
+        return cls.of(model, interactions.items, (f"RecTools SASRec, {config}",))
+
+    @classmethod
+    def of(cls, model: Any, items: Ids, notes: tuple[str, ...] = ()) -> SasRec:  # noqa: ANN401
+        """A fitted model of RecTools as a retriever.
+
+        Args:
+            model: Fitted on `rectools_dataset`.
+            items: Those of the interactions that it was fitted on.
+            notes: What the caller should know.
+        """
+        import torch
+
         model.torch_model.eval()
         with torch.no_grad():
             vectors = model.torch_model.item_model.get_all_embeddings()
+        tokens = np.zeros(len(items), dtype=np.int64)
         known = model.data_preparator.get_known_item_ids().astype(np.int32)
-        tokens = np.zeros(len(interactions.items), dtype=np.int64)
         tokens[known] = model.data_preparator.get_known_items_sorted_internal_ids()
-        return cls(interactions.items, model, vectors, tokens, (f"RecTools SASRec, {config}",))
+        return cls(items, model, vectors, tokens, notes)
 
     def scores(self, of: Profile) -> Scores:
         """The model's score of each item it knows, -inf for others, and for a history of unknown ones only.
@@ -233,24 +230,52 @@ def trained(
     raise ConfigError(f"unknown trained method {name!r}", hint=f"known: {', '.join(NAMES)}")
 
 
-def _dataset(interactions: Interactions) -> Any:  # noqa: ANN401  (RecTools has no types here)
+def sasrec_model(config: SasRecConfig) -> Any:  # noqa: ANN401  (RecTools has no types here)
+    """RecTools' SASRec, not fitted yet; sets torch's seed.
+
+    Raises:
+        MissingExtraError: RecTools or torch is not installed.
+    """
+    try:
+        import torch
+        from rectools.models import SASRecModel
+    except ImportError:
+        raise MissingExtraError("training SASRec", "trained") from None
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.manual_seed(config.seed)
+    return SASRecModel(
+        n_factors=config.factors,
+        n_blocks=config.blocks,
+        n_heads=config.heads,
+        session_max_len=config.session,
+        dropout_rate=config.dropout,
+        lr=config.lr,
+        batch_size=config.batch,
+        epochs=config.epochs,
+        loss=config.loss,
+        n_negatives=config.negatives,
+        deterministic=True,
+    )
+
+
+def rectools_dataset(interactions: Interactions) -> Any:  # noqa: ANN401
+    """RecTools' data set of interactions, users and items by code, ties in time by hash.
+
+    The places of contacts stand for their times: RecTools sorts by time, and would leave events at one time in the
+    order of item codes.
+
+    Raises:
+        ConfigError: There are no interactions.
+        MissingExtraError: RecTools is not installed.
+    """
     if not len(interactions):
         raise ConfigError("there is nothing to train on", hint="a split with interactions")
-    contacts = in_time(interactions)
-    return _rectools(contacts.user, contacts.item)
-
-
-def _rectools(users: Codes, items: Codes) -> Any:  # noqa: ANN401
-    """RecTools' data set of contacts that stand in each user's order.
-
-    Their places stand for the times: RecTools sorts by time, and leaves events at one time in an order of its own.
-    """
     try:
         import pandas as pd
         from rectools.dataset import Dataset
     except ImportError:
         raise MissingExtraError("a trained baseline", "trained") from None
-    table: pd.DataFrame = pd.DataFrame(
-        {_USER: users, _ITEM: items, "weight": 1.0, _TIME: pd.to_datetime(np.arange(len(users)), unit="s")}
-    )
-    return Dataset.construct(table)
+    contacts = in_time(interactions)
+    times = pd.to_datetime(np.arange(len(contacts.user)), unit="s")
+    table = {"user_id": contacts.user, "item_id": contacts.item, "weight": 1.0, "datetime": times}
+    return Dataset.construct(pd.DataFrame(table))
