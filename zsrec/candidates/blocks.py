@@ -110,7 +110,7 @@ def read_blocks(
             else:
                 lines = io.StringIO(block.decode(encoding), newline="")
                 yield read_lines(lines, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
-            line += block.count(b"\n")
+            line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
 
 
 def _may_hold_line_breaks(block: bytes, layout: Layout) -> bool:
