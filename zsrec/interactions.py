@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zsrec.errors import BadRowError
-from zsrec.tables import read_rows
+from zsrec.tables import Layout, read_rows
 from zsrec.types import Event, Feedback, Frozen, History
 
 
@@ -36,6 +36,7 @@ def read_histories(
     liked_from: float | None = None,
     disliked_to: float | None = None,
     encoding: str = "utf-8",
+    layout: Layout | None = None,
 ) -> dict[str, History]:
     """Reads every user's history, each in the order of time.
 
@@ -49,6 +50,7 @@ def read_histories(
         liked_from: Ratings of at least this are `liked`.
         disliked_to: Ratings of at most this are `disliked`. Ratings between the two are `seen`.
         encoding: Of text formats.
+        layout: How a text table is written, where its suffix does not tell.
 
     Returns:
         Histories by user id, users in the order in which the file first names them.
@@ -60,7 +62,7 @@ def read_histories(
     named = [name for name in (columns.user, columns.item, columns.time, columns.rating) if name]
     wanted = None if users is None else frozenset(users)
     events: dict[str, list[Event]] = {}
-    for line, row in read_rows(path, columns=named, encoding=encoding):
+    for line, row in read_rows(path, columns=named, encoding=encoding, layout=layout):
         user, item = str(row[columns.user]).strip(), str(row[columns.item]).strip()
         if not user or not item:
             raise BadRowError(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zsrec.errors import BadRowError, ConfigError, DataError, EncodingError, MissingColumnError, MissingExtraError
 
@@ -22,6 +22,22 @@ SUFFIXES = {
 }
 
 Row = tuple[int, Mapping[str, Any]]
+OnBad = Callable[[BadRowError], None]
+UNIT = "\x1f"  # the unit separator, for delimiters longer than one character
+
+
+class Layout(NamedTuple):
+    """How a text table is written, where its suffix does not tell.
+
+    Attributes:
+        delimiter: What stands between fields; longer than one character only where `quotes` is false.
+        header: The columns' names; None where the file's first line names them.
+        quotes: Whether a field may stand between double quotes.
+    """
+
+    delimiter: str = ","
+    header: tuple[str, ...] | None = None
+    quotes: bool = True
 
 
 def read_rows(
@@ -30,6 +46,8 @@ def read_rows(
     columns: Sequence[str] = (),
     encoding: str = "utf-8",
     delimiter: str | None = None,
+    layout: Layout | None = None,
+    on_bad: OnBad | None = None,
 ) -> Iterator[Row]:
     """The rows of a table, lazily, in the file's order.
 
@@ -38,6 +56,9 @@ def read_rows(
         columns: Columns that must be there.
         encoding: Of text formats. A byte-order mark is skipped.
         delimiter: Of CSV; "," by default, and a tab for .tsv.
+        layout: How a text table is written; the suffix is not asked then.
+        on_bad: Called with what is wrong with a row that cannot be read, which is passed over then. A broken quote
+            still ends the reading: nobody knows where its row ends.
 
     Yields:
         `(line, values)`: the 1-based line on which the row starts (for Parquet the row's number), and the
@@ -52,7 +73,7 @@ def read_rows(
         MissingExtraError: Parquet without pyarrow.
     """
     path = Path(path)
-    kind = SUFFIXES.get(path.suffix.lower())
+    kind = "text" if layout else SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise ConfigError(
             f"{path}: unknown table format {path.suffix or '(no suffix)'!r}",
@@ -65,18 +86,30 @@ def read_rows(
         return
     try:
         if kind == "jsonl":
-            yield from _jsonl_rows(path, columns, encoding)
+            yield from _jsonl_rows(path, columns, encoding, on_bad)
         else:
-            yield from _csv_rows(path, columns, encoding, delimiter or ("\t" if kind == "tsv" else ","))
+            layout = layout or suffix_layout(path, delimiter)
+            with path.open(encoding=_without_bom(encoding), newline="") as file:
+                yield from read_lines(file, layout, path=path, columns=columns, on_bad=on_bad)
     except UnicodeDecodeError as error:
-        raise EncodingError(
-            f"not {encoding}: byte 0x{error.object[error.start]:02x}",
-            path=path,
-            line=_undecodable_line(path, encoding),
-            hint="save the file as UTF-8 or name its encoding (encoding='latin-1' reads any file)",
-        ) from None
+        raise undecodable(path, encoding, error) from None
     except LookupError:
         raise ConfigError(f"unknown encoding {encoding!r}", hint="for example 'utf-8' or 'latin-1'") from None
+
+
+def suffix_layout(path: Path, delimiter: str | None = None) -> Layout:
+    """The layout of a .csv or .tsv file."""
+    return Layout(delimiter or ("\t" if SUFFIXES.get(path.suffix.lower()) == "tsv" else ","))
+
+
+def undecodable(path: Path, encoding: str, error: UnicodeDecodeError) -> EncodingError:
+    """The error that names the line of bytes that are not in `encoding`."""
+    return EncodingError(
+        f"not {encoding}: byte 0x{error.object[error.start]:02x}",
+        path=path,
+        line=_undecodable_line(path, encoding),
+        hint="save the file as UTF-8 or name its encoding (encoding='latin-1' reads any file)",
+    )
 
 
 def check_columns(path: Path, line: int, found: Sequence[str], wanted: Sequence[str]) -> None:
@@ -95,35 +128,75 @@ def check_columns(path: Path, line: int, found: Sequence[str], wanted: Sequence[
             )
 
 
-def _csv_rows(path: Path, columns: Sequence[str], encoding: str, delimiter: str) -> Iterator[Row]:
-    with path.open(encoding=_without_bom(encoding), newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        start = 1
-        header: list[str] | None = None
-        try:
-            for fields in reader:
-                line, start = start, reader.line_num + 1
-                if header is None:
-                    header = [name.strip() for name in fields]
-                    check_columns(path, line, header, columns)
-                elif len(fields) == len(header):
-                    yield line, dict(zip(header, fields, strict=True))
-                elif fields:  # an empty line is no row
-                    raise BadRowError(
+def read_lines(
+    lines: Iterable[str],
+    layout: Layout,
+    *,
+    path: Path,
+    columns: Sequence[str] = (),
+    first_line: int = 1,
+    on_bad: OnBad | None = None,
+) -> Iterator[Row]:
+    """The rows of a text table's lines.
+
+    Args:
+        lines: Each with its line break.
+        layout: How the table is written.
+        path: The file, for complaints.
+        columns: Columns that must be there.
+        first_line: The number of the first of `lines`.
+        on_bad: As in `read_rows`.
+
+    Yields:
+        As `read_rows`.
+
+    Raises:
+        MissingColumnError: One of `columns` is missing.
+        BadRowError: A row cannot be read.
+    """
+    header, start = layout.header, first_line
+    long = len(layout.delimiter) > 1
+    reader = csv.reader(
+        (line.replace(layout.delimiter, UNIT) for line in lines) if long else lines,
+        delimiter=UNIT if long else layout.delimiter,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE,
+    )
+    if header is not None:
+        check_columns(path, first_line, header, columns)
+    try:
+        for fields in reader:
+            line, start = start, reader.line_num + first_line
+            if header is None:
+                header = tuple(name.strip() for name in fields)
+                check_columns(path, line, header, columns)
+            elif len(fields) == len(header):
+                yield line, dict(zip(header, fields, strict=True))
+            elif fields:  # an empty line is no row
+                _complain(
+                    BadRowError(
                         f"expected {len(header)} fields, found {len(fields)}",
                         path=path,
                         line=line,
                         hint="put fields that contain the delimiter between double quotes",
-                    )
-        except csv.Error as error:
-            raise BadRowError(
-                f"broken CSV: {error}", path=path, line=start, hint="check the quotes of this line"
-            ) from None
-        if header is None:
-            check_columns(path, 1, (), columns)
+                    ),
+                    on_bad,
+                )
+    except csv.Error as error:
+        raise BadRowError(
+            f"broken CSV: {error}", path=path, line=start, hint="check the quotes of this line"
+        ) from None
+    if header is None:
+        check_columns(path, 1, (), columns)
 
 
-def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str) -> Iterator[Row]:
+def _complain(error: BadRowError, on_bad: OnBad | None) -> None:
+    if on_bad is None:
+        raise error
+    on_bad(error)
+
+
+def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str, on_bad: OnBad | None) -> Iterator[Row]:
     with path.open(encoding=_without_bom(encoding)) as file:
         for line, text in enumerate(file, start=1):
             if not text.strip():
@@ -131,16 +204,13 @@ def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str) -> Iterator[R
             try:
                 row = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise BadRowError(
-                    f"not JSON: {error}", path=path, line=line, hint="write one JSON object a line"
-                ) from None
-            if not isinstance(row, dict):
-                raise BadRowError(
-                    f"expected a JSON object, found {type(row).__name__}",
-                    path=path,
-                    line=line,
-                    hint='write {"id": …, "title": …}',
-                )
+                wrong = f"not JSON: {error}"
+            else:
+                wrong = "" if isinstance(row, dict) else f"expected a JSON object, found {type(row).__name__}"
+            if wrong:
+                hint = 'write one JSON object a line, for example {"id": …, "title": …}'
+                _complain(BadRowError(wrong, path=path, line=line, hint=hint), on_bad)
+                continue
             check_columns(path, line, tuple(row), columns)
             yield line, row
 

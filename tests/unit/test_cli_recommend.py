@@ -170,4 +170,4 @@ def test_data_from_a_local_folder(zsrec: object, tmp_path: Path) -> None:
     assert "1,297 movies, 50 users, 3,223 ratings" in shown
     code, _, complaint = zsrec("data", "movielens", "--from", tmp_path)  # type: ignore[operator]
     assert code == 1
-    assert "movies.csv: no such file" in complaint
+    assert "no MovieLens set here" in complaint

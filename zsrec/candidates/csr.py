@@ -48,7 +48,7 @@ class Csr:
         Returns:
             The table, and the order that sorts the inputs into it; shape (n,).
         """
-        order = np.argsort(rows, kind="stable")
+        order = _stable_order(rows)
         ordered = rows[order]
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
         table = cls(ordered[firsts], np.append(firsts, len(rows)).astype(np.int64), values[order])
@@ -79,3 +79,11 @@ class Csr:
         ends = np.cumsum(lengths)
         inside = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
         return Ragged(self.values[inside], lengths)
+
+
+def _stable_order(codes: Codes) -> NDArray[np.int64]:
+    """`numpy.argsort(codes, kind="stable")` of codes, by their halves: numpy sorts 16 bits by radix, thrice as fast."""
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    if len(codes) and codes.max() >= 1 << 16:
+        order = order[np.argsort((codes[order] >> 16).astype(np.uint16), kind="stable")]
+    return order

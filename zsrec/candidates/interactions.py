@@ -243,8 +243,11 @@ def _check(columns: Arrays, users: int, items: int) -> None:
 def _first_contacts(columns: Arrays, items: int) -> Arrays:
     """The first contact of each pair, in the order of time."""
     by_time = np.argsort(columns.time, kind="stable")
-    pairs = columns.user[by_time].astype(np.int64) * items + columns.item[by_time]
-    _, firsts = np.unique(pairs, return_index=True)
+    pairs = columns.user.astype(np.int64) * items + columns.item
+    ordered = np.sort(pairs)  # ten times as fast as the places of the firsts, which most data do not need
+    if np.all(ordered[1:] != ordered[:-1]):
+        return columns.take(by_time)
+    _, firsts = np.unique(pairs[by_time], return_index=True)
     firsts.sort()
     return columns.take(by_time[firsts])
 

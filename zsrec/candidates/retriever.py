@@ -14,7 +14,7 @@ from zsrec.errors import ConfigError
 from zsrec.types import Frozen, History
 
 Scores = NDArray[np.float64]
-Mode = Literal["zero-shot", "training-free"]
+Mode = Literal["zero-shot", "training-free", "trained"]
 
 
 class Retriever(Protocol):
@@ -28,7 +28,8 @@ class Retriever(Protocol):
     def mode(self) -> Mode:
         """What data it reads.
 
-        "zero-shot": the user's history and item texts only; "training-free": other users' interactions too.
+        "zero-shot": the user's history and item texts only; "training-free": other users' interactions too;
+        "trained": a model was fitted to other users' interactions (`zsrec.evals.trained`).
         """
 
     @property

@@ -7,37 +7,89 @@ from typing import Annotated
 
 import typer
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
 
 from zsrec import data
-from zsrec.cli.console import err, out
+from zsrec.cli.console import err, out, plain
 
-app = typer.Typer(help="Data sets to try zsrec with.", no_args_is_help=True)
+app = typer.Typer(help="Data sets to try and measure zsrec with.", no_args_is_help=True)
 
 
 @app.command()
 def movielens(
-    name: Annotated[str, typer.Argument(help="The set: latest-small.")] = "latest-small",
-    folder: Annotated[
-        Path | None, typer.Option("--from", help="Take this local folder (with movies.csv and ratings.csv).")
+    name: Annotated[
+        str | None, typer.Argument(help=f"The set: {', '.join(data.SETS)}; latest-small by default.")
     ] = None,
-    target: Annotated[Path, typer.Option("--to", help="Where downloaded sets are kept.")] = Path("data"),
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Take this local folder or zip instead of fetching.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--to", help="Where fetched sets are kept; zsrec's cache folder by default.")
+    ] = None,
+    base_url: Annotated[str, typer.Option(help="Where the archives and their .md5 files are.")] = data.BASE_URL,
 ) -> None:
-    """Fetches a MovieLens set with its checksum, or checks a local folder; prints where it lies.
+    """Fetches a MovieLens set with its checksum, or checks a local one; prints where it lies and what is in it.
 
-    The set's own licence applies: research use, cite Harper & Konstan (2015).
+    A broken download goes on where it ended. The set's own licence applies: `zsrec data info NAME`.
     """
-    if folder is None:
-        with Progress(
-            *Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=err
-        ) as bar:
-            task = bar.add_task(f"ml-{name}", total=None)
-            folder = data.fetch(
-                name, target, on_bytes=lambda done, size: bar.update(task, completed=done, total=size)
-            )
-    loaded = data.load(folder)
-    events = sum(map(len, loaded.histories.values()))
-    out.print(f"{folder}: {len(loaded.catalog):,} movies, {len(loaded.histories):,} users, {events:,} ratings")
-    out.print(f"Licence: {folder / 'README.txt'}\nCite: {data.CITATION}")
+    folder = source or _fetched(data.named(name or "latest-small"), target, base_url)
+    loaded = data.load_ratings(folder)
+    users = len(loaded.reading.interactions.users)
+    out.print(
+        f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.reading.rows:,} ratings",
+        soft_wrap=True,
+    )
+    for note in loaded.reading.notes[1:]:
+        out.print(plain(note), style="yellow", soft_wrap=True)
+    known = name or ("latest-small" if source is None else None)
+    licence = data.named(known).licence if known else "see the set's README; all sets are for research use only."
+    out.print(f"Licence: {licence}\nCite: {data.CITATION}", soft_wrap=True)
+
+
+def _fetched(one: data.MovieLensSet, target: Path | None, base_url: str) -> Path:
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=err) as bar:
+        task = bar.add_task(one.folder, total=None)
+
+        def on_bytes(done: int, size: int | None) -> None:
+            bar.update(task, completed=done, total=size)
+
+        return data.fetch(one.name, target, base_url=base_url, on_bytes=on_bytes)
+
+
+@app.command()
+def info(
+    name: Annotated[str | None, typer.Argument(help="A set; all of them by default.")] = None,
+) -> None:
+    """Says what a set holds, its licence, how to cite it, and where it lies once fetched."""
+    if name is None:
+        _show_all()
+        return
+    one = data.named(name)
+    folder = data.cache_folder() / one.folder
+    state = "fetched" if (folder / one.form.ratings).is_file() else "not fetched"
+    lines = (
+        f"MovieLens {one.name}: {one.users:,} users, {one.movies:,} movies, {one.ratings:,} ratings, {one.years}",
+        f"Files: {one.form.movies}, {one.form.ratings} ({one.form.encoding}); archive about {one.megabytes} MB",
+        f"From: {data.BASE_URL}/{one.archive}, MD5 {one.md5 or 'as published beside it (this set changes)'}",
+        f"Cached: {folder} ({state})",
+        f"Licence: {one.licence}",
+        f"Cite: {data.CITATION}",
+    )
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+
+
+def _show_all() -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("set", "users", "movies", "ratings", "MB", "years"):
+        table.add_column(column, justify="left" if column in ("set", "years") else "right", no_wrap=True)
+    for one in data.SETS.values():
+        table.add_row(
+            one.name, f"{one.users:,}", f"{one.movies:,}", f"{one.ratings:,}", f"{one.megabytes}", one.years
+        )
+    out.print(table)
+    out.print(Text(f"Research use only. Cite: {data.CITATION}"), soft_wrap=True)
 
 
 def register(main: typer.Typer) -> None:

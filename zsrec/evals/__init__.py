@@ -1,8 +1,12 @@
 """Evaluation that can be believed: full catalog, no leakage, neutral ties, intervals, paired tests."""
 
+from zsrec.evals.by_time import cold_items, time_split
+from zsrec.evals.cold import cold_users
 from zsrec.evals.estimates import Comparison, Estimate
-from zsrec.evals.intervals import bootstrap, holm, paired_p_values
+from zsrec.evals.intervals import bootstrap, holm, jackknife, paired_p_values
+from zsrec.evals.many import ManySplit, target_metrics
 from zsrec.evals.metrics import Place, hit_rate, mrr, ndcg, place
+from zsrec.evals.order import hashed_subset
 from zsrec.evals.report import MethodReport, Report, report
 from zsrec.evals.run import Method, MethodRun, Run, run
 from zsrec.evals.split import Split, held_out, leave_one_out
@@ -11,6 +15,7 @@ from zsrec.evals.targets import read_targets
 __all__ = [
     "Comparison",
     "Estimate",
+    "ManySplit",
     "Method",
     "MethodReport",
     "MethodRun",
@@ -19,9 +24,13 @@ __all__ = [
     "Run",
     "Split",
     "bootstrap",
+    "cold_items",
+    "cold_users",
+    "hashed_subset",
     "held_out",
     "hit_rate",
     "holm",
+    "jackknife",
     "leave_one_out",
     "mrr",
     "ndcg",
@@ -30,4 +39,6 @@ __all__ = [
     "read_targets",
     "report",
     "run",
+    "target_metrics",
+    "time_split",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +83,33 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         largest = max(largest, min(1.0, (len(order) - done) * p_values[place]))
         corrected[place] = largest
     return tuple(corrected)
+
+
+def jackknife(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0, groups: int = 100
+) -> tuple[float, float]:
+    """A 95% interval of a quantity that is no mean over users, such as catalog coverage or a Gini coefficient.
+
+    The bootstrap fails there: a resample repeats users and lacks a third of them, so it covers fewer items than the
+    data, and its interval may lie wholly below the value. The delete-a-group jackknife leaves out one random group of
+    users at a time: variance = (g - 1) / g · Σ (θ_j - mean θ)², interval = θ ± 1.96 standard errors.
+
+    Source: Kott 2001, Journal of Official Statistics 17, 4; Efron and Tibshirani 1993, chapter 11.
+
+    Args:
+        statistic: The quantity of some of the users, given by their places.
+        n: How many users there are, at least 2.
+        seed: Of the groups.
+        groups: How many groups; no more than users.
+
+    Raises:
+        ConfigError: There are fewer than two users.
+    """
+    if n < 2:
+        raise ConfigError("an interval needs at least two users")
+    g = min(groups, n)
+    group = np.random.default_rng(seed).permutation(n) % g
+    without = np.array([statistic(np.flatnonzero(group != one)) for one in range(g)])
+    error = 1.96 * float(np.sqrt((g - 1) / g * np.sum((without - without.mean()) ** 2)))
+    value = statistic(np.arange(n))
+    return value - error, value + error

@@ -58,7 +58,7 @@ def place(scores: Scores, target: int, seen: Codes) -> Place:
 
 def hit_rate(above: Counts, tied: Counts, k: int) -> Values:
     """1 where the target is among the first k, else 0 (a share of 1 with ties); shape (n,)."""
-    return _expected(np.ones(k), above, tied)
+    return expected_gain(np.ones(k), above, tied)
 
 
 def ndcg(above: Counts, tied: Counts, k: int) -> Values:
@@ -66,17 +66,26 @@ def ndcg(above: Counts, tied: Counts, k: int) -> Values:
 
     With one target the ideal gain is 1, so this is DCG (Järvelin and Kekäläinen 2002) as well as NDCG.
     """
-    return _expected(1.0 / np.log2(np.arange(2, k + 2)), above, tied)
+    return expected_gain(1.0 / np.log2(np.arange(2, k + 2)), above, tied)
 
 
 def mrr(above: Counts, tied: Counts) -> Values:
     """1 / place over the whole ranking, 0 for a target that is no candidate; shape (n,)."""
     longest = int(np.max(above + tied, initial=0)) + 1
-    return _expected(1.0 / np.arange(1, longest + 1), above, tied)
+    return expected_gain(1.0 / np.arange(1, longest + 1), above, tied)
 
 
-def _expected(gains: Values, above: Counts, tied: Counts) -> Values:
-    """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0."""
+def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
+    """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0.
+
+    Args:
+        gains: The gain at place 1, 2, …; shape (k,).
+        above: As in `Place`; shape (n,).
+        tied: As in `Place`; shape (n,).
+
+    Raises:
+        ConfigError: There are no gains.
+    """
     if not len(gains):
         raise ConfigError("k is below 1", hint="a cut-off of at least 1")
     sums = np.concatenate([[0.0], np.cumsum(gains)])

@@ -7,15 +7,16 @@ history ends before it, and a method receives nothing else (`zsrec.evals.run`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.candidates import Interactions
-from zsrec.candidates.ids import Codes, Hashes
+from zsrec.candidates.ids import Codes
 from zsrec.candidates.interactions import Times
 from zsrec.errors import DataError
+from zsrec.evals.order import hashed_subset, time_order
 
 LEAVE_ONE_OUT = (
     "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
@@ -63,13 +64,40 @@ class Split:
         """The items of a case's history, oldest first."""
         return self.histories[self.starts[case] : self.starts[case + 1]]
 
+    def only(self, cases: NDArray[np.int64]) -> Split:
+        """The same split with some of its users; what may be known stays.
+
+        Args:
+            cases: Their places in `users`; shape (at most n,).
+        """
+        histories = [self.history(case) for case in cases.tolist()]
+        return replace(
+            self,
+            users=self.users[cases],
+            targets=self.targets[cases],
+            times=None if self.times is None else self.times[cases],
+            starts=np.concatenate([[0], np.cumsum([len(one) for one in histories])]).astype(np.int64),
+            histories=np.concatenate([np.zeros(0, np.int32), *histories]),
+        )
+
+    def subset(self, n: int, seed: int = 0) -> Split:
+        """At most n of the users, drawn by hash (`zsrec.evals.order.hashed_subset`); `notes` says so.
+
+        Raises:
+            ConfigError: `n` is below 1.
+        """
+        if 0 < len(self) <= n:
+            return self
+        names = self.training.users
+        drawn = names.codes(hashed_subset([names[user] for user in self.users.tolist()], n, seed))
+        note = f"{n:,} of {len(self):,} users, drawn by a hash of the id"
+        return replace(self.only(np.flatnonzero(np.isin(self.users, drawn))), notes=(*self.notes, note))
+
 
 def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: bool = False) -> Split:
     """Takes each user's last item away.
 
-    Times tie often, and an order by id or file would leak: MovieLens' files are sorted by id within a user. Events
-    at one time are therefore put in an order drawn by hash of (user, item, seed). Every order of ties is equally
-    likely, so an average over seeds goes to the expected value over tie orders; one seed is one unbiased draw.
+    Events of a user at one time are put in an order drawn by hash (`zsrec.evals.order.in_time`).
 
     Args:
         interactions: All interactions. A repeated pair stands in them once, at its first contact, so that a target
@@ -87,8 +115,7 @@ def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: boo
             "leave-one-out needs times, and these interactions have only one",
             hint="name the time column, or give targets of your own",
         )
-    ties = _pair_hashes(interactions, contacts.user, contacts.item, seed)
-    order = np.lexsort((ties, contacts.time, contacts.user))
+    order = time_order(interactions, contacts, seed)
     user, item, time = contacts.take(order)
     last = np.flatnonzero(np.diff(user, append=-1))
     lengths = np.diff(last, prepend=-1)
@@ -145,8 +172,7 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
     kept = ~np.isin(contacts.user.astype(np.int64) * size + contacts.item, users.astype(np.int64) * size + items)
     contacts = contacts.take(kept)
     training = Interactions(everybody, interactions.items, contacts)
-    ties = _pair_hashes(training, contacts.user, contacts.item, seed)
-    order = np.lexsort((ties, contacts.time, contacts.user))
+    order = time_order(training, contacts, seed)
     by_user, item = contacts.user[order], contacts.item[order]
     firsts, ends = np.searchsorted(by_user, users), np.searchsorted(by_user, users, side="right")
     histories = [item[first:end] for first, end in zip(firsts, ends, strict=True)]
@@ -163,14 +189,3 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
         protocol=HELD_OUT,
         notes=tuple(notes),
     )
-
-
-def _pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int) -> Hashes:
-    """One number a pair that depends on both ids and the seed, not on any order; shape (n,)."""
-    users = interactions.users.hashes(range(len(interactions.users)), seed)[user]
-    items = interactions.items.hashes(range(len(interactions.items)), seed)[item]
-    mixed = users ^ (items + np.uint64(0x9E3779B97F4A7C15))  # wraps around
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finaliser
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    pairs: Hashes = mixed ^ (mixed >> np.uint64(31))
-    return pairs
