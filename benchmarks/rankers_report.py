@@ -31,13 +31,15 @@ Row = dict[str, Any]
 def report(work: Path) -> dict[str, Any]:
     """All figures of a working folder."""
     result: dict[str, Any] = {"default_llm_weight": DEFAULT_LLM_WEIGHT, "pool": POOL}
-    for what in ("tune", "run"):
+    for what in ("tune", "run", "reach"):
         found = rows(work / f"{what}.jsonl")
+        if not found:
+            continue
         by_method: dict[str, list[Row]] = {}
         for row in found:
             if "case" in row:
                 by_method.setdefault(row["method"], []).append(row)
-        weights = WEIGHTS if what == "tune" else (1.0, DEFAULT_LLM_WEIGHT)
+        weights = WEIGHTS if what == "tune" else (DEFAULT_LLM_WEIGHT, 1.0)
         result[what] = {
             "quality": {name: quality(one, weights) for name, one in by_method.items()},
             "cost": cost(found),

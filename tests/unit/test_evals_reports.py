@@ -17,7 +17,7 @@ from tests.unit.fakes import FakeLLM
 from zsrec.catalog import Catalog
 from zsrec.evals import svg
 from zsrec.evals.bench import in_folder, rebuild
-from zsrec.evals.estimates import Comparison, Estimate
+from zsrec.evals.estimates import Comparison, Estimate, estimates, shares
 from zsrec.evals.folder import RunFolder
 from zsrec.evals.llm_report import _calibration
 from zsrec.evals.markdown import escaped
@@ -233,3 +233,15 @@ def test_rebuilding_changes_nothing(run: Path) -> None:
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
     rebuild(RunFolder(run))
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_zeros_for_all_users_are_no_certainty() -> None:
+    zeros, ones, mixed = np.zeros(200), np.ones(200), np.r_[np.zeros(199), 1.0]
+    nothing, everything, some, none = shares([zeros, ones, mixed, np.zeros(0)], seed=0)
+    assert nothing is not None
+    assert everything is not None
+    assert (nothing.mean, nothing.low, round(nothing.high, 4)) == (0.0, 0.0, 0.0183)
+    assert (everything.mean, round(everything.low, 4), everything.high) == (1.0, 0.9817, 1.0)
+    assert some == estimates([mixed], seed=0)[0]
+    assert none is None
+    assert (1 - nothing.high) ** 200 == pytest.approx(0.025)  # the largest share that 200 zeros do not rule out

@@ -27,7 +27,7 @@ def show(found: Report) -> None:
     out.print(table)
     for one in found.methods:
         if one.llm is not None:
-            for line in (*_asked(one.llm), f"the model recites {recites(found)}"):
+            for line in (*_asked(one.llm), f"the model recites: {recites(found)}"):
                 out.print(plain(f"{one.method}: {line}"), soft_wrap=True)
     lines = [f"{one.method}: {note}" for one in found.methods for note in one.notes]
     lines += [f"{name}: left out: {why}" for name, why in found.skipped.items()]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from zsrec.errors import ConfigError
-from zsrec.evals.estimates import Comparison, Estimate, estimates
+from zsrec.evals.estimates import Comparison, Estimate, shares
 from zsrec.evals.folder import RunFolder
 from zsrec.evals.report import TESTS, compared
 from zsrec.evals.run import MethodRun, measured
@@ -64,7 +64,7 @@ def compare(
         raise ConfigError(f"{against!r} could be any of {', '.join(chosen)}", hint="name one as RUN:method")
     keys = list(methods[0].metrics)
     cells = [(one, key) for one in methods for key in keys]
-    means = estimates([one.metrics[key] for one, key in cells], seed=seed)
+    means = shares([one.metrics[key] for one, key in cells], seed=seed)
     table: dict[str, dict[str, Estimate]] = {}
     for (one, key), mean in zip(cells, means, strict=True):
         if mean is not None:

@@ -31,7 +31,7 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
     notes = [f"{one.method}: {note}" for one in report.methods for note in one.notes]
     notes += [f"{name} was left out: {why}" for name, why in report.skipped.items()]
     same = report.same_users
-    about = {one.method: [f"recites {recites(report)}"] if one.llm else [] for one in report.methods}
+    about = {one.method: [f"the model recites: {recites(report)}"] if one.llm else [] for one in report.methods}
     return page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         config=config,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, estimates
+from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, estimates, shares
 from zsrec.evals.metrics import Values, hit_rate, mrr, ndcg
 from zsrec.evals.predictions import Predicted, Use
 from zsrec.evals.run import MethodRun
@@ -120,15 +120,15 @@ def llm_report(one: MethodRun, ks: Sequence[int], *, seed: int, prices: Prices) 
     }
     columns |= {name: _column([of(use) for use in answered]) for name, of in _OF_USERS.items()}
     columns["no answer"] = _column([use.error is not None for use in uses])
-    rates = dict(zip(columns, estimates(list(columns.values()), seed=seed), strict=True))
+    columns["reachable"] = _column(_reachable(one.predicted) if with_candidates else [])
+    rates = dict(zip(columns, shares(list(columns.values()), seed=seed), strict=True))
+    reachable = rates.pop("reachable")
     tokens_in, tokens_out = [use.prompt_tokens for use in uses], [use.completion_tokens for use in uses]
     money = [prices.cost(*pair) for pair in zip(tokens_in, tokens_out, strict=True)]
     priced = _column([cost for cost in money if cost is not None])
-    requests, prompt, completion, cost, reachable = estimates(
-        [_column([use.requests for use in uses]), _column(tokens_in), _column(tokens_out), priced,
-         _column(_reachable(one.predicted) if with_candidates else [])],
-        seed=seed,
-    )  # fmt: skip
+    requests, prompt, completion, cost = estimates(
+        [_column([use.requests for use in uses]), _column(tokens_in), _column(tokens_out), priced], seed=seed
+    )
     assert requests is not None and prompt is not None and completion is not None  # noqa: S101, PT018  (there are users)
     return LLMReport(
         how=one.predicted.header.llm,

@@ -87,7 +87,7 @@ def readme_table(report: Report, config: Mapping[str, Any]) -> str:
 def recites(report: Report) -> str:
     """What the model could recite, in a few words."""
     if report.probe is None:
-        return "nothing that was asked for: it was not probed"
+        return "not probed"
     return ", ".join(f"{share.mean:.0%} of {KINDS[kind]}" for kind, share in report.probe.right.items())
 
 

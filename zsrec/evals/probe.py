@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from zsrec.catalog import Catalog
 from zsrec.errors import BadReplyError
-from zsrec.evals.estimates import Estimate, estimates
+from zsrec.evals.estimates import Estimate, shares
 from zsrec.evals.split import Split
 from zsrec.llm.chat import LLM, ChatRequest
 from zsrec.prompts import Template, load_template
@@ -132,11 +132,11 @@ def probe_report(model: str, questions: Sequence[Question], *, seed: int, exampl
     """Summarises the answers."""
     kinds = [kind for kind in KINDS if any(one.kind == kind for one in questions)]
     columns = [np.array([one.right for one in questions if one.kind == kind], dtype=np.float64) for kind in kinds]
-    shares = estimates(columns, seed=seed)
+    found = shares(columns, seed=seed)
     shown = [one for kind in kinds for one in _examples([q for q in questions if q.kind == kind], examples // 2)]
     return ProbeReport(
         model=model,
-        right={kind: share for kind, share in zip(kinds, shares, strict=True) if share is not None},
+        right={kind: share for kind, share in zip(kinds, found, strict=True) if share is not None},
         questions={kind: len(column) for kind, column in zip(kinds, columns, strict=True)},
         examples=tuple(shown),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from zsrec.candidates import Mode
-from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, estimates
+from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, shares
 from zsrec.evals.llm_methods import SHORT_LISTS
 from zsrec.evals.llm_report import LLMReport, Prices, llm_report
 from zsrec.evals.metrics import Values
@@ -18,7 +18,10 @@ from zsrec.evals.probe import ProbeReport
 from zsrec.evals.run import MethodRun, Run
 from zsrec.types import Frozen
 
-INTERVALS = "95% percentile bootstrap over users, 2,000 resamples"
+INTERVALS = (
+    "95% percentile bootstrap over users, 2,000 resamples; "
+    "Clopper and Pearson's limits where all users have 0 or all have 1"
+)
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
 )
@@ -155,7 +158,7 @@ def report(
     keys = list(run.methods[0].metrics)
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
     cells = [(one, key) for one in run.methods for key in keys]
-    means = _all(estimates([one.metrics[key] for one, key in cells], seed=seed))
+    means = _all(shares([one.metrics[key] for one, key in cells], seed=seed))
     found = dict(zip([(one.name, key) for one, key in cells], means, strict=True))
     methods = []
     for one in run.methods:
@@ -242,7 +245,7 @@ def _same_users(methods: Sequence[MethodRun], keys: Sequence[str], seed: int) ->
         return None
     kept = {one.name: [place for place, user in enumerate(one.users) if user in everywhere] for one in methods}
     cells = [(one, key) for one in methods for key in keys]
-    means = _all(estimates([one.metrics[key][kept[one.name]] for one, key in cells], seed=seed))
+    means = _all(shares([one.metrics[key][kept[one.name]] for one, key in cells], seed=seed))
     table: dict[str, dict[str, Estimate]] = {}
     for (one, key), mean in zip(cells, means, strict=True):
         table.setdefault(one.name, {})[key] = mean
@@ -256,7 +259,7 @@ def _by_history(one: MethodRun, key: str, seed: int) -> tuple[Group, ...]:
         np.flatnonzero((events >= low) & (events <= (np.inf if high is None else high)))
         for low, high in zip(_EDGES, ends, strict=True)
     ]
-    means = estimates([one.metrics[key][places] for places in inside], seed=seed)
+    means = shares([one.metrics[key][places] for places in inside], seed=seed)
     return tuple(
         Group(events=(low, high), users=len(places), estimate=mean)
         for low, high, places, mean in zip(_EDGES, ends, inside, means, strict=True)
