@@ -86,7 +86,7 @@ def _by_history(report: Report) -> Iterator[Plot]:
         for one in report.methods
         if one.by_history
     ]
-    text = "From cold users on the left to those with long histories. Groups of at least 10 users are shown."
+    text = "From cold users on the left to those with long histories. Groups of at least 20 users are shown."
     yield Plot(
         "By the length of the history", text,
         svg.lines(f"{key} by the number of events in the history", names, series, f"{key} by events"),

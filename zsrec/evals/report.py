@@ -26,7 +26,7 @@ TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
 )
 _EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # events in a history
-_LEAST = 10  # users in a group that is shown
+_LEAST = 20  # users in a group that is shown
 
 
 class Seconds(Frozen):
@@ -69,7 +69,7 @@ class MethodReport(Frozen):
         seconds: The time of scoring the whole catalog for a user, or of a user's requests to the LLM.
         notes: What the method says of itself.
         llm: For a method that asks an LLM.
-        by_history: The main metric by the length of the history, for groups of at least 10 users.
+        by_history: The main metric by the length of the history, for groups of at least 20 users.
         most_shown: The items that stand in the most lists.
     """
 
