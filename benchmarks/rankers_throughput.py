@@ -26,12 +26,16 @@ async def throughput(work: Path, base_url: str) -> None:
     Warm is the harder test: the server does little, so that the client's own work shows.
     """
     stored = rows(work / "run-label.replies.jsonl")
-    found = {}
-    for kind, count, turns in (("cold", 10, 3), ("warm", 48, TURNS)):
-        prompts = [tuple(Message(**one) for one in row["messages"]) for row in stored[:count]]
+    path = work / "throughput.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for kind, distinct, times, turns in (("cold", 10, 1, 3), ("warm", 12, 4, TURNS)):
+        if kind in found:
+            continue  # of a run that was cut
+        prompts = [tuple(Message(**one) for one in row["messages"]) for row in stored[:distinct]] * times
         rates: dict[str, list[float]] = {"client": [], "bare": []}
+        count = len(prompts)
         if kind == "warm":
-            await _client(prompts, base_url, kind)
+            await _client(prompts[:distinct], base_url, kind)
         for turn in range(turns):
             for name in ("client", "bare") if turn % 2 else ("bare", "client"):
                 salt = kind if kind == "warm" else f"{kind}-{turn}-{name}"
@@ -45,7 +49,7 @@ async def throughput(work: Path, base_url: str) -> None:
             "ratio": totals["client"] / totals["bare"],
         }
         print(kind, found[kind], flush=True)
-    (work / "throughput.json").write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _settings(base_url: str, salt: str) -> Settings:
