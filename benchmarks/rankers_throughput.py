@@ -17,6 +17,7 @@ from zsrec.llm.client import OpenAIClient, _request_fields
 from zsrec.types import Message, Sampling
 
 AT_ONCE = 32
+LABELS = 20
 TURNS = 6
 
 
@@ -58,7 +59,7 @@ def _settings(base_url: str, salt: str) -> Settings:
 
 async def _client(prompts: list[tuple[Message, ...]], base_url: str, salt: str) -> float:
     async with OpenAIClient(_settings(base_url, salt)) as client:
-        labels = await client.labels(20)
+        labels = await client.labels(LABELS)
         requests = [ChatRequest(messages=one, sampling=Sampling(max_tokens=1), labels=labels) for one in prompts]
         began = time.perf_counter()
         await asyncio.gather(*map(client.chat, requests))
@@ -67,7 +68,7 @@ async def _client(prompts: list[tuple[Message, ...]], base_url: str, salt: str) 
 
 async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) -> float:
     async with OpenAIClient(_settings(base_url, salt)) as client:
-        model, labels = (await client.handshake()).model, await client.labels(20)
+        model, labels = (await client.handshake()).model, await client.labels(LABELS)
     bodies: list[dict[str, Any]] = []
     for messages in prompts:
         request = ChatRequest(messages=messages, sampling=Sampling(max_tokens=1), labels=labels)
@@ -75,7 +76,8 @@ async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) ->
         bodies.append({"model": model, **fields, **further, "cache_salt": salt})
     free = asyncio.Semaphore(AT_ONCE)
     async with openai.DefaultAsyncHttpxClient(timeout=900, trust_env=False) as http:
-        await http.get(f"{base_url}/models")  # the client has its connection open by now, too
+        # As many connections as the client has opened by now for the tokens of the labels.
+        await asyncio.gather(*(http.get(f"{base_url}/models") for _ in range(LABELS)))
 
         async def one(body: dict[str, Any]) -> None:
             async with free:
