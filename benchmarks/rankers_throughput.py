@@ -17,6 +17,7 @@ from zsrec.llm.client import OpenAIClient, _request_fields
 from zsrec.types import Message, Sampling
 
 AT_ONCE = 32
+LABELS = 20
 TURNS = 6
 
 
@@ -26,12 +27,16 @@ async def throughput(work: Path, base_url: str) -> None:
     Warm is the harder test: the server does little, so that the client's own work shows.
     """
     stored = rows(work / "run-label.replies.jsonl")
-    found = {}
-    for kind, count, turns in (("cold", 10, 3), ("warm", 48, TURNS)):
-        prompts = [tuple(Message(**one) for one in row["messages"]) for row in stored[:count]]
+    path = work / "throughput.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for kind, distinct, times, turns in (("cold", 10, 1, 3), ("warm", 12, 4, TURNS)):
+        if kind in found:
+            continue  # of a run that was cut
+        prompts = [tuple(Message(**one) for one in row["messages"]) for row in stored[:distinct]] * times
         rates: dict[str, list[float]] = {"client": [], "bare": []}
+        count = len(prompts)
         if kind == "warm":
-            await _client(prompts, base_url, kind)
+            await _client(prompts[:distinct], base_url, kind)
         for turn in range(turns):
             for name in ("client", "bare") if turn % 2 else ("bare", "client"):
                 salt = kind if kind == "warm" else f"{kind}-{turn}-{name}"
@@ -45,7 +50,7 @@ async def throughput(work: Path, base_url: str) -> None:
             "ratio": totals["client"] / totals["bare"],
         }
         print(kind, found[kind], flush=True)
-    (work / "throughput.json").write_text(json.dumps(found), encoding="utf-8")
+        path.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _settings(base_url: str, salt: str) -> Settings:
@@ -54,7 +59,7 @@ def _settings(base_url: str, salt: str) -> Settings:
 
 async def _client(prompts: list[tuple[Message, ...]], base_url: str, salt: str) -> float:
     async with OpenAIClient(_settings(base_url, salt)) as client:
-        labels = await client.labels(20)
+        labels = await client.labels(LABELS)
         requests = [ChatRequest(messages=one, sampling=Sampling(max_tokens=1), labels=labels) for one in prompts]
         began = time.perf_counter()
         await asyncio.gather(*map(client.chat, requests))
@@ -63,7 +68,7 @@ async def _client(prompts: list[tuple[Message, ...]], base_url: str, salt: str) 
 
 async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) -> float:
     async with OpenAIClient(_settings(base_url, salt)) as client:
-        model, labels = (await client.handshake()).model, await client.labels(20)
+        model, labels = (await client.handshake()).model, await client.labels(LABELS)
     bodies: list[dict[str, Any]] = []
     for messages in prompts:
         request = ChatRequest(messages=messages, sampling=Sampling(max_tokens=1), labels=labels)
@@ -71,7 +76,8 @@ async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) ->
         bodies.append({"model": model, **fields, **further, "cache_salt": salt})
     free = asyncio.Semaphore(AT_ONCE)
     async with openai.DefaultAsyncHttpxClient(timeout=900, trust_env=False) as http:
-        await http.get(f"{base_url}/models")  # the client has its connection open by now, too
+        # As many connections as the client has opened by now for the tokens of the labels.
+        await asyncio.gather(*(http.get(f"{base_url}/models") for _ in range(LABELS)))
 
         async def one(body: dict[str, Any]) -> None:
             async with free:
