@@ -1,6 +1,6 @@
 """Trained baselines beside item-kNN and popularity, leave-one-out on a MovieLens set, all users, whole catalog.
 
-    python benchmarks/trained.py validate ml-latest-small          # what chose the hyper-parameters: no test event in it
+    python benchmarks/trained.py validate ml-latest-small    # what chose the hyper-parameters; no test event in it
     python benchmarks/trained.py test ml-latest-small --json out.json
 
 Needs the extra `trained` in a Python below 3.13 with numpy 1 (docs/evaluation.md), or in Python 3.13.
@@ -59,7 +59,8 @@ def main() -> None:
         print(f"{row.method:12} {row.mode:14} {'  '.join(cells)}  {row.seconds.p50 * 1e3:.1f} ms")
     for pair in found.comparisons:
         if pair.metric == "NDCG@10":
-            print(f"{pair.a} - {pair.b}: {pair.difference:+.4f} [{pair.low:+.4f}, {pair.high:+.4f}] Holm {pair.p_holm:.4f}")
+            interval = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
+            print(f"{pair.metric} {pair.a} - {pair.b}: {pair.difference:+.4f} {interval}, Holm {pair.p_holm:.4f}")
     if options.json is not None:
         options.json.write_text(json.dumps(found.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """What recommended lists are like beyond hits: coverage, novelty, diversity, and how much they follow the crowd.
 
-All of them are of lists of k items a user (`recommended`). Lists may be shorter than k, where nothing speaks for more
-items; an empty one says nothing and is NaN in values by user.
+All of them are of lists of k items a user (`recommended`). Lists may be shorter than k, where nothing speaks for
+more items; an empty one says nothing and is NaN in values by user.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def gini(lists: Lists, items: int) -> float:
     """How unevenly the catalog is shown: 0 if every item stands in as many lists, near 1 if a few stand in all.
 
     G = Σ_j (2j - n - 1) x_j / (n Σ x), x the number of lists of each item, ascending. Source: Fleder and Hosanagar
-    2009, Management Science 55, 5; section 8.3.5 of Shani and Gunawardana 2011, Recommender Systems Handbook.
+    2009, Management Science 55, 5; Shani and Gunawardana 2011, Recommender Systems Handbook.
 
     Args:
         lists: The lists.
@@ -169,7 +169,8 @@ def gini(lists: Lists, items: int) -> float:
 def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
     """Intra-list diversity: the mean distance 1 - cos of all pairs of a list's items; shape (users,).
 
-    A list with fewer than two items has no pairs and is NaN. An item without a direction is at distance 1 from all.
+    A list with fewer than two items has no pairs and is NaN. An item without a direction is at distance 1 from
+    all.
 
     Source: Smyth and McClave 2001, ICCBR; Ziegler et al. 2005, WWW (there as similarity).
 
