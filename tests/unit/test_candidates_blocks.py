@@ -18,8 +18,8 @@ pytest.importorskip("pyarrow", reason="pip install 'zsrec[bench]'")
 
 PLAIN = Columns(user="user", item="item", time="time", rating=None)
 CATALOG = Ids(["1", "2", "3"])
-FIELDS = ["1", "2", "gone", " 3 ", "", " ", '"1"', '"a,b"', '"', "é", "NA", "null", "nan", "1e3", "+5", "0x1", "1_0",
-          "2020-01-01", "inf", "\r"]  # fmt: skip
+FIELDS = ["1", "2", "gone", " 3 ", "", " ", '"1"', '"a,b"', '"', "é", "NA", "null", "nan", "1e3", "+5", "0x1",
+          "1_0", "2020-01-01", "inf", "\r"]  # fmt: skip
 
 
 def outcome(path: Path, *, slow: bool, layout: Layout | None = None, size: int = 60) -> object:

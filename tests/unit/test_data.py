@@ -25,7 +25,8 @@ DAT = {
 }
 FLAGS = "|".join("1" if place in (1, 5) else "0" for place in range(19))
 U100K = {
-    "u.item": f"1|Café Society (1995)|01-Jan-1995||http://us.imdb.com/M|{FLAGS}\n2|unknown||||1|{'|'.join('0' * 18)}\n",
+    "u.item": f"1|Café Society (1995)|01-Jan-1995||http://us.imdb.com/M|{FLAGS}\n"
+    f"2|unknown||||1|{'|'.join('0' * 18)}\n",
     "u.data": "196\t1\t3\t881250949\n186\t2\t3\t891717742\n",
 }
 

@@ -94,3 +94,21 @@ def test_the_jackknife_of_a_mean_is_its_normal_interval() -> None:
     assert high - low == pytest.approx(float((boot[1] - boot[0])[0]), rel=0.1)
     with pytest.raises(ConfigError, match="two users"):
         jackknife(lambda _: 0.0, 1)
+
+
+def test_everything_described_with_intervals() -> None:
+    rows = [Contact(f"u{n}", f"i{n * k % 23}", float(k)) for n in range(30) for k in range(1, 7)]
+    split = leave_one_out(Interactions.from_contacts(rows, catalog=Ids(f"i{n}" for n in range(25))))
+    lists = beyond.recommended(ItemKNN(split.training), split, 4)
+    lists[3] = -1
+    vectors = np.random.default_rng(0).standard_normal((25, 3))
+    found, notes = beyond.described(lists, split.training, vectors=vectors)
+    assert list(found) == ["Coverage@4", "Gini@4", "Novelty@4", "Popularity@4", "Head@4", "Diversity@4"]
+    assert all(one.low <= one.value <= one.high for one in found.values())
+    assert notes == (f"1 of {len(split)} users have an empty list",)
+    wanted = np.nanmean(beyond.novelty(lists, split.training.users_per_item, len(split.training.users)))
+    assert found["Novelty@4"].value == pytest.approx(wanted)
+    assert found["Coverage@4"].value == beyond.coverage(lists, 25)
+    assert "Diversity@4" not in beyond.described(lists, split.training)[0]
+    with pytest.raises(ConfigError, match="nothing was recommended"):
+        beyond.described(np.full((3, 2), -1), split.training)

@@ -58,7 +58,9 @@ def test_ties_are_the_mean_over_all_orders(levels: list[int], data: st.DataObjec
     assert found[f"HR@{k}"] == pytest.approx(np.mean([bool(own) for own in hits]))
     assert found[f"Recall@{k}"] == pytest.approx(np.mean([len(own) / len(targets) for own in hits]))
     assert found[f"Precision@{k}"] == pytest.approx(np.mean([len(own) / k for own in hits]))
-    assert found[f"NDCG@{k}"] == pytest.approx(np.mean([sum(1 / np.log2(r + 1) for r in own) / best for own in hits]))
+    assert found[f"NDCG@{k}"] == pytest.approx(
+        np.mean([sum(1 / np.log2(r + 1) for r in own) / best for own in hits])
+    )
     assert found["MRR"] == pytest.approx(np.mean([1 / own[0] for own in ranks]))
 
 

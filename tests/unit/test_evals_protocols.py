@@ -18,9 +18,9 @@ ROWS = [
     Contact("v", "b", 3.0), Contact("v", "a", 6.0), Contact("late", "a", 9.0), Contact("early", "c", 1.0),
 ]  # fmt: skip
 KNOWN = Interactions.from_contacts(ROWS, catalog=Ids(["a", "b", "c", "new", "never"]))
-events = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 4)), min_size=2, max_size=50
-).map(lambda rows: Interactions.from_contacts([Contact(f"u{u}", f"i{i}", float(t)) for u, i, t in rows]))
+events = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 4)), min_size=2, max_size=50).map(
+    lambda rows: Interactions.from_contacts([Contact(f"u{u}", f"i{i}", float(t)) for u, i, t in rows])
+)
 
 
 def cases(split: ManySplit) -> dict[str, tuple[list[str], list[str]]]:
@@ -61,7 +61,7 @@ def test_a_global_split_takes_everything_from_the_moment_on() -> None:
     )
     assert "1970-01-01 00:00:06" in split.protocol
     aware = time_split(KNOWN, at=datetime(1970, 1, 1, 0, 0, 6, tzinfo=UTC))
-    assert cases(aware) == cases(split) == cases(time_split(KNOWN, at=datetime(1970, 1, 1, 0, 0, 6)))  # noqa: DTZ001
+    assert cases(aware) == cases(split) == cases(time_split(KNOWN, at=datetime(1970, 1, 1, 0, 0, 6)))
 
 
 def test_cold_items_are_those_nobody_knew() -> None:
@@ -140,7 +140,9 @@ def test_a_cold_start_curve_has_one_target_a_user(known: Interactions, n: int, s
 
 def test_ties_of_a_cold_user_take_every_order() -> None:
     rows = [Contact(f"u{n}", item, 1.0) for n in range(300) for item in "ab"]
-    targets = [target for _, target in one_each(cold_users(Interactions.from_contacts(rows), 1, share=1.0)).values()]
+    targets = [
+        target for _, target in one_each(cold_users(Interactions.from_contacts(rows), 1, share=1.0)).values()
+    ]
     assert targets.count("a") == pytest.approx(150, abs=45)
 
 
@@ -248,7 +250,9 @@ def test_a_place_among_candidates() -> None:
     split = tasted(2)
     target = int(split.targets[0])
     others = [code for code in range(60) if code != target][:3]
-    pools = Pools(split, np.array([[others[0], target, others[1], -1], [others[2], -1, -1, -1]], np.int32), "SAMPLED")
+    pools = Pools(
+        split, np.array([[others[0], target, others[1], -1], [others[2], -1, -1, -1]], np.int32), "SAMPLED"
+    )
     scores = np.zeros(60)
     scores[others[0]] = 1.0
     assert pools.place(0, scores) == Place(1, 1)

@@ -1,7 +1,7 @@
 """Large text tables by blocks of lines: clean blocks at pyarrow's speed, odd ones row by row.
 
-A block that pyarrow reads is one that has nothing to complain about. Wherever it has, the block is read once more by
-`zsrec.tables`, so that there is one place that decides what a row says and what is wrong with it.
+A block that pyarrow reads is one that has nothing to complain about. Wherever it has, the block is read once more
+by `zsrec.tables`, so that there is one place that decides what a row says and what is wrong with it.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Csr:
 
 
 def _stable_order(codes: Codes) -> NDArray[np.int64]:
-    """`numpy.argsort(codes, kind="stable")` of codes, by their halves: numpy sorts 16 bits by radix, thrice as fast."""
+    """A stable argsort of codes, by their halves: numpy sorts 16 bits by radix, thrice as fast as 32."""
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if len(codes) and codes.max() >= 1 << 16:
         order = order[np.argsort((codes[order] >> 16).astype(np.uint16), kind="stable")]

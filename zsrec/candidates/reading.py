@@ -87,8 +87,8 @@ def read_interactions(
         layout: How a text table is written, where its suffix does not tell.
 
     Raises:
-        DataError: With file and line: no such file, a missing column, a broken quote, bytes in another encoding; more
-            than `most_malformed` of the rows cannot be read (`BadRowError` of the first one); or more than
+        DataError: With file and line: no such file, a missing column, a broken quote, bytes in another encoding;
+            more than `most_malformed` of the rows cannot be read (`BadRowError` of the first one); or more than
             `most_unknown` of the rows name items that the catalog lacks.
     """
     columns, path = columns or Columns(), Path(path)
@@ -199,7 +199,8 @@ class _Gathered:
             )
         if first and self._unknown > most_unknown * rows:
             raise DataError(
-                f"{self._unknown:,} of {rows:,} rows name items that are not in the catalog, the first {first[1]!r}",
+                f"{self._unknown:,} of {rows:,} rows name items that are not in the catalog, "
+                f"the first {first[1]!r}",
                 path=self._path,
                 line=first[0],
                 hint=f"at most {most_unknown:.0%} are passed over: check the catalog and the item column's name",

@@ -34,9 +34,10 @@ def fetch(
 ) -> Path:
     """Downloads a set, checks it and unpacks it; does nothing where it stands already.
 
-    A download that broke leaves a .part file, and the next call goes on where it ended (HTTP Range). The checksum is
-    the MD5 that GroupLens publishes beside the archive; of the sets that never change it is also recorded here, so
-    that neither file can change unnoticed. It guards against a broken copy; what guards against a forged one is TLS.
+    A download that broke leaves a .part file, and the next call goes on where it ended (HTTP Range). The checksum
+    is the MD5 that GroupLens publishes beside the archive; of the sets that never change it is also recorded here,
+    so that neither file can change unnoticed. It guards against a broken copy; what guards against a forged one is
+    TLS.
 
     Args:
         name: One of `zsrec.data.SETS`.

@@ -1,4 +1,4 @@
-"""The MovieLens sets: what is in them, how they are written, where they come from and what their licence allows."""
+"""The MovieLens sets: what is in them, how they are written, and what their licence allows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LICENCE_SHARED = _SHARED + "Redistribution under the same conditions. The set's 
 USER, ITEM, TIME = "userId", "movieId", "timestamp"
 COLUMNS = Columns(user=USER, item=ITEM, time=TIME, rating="rating")
 GENRES_100K = (
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
-    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
+    "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 _RATINGS = (USER, ITEM, "rating", TIME)
 _MOVIES_100K = (ITEM, "title", "released", "released_on_video", "imdb", *GENRES_100K)
@@ -90,7 +90,7 @@ class MovieLensSet(NamedTuple):
     form: Form
     md5: str | None
     megabytes: int
-    licence: str = LICENCE_SHARED
+    licence: str
 
     @property
     def folder(self) -> str:
@@ -103,26 +103,28 @@ class MovieLensSet(NamedTuple):
         return f"ml-{self.name}.zip"
 
 
+_MD5 = {
+    "100k": "0e33842e24a9c977be4e0107933c0723",
+    "1m": "c4d9eecfca2ab87c1945afe126590906",
+    "10m": "ce571fd55effeba0271552578f2648bd",
+    "20m": "cd245b17a1ae2cc31bb14903e1204af3",
+    "25m": "6b51fb2759a8657d3bfcbfc42b592ada",
+    "32m": "d472be332d4daa821edc399621853b57",
+}
+_ALL = (
+    ("100k", 943, 1_682, 100_000, "1997-1998", _U_100K, 5, LICENCE_KEPT),
+    ("1m", 6_040, 3_883, 1_000_209, "2000-2003", _DAT_1M, 6, LICENCE_KEPT),
+    ("10m", 69_878, 10_681, 10_000_054, "1995-2009", _DAT_10M, 63, LICENCE_KEPT),
+    ("20m", 138_493, 27_278, 20_000_263, "1995-2015", CSV, 190, LICENCE_SHARED),
+    ("25m", 162_541, 62_423, 25_000_095, "1995-2019", CSV, 250, LICENCE_SHARED),
+    ("32m", 200_948, 87_585, 32_000_204, "1995-2023", CSV, 239, LICENCE_SHARED),
+    ("latest-small", 610, 9_742, 100_836, "1996-2018", CSV, 1, LICENCE_SHARED),
+    ("latest", 330_975, 86_537, 33_832_162, "1995-2023", CSV, 335, LICENCE_SHARED),
+)
 SETS = {
-    one.name: one
-    for one in (
-        MovieLensSet(
-            "100k", 943, 1_682, 100_000, "1997-1998", _U_100K, "0e33842e24a9c977be4e0107933c0723", 5, LICENCE_KEPT
-        ),
-        MovieLensSet(
-            "1m", 6_040, 3_883, 1_000_209, "2000-2003", _DAT_1M, "c4d9eecfca2ab87c1945afe126590906", 6, LICENCE_KEPT
-        ),
-        MovieLensSet(
-            "10m", 69_878, 10_681, 10_000_054, "1995-2009", _DAT_10M, "ce571fd55effeba0271552578f2648bd", 63,
-            LICENCE_KEPT,
-        ),
-        MovieLensSet("20m", 138_493, 27_278, 20_000_263, "1995-2015", CSV, "cd245b17a1ae2cc31bb14903e1204af3", 190),
-        MovieLensSet("25m", 162_541, 62_423, 25_000_095, "1995-2019", CSV, "6b51fb2759a8657d3bfcbfc42b592ada", 250),
-        MovieLensSet("32m", 200_948, 87_585, 32_000_204, "1995-2023", CSV, "d472be332d4daa821edc399621853b57", 239),
-        MovieLensSet("latest-small", 610, 9_742, 100_836, "1996-2018", CSV, None, 1),
-        MovieLensSet("latest", 330_975, 86_537, 33_832_162, "1995-2023", CSV, None, 335),
-    )
-}  # fmt: skip
+    name: MovieLensSet(name, users, movies, ratings, years, form, _MD5.get(name), megabytes, licence)
+    for name, users, movies, ratings, years, form, megabytes, licence in _ALL
+}
 
 
 def named(name: str) -> MovieLensSet:
@@ -140,8 +142,8 @@ def named(name: str) -> MovieLensSet:
 def form_of(folder: Path) -> Form:
     """How the set in a folder is written, by the files that are there.
 
-    The .dat files of 1M are latin-1 and those of 10M are utf-8; a movies.dat that decodes as utf-8 is taken for it.
-    Latin-1 text with a letter beyond ASCII practically never does, and pure ASCII is the same in both.
+    The .dat files of 1M are latin-1 and those of 10M are utf-8; a movies.dat that decodes as utf-8 is taken for
+    it. Latin-1 text with a letter beyond ASCII practically never does, and pure ASCII is the same in both.
 
     Raises:
         DataError: No form's two files are there.

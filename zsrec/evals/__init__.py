@@ -4,7 +4,7 @@ from zsrec.evals.by_time import cold_items, time_split
 from zsrec.evals.cold import cold_users
 from zsrec.evals.estimates import Comparison, Estimate
 from zsrec.evals.intervals import bootstrap, holm, jackknife, paired_p_values
-from zsrec.evals.many import ManySplit, target_metrics
+from zsrec.evals.many import ManySplit, many_metrics, target_metrics
 from zsrec.evals.metrics import Place, hit_rate, mrr, ndcg, place
 from zsrec.evals.order import hashed_subset
 from zsrec.evals.report import MethodReport, Report, report
@@ -32,6 +32,7 @@ __all__ = [
     "holm",
     "jackknife",
     "leave_one_out",
+    "many_metrics",
     "mrr",
     "ndcg",
     "paired_p_values",

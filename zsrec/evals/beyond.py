@@ -1,25 +1,77 @@
 """What recommended lists are like beyond hits: coverage, novelty, diversity, and how much they follow the crowd.
 
-All of them are of lists of k items a user (`recommended`). Lists may be shorter than k, where nothing speaks for more
-items; an empty one says nothing and is NaN in values by user.
+All of them are of lists of k items a user (`recommended`). Lists may be shorter than k, where nothing speaks for
+more items; an empty one says nothing and is NaN in values by user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.candidates import Profile, Retriever
+from zsrec.candidates import Interactions, Profile, Retriever
 from zsrec.candidates.retriever import best_codes
 from zsrec.errors import ConfigError
+from zsrec.evals.intervals import bootstrap, jackknife
 from zsrec.evals.many import ManySplit
 from zsrec.evals.metrics import Values
 from zsrec.evals.split import Split
 
 Lists = NDArray[np.int64]
 """Item codes by user, best first, -1 where a list is shorter; shape (users, k)."""
+
+
+class Bounded(NamedTuple):
+    """A value with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def described(
+    lists: Lists, statistics: Interactions, *, vectors: NDArray[np.floating] | None = None, seed: int = 0
+) -> tuple[dict[str, Bounded], tuple[str, ...]]:
+    """All of this module's quantities with 95% intervals: a bootstrap of means over users, else a jackknife.
+
+    Args:
+        lists: The lists of at least two users, k items each.
+        statistics: What popularity is counted in: the split's training part, so that no target counts.
+        vectors: For "Diversity"; left out without them. See `diversity`.
+        seed: Of resamples and groups.
+
+    Returns:
+        "Coverage@k", "Gini@k", "Novelty@k" (bits), "Popularity@k" (users an item), "Head@k" and "Diversity@k" with
+        k of the lists; and a note on users whose list is too short to say anything, who are left out of the means.
+
+    Raises:
+        ConfigError: There are fewer than two users, or nothing was recommended to anybody.
+    """
+    items, k = len(statistics.items), lists.shape[1]
+    if not (lists >= 0).any():
+        raise ConfigError("nothing was recommended to anybody", hint="such a run has hits at most, and no lists")
+    counts = statistics.users_per_item
+    means = {
+        "Novelty": novelty(lists, counts, int(np.count_nonzero(statistics.items_per_user))),
+        "Popularity": popularity(lists, counts),
+        "Head": head_share(lists, counts),
+    }
+    if vectors is not None:
+        means["Diversity"] = diversity(lists, vectors)
+    found: dict[str, Bounded] = {}
+    wholes = {"Coverage": coverage, "Gini": gini}
+    for name, whole in wholes.items():
+        low, high = jackknife(lambda users, whole=whole: whole(lists[users], items), len(lists), seed=seed)  # type: ignore[misc]
+        found[f"{name}@{k}"] = Bounded(whole(lists, items), max(low, 0.0), min(high, 1.0))
+    for name, values in means.items():
+        said = values[~np.isnan(values)]
+        low, high = bootstrap(said[:, None], seed=seed)[:, 0] if len(said) else (np.nan, np.nan)
+        found[f"{name}@{k}"] = Bounded(float(said.mean()) if len(said) else np.nan, float(low), float(high))
+    empty = int(np.sum(~(lists >= 0).any(axis=1)))
+    return found, ((f"{empty:,} of {len(lists):,} users have an empty list",) if empty else ())
 
 
 def recommended(retriever: Retriever, split: Split | ManySplit, k: int, *, seed: int = 0) -> Lists:
@@ -101,7 +153,7 @@ def gini(lists: Lists, items: int) -> float:
     """How unevenly the catalog is shown: 0 if every item stands in as many lists, near 1 if a few stand in all.
 
     G = Σ_j (2j - n - 1) x_j / (n Σ x), x the number of lists of each item, ascending. Source: Fleder and Hosanagar
-    2009, Management Science 55, 5; section 8.3.5 of Shani and Gunawardana 2011, Recommender Systems Handbook.
+    2009, Management Science 55, 5; Shani and Gunawardana 2011, Recommender Systems Handbook.
 
     Args:
         lists: The lists.
@@ -117,7 +169,8 @@ def gini(lists: Lists, items: int) -> float:
 def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
     """Intra-list diversity: the mean distance 1 - cos of all pairs of a list's items; shape (users,).
 
-    A list with fewer than two items has no pairs and is NaN. An item without a direction is at distance 1 from all.
+    A list with fewer than two items has no pairs and is NaN. An item without a direction is at distance 1 from
+    all.
 
     Source: Smyth and McClave 2001, ICCBR; Ziegler et al. 2005, WWW (there as similarity).
 

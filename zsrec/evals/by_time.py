@@ -13,12 +13,12 @@ from zsrec.evals.many import ManySplit
 from zsrec.evals.order import in_time
 
 GLOBAL = (
-    "Global time split at {moment}: everything before that moment is known, and all of a user's new items from it on "
-    "are targets. Statistics hold nothing from that moment on. "
+    "Global time split at {moment}: everything before that moment is known, and all of a user's new items "
+    "from it on are targets. Statistics hold nothing from that moment on. "
 )
 COLD = (
-    "Cold items, global time split at {moment}: the targets are items that nobody had contact with before that moment, "
-    "and statistics hold nothing from it on, so only what is known of an item without contacts can find it. "
+    "Cold items, global time split at {moment}: the targets are items that nobody had contact with before that "
+    "moment, and statistics hold nothing from it on, so only what needs no contacts can find such an item. "
 )
 _NEW = "Users without a history before it are not asked."
 
@@ -28,9 +28,9 @@ def time_split(
 ) -> ManySplit:
     """Splits all interactions at one moment; unlike leave-one-out, no prediction can use anybody's future.
 
-    Source: recommended by Meng et al. 2020, "Exploring Data Splitting Strategies for the Evaluation of Recommendation
-    Models", RecSys; and by Ji et al. 2023, "A Critical Study on Data Leakage in Recommender System Offline
-    Evaluation", ACM TOIS 41, 3.
+    Source: recommended by Meng et al. 2020, "Exploring Data Splitting Strategies for the Evaluation of
+    Recommendation Models", RecSys; and by Ji et al. 2023, "A Critical Study on Data Leakage in Recommender System
+    Offline Evaluation", ACM TOIS 41, 3.
 
     Args:
         interactions: All interactions.
@@ -50,7 +50,8 @@ def cold_items(
 ) -> ManySplit:
     """As `time_split`, with only those targets whose item had its first contact at the moment or later.
 
-    The whole catalog is ranked, warm items too: a cold item that stands behind thousands of warm ones helps nobody.
+    The whole catalog is ranked, warm items too: a cold item that stands behind thousands of warm ones helps
+    nobody.
     """
     return _split(interactions, at, share, seed, cold_only=True)
 

@@ -26,8 +26,8 @@ def cold_users(
 ) -> Split:
     """Shows only the first n events of users whom the statistics do not know.
 
-    To draw a curve over n, give all its points one `target_after`: then the users and their targets are the same and
-    only the history grows. `[cold_users(known, n, target_after=10) for n in EVENTS]`.
+    To draw a curve over n, give all its points one `target_after`: then the users and their targets are the same
+    and only the history grows. `[cold_users(known, n, target_after=10) for n in EVENTS]`.
 
     Source: users unknown in training are the "strong generalization" of Marlin 2004.
 

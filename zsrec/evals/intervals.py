@@ -90,9 +90,9 @@ def jackknife(
 ) -> tuple[float, float]:
     """A 95% interval of a quantity that is no mean over users, such as catalog coverage or a Gini coefficient.
 
-    The bootstrap fails there: a resample repeats users and lacks a third of them, so it covers fewer items than the
-    data, and its interval may lie wholly below the value. The delete-a-group jackknife leaves out one random group of
-    users at a time: variance = (g - 1) / g · Σ (θ_j - mean θ)², interval = θ ± 1.96 standard errors.
+    The bootstrap fails there: a resample repeats users and lacks a third of them, so it covers fewer items than
+    the data, and its interval may lie wholly below the value. The delete-a-group jackknife leaves out one random
+    group of users at a time: variance = (g - 1) / g · Σ (θ_j - mean θ)², interval = θ ± 1.96 standard errors.
 
     Source: Kott 2001, Journal of Official Statistics 17, 4; Efron and Tibshirani 1993, chapter 11.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.candidates import Interactions
+from zsrec.candidates import Interactions, Profile, Retriever
 from zsrec.candidates.ids import Codes
 from zsrec.candidates.retriever import Scores
 from zsrec.errors import ConfigError
@@ -49,6 +49,32 @@ class ManySplit:
     def targets_of(self, case: int) -> Codes:
         """The target items of a case, at least one."""
         return self.targets[self.target_starts[case] : self.target_starts[case + 1]]
+
+
+def many_metrics(
+    split: ManySplit, retriever: Retriever, ks: Sequence[int], *, on_user: Callable[[], None] | None = None
+) -> dict[str, Values]:
+    """Ranks the whole catalog for every user, without the history, and measures all targets.
+
+    Args:
+        split: The users, histories and targets.
+        retriever: Made from `split.training`.
+        ks: Cut-offs, at least 1 each.
+        on_user: Called after each user.
+
+    Returns:
+        One value a user by the names of `target_metrics`; shape (n,) each.
+
+    Raises:
+        ConfigError: As `target_metrics`.
+    """
+    rows = []
+    for case in range(len(split)):
+        history = split.history(case)
+        rows.append(target_metrics(retriever.scores(Profile.of(history)), split.targets_of(case), history, ks))
+        if on_user is not None:
+            on_user()
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int]) -> dict[str, float]:

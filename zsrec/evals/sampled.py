@@ -1,9 +1,9 @@
 """The two published protocols that rank a few candidates only: for comparison with papers, and named "sampled".
 
-A metric over twenty candidates is another quantity than the same metric over the catalog, and does not keep the order
-of methods (Krichene and Rendle 2020, "On Sampled Metrics for Item Recommendation", KDD). Nothing else in zsrec uses
-these. In LLMRank's protocol the target stands among the candidates by construction, so it reaches whatever ranks them:
-that is the protocol.
+A metric over twenty candidates is another quantity than the same metric over the catalog, and does not keep the
+order of methods (Krichene and Rendle 2020, "On Sampled Metrics for Item Recommendation", KDD). Nothing else in
+zsrec uses these. In LLMRank's protocol the target stands among the candidates by construction, so it reaches
+whatever ranks them: that is the protocol.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from zsrec.evals.metrics import NOWHERE, Place, place
 from zsrec.evals.split import Split
 
 LLM_RANK = (
-    "SAMPLED, not the whole catalog: the target and {n} random items that the user does not know, in random order, as "
-    "LLMRank (Hou et al. 2024)."
+    "SAMPLED, not the whole catalog: the target and {n} random items that the user does not know, in random "
+    "order, as LLMRank (Hou et al. 2024)."
 )
 NIR = (
-    "SAMPLED, not the whole catalog: the {size} items that weigh most among the {neighbours} users with the most items "
-    "in common, as NIR (Wang and Lim 2023)."
+    "SAMPLED, not the whole catalog: the {size} items that weigh most among the {neighbours} users with the most "
+    "items in common, as NIR (Wang and Lim 2023)."
 )
 NIR_MISSES = (
-    "{absent:,} of {users:,} users have a target that is not among their candidates; here they earn 0. NIR's published "
-    "figures leave such users out."
+    "{absent:,} of {users:,} users have a target that is not among their candidates; here they earn 0. NIR's "
+    "published figures leave such users out."
 )
 NIR_LEFT_OUT = (
     "{absent:,} of {users:,} users were left out because their target is not among their candidates, as in NIR's "
@@ -45,7 +45,7 @@ class Pools:
 
     Attributes:
         split: The split with these users.
-        items: Codes of the candidates by user, in an order that says nothing, -1 where there are fewer; shape (n, m).
+        items: Codes of the candidates by user, in an order that says nothing, -1 for none; shape (n, m).
         protocol: What was done, beginning with "SAMPLED".
         notes: What was counted on the way.
     """
@@ -83,7 +83,7 @@ _NONE = np.zeros(0, dtype=np.int32)
 def llm_rank(split: Split, *, negatives: int = 19, seed: int = 0) -> Pools:
     """The target among random items, drawn from the whole catalog without the user's history.
 
-    Source: Hou et al. 2024, "Large Language Models are Zero-Shot Rankers for Recommender Systems", ECIR, section 3.
+    Source: Hou et al. 2024, "Large Language Models are Zero-Shot Rankers for Recommender Systems", ECIR.
 
     Args:
         split: The users, histories and targets.
@@ -114,11 +114,11 @@ def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) ->
     """Candidates by user filtering: what the users with the most items in common had contact with.
 
     An item weighs the sum of its users' shares of the common items. As in the authors' code the user is one of the
-    `neighbours`, and ties, which there follow the file, are broken by hash. No target takes part in this; whose target
-    happens to be in is said in `notes`, and `only_found` leaves the others out.
+    `neighbours`, and ties, which there follow the file, are broken by hash. No target takes part in this; whose
+    target happens to be in is said in `notes`, and `only_found` leaves the others out.
 
     Source: Wang and Lim 2023, "Zero-Shot Next-Item Recommendation using Large Pretrained Language Models",
-    arXiv:2304.03153, section 3.1, and the published three_stage_0_NIR.py (12 users, 19 candidates).
+    arXiv:2304.03153, and the published three_stage_0_NIR.py (12 users, 19 candidates).
 
     Args:
         split: The users, histories and targets.
@@ -142,7 +142,7 @@ def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) ->
 
 
 def only_found(pools: Pools) -> Pools:
-    """Only the users whose target is among the candidates, as NIR's published figures; `notes` says how many are not.
+    """Only the users whose target is among the candidates, as in NIR's figures; `notes` says how many are not.
 
     Raises:
         ConfigError: No target is among the candidates.
@@ -177,8 +177,8 @@ def sampled_places(pools: Pools, scores: Iterable[Scores]) -> tuple[NDArray[np.i
         scores: One row of scores of the whole catalog a user, users as in the split.
 
     Returns:
-        How many candidates score higher (-1 for a target that is no candidate), and how many others the same; shape
-        (n,) each.
+        How many candidates score higher (-1 for a target that is no candidate), and how many others the same;
+        shape (n,) each.
     """
     places = [pools.place(case, row) for case, row in enumerate(scores)]
     return (

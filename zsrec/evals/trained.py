@@ -1,7 +1,8 @@
 """Baselines that are trained, from RecTools: EASE and SASRec, asked like every retriever.
 
-They are here to be beaten, or not. Their rows say "trained", since a zero-shot row beside them read no interactions.
-The library does the training and the scoring; this module translates a split's statistics and a user's history.
+They are here to be beaten, or not. Their rows say "trained", since a zero-shot row beside them read no
+interactions. The library does the training and the scoring; this module translates a split's statistics and a
+user's history.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class EaseConfig(Frozen):
 class SasRecConfig(Frozen):
     """Hyper-parameters of SASRec; the defaults are RecTools' own.
 
-    RecTools' three epochs suit millions of interactions. On ml-latest-small they undertrain: docs/evaluation.md says
-    what a validation event chose there.
+    RecTools' three epochs suit millions of interactions. On ml-latest-small they undertrain: docs/evaluation.md
+    says what a validation event chose there.
 
     Attributes:
         factors: Width of the embeddings.
@@ -130,8 +131,9 @@ class Ease:
 class SasRec:
     """SASRec: a transformer that reads the history and predicts the next item.
 
-    The library trains; a user is scored by its network (`encode_sessions`) and not by its `recommend`, which builds
-    a data frame and a loader for one user and takes ten times as long. A test holds the two to the same scores.
+    The library trains; a user is scored by its network (`encode_sessions`) and not by its `recommend`, which
+    builds a data frame and a loader for one user and takes ten times as long. A test holds the two to the same
+    scores.
 
     Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM. The softmax over all items is
     RecTools' default (Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", RecSys); gBCE is Petrov and
