@@ -48,6 +48,10 @@ class Told:
             views += self._views[place : place + 1]
         return views
 
+    def kept(self, newest: int) -> list[Known]:
+        """The newest so many of the events that a prompt may show, oldest first."""
+        return self._known[self.events - newest :]
+
     def evidence(self, fitted: Fitted, about: str | None) -> tuple[Evidence, ...]:
         """What of the user stands in a prompt.
 
@@ -55,7 +59,7 @@ class Told:
             fitted: The prompt.
             about: The user in words.
         """
-        kept = [one.event for one in self._known[self.events - fitted.kept :]]
+        kept = [one.event for one in self.kept(fitted.kept)]
         found: list[Evidence] = ["history"] if self.events else []
         found += ["about"] if about else []
         found += ["feedback"] if any(_judged(event) for event in kept) else []

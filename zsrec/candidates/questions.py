@@ -150,7 +150,9 @@ class _Likeness:
     def to(self, item: int) -> NDArray[np.float64]:
         """How alike each item is to this one; shape (number of items,)."""
         if self._vectors is not None:
-            return np.clip((self._vectors @ self._vectors[item]).astype(np.float64), 0.0, 1.0)
+            near: NDArray[np.float64] = np.clip(self._vectors @ self._vectors[item], 0.0, 1.0).astype(np.float64)
+            return near
         own = self._kinds[self._kind[item]]
         overlaps = [len(own & kind) / len(own | kind) if own or kind else 0.0 for kind in self._kinds]
-        return np.array(overlaps)[self._kind]
+        by_kind: NDArray[np.float64] = np.array(overlaps)[self._kind]
+        return by_kind
