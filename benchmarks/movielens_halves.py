@@ -1,7 +1,7 @@
 """ml-latest-small cut for simulations: a tuning half and a test half of the users, a past and a future of each.
 
-Defaults are chosen on tuning users; what is reported is measured on test users. Which half a user is in depends on a
-hash of the id, so nothing was drawn until it looked well.
+Defaults are chosen on tuning users; what is reported is measured on test users. Which half a user is in depends on
+a hash of the id, so nothing was drawn until it looked well.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Halves:
 
 
 def load(folder: Path, vectors: Path | None) -> Halves:
-    """The users of a MovieLens folder; events at one time are put in the order of a hash, since files are by id."""
+    """The users of a MovieLens folder; events at one time are ordered by a hash, since files are sorted by id."""
     found = data.load(folder)
     ids = Ids(found.histories)
     test = ids.hashes(range(len(ids)), HALVES_SEED) % np.uint64(2) == 1
@@ -96,7 +96,7 @@ def load_vectors(path: Path | None, items: int) -> Vectors | None:
 
 
 def ndcg_of_many(scores: NDArray[np.float64], relevant: NDArray[np.int32], k: int) -> float:
-    """NDCG@k with several relevant items (Järvelin and Kekäläinen 2002), binary gains; expected value over ties."""
+    """NDCG@k with several relevant items (Järvelin and Kekäläinen 2002), binary gains, its mean over ties."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     gains = np.zeros(len(scores))
