@@ -57,7 +57,7 @@ class Job:
         """
         if self.k < 1:
             raise ConfigError(f"k is {self.k}, expected at least 1", hint="k is the number of items wanted")
-        if not self.history.events and not (self.about or "").strip():
+        if not self.history.events and not self.history.critiques and not (self.about or "").strip():
             raise ConfigError(
                 "nothing is known of the user: the history is empty and about= is not given",
                 hint="give one liked item or a sentence (about='slow-burn heist films'), "

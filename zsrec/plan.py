@@ -21,6 +21,7 @@ from zsrec.prompts.views import ItemView, item_view, title_view
 from zsrec.rank import Content, Judged, Order, Question, fill, fuse, judge
 from zsrec.reading import Reader
 from zsrec.steps import Plan, ask
+from zsrec.told import Told
 from zsrec.types import Exchange, HistoryUse, Message, RankingUse, Recommendation, Recommendations, Trace
 
 __all__ = ["Job", "recommend_plan"]
@@ -54,7 +55,7 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     """
     job.check()
     known = resolve_history(job.history, job.catalog, job.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None)
+    seen = frozenset(one.item.id for one in known if one.item is not None).union(job.history.shown)
     candidates = choose(job, known, seen)
     prompts = _Prompts(job, known, candidates)
     reader = Reader(job, seen, candidates)
@@ -68,6 +69,7 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     if fitted.kept < prompts.events:
         left_out = prompts.events - fitted.kept
         notes.append(f"the {left_out:,} oldest of {prompts.events:,} events were left out to fit the context")
+    notes += prompts.told.missing(fitted.messages, job.template.ref)
     items = ranked.items
     if job.fill is not None and len(items) < job.k:
         source = job.popularity if job.fill == "popularity" else candidates.ids if candidates else ()
@@ -82,7 +84,7 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     trace = Trace(
         template=job.template.ref,
         mode="training-free" if others else "zero-shot",
-        evidence=(*(["history"] if prompts.events else []), *(["about"] if job.about else [])),
+        evidence=prompts.told.evidence(fitted, job.about),
         exchanges=ranked.exchanges,
         grounded=reader.grounded,
         dropped=reader.dropped,
@@ -104,17 +106,15 @@ class _Prompts:
 
     def __init__(self, job: Job, known: Sequence[Known], candidates: Candidates | None) -> None:
         self._job = job
-        shown = [one for one in known if one.item is not None or one.event.by != "id"]
         variable = job.template.variables.get("history")
-        if variable is not None and variable.last is not None:
-            shown = shown[-variable.last :]
-        self.events = len(shown)
-        self._history = _history_views(shown)
+        self.told = Told(known, job.history.critiques, last=variable.last if variable else None)
+        self.events = self.told.events
+        self._shown = [item_view(job.catalog[one]) for one in job.history.shown if one in job.catalog]
         self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
 
     def whole(self, newest: int) -> tuple[Message, ...]:
         """The prompt with the newest events and all candidates."""
-        return self._render(self._history[self.events - newest :], self._candidates, self._job.about)
+        return self._render(self.told.views(newest), self._candidates, self._job.about)
 
     def part(
         self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
@@ -126,13 +126,14 @@ class _Prompts:
         if labels:
             views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
         if content == "user":
-            return self._render(self._history[self.events - newest :], views, self._job.about)
+            return self._render(self.told.views(newest), views, self._job.about)
         return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None)
 
     def _render(self, history: list[ItemView], views: list[ItemView], about: str | None) -> tuple[Message, ...]:
         job = self._job
+        further = {"shown": self._shown} if "shown" in job.template.variables else {}
         return job.template.render(
-            history=history, candidates=views, k=job.k, about=about, domain=job.catalog.domain
+            history=history, candidates=views, k=job.k, about=about, domain=job.catalog.domain, **further
         )
 
 
@@ -205,16 +206,6 @@ def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates
         label_mass=judged.label_mass,
     )
     return _Ranked(tuple(items), judged.exchanges, use, judged.notes), fitted
-
-
-def _history_views(shown: Sequence[Known]) -> list[ItemView]:
-    newest = len(shown)
-    return [
-        title_view(one.event.item, one.event, newest - place)
-        if one.item is None
-        else item_view(one.item, one.event, newest - place)
-        for place, one in enumerate(shown)
-    ]
 
 
 def _history_use(known: Sequence[Known], kept: int) -> HistoryUse:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsrec.candidates.profile import profile
-from zsrec.candidates.retriever import Mode, Retriever, top
+from zsrec.candidates.retriever import Mode, Retriever, top, unread
 from zsrec.errors import ConfigError, UnknownItemError
 from zsrec.ground.history import Known
 from zsrec.job import Job
@@ -59,7 +59,7 @@ def choose(job: Job, known: Sequence[Known], seen: frozenset[str]) -> Candidates
             raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
         if job.retriever is None or job.template.task != "rank":
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(job.retriever, unseen, _history(known))
+        return _scored(job.retriever, unseen, _history(known), job.about)
     if job.template.task != "rank":
         return None
     if job.retriever is not None:
@@ -76,7 +76,7 @@ def choose(job: Job, known: Sequence[Known], seen: frozenset[str]) -> Candidates
 def _retrieved(job: Job, retriever: Retriever, history: History, seen: frozenset[str]) -> Candidates:
     lost: list[str] = []
     while True:  # looking through a million items for those that the catalog lacks would take longer
-        found = top(retriever, history, job.pool_size, exclude=(*seen, *lost))
+        found = top(retriever, history, job.pool_size, exclude=(*seen, *lost), about=job.about)
         strange = [item_id for item_id in found.ids if item_id not in job.catalog]
         if not strange:
             break
@@ -97,8 +97,9 @@ def _retrieved(job: Job, retriever: Retriever, history: History, seen: frozenset
     )
 
 
-def _scored(retriever: Retriever, ids: tuple[str, ...], history: History) -> Candidates:
-    scores = retriever.scores(profile(history, retriever.items))
+def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about: str | None) -> Candidates:
+    of = profile(history, retriever.items, about=about)
+    scores = retriever.scores(of)
     codes = [retriever.items.code(item_id) for item_id in ids]
     values = [-np.inf if code is None else float(scores[code]) for code in codes]
     order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
@@ -108,7 +109,7 @@ def _scored(retriever: Retriever, ids: tuple[str, ...], history: History) -> Can
         Pool(source="caller", ids=ids, scores=tuple(values)),
         prior=places(order, len(ids)),
         mode=retriever.mode,
-        notes=(*(f"{retriever.name}: {note}" for note in retriever.notes), *notes),
+        notes=(*(f"{retriever.name}: {note}" for note in (*retriever.notes, *unread(retriever, of))), *notes),
     )
 
 

@@ -23,7 +23,7 @@ from zsrec.prompts import Template, load_template
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
 from zsrec.settings import Settings
-from zsrec.steps import drive
+from zsrec.steps import Plan, Result, drive
 from zsrec.types import History, Recommendations
 
 Fill = Literal["candidates", "popularity"]
@@ -299,6 +299,14 @@ class Recommender(_Parts):
         """
         return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
 
+    def run(self, plan: Plan[Result]) -> Result:
+        """Runs a plan of another kind with this recommender's model, for example `zsrec.explain.explain_plan`.
+
+        Raises:
+            LLMError: What the plan did not handle.
+        """
+        return self._loop.run(drive(plan, self.llm))
+
     def server(self) -> ServerInfo:
         """What the server says of itself.
 
@@ -367,6 +375,10 @@ class AsyncRecommender(_Parts):
     ) -> list[Outcome]:
         """See `Recommender.recommend_many`."""
         return await self._recommend_many(histories, k, concurrency, fill, on_done)
+
+    async def run(self, plan: Plan[Result]) -> Result:
+        """See `Recommender.run`."""
+        return await drive(plan, self.llm)
 
     async def server(self) -> ServerInfo:
         """See `Recommender.server`."""

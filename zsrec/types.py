@@ -39,6 +39,10 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
+MOST_SAID = 2000
+"""Characters that a critique may have: what a prompt shows of a text."""
+
+
 class Feedback(StrEnum):
     """What the user thought of an item; `SEEN` where only the contact is known."""
 
@@ -66,16 +70,34 @@ class Event(Frozen):
     feedback: Feedback = Feedback.SEEN
 
 
+class Critique(Frozen):
+    """What the user said of what went before, in their own words: "like these but less violent".
+
+    Attributes:
+        text: The words.
+        after: How many events of the history came before them.
+    """
+
+    text: str
+    after: int = Field(default=0, ge=0)
+
+
 class History(Frozen):
-    """A user's events, oldest first.
+    """A user's events, oldest first, and what they said on the way.
 
     Attributes:
         events: The events in order; the last one is the newest.
         user: The user's id, kept for the caller; it is never sent to the model.
+        critiques: What the user said, oldest first. It stands in prompts at its place among the events; retrievers
+            do not read it.
+        shown: Ids of items that were recommended already: they are not recommended again. They say nothing about
+            the user's taste (an item that was passed over on purpose is `skipped`).
     """
 
     events: tuple[Event, ...] = ()
     user: str | None = None
+    critiques: tuple[Critique, ...] = ()
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, *items: str, user: str | None = None) -> Self:
@@ -93,6 +115,24 @@ class History(Frozen):
     def skipped(self, *items: str) -> Self:
         """This history with `items` shown and passed over after it."""
         return self.with_events(items, Feedback.SKIPPED)
+
+    def said(self, text: str) -> Self:
+        """This history with the user's own words after it, for example "like these but less violent".
+
+        Raises:
+            ConfigError: `text` is empty or longer than 2,000 characters, of which a prompt would lose the rest.
+        """
+        words = text.strip()
+        if not 0 < len(words) <= MOST_SAID:
+            raise ConfigError(
+                f"what the user said has {len(words):,} characters", hint=f"between 1 and {MOST_SAID:,} characters"
+            )
+        critique = Critique(text=words, after=len(self.events))
+        return self.model_copy(update={"critiques": (*self.critiques, critique)})
+
+    def showed(self, ids: Iterable[str]) -> Self:
+        """This history with items that were recommended and shall not be recommended again."""
+        return self.model_copy(update={"shown": tuple(dict.fromkeys((*self.shown, *ids)))})
 
     def with_events(self, items: Iterable[str | Event], feedback: Feedback = Feedback.SEEN) -> Self:
         """This history with further events after it.
@@ -253,8 +293,9 @@ class Dropped(Frozen):
 
     Attributes:
         grounded: The mention and its item.
-        why: "seen" (the user knows it), "duplicate" (named before), "not_a_candidate" (outside the list that
-            the model was to choose from) or "beyond_k" (the list was full).
+        why: "seen" (the user knows it, or was shown it in an earlier round), "duplicate" (named before),
+            "not_a_candidate" (outside the list that the model was to choose from) or "beyond_k" (the list was
+            full).
     """
 
     grounded: Grounded
@@ -375,6 +416,9 @@ class RankingUse(Frozen):
     label_mass: float | None = None
 
 
+Evidence = Literal["history", "about", "feedback", "critique"]
+
+
 class Trace(Frozen):
     """Everything that happened between a history and its recommendations.
 
@@ -382,7 +426,8 @@ class Trace(Frozen):
         template: The template used.
         mode: "zero-shot" when only this user's history and item texts were used; "training-free" when other
             users' interactions were (popularity fill, item-kNN candidates).
-        evidence: What was known of the user: any of "history", "about".
+        evidence: What was known of the user and stands in the prompt: any of "history" (events), "about",
+            "feedback" (events with a like, a dislike or a skip) and "critique" (the user's words on the way).
         exchanges: The requests and raw answers, in order.
         grounded: Every mention with its match, in the order of the answer.
         dropped: Grounded mentions that did not become recommendations.
@@ -395,7 +440,7 @@ class Trace(Frozen):
 
     template: TemplateRef
     mode: Literal["zero-shot", "training-free"] = "zero-shot"
-    evidence: tuple[Literal["history", "about"], ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()
     dropped: tuple[Dropped, ...] = ()

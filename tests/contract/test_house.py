@@ -24,9 +24,10 @@ FLOORS = [
     {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
-    {"job", "pool", "reading"},
+    {"job", "pool", "reading", "told"},
     {"plan"},
     {"recommender"},
+    {"session", "explain"},
     {"evals"},
     {"cli", "__main__"},
 ]

@@ -11,6 +11,7 @@ from zsrec.candidates.item_knn import ItemKNN, ItemKNNConfig
 from zsrec.candidates.listed import Listed
 from zsrec.candidates.popularity import Popularity, popularity
 from zsrec.candidates.profile import Profile, profile
+from zsrec.candidates.questions import Questions, questions
 from zsrec.candidates.reading import Reading, read_interactions
 from zsrec.candidates.retriever import Candidates, Mode, Retriever, top
 from zsrec.candidates.semantic import Semantic, SemanticConfig, item_texts, item_vectors
@@ -28,6 +29,7 @@ __all__ = [
     "Mode",
     "Popularity",
     "Profile",
+    "Questions",
     "Reading",
     "Retriever",
     "Semantic",
@@ -36,6 +38,7 @@ __all__ = [
     "item_vectors",
     "popularity",
     "profile",
+    "questions",
     "read_interactions",
     "top",
 ]

@@ -13,6 +13,7 @@ from zsrec.candidates.neighbours import NeighbourLists
 from zsrec.candidates.profile import Profile
 from zsrec.candidates.retriever import Mode, Scores
 from zsrec.candidates.semantic import Semantic, SemanticConfig, Vectors
+from zsrec.embed import Embedder
 from zsrec.errors import ConfigError
 from zsrec.types import Frozen
 
@@ -54,6 +55,7 @@ class Fused:
             `notes` says so.
         config: The weights.
         lists: Neighbour lists of earlier interactions, see `updated`.
+        embedder: What made the vectors; with it the user's own words count (`Semantic`).
 
     Raises:
         ConfigError: `config` is out of range, or there is not one vector an item.
@@ -63,6 +65,7 @@ class Fused:
     vectors: Vectors | None = None
     config: FusedConfig = field(default_factory=FusedConfig)
     lists: NeighbourLists | None = None
+    embedder: Embedder | None = None
     name: ClassVar[str] = "fused"
     mode: ClassVar[Mode] = "training-free"
 
@@ -96,14 +99,20 @@ class Fused:
             vectors: Those of the extended catalog; None keeps the old ones, where no item came.
         """
         lists = self.behaviour.updated(interactions).lists
-        return Fused(interactions, self.vectors if vectors is None else vectors, self.config, lists)
+        new = self.vectors if vectors is None else vectors
+        return Fused(interactions, new, self.config, lists, self.embedder)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the user's own words count."""
+        return self._texts is not None and self.config.semantic_share > 0 and self._texts.reads_words
 
     @cached_property
     def _texts(self) -> Semantic | None:
         if self.vectors is None:
             return None
         config = SemanticConfig(last=self.config.last, decay=self.config.decay)
-        return Semantic(self.items, self.vectors, config)
+        return Semantic(self.items, self.vectors, config, self.embedder)
 
     def scores(self, of: Profile) -> Scores:
         """The score of each item; shape (number of items,)."""

@@ -93,9 +93,13 @@ class ItemKNN:
         return len(self.neighbour_lists)
 
     def scores(self, of: Profile) -> Scores:
-        """The score of each item; -inf where no user links it to the history; shape (number of items,)."""
+        """The score of each item; -inf where nothing speaks for it; shape (number of items,).
+
+        What is linked to dislikes alone, or more to them than to the rest, is no candidate: it must not stand
+        above the items that nobody links to the user.
+        """
         scores = self.similarities(of)
-        scores[scores == 0.0] = -np.inf
+        scores[scores <= 0.0] = -np.inf
         return scores
 
     def similarities(self, of: Profile) -> Scores:

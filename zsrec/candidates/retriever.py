@@ -77,6 +77,7 @@ def top(
     exclude: Iterable[str] = (),
     exclude_seen: bool = True,
     seed: int = 0,
+    about: str | None = None,
 ) -> Candidates:
     """The best candidates for a user.
 
@@ -87,13 +88,14 @@ def top(
         exclude: Further ids to leave out.
         exclude_seen: Whether the history's items are left out.
         seed: Equal scores are ordered by a hash of the id with this seed (`Ids.hashes`).
+        about: The user in words; the notes say so where the retriever does not read them.
 
     Raises:
         ConfigError: `n` is below 1.
     """
     if n < 1:
         raise ConfigError(f"n is {n}", hint="ask for at least one candidate")
-    of = profile(history, retriever.items)
+    of = profile(history, retriever.items, about=about)
     scores = retriever.scores(of).copy()
     scores[retriever.items.codes(exclude)] = -np.inf
     if exclude_seen:
@@ -104,8 +106,18 @@ def top(
         scores=tuple(scores[best].tolist()),
         retriever=retriever.name,
         mode=retriever.mode,
-        notes=retriever.notes,
+        notes=(*retriever.notes, *unread(retriever, of)),
     )
+
+
+def unread(retriever: Retriever, of: Profile) -> tuple[str, ...]:
+    """Says so where a profile holds the user's words and the retriever does not read them.
+
+    A retriever that does says so by an attribute `reads_words` that is true.
+    """
+    if not of.words or getattr(retriever, "reads_words", False):
+        return ()
+    return ("the user's words (about=) were not used to find candidates: this retriever does not read any",)
 
 
 def best_codes(scores: Scores, n: int, items: Ids, seed: int = 0) -> NDArray[np.int64]:

@@ -39,12 +39,17 @@ class SemanticConfig(Frozen):
 class Semantic:
     """score(x) = (1/n) Σ_j r_j · decay^t_j · cos(text of j, text of x), over the newest n events, t = 1 the last.
 
-    Source: the semantic half of STAR's retrieval (Lee et al. 2024, arXiv:2410.16458).
+    With an embedder the user's own words (`about=`) count too, like an event with r = 1 and t = 0: they are the
+    query that Rocchio (1971) starts from, and the events are what it is refined by. Of a user without any event
+    they are all that is known.
+
+    Source: the semantic half of STAR's retrieval (Lee et al. 2024, arXiv:2410.16458); see `faded` for dislikes.
 
     Attributes:
         items: The items, in the order of the vectors.
         vectors: One a text, L2-normalised (`item_vectors`); shape (number of items, d).
         config: How far to look.
+        embedder: What made the vectors; None where words are not read.
 
     Raises:
         ConfigError: `config` is out of range, or there is not one vector an item.
@@ -53,6 +58,7 @@ class Semantic:
     items: Ids
     vectors: Vectors
     config: SemanticConfig = field(default_factory=SemanticConfig)
+    embedder: Embedder | None = None
     name: ClassVar[str] = "semantic"
     mode: ClassVar[Mode] = "zero-shot"
     notes: ClassVar[tuple[str, ...]] = ()
@@ -68,10 +74,17 @@ class Semantic:
     def scores(self, of: Profile) -> Scores:
         """The score of each item; -inf for all where nothing is known of the user; shape (number of items,)."""
         recent = faded(of, self.config.last, self.config.decay)
-        if not len(recent.codes):
+        words = self.embedder.encode([of.words])[0] if self.embedder is not None and of.words else None
+        if not len(recent.codes) and words is None:
             return np.full(len(self.items), -np.inf)
-        taste = recent.weights @ self._by_dimension[:, recent.codes].T / len(recent.codes)
+        taste = recent.weights @ self._by_dimension[:, recent.codes].T
+        taste = (taste if words is None else taste + words) / (len(recent.codes) + (words is not None))
         return (taste.astype(np.float32) @ self._by_dimension).astype(np.float64)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the user's own words count."""
+        return self.embedder is not None
 
     @cached_property
     def _by_dimension(self) -> Vectors:

@@ -185,7 +185,7 @@ class Template:
         return TemplateError(message, path=path, line=line)
 
 
-_FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items"}
+_FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items", "shown": ()}
 
 
 def _view(item: ItemView | Item | str) -> ItemView:

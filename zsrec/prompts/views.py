@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zsrec.prompts.sanitize import inline, sanitize
+from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT, inline, sanitize
 from zsrec.text import display_title
 from zsrec.types import Event, Feedback, Item
+
+SAID = "said"
+"""The feedback of an entry of the history that holds the user's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class ItemView:
         title: The title as the catalog spells it, for example "Matrix, The (1999)".
         display: The title as people write it, for example "The Matrix (1999)".
         id: The catalog's id; empty for a title that the catalog lacks.
-        feedback: "seen", "liked", "disliked" or "skipped".
+        feedback: "seen", "liked", "disliked" or "skipped"; "said" where `display` is no title but the user's words
+            on what stands before it.
         rating: The user's rating on the data set's own scale; None where there is none.
         age: The place in the history counted from its end, 1 the newest; None for what is no history.
         label: What a candidate is called in the prompt, for example "A"; empty where the ranker uses none.
@@ -39,9 +43,10 @@ class ItemView:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        limit = TEXT_LIMIT if self.feedback == SAID else TITLE_LIMIT
         clean = {
-            "title": inline(self.title),
-            "display": inline(self.display or display_title(self.title)),
+            "title": inline(self.title, limit),
+            "display": inline(self.display or display_title(self.title), limit),
             "id": inline(self.id),
             "feedback": inline(self.feedback),
             "label": inline(self.label),
@@ -87,3 +92,8 @@ def item_view(item: Item, event: Event | None = None, age: int | None = None) ->
 def title_view(title: str, event: Event | None = None, age: int | None = None) -> ItemView:
     """The view of a title that the catalog lacks: it has a title and the user's feedback, no attributes."""
     return item_view(Item(id="", title=title), event, age)
+
+
+def said_view(text: str) -> ItemView:
+    """The view of the user's own words among the events of a history."""
+    return ItemView(title=text, display=text, feedback=SAID)

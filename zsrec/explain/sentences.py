@@ -1,0 +1,184 @@
+"""Asking for the sentences: one request an item, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zsrec.catalog import Catalog
+from zsrec.errors import ConfigError
+from zsrec.explain.citations import Citation, citations, first_sentence
+from zsrec.fit import Fitted, ask_fitting
+from zsrec.ground import Grounder
+from zsrec.ground.history import resolve_history
+from zsrec.llm.chat import ChatRequest
+from zsrec.prompts import Template
+from zsrec.prompts.views import item_view
+from zsrec.recommender import Recommender, User
+from zsrec.steps import Plan, ask
+from zsrec.told import Told
+from zsrec.types import Exchange, Frozen, History, Item, Message, Recommendation, TemplateRef
+
+DEFAULT_TEMPLATE = "explain/default"
+
+
+class Explanation(Frozen):
+    """Why one item was recommended, in the model's words.
+
+    The model writes this after the ranking and knows nothing of how it came about. Whether what it cites mattered
+    is another question (`zsrec.explain.faithfulness`).
+
+    Attributes:
+        item: The recommended item.
+        text: The first sentence of the answer; the whole answer stands in `exchange`.
+        citations: The titles in the sentence, each with what it turned out to be.
+        exchange: What was sent and answered.
+    """
+
+    item: Item
+    text: str
+    citations: tuple[Citation, ...]
+    exchange: Exchange
+
+    @property
+    def cited(self) -> tuple[str, ...]:
+        """Ids of the history's items that the sentence cites, each once, in its order."""
+        found = (one.grounded.match.item_id for one in self.citations if one.status == "history")
+        return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+class Explanations(Frozen):
+    """The explanations of one list of recommendations; iterates over them.
+
+    Attributes:
+        items: In the order of the recommendations.
+        history: The user's history by the catalog's ids, as it stood in the prompts.
+        template: The template used.
+        notes: What the caller should know, in plain words.
+    """
+
+    items: tuple[Explanation, ...]
+    history: History
+    template: TemplateRef
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Any:  # noqa: ANN401  (pydantic iterates over fields; a list of explanations does not)
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Explanation:
+        return self.items[index]
+
+
+def explain(
+    recommender: Recommender,
+    recommendations: Iterable[Recommendation | Item],
+    history: User = (),
+    *,
+    about: str | None = None,
+    template: str | Path | Template = DEFAULT_TEMPLATE,
+) -> Explanations:
+    """A sentence for each recommendation, with what it cites.
+
+    With an `AsyncRecommender`: `await recommender.run(explain_plan(…))`.
+
+    Args:
+        recommender: Its catalog, grounder, prompts and model are used; its template is not.
+        recommendations: Those of `Recommender.recommend`, or items.
+        history: The history that they were made from.
+        about: The user in words.
+        template: A template of the task "explain".
+
+    Raises:
+        ConfigError: The template has another task, nothing is known of the user, or there is no recommendation.
+        TemplateError: The template is not there or is wrong.
+        LLMError: The server failed.
+    """
+    plan = explain_plan(
+        recommender.catalog,
+        recommender.grounder,
+        recommender.with_template(template).template,
+        tuple(one.item if isinstance(one, Recommendation) else one for one in recommendations),
+        history if isinstance(history, History) else History().with_events(history),
+        about,
+    )
+    return recommender.run(plan)
+
+
+def explain_plan(
+    catalog: Catalog,
+    grounder: Grounder,
+    template: Template,
+    items: tuple[Item, ...],
+    history: History,
+    about: str | None = None,
+) -> Plan[Explanations]:
+    """The flow of one `explain` call, without I/O; see there.
+
+    Yields:
+        Steps to be done by a driver (`zsrec.steps.drive`).
+    """
+    if template.task != "explain":
+        raise ConfigError(
+            f"the template {template.ref} is for the task {template.task!r}", hint=f"use {DEFAULT_TEMPLATE!r}"
+        )
+    if not items:
+        raise ConfigError("there is nothing to explain", hint="give at least one recommendation")
+    if not history.events and not history.critiques and not (about or "").strip():
+        raise ConfigError(
+            "nothing is known of the user to explain with", hint="pass the history that the items were made from"
+        )
+    known = resolve_history(history, catalog, grounder)
+    variable = template.variables.get("history")
+    told = Told(known, history.critiques, last=variable.last if variable else None)
+
+    def prompt(item: Item, newest: int) -> tuple[Message, ...]:
+        return template.render(
+            history=told.views(newest), candidates=[item_view(item)], about=about, domain=catalog.domain
+        )
+
+    longest = max(items, key=lambda item: len(item.title))
+
+    def one(fitted: Fitted) -> Plan[tuple[Exchange, ...]]:
+        requests = (ChatRequest(messages=prompt(item, fitted.kept), sampling=template.sampling) for item in items)
+        return (yield from ask(*requests))
+
+    max_tokens = template.sampling.max_tokens
+    exchanges, fitted = yield from ask_fitting(
+        lambda newest: prompt(longest, newest), told.events, max_tokens, one
+    )
+    shown = told.kept(fitted.kept)
+    mine = {one.item.id: one.item for one in shown if one.item is not None}
+    explanations = []
+    for item, exchange in zip(items, exchanges, strict=True):
+        sentence = first_sentence(exchange.answer)
+        found = citations(sentence, item, tuple(mine.values()), grounder)
+        explanations.append(Explanation(item=item, text=sentence, citations=found, exchange=exchange))
+    return Explanations(
+        items=tuple(explanations),
+        history=History(
+            events=tuple(
+                one.event.model_copy(update={"item": one.item.id, "by": "id"})
+                for one in shown
+                if one.item is not None
+            )
+        ),
+        template=template.ref,
+        notes=(*told.missing(fitted.messages, template.ref), *_notes(explanations, shown=bool(mine))),
+    )
+
+
+def _notes(explanations: list[Explanation], *, shown: bool) -> list[str]:
+    bare = sum(not one.cited for one in explanations)
+    cited = [citation for one in explanations for citation in one.citations]
+    strange = sum(citation.status in ("not_in_history", "not_in_catalog") for citation in cited)
+    ends = [(one.exchange.finish_reason, one.exchange.answer.strip() == one.text) for one in explanations]
+    cut = ends.count(("length", True))
+    return [
+        *([f"{bare} of {len(explanations)} sentences cite nothing of the history"] if bare and shown else []),
+        *([f"{strange} citations are not in the history"] if strange else []),
+        *([f"{cut} sentences were cut at max_tokens"] if cut else []),
+    ]
