@@ -56,7 +56,8 @@ def main() -> None:
     found = report(run([split], chosen))
     for row in found.methods:
         cells = (f"{key} {one.mean:.4f} [{one.low:.4f}, {one.high:.4f}]" for key, one in row.metrics.items())
-        print(f"{row.method:12} {row.mode:14} {'  '.join(cells)}  {row.seconds.p50 * 1e3:.1f} ms")
+        took = "" if row.seconds is None else f"  {row.seconds.p50 * 1e3:.1f} ms"
+        print(f"{row.method:12} {row.mode:14} {'  '.join(cells)}{took}")
     for pair in found.comparisons:
         if pair.metric == "NDCG@10":
             interval = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
