@@ -7,7 +7,7 @@ anything away may lower a score. So the same is done with an item that was not c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -19,8 +19,12 @@ from zsrec.explain.sentences import Explanations
 from zsrec.recommender import Recommender
 from zsrec.types import Frozen, History
 
-Score = Callable[[History, str], float]
-"""How much speaks for an item (an id) after a history, on any scale that two histories share."""
+Score = Callable[[History, str, Collection[str]], float]
+"""How much speaks for an item (an id) after a history, on any scale that two histories share.
+
+The third argument are ids that are left out of both rankings: those of the whole history, so that an item that was
+taken out of the history does not come into the ranking in its place.
+"""
 
 
 class Check(Frozen):
@@ -100,11 +104,11 @@ def faithfulness(explained: Iterable[Explanations], score: Score, *, seed: int =
             if not cited:
                 continue
             citing += 1
-            before = score(history, one.item.id)
+            before = score(history, one.item.id, ids.ids)
             others = [(int(drawn[code]), item) for code, item in enumerate(ids.ids) if item not in cited]
             for without in (*cited, *([min(others)[1]] if others else [])):
                 rest = tuple(event for event in history.events if event.item != without)
-                after = score(history.model_copy(update={"events": rest}), one.item.id)
+                after = score(history.model_copy(update={"events": rest}), one.item.id, ids.ids)
                 checks.append(
                     Check(item_id=one.item.id, without=without, cited=without in cited, before=before, after=after)
                 )
@@ -112,21 +116,24 @@ def faithfulness(explained: Iterable[Explanations], score: Score, *, seed: int =
 
 
 def retriever_score(retriever: Retriever) -> Score:
-    """Scores by a retriever, in standard deviations above the mean of all items that it scores.
+    """Scores by a retriever: the item's place among all items that are not left out, 1 the best, towards 0.
 
-    A retriever's own scores are means over the history: they rise when an item is taken away that says less than
-    the others do, though it spoke for the recommendation. Items that the retriever lacks, or that nothing speaks
-    for, score -inf.
+    A place and not the retriever's own score, which is a mean over the history: it rises when an item is taken
+    away that says less than the others do, though it spoke for the recommendation. The price is that an item that
+    stays first has not fallen. Equal scores share the middle of their places. Items that the retriever lacks, or
+    that nothing speaks for, score 0.
     """
 
-    def score(history: History, item_id: str) -> float:
+    def score(history: History, item_id: str, left_out: Collection[str]) -> float:
         code = retriever.items.code(item_id)
         scores = retriever.scores(profile(history, retriever.items))
         if code is None or scores[code] == -np.inf:
-            return -np.inf
-        finite = scores[scores > -np.inf]
-        spread = float(finite.std())
-        return (float(scores[code]) - float(finite.mean())) / spread if spread else 0.0
+            return 0.0
+        ranked = np.ones(len(scores), dtype=bool)
+        ranked[retriever.items.codes(left_out)] = False
+        above = int(np.sum(ranked & (scores > scores[code])))
+        tied = int(np.sum(ranked & (scores == scores[code])))
+        return 1.0 - (above + (tied - 1) / 2) / len(scores)
 
     return score
 
@@ -148,11 +155,9 @@ def ranker_score(recommender: Recommender, pool: Mapping[str, tuple[str, ...]] |
             f"the template {recommender.template.ref} ranks no candidates", hint="use 'rank/label', for example"
         )
 
-    def score(history: History, item_id: str) -> float:
+    def score(history: History, item_id: str, left_out: Collection[str]) -> float:
         ids = pool[item_id] if isinstance(pool, Mapping) else pool
-        # Without the history's own items both rankings have the same candidates.
-        known = {event.item for event in history.events}
-        candidates = [one for one in ids if one not in known]
+        candidates = [one for one in ids if one not in left_out]
         for one in recommender.recommend(history, len(candidates), candidates=candidates).items:
             if one.item.id == item_id and one.parts is not None:
                 return one.parts.llm if one.parts.probability is None else one.parts.probability

@@ -1,0 +1,258 @@
+"""How little has to be known: `python benchmarks/cold_start.py --data DIR --vectors minilm.npy --model DIR`.
+
+Leave-one-out by time on ml-latest-small, the whole catalog ranked; HR@10 by what is known of a user:
+
+- the newest 1, 3, 5 or 10 events before the target, or the newest 3 that they liked (a rating of 4 and more);
+- the answers to 10 questions (`zsrec.candidates.questions`): an item of the history is answered by its rating, any
+  other gives nothing;
+- words only: the user's own tags, written before the target's time and not on the target. This needs the model
+  that made the vectors (`--model`), and only users who have such tags can be measured; the other points are
+  repeated for them, alone and together with the words.
+
+The user's whole history is left out of the ranking at every point ("task"), so that points differ in what is known
+and in nothing else. "known only" leaves out just what is known: then a target competes with items that the user
+had before, as it would for a user who is really new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from movielens_halves import load_vectors
+from numpy.typing import NDArray
+
+from zsrec import data
+from zsrec.candidates import (
+    Fused,
+    Ids,
+    Interactions,
+    ItemKNN,
+    Popularity,
+    Profile,
+    Retriever,
+    Semantic,
+    profile,
+    questions,
+)
+from zsrec.candidates.ids import Codes
+from zsrec.embed import Embedder, SentenceEmbedder
+from zsrec.evals import Split, leave_one_out
+from zsrec.evals.intervals import bootstrap
+from zsrec.evals.metrics import hit_rate, place
+from zsrec.tables import read_rows
+from zsrec.types import Event, Feedback, History
+
+K = 10
+EVENTS = (1, 3, 5, 10)
+LIKED = 3
+ASKED = 10
+MOST_TAGS = 40
+
+
+class Tag(NamedTuple):
+    """A user's own word for an item."""
+
+    item: str
+    text: str
+    time: float
+
+
+class Case(NamedTuple):
+    """One user with a target.
+
+    Attributes:
+        history: Codes of what came before it, oldest first.
+        words: Their tags of that time; empty where there are none.
+        ratings: Their events by item.
+    """
+
+    user: str
+    target: int
+    history: Codes
+    words: str
+    ratings: Mapping[str, Event]
+
+
+Known = Callable[[Case], Profile]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a folder in the format of MovieLens")
+    parser.add_argument("--vectors", type=Path, help="an .npy file of item vectors, one row an item in file order")
+    parser.add_argument("--model", type=Path, help="the sentence-transformers model that made them; for the words")
+    parser.add_argument("--tie-orders", type=int, default=5, help="orders of events at one time to average over")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders)
+    text = json.dumps(found, indent=1)
+    print(text)
+    if arguments.json is not None:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders: int) -> dict[str, object]:
+    """All points."""
+    found = data.load(folder)
+    items = Ids(found.catalog.ids)
+    histories = {user: _within(history, items) for user, history in found.histories.items()}
+    known = Interactions.from_histories(histories, catalog=items)
+    vectors = load_vectors(vectors_path, len(items))
+    embedder = None if model is None or vectors is None else Remembered(SentenceEmbedder(str(model)))
+    tags = read_tags(folder / "tags.csv") if embedder is not None else {}
+    points: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
+    answered: list[float] = []
+    for seed in range(orders):
+        split = leave_one_out(known, seed=seed)
+        cases = list(_cases(split, histories, tags))
+        retrievers: list[Retriever] = [Popularity(split.training), ItemKNN(split.training)]
+        if vectors is not None:
+            retrievers.append(Semantic(items, vectors, embedder=embedder))
+            retrievers.append(Fused(split.training, vectors, embedder=embedder))
+        asked = [one.id for one in questions(found.catalog, ASKED, interactions=split.training).items]
+        answered.append(float(np.mean([sum(one in _before(case, items) for one in asked) for case in cases])))
+        for name, known_of in _points(items, asked, words=embedder is not None).items():
+            profiles = [known_of(case) for case in cases]
+            for retriever in retrievers:
+                if name == "nothing" and retriever.name != "pop":
+                    continue  # nothing speaks for any item
+                for task in ("task", "known only"):
+                    hits = _hits(retriever, cases, profiles, everything=task == "task")
+                    points.setdefault(name, {}).setdefault(f"{retriever.name}, {task}", []).append(hits)
+    tagged = np.array([bool(case.words) for case in cases])  # at every tie order, up to a tag in the same second
+    return {
+        "protocol": __doc__,
+        "users": len(cases),
+        "users with tags": int(tagged.sum()),
+        "tie orders": orders,
+        "questions": {"asked": ASKED, "answered on average": round(float(np.mean(answered)), 2)},
+        "HR@10": _table(points, np.ones(len(tagged), dtype=bool), words=False),
+        "HR@10, users with tags": _table(points, tagged, words=True) if tagged.any() else {},
+    }
+
+
+class Remembered:
+    """An embedder that encodes each text once.
+
+    Args:
+        embedder: What encodes.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See `Embedder.encode`."""
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._embedder.encode([text])[0]
+        return np.stack([self._known[text] for text in texts])
+
+
+def read_tags(path: Path) -> dict[str, list[Tag]]:
+    """Every user's tags."""
+    tags: dict[str, list[Tag]] = {}
+    for _, row in read_rows(path, columns=("userId", "movieId", "tag", "timestamp"), encoding="utf-8"):
+        tags.setdefault(str(row["userId"]), []).append(
+            Tag(str(row["movieId"]), str(row["tag"]), float(row["timestamp"]))
+        )
+    return tags
+
+
+def _within(history: History, items: Ids) -> History:
+    return history.model_copy(update={"events": tuple(one for one in history.events if one.item in items)})
+
+
+def _cases(split: Split, histories: Mapping[str, History], tags: Mapping[str, list[Tag]]) -> Iterable[Case]:
+    for case in range(len(split)):
+        user = split.training.users[int(split.users[case])]
+        target = int(split.targets[case])
+        time = float(split.times[case]) if split.times is not None else np.inf
+        own = [
+            tag
+            for tag in sorted(tags.get(user, ()), key=lambda tag: tag.time)
+            if tag.time < time and tag.item != split.training.items[target]
+        ]
+        words = ", ".join(list(dict.fromkeys(tag.text.lower() for tag in own))[-MOST_TAGS:])
+        ratings = {event.item: event for event in histories[user].events}
+        yield Case(user, target, split.history(case), words, ratings)
+
+
+def _before(case: Case, items: Ids) -> set[str]:
+    return {items[code] for code in case.history.tolist()}
+
+
+def _points(items: Ids, asked: Sequence[str], *, words: bool) -> dict[str, Known]:
+    """What is known at each point."""
+
+    def newest(n: int, *, words: bool = False) -> Known:
+        return lambda case: Profile.of(case.history[-n:])._replace(words=case.words if words else "")
+
+    def liked(case: Case) -> Profile:
+        codes = [code for code in case.history.tolist() if _feedback(case, items[code]) is Feedback.LIKED]
+        return Profile.of(np.array(codes[-LIKED:], dtype=np.int32))
+
+    def answers(case: Case) -> Profile:
+        before = _before(case, items)
+        events = [Event(item=one, by="id", feedback=_feedback(case, one)) for one in asked if one in before]
+        return profile(History(events=tuple(events)), items)
+
+    def nothing(case: Case) -> Profile:  # noqa: ARG001  (that is the point)
+        return Profile.of(np.zeros(0, dtype=np.int32))
+
+    points: dict[str, Known] = {"nothing": nothing}
+    points |= {f"{n} events": newest(n) for n in EVENTS}
+    points |= {"3 liked": liked, "10 questions": answers}
+    if words:
+        points["words"] = lambda case: nothing(case)._replace(words=case.words)
+        points |= {f"words and {n} events": newest(n, words=True) for n in EVENTS}
+    return points
+
+
+def _feedback(case: Case, item: str) -> Feedback:
+    return case.ratings[item].feedback
+
+
+def _hits(
+    retriever: Retriever, cases: Sequence[Case], profiles: Sequence[Profile], *, everything: bool
+) -> NDArray[np.float64]:
+    """HR@10 of each user; with `everything` the whole history is left out of the ranking."""
+    places = [
+        place(retriever.scores(of), case.target, case.history if everything else of.codes)
+        for case, of in zip(cases, profiles, strict=True)
+    ]
+    above, tied = (np.array([getattr(one, name) for one in places]) for name in ("above", "tied"))
+    return hit_rate(above, tied, K)
+
+
+def _table(
+    points: Mapping[str, Mapping[str, list[NDArray[np.float64]]]], users: NDArray[np.bool_], *, words: bool
+) -> dict[str, object]:
+    """Means with 95% intervals over users, and the paired difference to popularity."""
+    table: dict[str, object] = {}
+    for name, methods in points.items():
+        if "words" in name and not words:
+            continue
+        columns = {method: np.mean(values, axis=0)[users] for method, values in methods.items()}
+        row: dict[str, object] = {}
+        for method, values in columns.items():
+            against = columns["pop, task" if method.endswith(", task") else "pop, known only"]
+            ends = bootstrap(np.stack([values, values - against], axis=1), seed=0)
+            row[method] = {
+                "mean": round(float(values.mean()), 4),
+                "interval": [round(float(x), 4) for x in ends[:, 0]],
+                "against pop": round(float((values - against).mean()), 4),
+                "interval against pop": [round(float(x), 4) for x in ends[:, 1]],
+            }
+        table[name] = row
+    return table
+
+
+if __name__ == "__main__":
+    main()
