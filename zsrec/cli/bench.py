@@ -16,8 +16,9 @@ from zsrec.cli.bench_options import Wanted, columns, cut_offs, names
 from zsrec.cli.bench_show import show, show_comparison
 from zsrec.cli.console import err, plain
 from zsrec.cli.console import out as console
+from zsrec.cli.data import fetched
 from zsrec.cli.watch import TerminalWatch
-from zsrec.data import fetch
+from zsrec.data import SETS, named
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
 from zsrec.evals import Report, held_out, read_targets
@@ -109,9 +110,9 @@ def bench_run(
     if targets is None:
         asked = _problems(data, protocol, wanted)
     else:
-        named = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
+        which = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
         known = data.interactions
-        chosen = read_targets(targets, known.items, user=named[0], item=named[1])
+        chosen = read_targets(targets, known.items, user=which[0], item=which[1])
         asked = [held_out(known, chosen, seed=seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
     show(carry_out(data, asked, wanted))
@@ -119,8 +120,12 @@ def bench_run(
 
 @app.command()
 def movielens(
-    name: Annotated[str, typer.Argument(help="A set's name, or the folder of one.")] = "latest-small",
-    data_folder: Annotated[Path, typer.Option("--to", help="Where downloaded sets are kept.")] = Path("data"),
+    name: Annotated[
+        str, typer.Argument(help=f"A set ({', '.join(SETS)}), or the folder or zip of one.")
+    ] = "latest-small",
+    target: Annotated[
+        Path | None, typer.Option("--to", help="Where fetched sets are kept; zsrec's cache folder by default.")
+    ] = None,
     method_names: options.Names = ",".join(NAMES),
     protocol: options.Protocol = "leave-one-out",
     events: options.Events = None,
@@ -145,16 +150,15 @@ def movielens(
 ) -> None:
     """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
 
-    The set's own licence applies: research use, cite Harper & Konstan (2015).
+    The set's own licence applies: research use, cite Harper & Konstan (2015); the report's notes have both.
     """
-    folder = Path(name) if Path(name).is_dir() else fetch(name, data_folder)
-    data = from_movielens(folder)
     wanted = Wanted(
         names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
         tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
         base_url=base_url, model=model, protocol=protocol, events=events,
     )  # fmt: skip
+    data = from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
     show(carry_out(data, _problems(data, protocol, wanted), wanted))
 
 
@@ -228,23 +232,23 @@ def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.G
     asking = [name for name in wanted.names if name in NAMED]
     if unknown := [name for name in plain if name not in NAMES]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
-    named = [(name, load_template(NAMED[name])) for name in asking]
-    named += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
-    if len(dict(named)) < len(named):
+    templates = [(name, load_template(NAMED[name])) for name in asking]
+    templates += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
+    if len(dict(templates)) < len(templates):
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
-    if plain or not named:
+    if plain or not templates:
         made, skipped = methods(plain, texts, window_days=wanted.window_days)
     source: Method | None = None
-    if any(template.task == "rank" for _, template in named):
+    if any(template.task == "rank" for _, template in templates):
         source = methods([wanted.source], texts, window_days=wanted.window_days)[0][wanted.source]
     return Task(
         data=data.name,
         catalog=data.catalog,
         problems=asked,
         methods=made,
-        llm_methods=[_llm_method(name, one, source, wanted) for name, one in named],
+        llm_methods=[_llm_method(name, one, source, wanted) for name, one in templates],
         ks=wanted.ks,
         users=wanted.users,
         questions=wanted.questions,
