@@ -70,8 +70,9 @@ def task(rows: list[Contact] | None = None, **more: Any) -> Task:
         "llm_methods": [llm_method("generate", "generate/default"), llm_method("rank", "rank/default", pool=8)],
         "ks": (5, 10),
         "users": 12,
+        "problems": [leave_one_out(known)],
     }
-    return Task(data="world", catalog=films, splits=[leave_one_out(known)], **(given | more))
+    return Task(data="world", catalog=films, **(given | more))
 
 
 def told_by_prompt(request: ChatRequest) -> Exchange:

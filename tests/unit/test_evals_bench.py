@@ -157,7 +157,7 @@ def test_users_without_history_or_candidates_are_not_asked_for(tmp_path: Path) -
 
 
 def test_the_subset_is_drawn_by_hash_and_stays_in_order() -> None:
-    split = task().splits[0]
+    split = task().problems[0]
     some = subset(split, 7, seed=3)
     assert len(some) == 7
     assert sorted(some.tolist()) == some.tolist()
@@ -189,7 +189,7 @@ def test_an_llm_needs_a_folder_and_one_order_of_ties(tmp_path: Path) -> None:
         in_memory(task(), Quiet())
     twice = task()
     with pytest.raises(ConfigError, match="one order of ties"):
-        run(tmp_path / "r", Model(), Task("d", twice.catalog, twice.splits * 2, {}, twice.llm_methods))
+        run(tmp_path / "r", Model(), Task("d", twice.catalog, twice.problems * 2, {}, twice.llm_methods))
 
 
 # -- nothing knows a target ---------------------------------------------------------------------------------

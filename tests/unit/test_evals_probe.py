@@ -32,7 +32,7 @@ class Reciter(FakeLLM):
 def asked(llm: FakeLLM, questions: int = 6) -> tuple[Question, ...]:
     given = task()
     numbers = np.arange(12)
-    return asyncio.run(probe(llm, given.catalog, given.splits[0], numbers, questions=questions, concurrency=3))
+    return asyncio.run(probe(llm, given.catalog, given.problems[0], numbers, questions=questions, concurrency=3))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_titles_are_recognised(form: str, right: bool) -> None:
 
 def test_the_next_title_is_the_last_one_that_is_known() -> None:
     given = task()
-    split, llm = given.splits[0], Reciter("{title}")
+    split, llm = given.problems[0], Reciter("{title}")
     found = [one for one in asked(llm) if one.kind == "next"]
     items = split.training.items
     for number, one in enumerate(found):

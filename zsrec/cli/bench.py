@@ -16,11 +16,12 @@ from zsrec.cli.bench_options import Wanted, columns, cut_offs, names
 from zsrec.cli.bench_show import show, show_comparison
 from zsrec.cli.console import err, plain
 from zsrec.cli.console import out as console
+from zsrec.cli.data import fetched
 from zsrec.cli.watch import TerminalWatch
-from zsrec.data import fetch
+from zsrec.data import SETS, named
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
-from zsrec.evals import Report, Split, held_out, leave_one_out, read_targets
+from zsrec.evals import Report, held_out, read_targets
 from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
 from zsrec.evals.compare import RunComparison, compare
 from zsrec.evals.data import Data, from_movielens, from_tables, sha256
@@ -28,11 +29,11 @@ from zsrec.evals.folder import RunFolder
 from zsrec.evals.llm_methods import NAMED, LLMMethod
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.methods import NAMES, methods
+from zsrec.evals.problem import Problem
+from zsrec.evals.protocols import problems
 from zsrec.evals.run import Method
 from zsrec.interactions import Columns
 from zsrec.prompts import Template, load_template
-
-PROTOCOLS = ("leave-one-out",)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 
@@ -47,7 +48,8 @@ def bench_run(
     interactions: Annotated[Path, typer.Option(help="A table of user, item and timestamp.")],
     items: Annotated[Path, typer.Option(help="A table of items with id and title: the catalog.")],
     method_names: options.Names = ",".join(NAMES),
-    protocol: Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")] = "leave-one-out",
+    protocol: options.Protocol = "leave-one-out",
+    events: options.Events = None,
     targets: Annotated[
         Path | None, typer.Option(help="A table of user, item: your own held-out item per user.")
     ] = None,
@@ -82,18 +84,22 @@ def bench_run(
 
     Ratings are not used. Rows whose item is not in the catalog are counted and passed over, up to 5%.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"unknown protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
-    if targets is not None and (strict_time or tie_orders > 1):
-        raise ConfigError("--targets goes with neither --strict-time nor --tie-orders", hint="leave them out")
+    if targets is not None and (
+        strict_time or tie_orders > 1 or protocol != "leave-one-out" or events is not None
+    ):
+        hint = "leave them out"
+        raise ConfigError(
+            "--targets goes with neither --strict-time nor --tie-orders nor another protocol", hint=hint
+        )
     if json_path is not None and not json_path.parent.is_dir():
         raise ConfigError(f"{json_path} cannot be written: there is no such folder", hint="check --json")
-    more = {"protocol": protocol, "columns": columns_, "item_columns": item_columns, "domain": domain}
+    more = {"columns": columns_, "item_columns": item_columns, "domain": domain}
     wanted = Wanted(
         names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
         tie_orders=tie_orders, window_days=window_days, text_columns=text_columns, vectors=vectors,
         templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
         questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
+        protocol=protocol if targets is None else None, events=events,
     )  # fmt: skip
     id_column, title = columns(item_columns, "--item-columns", 2)[:2]
     user, item, *rest = columns(columns_, "--columns", 2)
@@ -102,21 +108,27 @@ def bench_run(
         item_columns=(id_column, title), domain=domain,
     )  # fmt: skip
     if targets is None:
-        splits = _leave_one_out(data, wanted)
+        asked = _problems(data, protocol, wanted)
     else:
-        named = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
+        which = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
         known = data.interactions
-        chosen = read_targets(targets, known.items, user=named[0], item=named[1])
-        splits = [held_out(known, chosen, seed=seed)]
+        chosen = read_targets(targets, known.items, user=which[0], item=which[1])
+        asked = [held_out(known, chosen, seed=seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
-    show(carry_out(data, splits, wanted))
+    show(carry_out(data, asked, wanted))
 
 
 @app.command()
 def movielens(
-    name: Annotated[str, typer.Argument(help="A set's name, or the folder of one.")] = "latest-small",
-    data_folder: Annotated[Path, typer.Option("--to", help="Where downloaded sets are kept.")] = Path("data"),
+    name: Annotated[
+        str, typer.Argument(help=f"A set ({', '.join(SETS)}), or the folder or zip of one.")
+    ] = "latest-small",
+    target: Annotated[
+        Path | None, typer.Option("--to", help="Where fetched sets are kept; zsrec's cache folder by default.")
+    ] = None,
     method_names: options.Names = ",".join(NAMES),
+    protocol: options.Protocol = "leave-one-out",
+    events: options.Events = None,
     k: options.CutOffs = "10",
     vectors: options.OwnVectors = None,
     strict_time: options.StrictTime = False,
@@ -138,17 +150,16 @@ def movielens(
 ) -> None:
     """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
 
-    The set's own licence applies: research use, cite Harper & Konstan (2015).
+    The set's own licence applies: research use, cite Harper & Konstan (2015); the report's notes have both.
     """
-    folder = Path(name) if Path(name).is_dir() else fetch(name, data_folder)
-    data = from_movielens(folder)
     wanted = Wanted(
         names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
         tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
-        base_url=base_url, model=model, more={"protocol": "leave-one-out"},
+        base_url=base_url, model=model, protocol=protocol, events=events,
     )  # fmt: skip
-    show(carry_out(data, _leave_one_out(data, wanted), wanted))
+    data = from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
+    show(carry_out(data, _problems(data, protocol, wanted), wanted))
 
 
 @app.command(name="report")
@@ -183,12 +194,12 @@ def register(main: typer.Typer) -> None:
     main.add_typer(app, name="bench")
 
 
-def carry_out(data: Data, splits: Sequence[Split], wanted: Wanted) -> Report:
+def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
     """Runs what was asked for, in a folder where one is wanted or an LLM takes part.
 
     Args:
         data: The data.
-        splits: One split; or one an order of ties.
+        asked: What is asked; or one an order of ties.
         wanted: The options.
     """
     own = None if wanted.vectors is None else options.read_vectors(wanted.vectors, len(data.catalog))
@@ -202,7 +213,7 @@ def carry_out(data: Data, splits: Sequence[Split], wanted: Wanted) -> Report:
         with err.status("embedding the items"):
             return item_vectors(data.catalog, default_embedder(), attributes=wanted.text_columns.split(","))
 
-    task = _task(data, splits, wanted, texts)
+    task = _task(data, asked, wanted, texts)
     with TerminalWatch(wanted.prices) as watch:
         if wanted.out is None and not wanted.asks_llm:
             found = in_memory(task, watch)
@@ -216,28 +227,28 @@ def carry_out(data: Data, splits: Sequence[Split], wanted: Wanted) -> Report:
     return found
 
 
-def _task(data: Data, splits: Sequence[Split], wanted: Wanted, texts: options.GetVectors) -> Task:
+def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.GetVectors) -> Task:
     plain = [name for name in wanted.names if name not in NAMED]
     asking = [name for name in wanted.names if name in NAMED]
     if unknown := [name for name in plain if name not in NAMES]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
-    named = [(name, load_template(NAMED[name])) for name in asking]
-    named += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
-    if len(dict(named)) < len(named):
+    templates = [(name, load_template(NAMED[name])) for name in asking]
+    templates += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
+    if len(dict(templates)) < len(templates):
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
-    if plain or not named:
+    if plain or not templates:
         made, skipped = methods(plain, texts, window_days=wanted.window_days)
     source: Method | None = None
-    if any(template.task == "rank" for _, template in named):
+    if any(template.task == "rank" for _, template in templates):
         source = methods([wanted.source], texts, window_days=wanted.window_days)[0][wanted.source]
     return Task(
         data=data.name,
         catalog=data.catalog,
-        splits=splits,
+        problems=asked,
         methods=made,
-        llm_methods=[_llm_method(name, one, source, wanted) for name, one in named],
+        llm_methods=[_llm_method(name, one, source, wanted) for name, one in templates],
         ks=wanted.ks,
         users=wanted.users,
         questions=wanted.questions,
@@ -266,11 +277,15 @@ def _llm_method(name: str, template: Template, source: Method | None, wanted: Wa
     )
 
 
-def _leave_one_out(data: Data, wanted: Wanted) -> list[Split]:
-    return [
-        leave_one_out(data.interactions, seed=wanted.seed + order, strict_time=wanted.strict_time)
-        for order in range(wanted.tie_orders)
-    ]
+def _problems(data: Data, protocol: str, wanted: Wanted) -> list[Problem]:
+    return problems(
+        protocol,
+        data.interactions,
+        seed=wanted.seed,
+        tie_orders=wanted.tie_orders,
+        strict_time=wanted.strict_time,
+        events=wanted.events,
+    )
 
 
 def _write(found: Report | RunComparison, path: Path) -> None:

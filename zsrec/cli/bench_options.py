@@ -17,6 +17,7 @@ from zsrec.errors import ConfigError
 from zsrec.evals.llm_methods import NAMED
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.methods import NAMES
+from zsrec.evals.protocols import PROTOCOLS, check
 from zsrec.settings import Settings
 
 GetVectors = Callable[[], Vectors]
@@ -24,6 +25,8 @@ NO_PRICES = Prices()
 ALL = (*NAMES, *NAMED)
 
 Names = Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(ALL)}.")]
+Protocol = Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")]
+Events = Annotated[int | None, typer.Option(help="cold-users: how many events of a user are shown.", min=0)]
 CutOffs = Annotated[str, typer.Option("-k", "--k", help="Cut-offs, with commas between.")]
 TextColumns = Annotated[str, typer.Option(help="Item columns that are embedded after the title.")]
 OwnVectors = Annotated[
@@ -72,6 +75,8 @@ class Wanted:
         out: The run's folder.
         json: Where the report goes as JSON.
         seed: See `Seed`.
+        protocol: See `Protocol`; None where targets are given.
+        events: See `Events`.
         strict_time: See `StrictTime`.
         tie_orders: See `TieOrders`.
         window_days: See `WindowDays`.
@@ -95,6 +100,8 @@ class Wanted:
     out: Path | None = None
     json: Path | None = None
     seed: int = 0
+    protocol: str | None = "leave-one-out"
+    events: int | None = None
     strict_time: bool = False
     tie_orders: int = 1
     window_days: float | None = None
@@ -112,6 +119,16 @@ class Wanted:
     model: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.protocol is not None:
+            check(
+                self.protocol,
+                tie_orders=self.tie_orders,
+                strict_time=self.strict_time,
+                events=self.events,
+                asks_llm=self.asks_llm,
+            )
+
     @property
     def asks_llm(self) -> bool:
         """Whether a model server is needed."""
@@ -124,6 +141,8 @@ class Wanted:
     def arguments(self) -> dict[str, Any]:
         """What the results depend on and `zsrec.evals.bench` does not know itself."""
         return {
+            "protocol": self.protocol or "leave-one-out",  # targets are among the files
+            "events": self.events,
             "strict_time": self.strict_time,
             "tie_orders": self.tie_orders,
             "window_days": self.window_days,

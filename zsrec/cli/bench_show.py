@@ -34,7 +34,7 @@ def show(found: Report) -> None:
     for line in lines:
         out.print(plain(line), style="yellow", soft_wrap=True)
     for pair in found.comparisons:
-        if pair.metric.startswith("NDCG"):
+        if "NDCG@" in pair.metric:
             interval = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
             tests = f"p = {pair.p:.4f}, corrected {pair.p_holm:.4f}"
             text = f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {interval}, {tests}"

@@ -33,7 +33,7 @@ def movielens(
 
     A broken download goes on where it ended. The set's own licence applies: `zsrec data info NAME`.
     """
-    folder = source or _fetched(data.named(name or "latest-small"), target, base_url)
+    folder = source or fetched(data.named(name or "latest-small"), target, base_url)
     loaded = data.load_ratings(folder)
     users = len(loaded.reading.interactions.users)
     out.print(
@@ -47,7 +47,8 @@ def movielens(
     out.print(f"Licence: {licence}\nCite: {data.CITATION}", soft_wrap=True)
 
 
-def _fetched(one: data.MovieLensSet, target: Path | None, base_url: str) -> Path:
+def fetched(one: data.MovieLensSet, target: Path | None, base_url: str = data.BASE_URL) -> Path:
+    """The folder of a set, fetched with a progress bar where it is not there yet; see `zsrec.data.fetch`."""
     with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=err) as bar:
         task = bar.add_task(one.folder, total=None)
 

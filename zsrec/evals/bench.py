@@ -20,9 +20,9 @@ from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, 
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
+from zsrec.evals.problem import Problem, asked_of_llm, notes, split_of
 from zsrec.evals.report import Report, Seconds, quantiles, report
 from zsrec.evals.run import Method, Run, check, measured, protocol, retrieve, run, timing
-from zsrec.evals.split import Split
 from zsrec.llm.chat import LLM, ServerInfo
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.recommender import AsyncRecommender
@@ -55,7 +55,7 @@ class Task:
     Attributes:
         data: The name of the data, for the report.
         catalog: The items.
-        splits: One split; or one an order of ties.
+        problems: What is asked; or one an order of ties.
         methods: Methods without an LLM, by name.
         llm_methods: Methods that ask one.
         ks: Cut-offs.
@@ -69,7 +69,7 @@ class Task:
 
     data: str
     catalog: Catalog
-    splits: Sequence[Split]
+    problems: Sequence[Problem]
     methods: Mapping[str, Method]
     llm_methods: Sequence[LLMMethod] = ()
     ks: Sequence[int] = (10,)
@@ -99,8 +99,9 @@ def in_memory(task: Task, watch: Watch) -> Report:
     """
     if task.asks_llm:
         raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
-    watch.start("users × methods", len(task.splits[0]) * len(task.splits) * len(task.methods))
-    done = run(task.splits, task.methods, ks=task.ks, on_user=watch.step)
+    asked = len(split_of(task.problems[0])) * len(task.problems)
+    watch.start("users × methods", asked * len(task.methods))
+    done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
     return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes)
 
 
@@ -127,12 +128,14 @@ def in_folder(
         llm: The model itself, instead.
 
     Raises:
-        ConfigError: The folder belongs to another run or process.
+        ConfigError: The folder belongs to another run or process, or an LLM cannot be asked this.
         LLMError: The server is absent or failed. What came until then is kept.
     """
-    check(task.splits, dict.fromkeys(task.names), task.ks)
-    if task.llm_methods and len(task.splits) > 1:
+    check(task.problems, dict.fromkeys(task.names), task.ks)
+    if task.llm_methods and len(task.problems) > 1:
         raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
+    if task.asks_llm:
+        asked_of_llm(task.problems[0])
     settings = settings or Settings.load()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
         folder.start(_config(task, arguments, session.server()))
@@ -223,9 +226,9 @@ class _Session:
 
     def retrieve(self, name: str, method: Method) -> None:
         """Runs a method that scores the whole catalog."""
-        splits = self.task.splits
-        self.watch.start(name, len(splits[0]) * len(splits))
-        head, timed = retrieve(name, method, splits, keep=max(self.task.ks), on_user=self.watch.step)
+        problems = self.task.problems
+        self.watch.start(name, len(split_of(problems[0])) * len(problems))
+        head, timed = retrieve(name, method, problems, ks=self.task.ks, on_user=self.watch.step)
         took: list[float] = []
         rows = list(timing(timed, took))
         self._write_times(name, took)
@@ -249,7 +252,7 @@ class _Session:
                 self._probe(llm)
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
-        task, split = self.task, self.task.splits[0]
+        task, split = self.task, asked_of_llm(self.task.problems[0])
         numbers = subset(split, task.users, seed=task.seed)
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
@@ -264,7 +267,7 @@ class _Session:
         )
 
     def _probe(self, llm: LLM) -> None:
-        task, split = self.task, self.task.splits[0]
+        task, split = self.task, asked_of_llm(self.task.problems[0])
         self.watch.start("memorisation probe", 2 * task.questions)
         numbers = subset(split, None if task.users is None else max(task.users, task.questions), seed=task.seed)
         asking = probe(
@@ -292,7 +295,7 @@ def _config(
     task: Task, arguments: Mapping[str, Any], server: ServerInfo | dict[str, Any] | None
 ) -> dict[str, Any]:
     """Everything that the results depend on; no host, no path of this machine, no key."""
-    split = task.splits[0]
+    split = split_of(task.problems[0])
     if isinstance(server, ServerInfo):
         server = {"model": server.model, "version": server.version, "context_length": server.context_length}
     return {
@@ -307,11 +310,11 @@ def _config(
         "questions": task.questions,
         "seed": task.seed,
         "split": {
-            "protocol": protocol(task.splits),
-            "notes": list(split.notes),
+            "protocol": protocol(task.problems),
+            "notes": list(notes(task.problems[0])),
             "users": len(split),
             "items": len(split.training.items),
-            "orders": len(task.splits),
+            "orders": len(task.problems),
         },
         "skipped": dict(task.skipped),
         "notes": list(task.notes),

@@ -6,12 +6,14 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zsrec.candidates import Ids, Interactions, Reading, read_interactions
+from zsrec.candidates import Ids, Interactions, read_interactions
 from zsrec.catalog import Catalog
-from zsrec.data import CITATION
+from zsrec.data import CITATION, SETS, load_ratings
+from zsrec.data.sets import form_of
 from zsrec.errors import DataError
 from zsrec.interactions import Columns
 
+UNKNOWN_LICENCE = "research use only; the set's README has the full text"
 _CHUNK = 1 << 20
 
 
@@ -56,30 +58,36 @@ def from_tables(
         name=f"{interactions.name}, {items.name}",
         catalog=catalog,
         interactions=reading.interactions,
-        notes=_counted(reading),
+        notes=reading.notes,
         files={f"interactions {interactions.name}": sha256(interactions), f"items {items.name}": sha256(items)},
     )
 
 
-def from_movielens(folder: Path) -> Data:
-    """Reads a folder in the CSV format of MovieLens.
+def from_movielens(source: Path) -> Data:
+    """Reads a MovieLens set in any of its forms, by blocks where pyarrow is there (`zsrec.data.load_ratings`).
+
+    Args:
+        source: A folder or a zip file.
 
     Raises:
         DataError: A file is missing or wrong; with file and line.
     """
-    data = from_tables(
-        folder / "ratings.csv",
-        folder / "movies.csv",
-        columns=Columns(rating=None),
-        item_columns=("movieId", "title"),
-        domain="movies",
-    )
+    loaded = load_ratings(source)
+    if source.is_file():
+        files = {f"archive {source.name}": sha256(source)}
+    else:
+        form = form_of(source)
+        named = {f"interactions {form.ratings}": form.ratings, f"items {form.movies}": form.movies}
+        files = {role: sha256(source / name) for role, name in named.items()}
+    name = source.resolve().name.removesuffix(".zip")
+    known = SETS.get(name.removeprefix("ml-"))
+    licence = UNKNOWN_LICENCE if known is None else known.licence
     return Data(
-        name=folder.name,
-        catalog=data.catalog,
-        interactions=data.interactions,
-        notes=(*data.notes, f"MovieLens, under its own licence (see its README): {CITATION}"),
-        files=data.files,
+        name=name,
+        catalog=loaded.catalog,
+        interactions=loaded.reading.interactions,
+        notes=(*loaded.reading.notes, f"MovieLens licence: {licence}", f"Cite: {CITATION}"),
+        files=files,
     )
 
 
@@ -97,15 +105,3 @@ def sha256(path: Path) -> str:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=path, hint="check the path") from error
     return digest.hexdigest()
-
-
-def _counted(reading: Reading) -> tuple[str, ...]:
-    notes = [f"{len(reading.interactions):,} interactions read from {reading.rows:,} rows"]
-    if reading.first_unknown is not None:
-        line, item = reading.first_unknown
-        notes.append(
-            f"{reading.unknown:,} rows name items that the catalog lacks (line {line}: {item!r}); left out"
-        )
-    if reading.repeated:
-        notes.append(f"{reading.repeated:,} rows repeat a user and an item; the first contact counts")
-    return tuple(notes)

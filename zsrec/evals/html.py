@@ -11,8 +11,9 @@ import jinja2
 
 from zsrec.evals.llm_report import RATES
 from zsrec.evals.markdown import number, recites
-from zsrec.evals.plots import main_metric, plots
+from zsrec.evals.plots import plots
 from zsrec.evals.probe import KINDS
+from zsrec.evals.problem import main_metric
 from zsrec.evals.report import Report
 
 _TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -45,7 +46,7 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         if same is None
         else [(name, ", ".join(about[name]), metrics) for name, metrics in same.metrics.items()],
         plots=plots(report),
-        verdicts=[pair for pair in report.comparisons if pair.metric == main_metric(report)],
+        verdicts=[pair for pair in report.comparisons if pair.metric == main_metric(keys)],
         explained=RATES,
         kinds=KINDS,
         recited=recites(report),

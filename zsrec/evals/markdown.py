@@ -9,6 +9,7 @@ from typing import Any
 from zsrec.evals.estimates import Estimate
 from zsrec.evals.llm_report import RATES
 from zsrec.evals.probe import KINDS
+from zsrec.evals.problem import SAMPLED, main_metric
 from zsrec.evals.report import MethodReport, Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.)])", re.IGNORECASE)
@@ -79,8 +80,9 @@ def readme_table(report: Report, config: Mapping[str, Any]) -> str:
             row += ["" if missing is None else f"{missing.mean:.0%}", f"{tokens:,.0f}", recites(report)]
         rows.append(row)
     users = report.users if same is None else same.users
+    ranked = "SAMPLED candidates" if keys[0].startswith(SAMPLED) else "full catalog"
     model = "" if config["server"] is None else f", model {escaped(config['server']['model'])}"
-    what = f"{escaped(config['data'])}, {users:,} users, {report.items:,} items, full catalog, seed {report.seed}"
+    what = f"{escaped(config['data'])}, {users:,} users, {report.items:,} items, {ranked}, seed {report.seed}"
     return f"{what}{model}; {report.intervals}.\n\n{table(head, rows)}"
 
 
@@ -118,7 +120,7 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
             yield from _llm(one)
     if report.probe is not None:
         yield from _probe(report)
-    main = next(key for key in report.methods[0].metrics if key.startswith("NDCG"))
+    main = main_metric(list(report.methods[0].metrics))
     verdicts = [pair for pair in report.comparisons if pair.metric == main]
     if verdicts:
         yield "## Who beats whom\n\n" + "\n".join(f"- {escaped(pair.verdict)}" for pair in verdicts)

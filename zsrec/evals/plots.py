@@ -8,6 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from zsrec.evals import svg
+from zsrec.evals.problem import main_metric
 from zsrec.evals.report import MethodReport, Report
 from zsrec.evals.svg import Point, Row
 
@@ -20,18 +21,13 @@ class Plot(NamedTuple):
     picture: Markup
 
 
-def main_metric(report: Report) -> str:
-    """The metric that plots and verdicts are about: the first NDCG."""
-    return next(key for key in report.methods[0].metrics if key.startswith("NDCG"))
-
-
 def plots(report: Report) -> list[Plot]:
     """All plots that the report has figures for."""
     return [*_quality(report), *_cost(report), *_by_history(report), *_positions(report), *_calibrations(report)]
 
 
 def _quality(report: Report) -> Iterator[Plot]:
-    key = main_metric(report)
+    key = main_metric(list(report.methods[0].metrics))
     many = report.same_users is not None
     who = "each on its own users" if many else f"{report.users:,} users"
     rows = [
@@ -49,7 +45,7 @@ def _cost(report: Report) -> Iterator[Plot]:
     asked = [one for one in report.methods if one.llm is not None]
     if not asked:
         return
-    key = main_metric(report)
+    key = main_metric(list(report.methods[0].metrics))
     priced = all(one.llm is not None and one.llm.cost is not None for one in asked)
     same = None if report.same_users is None else report.same_users.metrics
     points = [
@@ -74,7 +70,7 @@ def _spent(one: MethodReport, *, priced: bool) -> float:
 
 
 def _by_history(report: Report) -> Iterator[Plot]:
-    key = main_metric(report)
+    key = main_metric(list(report.methods[0].metrics))
     bins = sorted(
         {group.events for one in report.methods for group in one.by_history}, key=lambda events: events[0]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -80,7 +80,8 @@ class Prediction:
 
     Attributes:
         user: The user's id.
-        target: The id of the held-out item. It is written down after the ranking was made.
+        target: The id of the held-out item, of several the first in time. It is written down after the ranking was
+            made.
         order: Which order of tied events this is, from 0.
         history: How many events the method was given.
         above: Items before the target; -1 where it is not ranked (`zsrec.evals.metrics.Place`).
@@ -88,6 +89,7 @@ class Prediction:
         items: The first items, best first.
         scores: One an item, on the method's own scale.
         use: For a method that asks an LLM.
+        values: Metrics by name where the target's place does not tell them: several targets, sampled candidates.
     """
 
     user: str
@@ -99,12 +101,15 @@ class Prediction:
     items: tuple[str, ...]
     scores: tuple[float, ...]
     use: Use | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
         """The prediction as one line of JSON."""
         plain = {name: getattr(self, name) for name in _PLAIN}
         if self.use is not None:
             plain["use"] = asdict(self.use)
+        if self.values:
+            plain["values"] = dict(self.values)
         return json.dumps(plain, ensure_ascii=True, separators=(",", ":"))
 
     @classmethod
@@ -139,6 +144,7 @@ class Predicted:
         lists: The lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list).
         uses: One a prediction where an LLM was asked; otherwise empty.
         scores: The lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0).
+        values: See `Prediction`; empty, or shape (n,) each.
     """
 
     header: Header
@@ -152,6 +158,7 @@ class Predicted:
     lists: NDArray[np.int32]
     uses: list[Use] = field(default_factory=list)
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, header: Header, predictions: Iterable[Prediction]) -> Self:
@@ -162,6 +169,7 @@ class Predicted:
         codes: defaultdict[str, int] = defaultdict()
         codes.default_factory = codes.__len__  # a new item's code is the number of items before it
         flat, lengths, scored, uses = array("i"), array("i"), array("d"), []
+        values: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         for one in predictions:
             users.append(one.user)
             targets.append(one.target)
@@ -169,6 +177,8 @@ class Predicted:
                 column.append(value)
             flat.extend(map(codes.__getitem__, one.items))
             lengths.append(len(one.items))
+            for name, metric in one.values.items():
+                values[name].append(metric)
             if one.use is not None:
                 uses.append(one.use)
                 scored.extend(one.scores)
@@ -179,7 +189,10 @@ class Predicted:
         scores = np.zeros(lists.shape if uses else (0, 0))
         if uses:
             scores[lists >= 0] = np.array(scored)
-        return cls(header, users, targets, orders, history, above, tied, list(codes), lists, uses, scores)
+        measured = {name: np.array(column) for name, column in values.items()}
+        return cls(
+            header, users, targets, orders, history, above, tied, list(codes), lists, uses, scores, measured
+        )
 
     def most_shown(self, n: int = MOST_SHOWN) -> list[tuple[str, int]]:
         """The items that stand in the most lists, with their number; ties by id."""

@@ -15,6 +15,7 @@ from zsrec.evals.llm_methods import SHORT_LISTS
 from zsrec.evals.llm_report import LLMReport, Prices, llm_report
 from zsrec.evals.metrics import Values
 from zsrec.evals.probe import ProbeReport
+from zsrec.evals.problem import main_metric
 from zsrec.evals.run import MethodRun, Run
 from zsrec.types import Frozen
 
@@ -63,9 +64,9 @@ class MethodReport(Frozen):
 
     Attributes:
         method: Its name.
-        mode: "zero-shot" or "training-free".
+        mode: "zero-shot", "training-free" or "trained".
         users: How many users it was asked for.
-        metrics: By name: "HR@10", "NDCG@10", "MRR".
+        metrics: By name: "HR@10", "NDCG@10", "MRR"; see `zsrec.evals.run.MethodRun` for other protocols.
         seconds: The time of scoring the whole catalog for a user, or of a user's requests to the LLM.
         notes: What the method says of itself.
         llm: For a method that asks an LLM.
@@ -173,7 +174,7 @@ def report(
                 seconds=(times or {}).get(one.name) or quantiles(one.seconds),
                 notes=one.notes,
                 llm=llm_report(one, ks, seed=seed, prices=prices or Prices()) if asked else None,
-                by_history=_by_history(one, f"NDCG@{ks[0]}", seed),
+                by_history=_by_history(one, main_metric(keys), seed),
                 most_shown=tuple(
                     Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
                     for item, n in shown

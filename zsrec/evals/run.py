@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from zsrec.candidates import Interactions, Mode, Profile, Retriever
 from zsrec.candidates.retriever import best_codes
 from zsrec.errors import ConfigError
-from zsrec.evals.metrics import Values, hit_rate, mrr, ndcg, place
+from zsrec.evals.metrics import Values
 from zsrec.evals.predictions import Header, Predicted, Prediction
+from zsrec.evals.problem import Problem, notes, one_target_metrics, sentence, split_of, standing
 from zsrec.evals.split import Split
 
 Method = Callable[[Interactions], Retriever]
@@ -21,10 +22,6 @@ Method = Callable[[Interactions], Retriever]
 
 Timed = tuple[Prediction, float]
 """A prediction and the seconds that it took."""
-
-WHOLE_CATALOG = (
-    " The whole catalog is ranked, without the history; equal scores count as the mean over their orders."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,8 @@ class MethodRun:
         mode: See `zsrec.candidates.Retriever.mode`.
         notes: What the method says of itself.
         users: Ids of the users it was asked for; n.
-        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"); shape (n,) each.
+        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
+            "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on); shape (n,) each.
         seconds: Wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known.
         predicted: The predictions.
     """
@@ -70,7 +68,7 @@ class Run:
 
 
 def run(
-    splits: Sequence[Split],
+    problems: Sequence[Problem],
     methods: Mapping[str, Method],
     *,
     ks: Sequence[int] = (10,),
@@ -79,50 +77,53 @@ def run(
     """Asks every method for every user and ranks the whole catalog, without the user's history.
 
     Args:
-        splits: One split; or several draws of the order of ties, whose metrics are averaged by user.
+        problems: One; or several draws of the order of ties, whose metrics are averaged by user. Only `Pools` rank
+            less than the catalog.
         methods: By the name in the report.
         ks: Cut-offs of HR and NDCG, at least 1 each.
         on_user: Called after each user of each method.
 
     Raises:
-        ConfigError: The splits have different users, there is none, or no method or cut-off; or a method gave a
+        ConfigError: The problems have different users, there is none, or no method or cut-off; or a method gave a
             score that is no number.
     """
-    check(splits, methods, ks)
+    check(problems, methods, ks)
     done = []
     for name, method in methods.items():
-        header, timed = retrieve(name, method, splits, keep=max(ks), on_user=on_user)
+        header, timed = retrieve(name, method, problems, ks=ks, on_user=on_user)
         seconds: list[float] = []
         done.append(measured(Predicted.of(header, timing(timed, seconds)), ks, seconds))
     return Run(
-        protocol=protocol(splits),
-        notes=splits[0].notes,
-        users=len(splits[0]),
-        items=len(splits[0].training.items),
+        protocol=protocol(problems),
+        notes=notes(problems[0]),
+        users=len(split_of(problems[0])),
+        items=len(split_of(problems[0]).training.items),
         methods=tuple(done),
     )
 
 
-def check(splits: Sequence[Split], methods: Mapping[str, object], ks: Sequence[int]) -> None:
+def check(problems: Sequence[Problem], methods: Mapping[str, object], ks: Sequence[int]) -> None:
     """Makes sure that there is something to run; see `run`."""
-    if not splits or any(not np.array_equal(split.users, splits[0].users) for split in splits):
+    users = [split_of(one).users for one in problems]
+    if not users or any(not np.array_equal(one, users[0]) for one in users):
         raise ConfigError("the splits differ in their users", hint="make them of one data set, one seed each")
     if not methods or not ks or min(ks) < 1:
         raise ConfigError("nothing to measure", hint="name at least one method and cut-offs of at least 1")
 
 
-def protocol(splits: Sequence[Split]) -> str:
+def protocol(problems: Sequence[Problem]) -> str:
     """What is done, in whole sentences."""
-    orders = f" Metrics are means over {len(splits)} orders of events at one time." if len(splits) > 1 else ""
-    return splits[0].protocol + WHOLE_CATALOG + orders
+    several = len(problems) > 1
+    orders = f" Metrics are means over {len(problems)} orders of events at one time." if several else ""
+    return sentence(problems[0]) + orders
 
 
 def retrieve(
     name: str,
     method: Method,
-    splits: Sequence[Split],
+    problems: Sequence[Problem],
     *,
-    keep: int,
+    ks: Sequence[int],
     on_user: Callable[[], None] | None = None,
 ) -> tuple[Header, Iterator[Timed]]:
     """The predictions of a method that scores the whole catalog, made while they are read.
@@ -130,44 +131,47 @@ def retrieve(
     Args:
         name: The name in the report.
         method: Makes the retriever.
-        splits: One, or one an order of ties.
-        keep: How many of the best items a prediction holds.
+        problems: One, or one an order of ties.
+        ks: Cut-offs; a prediction holds as many of the best items as the largest says.
         on_user: Called after each.
     """
-    retriever = method(splits[0].training)
+    retriever = method(split_of(problems[0]).training)
     header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
-    return header, _retrieved(method, retriever, splits, keep, on_user)
+    return header, _retrieved(method, retriever, problems, ks, on_user)
 
 
 def _retrieved(
-    method: Method, retriever: Retriever, splits: Sequence[Split], keep: int, on_user: Callable[[], None] | None
+    method: Method,
+    retriever: Retriever,
+    problems: Sequence[Problem],
+    ks: Sequence[int],
+    on_user: Callable[[], None] | None,
 ) -> Iterator[Timed]:
-    for order, split in enumerate(splits):
+    for order, problem in enumerate(problems):
+        split = split_of(problem)
         items, users = split.training.items, split.training.users
         if order:
             retriever = method(split.training)
         for case in range(len(split)):
-            if split.strict_time:
+            if isinstance(split, Split) and split.strict_time:
                 retriever = method(known_at(split, case))
             history = split.history(case)
             started = time.perf_counter()
             scores = retriever.scores(Profile.of(history))
             seconds = time.perf_counter() - started
-            target = int(split.targets[case])
-            stands = place(scores, target, history)
-            ranked = scores.copy()
-            ranked[history] = -np.inf
-            best = best_codes(ranked, keep, items)
+            stands = standing(problem, case, scores, ks)
+            best = best_codes(stands.ranked, max(ks), items)
             yield (
                 Prediction(
                     user=users[int(split.users[case])],
-                    target=items[target],
+                    target=items[stands.target],
                     order=order,
                     history=len(history),
-                    above=stands.above,
-                    tied=stands.tied,
+                    above=stands.place.above,
+                    tied=stands.place.tied,
                     items=tuple(items[code] for code in best.tolist()),
                     scores=tuple(scores[best].tolist()),
+                    values=stands.values,
                 ),
                 seconds,
             )
@@ -194,13 +198,10 @@ def measured(predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] =
 
     Args:
         predicted: The predictions; every order has the same users in the same order.
-        ks: Cut-offs of HR and NDCG.
+        ks: Cut-offs; those of the run where predictions have `values`.
         seconds: One a prediction, where they are known.
     """
-    above, tied = predicted.above, predicted.tied
-    values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
-    values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
-    values |= {"MRR": mrr(above, tied)}
+    values = predicted.values or one_target_metrics(predicted.above, predicted.tied, ks)
     orders = int(predicted.orders.max(initial=0)) + 1
     return MethodRun(
         name=predicted.header.method,
