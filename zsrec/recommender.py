@@ -22,6 +22,7 @@ from zsrec.plan import recommend_plan
 from zsrec.prompts import Template, load_template
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
+from zsrec.retrieval import retrieval_order
 from zsrec.settings import Settings
 from zsrec.steps import drive
 from zsrec.types import History, Recommendations
@@ -175,10 +176,32 @@ class _Parts:
         other.__dict__.update(self.__dict__)
         return other
 
-    async def _recommend(
-        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    def with_llm(self, llm: LLM) -> Self:
+        """This recommender asking another model; closing `llm` is left to the caller."""
+        other = self._copy()
+        other.llm, other._owns_llm = llm, False
+        return other
+
+    def retrieval_order(
+        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
     ) -> Recommendations:
-        job = Job(
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        return retrieval_order(self._job(history, k, None, candidates, None))
+
+    def _job(
+        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    ) -> Job:
+        return Job(
             catalog=self.catalog,
             grounder=self.grounder,
             template=self.template,
@@ -194,7 +217,11 @@ class _Parts:
             strict=self.settings.strict,
             memory=self._memory,
         )
-        return await drive(recommend_plan(job), self.llm)
+
+    async def _recommend(
+        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    ) -> Recommendations:
+        return await drive(recommend_plan(self._job(user, k, about, candidates, fill)), self.llm)
 
     async def _recommend_many(
         self,

@@ -25,9 +25,9 @@ FLOORS = [
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
     {"job", "pool", "reading"},
-    {"plan"},
+    {"plan", "retrieval"},
     {"recommender"},
-    {"evals"},
+    {"evals", "serve"},
     {"cli", "__main__"},
 ]
 
