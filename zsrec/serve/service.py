@@ -152,14 +152,13 @@ class Service:
 
     async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
         started = time.perf_counter()
-        admitted = asked = False
+        admitted = False
         try:
             async with asyncio.timeout(seconds), self.queue.place():
                 waited = time.perf_counter() - started
                 self.metrics.stages.labels("queue").observe(waited)
-                if not self.breaker.admits():
-                    raise _ModelFailedError("breaker_open")
-                admitted = asked = True
+                self._admit()
+                admitted = True
                 found = await self._ask(call)
                 self.breaker.succeeded()
                 admitted = False
@@ -173,13 +172,22 @@ class Service:
                 429, "Busy", "too many requests are waiting", hint="try again later", retry_after=full.retry_after
             ) from None
         except TimeoutError:
-            if asked:  # a deadline that passed in the queue says nothing of the model
+            if admitted:  # a deadline that passed in the queue says nothing of the model
                 self.breaker.failed()
                 admitted = False
             raise _ModelFailedError("deadline") from None
+        except _ModelFailedError as failure:
+            if admitted:
+                (self.breaker.failed if failure.reason in DOWN else self.breaker.succeeded)()
+                admitted = False
+            raise
         finally:
             if admitted:
                 self.breaker.gave_up()
+
+    def _admit(self) -> None:
+        if not self.breaker.admits():
+            raise _ModelFailedError("breaker_open")
 
     async def _ask(self, call: _Call) -> Recommendations:
         wanted = call.wanted
@@ -190,8 +198,6 @@ class Service:
         except (LLMError, AnswerError, TemplateError) as error:
             why = reason(error)
             assert why is not None  # noqa: S101  (each of these kinds has one)
-            if why in DOWN:
-                self.breaker.failed()
             raise _ModelFailedError(why) from error
         except ZsrecError as error:
             raise refusal(error) from error
