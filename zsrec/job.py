@@ -12,6 +12,7 @@ from zsrec.ground import Grounder
 from zsrec.prompts import Template
 from zsrec.prompts.ranking import Ranking
 from zsrec.rank import Memory
+from zsrec.redact import Redactor
 from zsrec.types import History
 
 DEFAULT_POOL = 20
@@ -27,6 +28,7 @@ class Job:
         ranking: The ranker's options; None takes the template's.
         strict: Whether other users' data are refused.
         memory: See `zsrec.rank.question.Memory`.
+        redact: Takes personal data out of what the user wrote; None sends it as it came.
     """
 
     catalog: Catalog
@@ -43,6 +45,7 @@ class Job:
     ranking: Ranking | None = None
     strict: bool = False
     memory: Memory = field(default_factory=dict)
+    redact: Redactor | None = None
 
     @property
     def options(self) -> Ranking:

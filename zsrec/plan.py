@@ -17,9 +17,11 @@ from zsrec.ground.history import Known, resolve_history
 from zsrec.job import Job
 from zsrec.llm.chat import ChatRequest
 from zsrec.pool import Candidates, choose
+from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT, inline
 from zsrec.prompts.views import ItemView, item_view, title_view
 from zsrec.rank import Content, Judged, Order, Question, fill, fuse, judge
 from zsrec.reading import Reader
+from zsrec.redact import Redactor
 from zsrec.steps import Plan, ask
 from zsrec.types import Exchange, HistoryUse, Message, RankingUse, Recommendation, Recommendations, Trace
 
@@ -109,12 +111,13 @@ class _Prompts:
         if variable is not None and variable.last is not None:
             shown = shown[-variable.last :]
         self.events = len(shown)
-        self._history = _history_views(shown)
+        self._history = _history_views(shown, job.redact)
+        self._about = _harmless(job.about, TEXT_LIMIT, job.redact) if job.about else job.about
         self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
 
     def whole(self, newest: int) -> tuple[Message, ...]:
         """The prompt with the newest events and all candidates."""
-        return self._render(self._history[self.events - newest :], self._candidates, self._job.about)
+        return self._render(self._history[self.events - newest :], self._candidates, self._about)
 
     def part(
         self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
@@ -126,7 +129,7 @@ class _Prompts:
         if labels:
             views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
         if content == "user":
-            return self._render(self._history[self.events - newest :], views, self._job.about)
+            return self._render(self._history[self.events - newest :], views, self._about)
         return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None)
 
     def _render(self, history: list[ItemView], views: list[ItemView], about: str | None) -> tuple[Message, ...]:
@@ -207,14 +210,19 @@ def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates
     return _Ranked(tuple(items), judged.exchanges, use, judged.notes), fitted
 
 
-def _history_views(shown: Sequence[Known]) -> list[ItemView]:
+def _history_views(shown: Sequence[Known], redact: Redactor | None) -> list[ItemView]:
     newest = len(shown)
     return [
-        title_view(one.event.item, one.event, newest - place)
+        title_view(_harmless(one.event.item, TITLE_LIMIT, redact), one.event, newest - place)
         if one.item is None
         else item_view(one.item, one.event, newest - place)
         for place, one in enumerate(shown)
     ]
+
+
+def _harmless(text: str, limit: int, redact: Redactor | None) -> str:
+    """The user's own words as they may be sent; made one plain line first, so that nothing hides from `redact`."""
+    return text if redact is None else redact(inline(text, limit))
 
 
 def _history_use(known: Sequence[Known], kept: int) -> HistoryUse:

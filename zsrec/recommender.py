@@ -22,6 +22,7 @@ from zsrec.plan import recommend_plan
 from zsrec.prompts import Template, load_template
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
+from zsrec.redact import Redactor
 from zsrec.retrieval import retrieval_order
 from zsrec.settings import Settings
 from zsrec.steps import drive
@@ -71,6 +72,7 @@ class _Parts:
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
         self._prompts = prompts
+        self._redact: Redactor | None = None
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
         self.llm = llm or _client(self.settings)
@@ -176,6 +178,16 @@ class _Parts:
         other.__dict__.update(self.__dict__)
         return other
 
+    def with_redaction(self, redact: Redactor | None) -> Self:
+        """This recommender with personal data taken out of the user's own words before they are sent.
+
+        Args:
+            redact: For example `zsrec.redact.Redaction(names=["Ann Smith"])`; None sends them as they come.
+        """
+        other = self._copy()
+        other._redact = redact
+        return other
+
     def with_llm(self, llm: LLM) -> Self:
         """This recommender asking another model; closing `llm` is left to the caller."""
         other = self._copy()
@@ -216,6 +228,7 @@ class _Parts:
             ranking=self._options(),
             strict=self.settings.strict,
             memory=self._memory,
+            redact=self._redact,
         )
 
     async def _recommend(
