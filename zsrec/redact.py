@@ -1,8 +1,8 @@
 """Redaction: takes personal data out of what users wrote, before it stands in any prompt.
 
-It touches the user's own words only: `about`, and titles of a history that the catalog lacks. Titles of the catalog
-are the operator's. What is redacted is what the model sees; matching a history with the catalog happens here on this
-machine, with the text as it came.
+It touches the user's own words only: `about`, and titles of a history that the catalog lacks. Titles of the
+catalog are the operator's. What is redacted is what the model sees; matching a history with the catalog happens on
+this machine, with the text as it came.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHORTEST_ABROAD = 7
 
 
 class Redactor(Protocol):
-    """Anything that takes personal data out of a text; an adapter to another library is a function of this form."""
+    """Anything that takes personal data out of a text; an adapter to another library is such a function."""
 
     def __call__(self, text: str) -> str:
         """The text with placeholders in the place of personal data."""

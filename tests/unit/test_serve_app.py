@@ -66,35 +66,36 @@ def test_feedback_gives_the_new_history_and_keeps_nothing(tmp_path: Path) -> Non
     assert again["unknown_history"] == ["Cats"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        ({"history": []}, 422),
-        ({"history": ["x"] * 501}, 422),
-        ({"history": ["x" * 1001]}, 422),
-        ({"history": ["Heat"], "k": 0}, 422),
-        ({"history": ["Heat"], "k": 101}, 422),
-        ({"history": ["Heat"], "k": "many"}, 422),
-        ({"history": ["Heat"], "unknown": 1}, 422),
-        ({"history": ["Heat"], "candidates": ["John Wick"]}, 422),
-        ({"history": ["Heat"], "candidates": ["1"]}, 422),
-        ({"history": ["Heat"], "deadline": -1}, 422),
-        ({"history": ["\ud800"]}, 422),
-        ({"history": [{"item": "Heat", "rating": 1e999}]}, 422),
-        ([], 422),
-        ("[" * 100_000, 400),
-        ('{"history": ["Heat"', 400),
-        (b"\xff\xfe", 400),
-        ({"history": ["x" * 999] * 400}, 413),
-    ],
-)
-def test_a_wrong_request_is_a_problem_that_does_not_quote_it(tmp_path: Path, sent: object, status: int) -> None:
-    raw = sent if isinstance(sent, str | bytes) else json.dumps(sent)
+WRONG: list[tuple[object, int]] = [
+    ({"history": []}, 422),
+    ({"history": ["x"] * 501}, 422),
+    ({"history": ["x" * 1001]}, 422),
+    ({"history": ["Heat"], "k": 0}, 422),
+    ({"history": ["Heat"], "k": 101}, 422),
+    ({"history": ["Heat"], "k": "many"}, 422),
+    ({"history": ["Heat"], "unknown": 1}, 422),
+    ({"history": ["Heat"], "candidates": ["John Wick"]}, 422),
+    ({"history": ["Heat"], "candidates": ["1"]}, 422),
+    ({"history": ["Heat"], "deadline": -1}, 422),
+    ({"history": ["\ud800"]}, 422),
+    ({"history": [{"item": "Heat", "rating": 1e999}]}, 422),
+    ([], 422),
+    ("[" * 100_000, 400),
+    ('{"history": ["Heat"', 400),
+    (b"\xff\xfe", 400),
+    ({"history": ["x" * 999] * 400}, 413),
+]
+
+
+def test_a_wrong_request_is_a_problem_that_does_not_quote_it(tmp_path: Path) -> None:
     with client(make(tmp_path, FakeLLM(ANSWER))) as http:
-        reply = http.post("/v1/recommend", content=raw, headers={"content-type": "application/json"})
-    assert reply.status_code == status
-    assert reply.headers["content-type"] == "application/problem+json"
-    assert reply.json()["request_id"] == reply.headers["x-request-id"]
+        for sent, status in WRONG:
+            raw = sent if isinstance(sent, str | bytes) else json.dumps(sent)
+            reply = http.post("/v1/recommend", content=raw, headers={"content-type": "application/json"})
+            assert reply.status_code == status, raw[:80]
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert reply.json()["request_id"] == reply.headers["x-request-id"]
+            assert "xxx" not in reply.text
 
 
 def test_keys(tmp_path: Path) -> None:
@@ -124,6 +125,19 @@ def test_the_tenants_salt_is_sent_and_is_no_name(tmp_path: Path) -> None:
     assert salts[0] == salts[2] != salts[1]
     assert salts[0] is not None
     assert "shop" not in salts[0]
+
+
+def test_personal_data_are_taken_out_of_the_users_words(tmp_path: Path) -> None:
+    wanted = {"history": ["Heat"], "about": "mail ann@example.org, says Ann Smith", "names": ["Ann Smith"]}
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        http.post("/v1/recommend", json=wanted)
+        assert http.post("/v1/recommend", json=wanted | {"names": [" "]}).status_code == 422
+    with client(make(tmp_path, llm, redact=False)) as http:
+        http.post("/v1/recommend", json=wanted)
+    first, second = ("\n".join(one.content for one in request.messages) for request in llm.requests)
+    assert "mail [email], says [name]" in first
+    assert "ann@example.org" in second
 
 
 def test_reload_takes_the_new_and_refuses_the_bad(tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ def serve(
         Path | None,
         typer.Option(help="The key of pseudonyms in the log; without it a new one.", rich_help_panel=OF_SERVICE),
     ] = None,
+    redact: Annotated[
+        bool,
+        typer.Option(help="Take e-mails, phone and card numbers out of prompts.", rich_help_panel=OF_SERVICE),
+    ] = True,
     deadline: Annotated[
         float, typer.Option(min=0.05, help="Seconds for one request.", rich_help_panel=OF_LIMITS)
     ] = 30.0,
@@ -99,7 +103,7 @@ def serve(
         template=template,
         api_key=None if api_key_file is None else read_secret(api_key_file).strip(),
     )
-    options = Options(deadline=deadline, in_work=in_work, waiting=waiting)
+    options = Options(deadline=deadline, in_work=in_work, waiting=waiting, redact=redact)
     sources = Sources(
         catalog=catalog,
         id=id_column,

@@ -52,6 +52,10 @@ class RecommendIn(Frozen):
     fill: Literal["candidates", "popularity"] | None = Field(
         default=None, description="Where a short list is filled up from."
     )
+    names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(),
+        description="Names of people to take out of `about` and of unknown titles before they are sent.",
+    )
     user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
     deadline: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="Seconds; never more than the service's own."

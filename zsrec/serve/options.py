@@ -18,6 +18,7 @@ class Options(Frozen):
         max_body: The largest request body, in bytes.
         max_history: The longest history, in events.
         max_k: The longest list that may be asked for.
+        redact: Whether personal data are taken out of the user's own words (`zsrec.redact`).
         breaker_failures: Failures in a row after which the model is no longer asked.
         breaker_seconds: For how long; then one request tries it.
     """
@@ -28,5 +29,6 @@ class Options(Frozen):
     max_body: int = Field(default=262_144, ge=1024)
     max_history: int = Field(default=500, ge=1, le=5000)
     max_k: int = Field(default=100, ge=1, le=1000)
+    redact: bool = True
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=10.0, gt=0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zsrec.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
 from zsrec.llm.chat import LLM
 from zsrec.recommender import AsyncRecommender
+from zsrec.redact import Redaction
 from zsrec.serve.asking import Asking
 from zsrec.serve.bodies import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
 from zsrec.serve.breaker import Breaker
@@ -146,6 +147,8 @@ class Service:
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
             recommender = recommender.with_template(stock.templates[wanted.template])
+        if self.options.redact:
+            recommender = recommender.with_redaction(_redaction(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         asking = Asking(self.llm, salt)
         return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
@@ -219,6 +222,13 @@ class Service:
             ) from error
         except ZsrecError as error:
             raise refusal(error) from error
+
+
+def _redaction(names: tuple[str, ...]) -> Redaction:
+    try:
+        return Redaction(names)
+    except ConfigError as error:
+        raise refusal(error) from error
 
 
 def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:
