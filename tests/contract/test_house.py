@@ -20,20 +20,8 @@ PACKAGE = REPO / "zsrec"
 
 # Lower floors know nothing of higher ones; rooms of one floor may know each other, without circles.
 FLOORS = [
-    {"errors", "types", "text"},
-    {
-        "tables",
-        "catalog",
-        "interactions",
-        "settings",
-        "prompts",
-        "parse",
-        "llm",
-        "embed",
-        "server",
-        "blocking",
-        "redact",
-    },
+    {"errors", "types", "text", "redact"},
+    {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
     {"job", "pool", "reading"},

@@ -68,7 +68,7 @@ def test_feedback_gives_the_new_history_and_keeps_nothing(tmp_path: Path) -> Non
 
 WRONG: list[tuple[object, int]] = [
     ({"history": []}, 422),
-    ({"history": ["x"] * 501}, 422),
+    ({"history": ["x"] * 201}, 422),
     ({"history": ["x" * 1001]}, 422),
     ({"history": ["Heat"], "k": 0}, 422),
     ({"history": ["Heat"], "k": 101}, 422),
@@ -109,6 +109,17 @@ def test_keys(tmp_path: Path) -> None:
         assert http.post("/v1/reload", headers=shop).status_code == 403
         assert http.post("/v1/reload", headers={"Authorization": "Bearer " + "o" * 16}).status_code == 200
         assert http.get("/healthz").status_code == 200
+
+
+def test_a_full_queue_is_429_and_says_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make(tmp_path, FakeLLM(ANSWER))
+    monkeypatch.setattr(service.desk, "_most_waiting", 0)
+    monkeypatch.setattr(service.desk._places, "_value", 0)
+    with client(service) as http:
+        reply = http.post("/v1/ground", json={"text": "Heat"})
+        assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
+        assert int(reply.headers["retry-after"]) >= 1
+        assert "zsrec_refused_total 1.0" in http.get("/metrics").text
 
 
 def test_without_keys_nobody_may_reload(tmp_path: Path) -> None:

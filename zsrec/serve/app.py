@@ -19,6 +19,7 @@ from zsrec.serve.keys import Keys
 from zsrec.serve.limits import Limits, answer
 from zsrec.serve.logs import log
 from zsrec.serve.problems import RefusedError
+from zsrec.serve.queue import FullError
 from zsrec.serve.routes import router, v1
 from zsrec.serve.service import Service
 
@@ -44,6 +45,7 @@ def create_app(service: Service, keys: Keys | None = None) -> FastAPI:
     app.state.keys = keys
     app.add_middleware(Limits, max_body=service.options.max_body)
     app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(FullError, _full)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(CallerGoneError, _gone)
@@ -77,6 +79,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101  (registered for it)
     return answer(error, request.state.id)
+
+
+async def _full(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FullError)  # noqa: S101
+    request.app.state.service.metrics.refused.inc()
+    problem = RefusedError(429, "Busy", "too many requests are waiting", retry_after=error.retry_after)
+    return answer(problem, request.state.id)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

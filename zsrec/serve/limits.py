@@ -48,7 +48,8 @@ class Limits:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                further = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message["headers"], *further]
             await send(message)
 
         try:

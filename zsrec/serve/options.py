@@ -27,7 +27,7 @@ class Options(Frozen):
     in_work: int = Field(default=32, ge=1, le=4096)
     waiting: int = Field(default=64, ge=0, le=65536)
     max_body: int = Field(default=262_144, ge=1024)
-    max_history: int = Field(default=500, ge=1, le=5000)
+    max_history: int = Field(default=200, ge=1, le=5000)
     max_k: int = Field(default=100, ge=1, le=1000)
     redact: bool = True
     breaker_failures: int = Field(default=5, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -90,16 +91,16 @@ async def recommend(wanted: RecommendIn, request: Request, service: Called, tena
     return await while_called(request.receive, service.recommend(wanted, tenant, request.state.id))
 
 
-@v1.post("/ground", responses=_problems(400, 401, 413, 422))
+@v1.post("/ground", responses=_problems(400, 401, 413, 422, 429))
 async def ground(wanted: GroundIn, service: Called) -> GroundOut:
     """Finds the catalog's items in a text, without a model."""
+    grounder = service.stock.recommender.grounder
+    context = Context(candidates=wanted.candidates, history=wanted.history)
     try:
-        found = ground_answer(
-            wanted.text,
-            service.stock.recommender.grounder,
-            side=wanted.side,
-            context=Context(candidates=wanted.candidates, history=wanted.history),
-        )
+        async with service.desk.place():
+            found = await asyncio.to_thread(
+                ground_answer, wanted.text, grounder, side=wanted.side, context=context
+            )
     except ZsrecError as error:
         raise refusal(error) from error
     return GroundOut(
@@ -111,7 +112,7 @@ async def ground(wanted: GroundIn, service: Called) -> GroundOut:
     )
 
 
-@v1.post("/feedback", responses=_problems(400, 401, 413, 422))
+@v1.post("/feedback", responses=_problems(400, 401, 413, 422, 429))
 async def feedback(given: FeedbackIn, service: Called) -> FeedbackOut:
     """Adds feedback to a history and gives it back; the service keeps nothing."""
     recommender = service.stock.recommender
@@ -119,7 +120,10 @@ async def feedback(given: FeedbackIn, service: Called) -> FeedbackOut:
         raise RefusedError(
             422, "HistoryTooLong", "the history is too long", f"at most {service.options.max_history} events"
         )
-    known = resolve_history(History(events=given.feedback), recommender.catalog, recommender.grounder)
+    async with service.desk.place():
+        known = await asyncio.to_thread(
+            resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
+        )
     return FeedbackOut(
         history=as_history((*given.history, *given.feedback)).events,
         feedback=tuple(

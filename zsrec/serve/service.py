@@ -18,7 +18,7 @@ from zsrec.serve.logs import Pseudonyms, log, log_failure
 from zsrec.serve.metrics import STATES, Metrics
 from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
-from zsrec.serve.queue import FullError, Queue
+from zsrec.serve.queue import Queue
 from zsrec.serve.stock import Sources, Stock
 from zsrec.settings import Settings
 from zsrec.types import History, Recommendations
@@ -55,6 +55,10 @@ class Service:
         options: Limits.
         pseudonyms: For the log and the tenants' cache salts.
 
+    Attributes:
+        queue: The places of requests that ask the model.
+        desk: The one place of work that keeps the processor busy; it is done beside the event loop.
+
     Raises:
         DataError: A file is wrong.
         TemplateError: A template is wrong.
@@ -72,6 +76,7 @@ class Service:
         self.stock: Stock = sources.load(llm, settings)
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
         self.queue = Queue(options.in_work, options.waiting)
+        self.desk = Queue(1, options.waiting)
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
         watch = self.metrics.watch
@@ -84,8 +89,8 @@ class Service:
         """Recommends before the deadline: with the model, or in retrieval order and marked so.
 
         Raises:
-            RefusedError: The request is wrong (422), the queue is full (429), or neither the model nor anything
-                else gives an order (503).
+            RefusedError: The request is wrong (422), or neither the model nor anything else gives an order (503).
+            FullError: The queue is full.
         """
         arrived = time.perf_counter()
         call = self._call(wanted, tenant)
@@ -169,11 +174,6 @@ class Service:
                 self.metrics.stages.labels("llm").observe(call.asking.seconds)
                 self.metrics.stages.labels("own").observe(max(0.0, own))
                 return found
-        except FullError as full:
-            self.metrics.refused.inc()
-            raise RefusedError(
-                429, "Busy", "too many requests are waiting", hint="try again later", retry_after=full.retry_after
-            ) from None
         except TimeoutError:
             if admitted:  # a deadline that passed in the queue says nothing of the model
                 self.breaker.failed()
