@@ -12,6 +12,7 @@ from zsrec.ground import Grounder
 from zsrec.prompts import Template
 from zsrec.prompts.ranking import Ranking
 from zsrec.rank import Memory
+from zsrec.redact import Redactor
 from zsrec.types import History
 
 DEFAULT_POOL = 20
@@ -27,6 +28,7 @@ class Job:
         ranking: The ranker's options; None takes the template's.
         strict: Whether other users' data are refused.
         memory: See `zsrec.rank.question.Memory`.
+        redact: Takes personal data out of what the user wrote; None sends it as it came.
     """
 
     catalog: Catalog
@@ -43,6 +45,7 @@ class Job:
     ranking: Ranking | None = None
     strict: bool = False
     memory: Memory = field(default_factory=dict)
+    redact: Redactor | None = None
 
     @property
     def options(self) -> Ranking:
@@ -73,16 +76,24 @@ class Job:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
         if (misfit := self.options.misfit(self.template.ranker)) is not None:
             raise ConfigError(f"{misfit[0]}: {misfit[1]}", hint=f"the template is {self.template.ref}")
-        self._check_strict()
+        self.check_strict(ranks=self.template.task == "rank")
 
-    def _check_strict(self) -> None:
+    def check_strict(self, *, ranks: bool) -> None:
+        """Makes sure that a strict call uses nobody else's interactions.
+
+        Args:
+            ranks: Whether candidates are ranked.
+
+        Raises:
+            ConfigError: It would.
+        """
         if not self.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"
-        if self.retriever is not None and self.retriever.mode != "zero-shot" and self.template.task == "rank":
+        if self.retriever is not None and self.retriever.mode != "zero-shot" and ranks:
             raise ConfigError(
                 f"strict: the retriever {self.retriever.name!r} uses other users' interactions", hint=hint
             )
-        default_pool = self.template.task == "rank" and self.candidates is None and self.retriever is None
+        default_pool = ranks and self.candidates is None and self.retriever is None
         if self.popularity is not None and (self.fill == "popularity" or default_pool):
             raise ConfigError("strict: popularity is other users' interactions", hint=hint)

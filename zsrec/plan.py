@@ -17,11 +17,12 @@ from zsrec.ground.history import Known, resolve_history
 from zsrec.job import Job
 from zsrec.llm.chat import ChatRequest
 from zsrec.pool import Candidates, choose
+from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.prompts.views import ItemView, item_view, title_view
 from zsrec.rank import Content, Judged, Order, Question, fill, fuse, judge
 from zsrec.reading import Reader
 from zsrec.steps import Plan, ask
-from zsrec.told import Told
+from zsrec.told import Told, harmless
 from zsrec.types import Exchange, HistoryUse, Message, RankingUse, Recommendation, Recommendations, Trace
 
 __all__ = ["Job", "recommend_plan"]
@@ -107,14 +108,15 @@ class _Prompts:
     def __init__(self, job: Job, known: Sequence[Known], candidates: Candidates | None) -> None:
         self._job = job
         variable = job.template.variables.get("history")
-        self.told = Told(known, job.history.critiques, last=variable.last if variable else None)
+        self.told = Told(known, job.history.critiques, last=variable.last if variable else None, redact=job.redact)
         self.events = self.told.events
         self._shown = [item_view(job.catalog[one]) for one in job.history.shown if one in job.catalog]
+        self._about = harmless(job.about, TEXT_LIMIT, job.redact) if job.about else job.about
         self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
 
     def whole(self, newest: int) -> tuple[Message, ...]:
         """The prompt with the newest events and all candidates."""
-        return self._render(self.told.views(newest), self._candidates, self._job.about)
+        return self._render(self.told.views(newest), self._candidates, self._about)
 
     def part(
         self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
@@ -126,7 +128,7 @@ class _Prompts:
         if labels:
             views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
         if content == "user":
-            return self._render(self.told.views(newest), views, self._job.about)
+            return self._render(self.told.views(newest), views, self._about)
         return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None)
 
     def _render(self, history: list[ItemView], views: list[ItemView], about: str | None) -> tuple[Message, ...]:

@@ -38,7 +38,9 @@ class Candidates:
         return self.pool.ids
 
 
-def choose(job: Job, known: Sequence[Known], seen: frozenset[str]) -> Candidates | None:
+def choose(
+    job: Job, known: Sequence[Known], seen: frozenset[str], *, ranks: bool | None = None
+) -> Candidates | None:
     """The candidates of a call; None where the whole catalog is open.
 
     The caller's candidates keep their order; a retriever scores them too, where there is one.
@@ -47,20 +49,22 @@ def choose(job: Job, known: Sequence[Known], seen: frozenset[str]) -> Candidates
         job: The call.
         known: The user's history.
         seen: Ids that the user knows.
+        ranks: Whether candidates are ranked at all; None goes by the template's task.
 
     Raises:
         ConfigError: There are none, or the user knows them all.
         UnknownItemError: A candidate is not in the catalog.
     """
+    ranks = job.template.task == "rank" if ranks is None else ranks
     if job.candidates is not None:
         ids = dict.fromkeys(_candidate_id(job, candidate) for candidate in job.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
         if not unseen:
             raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
-        if job.retriever is None or job.template.task != "rank":
+        if job.retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
         return _scored(job.retriever, unseen, _history(known), job.about)
-    if job.template.task != "rank":
+    if not ranks:
         return None
     if job.retriever is not None:
         return _retrieved(job, job.retriever, _history(known), seen)

@@ -22,6 +22,8 @@ from zsrec.plan import recommend_plan
 from zsrec.prompts import Template, load_template
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
+from zsrec.redact import Redactor
+from zsrec.retrieval import retrieval_order
 from zsrec.settings import Settings
 from zsrec.steps import Plan, Result, drive
 from zsrec.types import History, Recommendations
@@ -70,6 +72,7 @@ class _Parts:
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
         self._prompts = prompts
+        self._redact: Redactor | None = None
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
         self.llm = llm or _client(self.settings)
@@ -175,10 +178,42 @@ class _Parts:
         other.__dict__.update(self.__dict__)
         return other
 
-    async def _recommend(
-        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    def with_redaction(self, redact: Redactor | None) -> Self:
+        """This recommender with personal data taken out of the user's own words before they are sent.
+
+        Args:
+            redact: For example `zsrec.redact.Redaction(names=["Ann Smith"])`; None sends them as they come.
+        """
+        other = self._copy()
+        other._redact = redact
+        return other
+
+    def with_llm(self, llm: LLM) -> Self:
+        """This recommender asking another model; closing `llm` is left to the caller."""
+        other = self._copy()
+        other.llm, other._owns_llm = llm, False
+        return other
+
+    def retrieval_order(
+        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
     ) -> Recommendations:
-        job = Job(
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        return retrieval_order(self._job(history, k, None, candidates, None))
+
+    def _job(
+        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    ) -> Job:
+        return Job(
             catalog=self.catalog,
             grounder=self.grounder,
             template=self.template,
@@ -193,8 +228,13 @@ class _Parts:
             ranking=self._options(),
             strict=self.settings.strict,
             memory=self._memory,
+            redact=self._redact,
         )
-        return await drive(recommend_plan(job), self.llm)
+
+    async def _recommend(
+        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
+    ) -> Recommendations:
+        return await drive(recommend_plan(self._job(user, k, about, candidates, fill)), self.llm)
 
     async def _recommend_many(
         self,

@@ -20,15 +20,15 @@ PACKAGE = REPO / "zsrec"
 
 # Lower floors know nothing of higher ones; rooms of one floor may know each other, without circles.
 FLOORS = [
-    {"errors", "types", "text"},
+    {"errors", "types", "text", "redact"},
     {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
     {"job", "pool", "reading", "told"},
-    {"plan"},
+    {"plan", "retrieval"},
     {"recommender"},
     {"session", "explain"},
-    {"evals"},
+    {"evals", "serve"},
     {"cli", "__main__"},
 ]
 

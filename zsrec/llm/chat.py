@@ -48,12 +48,14 @@ class ChatRequest(Frozen):
         sampling: Every sampling field.
         labels: The reply shall carry their log-probabilities as the answer's first token; from `LLM.labels`.
         choices: The answer shall be one of these texts; only for servers with `LLM.binds_choices`.
+        cache_salt: Instead of `Settings.cache_salt`, for callers who serve several tenants.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     labels: LabelSet | None = None
     choices: tuple[str, ...] = ()
+    cache_salt: str | None = None
 
 
 class ServerInfo(Frozen):

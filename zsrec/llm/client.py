@@ -128,8 +128,9 @@ class OpenAIClient:
         """
         info = await self.handshake()
         fields, further = _request_fields(request, vllm=info.vllm)
-        if info.vllm and self._settings.cache_salt is not None:
-            further["cache_salt"] = self._settings.cache_salt
+        salt = request.cache_salt or self._settings.cache_salt
+        if info.vllm and salt is not None:
+            further["cache_salt"] = salt
         async with self._in_flight:
             started = time.perf_counter()
             try:

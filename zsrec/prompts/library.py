@@ -21,6 +21,7 @@ GROUP = "zsrec.prompts"
 VARIABLE = "ZSREC_PROMPTS"
 Folders = str | Path | Sequence[str | Path] | None
 
+_LONGEST = 200  # a longer one is no file's name either
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
@@ -84,9 +85,10 @@ class Library:
             TemplateNotFoundError: No folder has it.
             TemplateError: It is no name, or the file cannot be read.
         """
-        if not _NAME.fullmatch(name) or ".." in name.split("/"):
+        if len(name) > _LONGEST or not _NAME.fullmatch(name) or ".." in name.split("/"):
             raise TemplateError(
-                f"{name!r} is no template's name", hint="a name is like 'rank/default': words parted by '/'"
+                f"{name[:_LONGEST]!r} is no template's name",
+                hint="a name is like 'rank/default': words parted by '/'",
             )
         for place, folder in enumerate(self.folders):
             path = folder.path / (name + SUFFIX)

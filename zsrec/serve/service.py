@@ -1,0 +1,262 @@
+"""What the routes call: recommendations that hold the deadline, whatever the model does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from zsrec.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
+from zsrec.llm.chat import LLM
+from zsrec.recommender import AsyncRecommender
+from zsrec.redact import Redaction
+from zsrec.serve.asking import Asking
+from zsrec.serve.bodies import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
+from zsrec.serve.breaker import Breaker
+from zsrec.serve.keys import Tenant
+from zsrec.serve.logs import Pseudonyms, log, log_failure
+from zsrec.serve.metrics import STATES, Metrics
+from zsrec.serve.options import Options
+from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
+from zsrec.serve.queue import Queue
+from zsrec.serve.stock import Sources, Stock
+from zsrec.settings import Settings
+from zsrec.types import History, Recommendations
+
+_RESERVE = 0.2
+_MOST_RESERVE = 0.25
+
+
+class _ModelFailedError(Exception):
+    """The model has no part in this answer."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request, ready to be worked on."""
+
+    wanted: RecommendIn
+    history: History
+    recommender: AsyncRecommender
+    asking: Asking
+
+
+class Service:
+    """Holds the stock and everything that requests share.
+
+    Args:
+        sources: Where the stock comes from; read at once.
+        settings: The model's.
+        llm: The shared client.
+        options: Limits.
+        pseudonyms: For the log and the tenants' cache salts.
+
+    Attributes:
+        queue: The places of requests that ask the model.
+        desk: The one place of work that keeps the processor busy; it is done beside the event loop.
+
+    Raises:
+        DataError: A file is wrong.
+        TemplateError: A template is wrong.
+        ConfigError: A setting is wrong.
+    """
+
+    def __init__(
+        self, sources: Sources, settings: Settings, llm: LLM, options: Options, pseudonyms: Pseudonyms
+    ) -> None:
+        self._sources = sources
+        self._settings = settings
+        self.llm = llm
+        self.options = options
+        self._pseudonyms = pseudonyms
+        self.stock: Stock = sources.load(llm, settings)
+        self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
+        self.queue = Queue(options.in_work, options.waiting)
+        self.desk = Queue(1, options.waiting)
+        self.metrics = Metrics()
+        self._reloading = asyncio.Lock()
+        watch = self.metrics.watch
+        watch("zsrec_in_work", "Requests that hold a place.", lambda: self.queue.in_work)
+        watch("zsrec_waiting", "Requests that wait for a place.", lambda: self.queue.waiting)
+        watch("zsrec_breaker_state", f"0 to 2: {', '.join(STATES)}.", lambda: STATES.index(self.breaker.state))
+        watch("zsrec_catalog_items", "Items served.", lambda: len(self.stock.recommender.catalog))
+
+    async def recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
+        """Recommends before the deadline: with the model, or in retrieval order and marked so.
+
+        Raises:
+            RefusedError: The request is wrong (422), or neither the model nor anything else gives an order (503).
+            FullError: The queue is full.
+        """
+        arrived = time.perf_counter()
+        call = self._call(wanted, tenant)
+        seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
+        degraded: Degraded | None = None
+        try:
+            found = await self._by_model(call, seconds - min(_RESERVE * seconds, _MOST_RESERVE))
+        except _ModelFailedError as failure:
+            degraded = Degraded(reason=failure.reason, detail=DETAILS[failure.reason])
+            self.metrics.degraded.labels(failure.reason).inc()
+            found = self._without_model(call, failure.reason)
+        finally:
+            total = time.perf_counter() - arrived
+            self.metrics.asked(call.asking.exchanges, ())
+            log(
+                "recommend",
+                request_id=request_id,
+                tenant=tenant.name,
+                user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
+                k=wanted.k,
+                events=len(wanted.history),
+                degraded=None if degraded is None else degraded.reason,
+                seconds=round(total, 4),
+                llm_seconds=round(call.asking.seconds, 4),
+            )
+        self.metrics.asked((), found.trace.grounded)
+        return _told(found, degraded, call, request_id)
+
+    async def reload(self) -> Stock:
+        """Reads the sources anew; requests under way end with the old stock.
+
+        Raises:
+            ZsrecError: Something is wrong; the old stock stays.
+        """
+        async with self._reloading:
+            try:
+                stock = await asyncio.to_thread(self._sources.load, self.llm, self._settings)
+            except ZsrecError as error:
+                self.metrics.reloads.labels("refused").inc()
+                log_failure("reload refused", error)
+                raise
+            self.stock = stock
+            self.metrics.reloads.labels("done").inc()
+            log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
+            return stock
+
+    def _call(self, wanted: RecommendIn, tenant: Tenant) -> _Call:
+        if len(wanted.history) > self.options.max_history:
+            raise RefusedError(
+                422, "HistoryTooLong", "the history is too long", f"at most {self.options.max_history} events"
+            )
+        if wanted.k > self.options.max_k:
+            raise RefusedError(422, "KTooLarge", "k is too large", f"at most {self.options.max_k} items")
+        stock = self.stock
+        recommender = stock.recommender
+        if wanted.template is not None:
+            if wanted.template not in stock.templates:
+                raise RefusedError(
+                    422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
+                )
+            recommender = recommender.with_template(stock.templates[wanted.template])
+        if self.options.redact:
+            recommender = recommender.with_redaction(_redaction(wanted.names))
+        salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
+        asking = Asking(self.llm, salt)
+        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
+
+    async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
+        started = time.perf_counter()
+        admitted = False
+        try:
+            async with asyncio.timeout(seconds), self.queue.place():
+                waited = time.perf_counter() - started
+                self.metrics.stages.labels("queue").observe(waited)
+                self._admit()
+                admitted = True
+                found = await self._ask(call)
+                self.breaker.succeeded()
+                admitted = False
+                own = time.perf_counter() - started - waited - call.asking.seconds
+                self.metrics.stages.labels("llm").observe(call.asking.seconds)
+                self.metrics.stages.labels("own").observe(max(0.0, own))
+                return found
+        except TimeoutError:
+            if admitted:  # a deadline that passed in the queue says nothing of the model
+                self.breaker.failed()
+                admitted = False
+            raise _ModelFailedError("deadline") from None
+        except _ModelFailedError as failure:
+            if admitted:
+                (self.breaker.failed if failure.reason in DOWN else self.breaker.succeeded)()
+                admitted = False
+            raise
+        finally:
+            if admitted:
+                self.breaker.gave_up()
+
+    def _admit(self) -> None:
+        if not self.breaker.admits():
+            raise _ModelFailedError("breaker_open")
+
+    async def _ask(self, call: _Call) -> Recommendations:
+        wanted = call.wanted
+        try:
+            return await call.recommender.recommend(
+                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, fill=wanted.fill
+            )
+        except (LLMError, AnswerError, TemplateError) as error:
+            why = reason(error)
+            assert why is not None  # noqa: S101  (each of these kinds has one)
+            raise _ModelFailedError(why) from error
+        except ZsrecError as error:
+            raise refusal(error) from error
+
+    def _without_model(self, call: _Call, why: Reason) -> Recommendations:
+        wanted = call.wanted
+        try:
+            if not wanted.history and not (wanted.about or "").strip():
+                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
+            return call.recommender.retrieval_order(call.history, wanted.k, candidates=wanted.candidates)
+        except ConfigError as error:
+            raise RefusedError(
+                503,
+                why,
+                DETAILS[why],
+                "and there is no other order to fall back to",
+                hint="try again later; an operator can give --interactions, a caller candidates",
+                retry_after=max(1, round(self.breaker.remaining)),
+            ) from error
+        except ZsrecError as error:
+            raise refusal(error) from error
+
+
+def _redaction(names: tuple[str, ...]) -> Redaction:
+    try:
+        return Redaction(names)
+    except ConfigError as error:
+        raise refusal(error) from error
+
+
+def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:
+    usage = [exchange.usage for exchange in call.asking.exchanges]
+    trace = found.trace
+    return RecommendOut(
+        request_id=request_id,
+        items=tuple(
+            ItemOut(
+                rank=one.rank,
+                id=one.item.id,
+                title=one.item.title,
+                score=one.score,
+                source=one.source,
+                reason=one.reason,
+                confidence=None if one.provenance is None else one.provenance.match.score,
+            )
+            for one in found
+        ),
+        degraded=degraded,
+        mode=trace.mode,
+        template=str(trace.template),
+        not_in_catalog=tuple(one.mention.text for one in trace.unresolved),
+        unknown_history=tuple(name for name, _ in trace.history.unresolved),
+        notes=trace.notes,
+        tokens=Tokens(
+            prompt=sum(one.prompt_tokens or 0 for one in usage),
+            completion=sum(one.completion_tokens or 0 for one in usage),
+            cached=sum(one.cached_tokens or 0 for one in usage),
+        ),
+    )
