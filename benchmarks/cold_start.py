@@ -43,7 +43,7 @@ from zsrec.candidates.ids import Codes
 from zsrec.embed import Embedder, SentenceEmbedder
 from zsrec.evals import Split, leave_one_out
 from zsrec.evals.intervals import bootstrap
-from zsrec.evals.metrics import hit_rate, place
+from zsrec.evals.metrics import NOWHERE, Place, hit_rate, place
 from zsrec.tables import read_rows
 from zsrec.types import Event, Feedback, History
 
@@ -117,12 +117,11 @@ def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders:
         asked = [one.id for one in questions(found.catalog, ASKED, interactions=split.training).items]
         answered.append(float(np.mean([sum(one in _before(case, items) for one in asked) for case in cases])))
         for name, known_of in _points(items, asked, words=embedder is not None).items():
-            profiles = [known_of(case) for case in cases]
+            profiles = [known_of(case) if case.words or "words" not in name else None for case in cases]
             for retriever in retrievers:
                 if name == "nothing" and retriever.name != "pop":
                     continue  # nothing speaks for any item
-                for task in ("task", "known only"):
-                    hits = _hits(retriever, cases, profiles, everything=task == "task")
+                for task, hits in _hits(retriever, cases, profiles).items():
                     points.setdefault(name, {}).setdefault(f"{retriever.name}, {task}", []).append(hits)
     tagged = np.array([bool(case.words) for case in cases])  # at every tie order, up to a tag in the same second
     return {
@@ -220,15 +219,22 @@ def _feedback(case: Case, item: str) -> Feedback:
 
 
 def _hits(
-    retriever: Retriever, cases: Sequence[Case], profiles: Sequence[Profile], *, everything: bool
-) -> NDArray[np.float64]:
-    """HR@10 of each user; with `everything` the whole history is left out of the ranking."""
-    places = [
-        place(retriever.scores(of), case.target, case.history if everything else of.codes)
-        for case, of in zip(cases, profiles, strict=True)
-    ]
-    above, tied = (np.array([getattr(one, name) for one in places]) for name in ("above", "tied"))
-    return hit_rate(above, tied, K)
+    retriever: Retriever, cases: Sequence[Case], profiles: Sequence[Profile | None]
+) -> dict[str, NDArray[np.float64]]:
+    """HR@10 of each user by task; NaN where there is no profile."""
+    places: dict[str, list[Place]] = {"task": [], "known only": []}
+    for case, of in zip(cases, profiles, strict=True):
+        scores = None if of is None else retriever.scores(of)
+        places["task"].append(NOWHERE if scores is None else place(scores, case.target, case.history))
+        places["known only"].append(
+            NOWHERE if scores is None or of is None else place(scores, case.target, of.codes)
+        )
+    none = np.array([of is None for of in profiles])
+    found = {}
+    for task, ends in places.items():
+        above, tied = (np.array([getattr(one, name) for one in ends]) for name in ("above", "tied"))
+        found[task] = np.where(none, np.nan, hit_rate(above, tied, K))
+    return found
 
 
 def _table(

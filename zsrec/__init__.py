@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zsrec.interactions import read_histories
     from zsrec.prompts import Template, load_template
     from zsrec.recommender import AsyncRecommender, Recommender
+    from zsrec.session import AsyncSession, Session
     from zsrec.settings import Settings
     from zsrec.types import Event, Feedback, History, Item, Recommendation, Recommendations, Trace
 
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AsyncRecommender": "recommender",
+    "AsyncSession": "session",
     "Catalog": "catalog",
     "Event": "types",
     "Feedback": "types",
@@ -36,6 +38,7 @@ _HOME = {
     "Recommendation": "types",
     "Recommendations": "types",
     "Recommender": "recommender",
+    "Session": "session",
     "Settings": "settings",
     "Template": "prompts",
     "Trace": "types",
@@ -46,6 +49,7 @@ _HOME = {
 
 __all__ = [
     "AsyncRecommender",
+    "AsyncSession",
     "Catalog",
     "Event",
     "Feedback",
@@ -55,6 +59,7 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Session",
     "Settings",
     "Template",
     "Trace",

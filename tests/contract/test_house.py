@@ -104,6 +104,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
         "recommend",
         "recommend_many",
         "server",
+        "run",
         "with_template",
         "with_catalog",
         "with_retriever",

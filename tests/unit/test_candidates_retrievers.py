@@ -266,9 +266,9 @@ def test_the_best_n_are_the_first_n_of_all() -> None:
 def test_feedback_speaks_for_against_or_not_at_all() -> None:
     history = History.of("a").liked("b").skipped("c").disliked("d")
     of = profile(history, ITEMS)
-    assert of.weights.tolist() == [1.0, 1.0, 0.0, -1.0]
-    assert faded(of, 2, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place
-    assert faded(of, 2, 0.5).weights.tolist() == [0.25, -0.5]
+    assert of.weights.tolist() == [1.0, 1.0, 0.0, -0.1]
+    assert faded(of, 1, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place
+    assert faded(of, 1, 0.5).weights.tolist() == [0.5, -0.05]
     plain, disliked = (Semantic(ITEMS, VECTORS).scores(profile(h, ITEMS)) for h in (History.of("a"), history))
     assert disliked[3] < plain[3]
 
