@@ -71,8 +71,9 @@ def task(rows: list[Contact] | None = None, **more: Any) -> Task:
         "ks": (5, 10),
         "users": 12,
         "problems": [leave_one_out(known)],
+        "catalog": films,
     }
-    return Task(data="world", catalog=films, **(given | more))
+    return Task(data="world", **(given | more))
 
 
 def told_by_prompt(request: ChatRequest) -> Exchange:

@@ -10,7 +10,7 @@ from rich.text import Text
 from zsrec.cli.console import out, plain
 from zsrec.evals.compare import RunComparison
 from zsrec.evals.llm_report import LLMReport
-from zsrec.evals.markdown import recites
+from zsrec.evals.markdown import measure, measured, recites
 from zsrec.evals.report import MethodReport, Report
 
 
@@ -25,6 +25,7 @@ def show(found: Report) -> None:
         named = Text("\n").join([plain(one.method), Text(one.mode, style="dim")])
         table.add_row(named, f"{one.users:,}", *cells, _times(one))
     out.print(table)
+    _show_lists(found)
     for one in found.methods:
         if one.llm is not None:
             for line in (*_asked(one.llm), f"the model recites: {recites(found)}"):
@@ -41,6 +42,20 @@ def show(found: Report) -> None:
             out.print(Text(text), soft_wrap=True)
     for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
         out.print(plain(line), style="dim", soft_wrap=True)
+
+
+def _show_lists(found: Report) -> None:
+    names = measured(found)
+    if not names:
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("lists", *names):
+        table.add_column(name, justify="left" if name == "lists" else "right", no_wrap=True)
+    for one in found.methods:
+        if one.lists is not None:
+            cells = [measure(name, e).replace(" [", "\n[") for name, e in one.lists.measures.items()]
+            table.add_row(plain(one.method), *cells)
+    out.print(table)
 
 
 def show_comparison(found: RunComparison) -> None:

@@ -9,20 +9,23 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
+from pydantic import ValidationError
 
 import zsrec
 from zsrec.blocking import LoopThread
 from zsrec.catalog import Catalog
-from zsrec.errors import ConfigError
-from zsrec.evals.folder import JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
+from zsrec.errors import ConfigError, DataError
+from zsrec.evals.folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
 from zsrec.evals.html import html
+from zsrec.evals.lists import Statistics
 from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, subset
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
 from zsrec.evals.problem import Problem, asked_of_llm, notes, split_of
 from zsrec.evals.report import Report, Seconds, quantiles, report
-from zsrec.evals.run import Method, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evals.run import Method, MethodRun, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evals.sampled import Pools
 from zsrec.llm.chat import LLM, ServerInfo
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.recommender import AsyncRecommender
@@ -102,7 +105,8 @@ def in_memory(task: Task, watch: Watch) -> Report:
     asked = len(split_of(task.problems[0])) * len(task.problems)
     watch.start("users × methods", asked * len(task.methods))
     done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
-    return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes)
+    known = _statistics(task, done.methods)
+    return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes, statistics=known)
 
 
 def in_folder(
@@ -144,16 +148,16 @@ def in_folder(
                 session.retrieve(name, method)
         if task.asks_llm:
             session.ask_llm()
-        return rebuild(folder, catalog=task.catalog)
+        return rebuild(folder, task=task)
 
 
-def rebuild(folder: RunFolder, prices: Prices | None = None, *, catalog: Catalog | None = None) -> Report:
+def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:
     """Makes metrics and reports from what a folder holds; no server and no data are needed.
 
     Args:
         folder: A run's folder.
         prices: Other prices than those of the run.
-        catalog: Where titles are taken from; None for those that the folder has.
+        task: Where titles and counts of items are taken from; None for those that the folder has.
 
     Raises:
         DataError: A file is missing or wrong.
@@ -172,19 +176,42 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, catalog: Catalog
         asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
         recited = probe_report(config["server"]["model"], asked, seed=seed)
     times = folder.read_json(TIMES)
-    if catalog is not None:
+    if task is not None:
         shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
-        folder.write_json(TITLES, {item: catalog[item].title for item in sorted(shown)})
+        folder.write_json(TITLES, {item: task.catalog[item].title for item in sorted(shown)})
+        if (counted := _statistics(task, run.methods)) is not None:
+            folder.write_json(ITEMS, counted.model_dump(mode="json"))
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
         prices=prices or Prices(*config["prices"]), probe=recited,
         times={name: Seconds(**one) for name, one in times.items()},
         titles=folder.read_json(TITLES),
+        statistics=_read_statistics(folder),
     )  # fmt: skip
     folder.write_json(METRICS, found.timeless())
     folder.write_text("report.md", markdown(found, config))
     folder.write_text("report.html", html(found, config))
     return found
+
+
+def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
+    """None for sampled candidates: their lists say nothing about the catalog."""
+    problem = task.problems[0]
+    if isinstance(problem, Pools):
+        return None
+    return Statistics.of(problem.training, task.catalog, (item for one in methods for item in one.predicted.names))
+
+
+def _read_statistics(folder: RunFolder) -> Statistics | None:
+    """None where the folder is of a run without them."""
+    if not (folder.path / ITEMS).exists():
+        return None
+    try:
+        return Statistics.model_validate(folder.read_json(ITEMS))
+    except ValidationError as error:
+        raise DataError(
+            "no counts of items", path=folder.path / ITEMS, hint="delete it and run the benchmark again"
+        ) from error
 
 
 class _Session:

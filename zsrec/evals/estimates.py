@@ -73,14 +73,19 @@ class Pair(NamedTuple):
     differences: Values
 
 
-def shares(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
+def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = ()) -> list[Estimate | None]:
     """As `estimates`, for values in [0, 1], with honest intervals where all of them are 0 or all are 1.
 
     Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
     users are above 0, their mean is at most p, and the largest p that n zeros do not rule out is
     1 - 0.025^(1/n) (Clopper and Pearson 1934): 1.8% for 200 users.
+
+    Args:
+        columns: Values in [0, 1].
+        seed: Of resamples.
+        others: Columns of other values, resampled with them; their estimates come last.
     """
-    found = estimates(columns, seed=seed)
+    found = estimates([*columns, *others], seed=seed)
     for place, column in enumerate(columns):
         if len(column) and np.all(column == column[0]) and column[0] in (0.0, 1.0):
             beyond = 1.0 - 0.025 ** (1.0 / len(column))

@@ -9,6 +9,7 @@
                             the order and the times in exchanges.jsonl and in the two reports
     DIR/probe.json          what the model could recite, where that was asked
     DIR/titles.json         titles of the items that were shown most
+    DIR/items.json          how many users, and which genres, the items in lists have (`zsrec.evals.lists`)
     DIR/metrics.json        means, intervals, tests
     DIR/report.md, report.html
 """
@@ -28,7 +29,7 @@ from zsrec.errors import ConfigError, DataError
 from zsrec.evals.predictions import Header, Predicted, Prediction, read_predictions
 
 CONFIG, METRICS, TIMES = "config.json", "metrics.json", "times.json"
-PROBE, TITLES, JOURNAL = "probe.json", "titles.json", "exchanges.jsonl"
+PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
 REPORT_ONLY = "prices"  # what changes the report and nothing that was run
 
 

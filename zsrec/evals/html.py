@@ -9,8 +9,9 @@ from typing import Any
 
 import jinja2
 
+from zsrec.evals.lists import LISTS, MEASURES
 from zsrec.evals.llm_report import RATES
-from zsrec.evals.markdown import number, recites
+from zsrec.evals.markdown import measure, measured, number, recites
 from zsrec.evals.plots import plots
 from zsrec.evals.probe import KINDS
 from zsrec.evals.problem import main_metric
@@ -27,7 +28,7 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         config: The run's configuration.
     """
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page.filters |= {"plain": plain, "metric": number, "percent": lambda share: f"{share:.1%}"}
+    page.filters |= {"plain": plain, "metric": number, "percent": lambda share: f"{share:.1%}", "measure": measure}
     keys = list(report.methods[0].metrics)
     notes = [f"{one.method}: {note}" for one in report.methods for note in one.notes]
     notes += [f"{name} was left out: {why}" for name, why in report.skipped.items()]
@@ -38,6 +39,8 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         config=config,
         config_text=json.dumps(config, indent=1),
         keys=keys,
+        about_lists=LISTS,
+        measures={name: MEASURES[name.partition("@")[0]] for name in measured(report)},
         rows=[
             (one.method, ", ".join((f"{one.mode}, {one.users:,} users", *about[one.method])), one.metrics)
             for one in report.methods

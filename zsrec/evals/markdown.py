@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zsrec.evals.estimates import Estimate
+from zsrec.evals.lists import LISTS, MEASURES
 from zsrec.evals.llm_report import RATES
 from zsrec.evals.probe import KINDS
 from zsrec.evals.problem import SAMPLED, main_metric
@@ -115,6 +116,7 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
             for name, metrics in report.same_users.metrics.items()
         ]
         yield f"### All methods on the same {report.same_users.users:,} users\n\n" + table(["method", *keys], rows)
+    yield from _lists(report)
     for one in report.methods:
         if one.llm is not None:
             yield from _llm(one)
@@ -148,6 +150,36 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
 
 def _shown(one: MethodReport) -> str:
     return ", ".join(f"{escaped(item.title or item.item)} ({item.share:.0%})" for item in one.most_shown)
+
+
+def measure(name: str, estimate: Estimate) -> str:
+    """A measure of lists; numbers of users and bits do not stay below 1 and have fewer digits."""
+    if name.startswith(("Novelty", "Popularity")):
+        return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return interval(estimate)
+
+
+def measured(report: Report) -> list[str]:
+    """The names of the measures of lists in a report, in the order of a table; empty where there are none."""
+    found = {name for one in report.methods if one.lists for name in one.lists.measures}
+    return sorted(found, key=lambda name: list(MEASURES).index(name.partition("@")[0]))
+
+
+def _lists(report: Report) -> Iterator[str]:
+    names = measured(report)
+    if not names:
+        return
+    yield f"## What the lists are like\n\n{LISTS}"
+    yield table(
+        ["method", "users", "empty lists", *names],
+        [
+            [escaped(one.method), f"{one.lists.users:,}", f"{one.lists.empty:,}"]
+            + [measure(name, one.lists.measures[name]) if name in one.lists.measures else "" for name in names]
+            for one in report.methods
+            if one.lists is not None
+        ],
+    )
+    yield "\n".join(f"- {name}: {MEASURES[name.partition('@')[0]]}" for name in names)
 
 
 def _llm(one: MethodReport) -> Iterator[str]:

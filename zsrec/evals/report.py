@@ -11,6 +11,7 @@ from pydantic import Field
 
 from zsrec.candidates import Mode
 from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, shares
+from zsrec.evals.lists import SHARES, ListReport, Statistics, measure
 from zsrec.evals.llm_methods import SHORT_LISTS
 from zsrec.evals.llm_report import LLMReport, Prices, llm_report
 from zsrec.evals.metrics import Values
@@ -72,6 +73,7 @@ class MethodReport(Frozen):
         llm: For a method that asks an LLM.
         by_history: The main metric by the length of the history, for groups of at least 20 users.
         most_shown: The items that stand in the most lists.
+        lists: What the lists are like beyond hits; None for sampled candidates, and where a folder has no counts.
     """
 
     method: str
@@ -83,6 +85,7 @@ class MethodReport(Frozen):
     llm: LLMReport | None = None
     by_history: tuple[Group, ...] = ()
     most_shown: tuple[Shown, ...] = ()
+    lists: ListReport | None = None
 
 
 class SameUsers(Frozen):
@@ -143,6 +146,7 @@ def report(
     probe: ProbeReport | None = None,
     times: Mapping[str, Seconds] | None = None,
     titles: Mapping[str, str] | None = None,
+    statistics: Statistics | None = None,
 ) -> Report:
     """Summarises a run.
 
@@ -155,12 +159,27 @@ def report(
         probe: What the model could recite.
         times: Seconds by method, where the run's own are gone.
         titles: Titles of items, for those that are shown most.
+        statistics: Counts and genres of items, for what lists are like beyond hits.
     """
     keys = list(run.methods[0].metrics)
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
     cells = [(one, key) for one in run.methods for key in keys]
-    means = _all(shares([one.metrics[key] for one, key in cells], seed=seed))
-    found = dict(zip([(one.name, key) for one, key in cells], means, strict=True))
+    main = main_metric(keys)
+    k = int(main.rpartition("@")[2])
+    places = _everywhere(run.methods)
+    lists = {
+        one.name: measure(one, places[one.name], k, statistics, seed=seed) for one in run.methods if statistics
+    }
+    columns = {(name, of): column for name, one in lists.items() for of, column in one.columns.items()}
+    bounded, free = [at for at in columns if at[1] in SHARES], [at for at in columns if at[1] not in SHARES]
+    means = shares(
+        [*(one.metrics[key] for one, key in cells), *map(columns.__getitem__, bounded)],
+        seed=seed,
+        others=list(map(columns.__getitem__, free)),
+    )
+    found = dict(zip([(one.name, key) for one, key in cells], _all(means[: len(cells)]), strict=True))
+    of_lists = dict(zip([*bounded, *free], means[len(cells) :], strict=True))
+    listed = {name: one.report(k, {of: of_lists[name, of] for of in one.columns}) for name, one in lists.items()}
     methods = []
     for one in run.methods:
         asked = bool(one.predicted.uses)
@@ -174,11 +193,12 @@ def report(
                 seconds=(times or {}).get(one.name) or quantiles(one.seconds),
                 notes=one.notes,
                 llm=llm_report(one, ks, seed=seed, prices=prices or Prices()) if asked else None,
-                by_history=_by_history(one, main_metric(keys), seed),
+                by_history=_by_history(one, main, seed),
                 most_shown=tuple(
                     Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
                     for item, n in shown
                 ),
+                lists=listed.get(one.name),
             )
         )
     short = (SHORT_LISTS,) if any(one.llm for one in methods) else ()
@@ -188,7 +208,7 @@ def report(
         items=run.items,
         seed=seed,
         methods=tuple(methods),
-        same_users=_same_users(run.methods, keys, seed),
+        same_users=_same_users(run.methods, places, keys, seed),
         comparisons=compared(run.methods, seed=seed),
         probe=probe,
         skipped=dict(skipped or {}),
@@ -238,19 +258,26 @@ def _common(a: Sequence[str], b: Sequence[str]) -> tuple[Places, Places]:
     return [in_a for in_a, _ in pairs], [in_b for _, in_b in pairs]
 
 
-def _same_users(methods: Sequence[MethodRun], keys: Sequence[str], seed: int) -> SameUsers | None:
+def _everywhere(methods: Sequence[MethodRun]) -> dict[str, Places]:
+    """Where the users that all methods were asked for stand in each."""
     if all(list(one.users) == list(methods[0].users) for one in methods):
+        return {one.name: slice(None) for one in methods}
+    common = set.intersection(*(set(one.users) for one in methods))
+    return {one.name: [place for place, user in enumerate(one.users) if user in common] for one in methods}
+
+
+def _same_users(
+    methods: Sequence[MethodRun], places: Mapping[str, Places], keys: Sequence[str], seed: int
+) -> SameUsers | None:
+    kept = {name: found for name, found in places.items() if not isinstance(found, slice)}
+    if not all(kept.values()) or not kept:
         return None
-    everywhere = set.intersection(*(set(one.users) for one in methods))
-    if not everywhere:
-        return None
-    kept = {one.name: [place for place, user in enumerate(one.users) if user in everywhere] for one in methods}
     cells = [(one, key) for one in methods for key in keys]
     means = _all(shares([one.metrics[key][kept[one.name]] for one, key in cells], seed=seed))
     table: dict[str, dict[str, Estimate]] = {}
     for (one, key), mean in zip(cells, means, strict=True):
         table.setdefault(one.name, {})[key] = mean
-    return SameUsers(users=len(everywhere), metrics=table)
+    return SameUsers(users=len(kept[methods[0].name]), metrics=table)
 
 
 def _by_history(one: MethodRun, key: str, seed: int) -> tuple[Group, ...]:
