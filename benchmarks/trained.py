@@ -21,8 +21,8 @@ from zsrec.evals.trained import EaseConfig, SasRecConfig, trained
 
 # Chosen on the last event of the training part of the split (`validate`), before any test event was looked at.
 SASREC = SasRecConfig(factors=64, heads=2, session=50, batch=16, lr=0.003, epochs=20)
-EASE = EaseConfig()
-GRID_EASE = (100.0, 200.0, 500.0, 1000.0)
+EASE = EaseConfig(regularization=100.0)
+GRID_EASE = (10.0, 30.0, 100.0, 200.0, 500.0, 1000.0)
 GRID_SASREC = (10, 20, 30)
 
 
