@@ -338,4 +338,4 @@ def test_the_command_line_shows_what_a_score_is_made_of(
     show(recommend(catalog, LabelLLM(TASTE), "rank/label", k=2, retriever=Popularity(known)), "For you")
     shown_text = capsys.readouterr().out
     assert "prior 1.00 · llm 1.00 · p 0.632" in shown_text
-    assert "training-free · rank/label@1" in shown_text
+    assert "training-free · rank/label@2" in shown_text
