@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zsrec.candidates import Profile
 from zsrec.candidates.retriever import best_codes
@@ -72,20 +71,6 @@ class Case(NamedTuple):
     history: tuple[str, ...]
     candidates: tuple[str, ...] | None
     shown: tuple[int, ...] = ()
-
-
-def subset(split: Split, users: int | None, *, seed: int) -> NDArray[np.int64]:
-    """The cases of the users with the smallest hashes of (id, seed), in the split's order; shape (at most users,).
-
-    Args:
-        split: The split.
-        users: How many; None for all of them.
-        seed: Another seed draws other users.
-    """
-    if users is None or users >= len(split):
-        return np.arange(len(split))
-    hashes = split.training.users.hashes(split.users.tolist(), seed)
-    return np.sort(np.argsort(hashes, kind="stable")[:users])
 
 
 def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
