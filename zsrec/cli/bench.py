@@ -26,7 +26,7 @@ from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
 from zsrec.evals.compare import RunComparison, compare
 from zsrec.evals.data import Data, from_movielens, from_tables, sha256
 from zsrec.evals.folder import RunFolder
-from zsrec.evals.llm_methods import NAMED, LLMMethod
+from zsrec.evals.llm_methods import NAMED, PRIOR, LLMMethod
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.methods import ALL, NAMES, methods
 from zsrec.evals.problem import Problem
@@ -285,6 +285,7 @@ def _llm_method(name: str, template: Template, source: Method | None, wanted: Wa
         pool=wanted.pool,
         shuffled=wanted.shuffled and ranks,
         newest=wanted.newest,
+        prior=name in NAMED and name.endswith(PRIOR),
     )
 
 

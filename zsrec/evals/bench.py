@@ -359,4 +359,5 @@ def _described(method: LLMMethod) -> dict[str, Any]:
         "pool": method.pool,
         "shuffled": method.shuffled,
         "newest": method.newest,
+        **({"prior": True} if method.prior else {}),
     }
