@@ -150,7 +150,9 @@ class Wanted:
                 hint="leave one of them out",
             )
         if self.source not in NAMES:
-            raise ConfigError(f"--candidates is {self.source!r}", hint=f"one of {', '.join(NAMES)}")
+            raise ConfigError(
+                f"unknown method {self.source!r} for --candidates", hint=f"one of {', '.join(NAMES)}"
+            )
 
     @property
     def asks_llm(self) -> bool:
