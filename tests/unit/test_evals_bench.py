@@ -12,7 +12,6 @@ from zsrec.errors import ConfigError, ContextOverflowError, LLMConnectionError, 
 from zsrec.evals import held_out
 from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
 from zsrec.evals.folder import RunFolder
-from zsrec.evals.llm_methods import subset
 from zsrec.evals.llm_report import RATES, Prices
 from zsrec.llm import ChatRequest
 from zsrec.llm.journal import request_key
@@ -158,12 +157,12 @@ def test_users_without_history_or_candidates_are_not_asked_for(tmp_path: Path) -
 
 def test_the_subset_is_drawn_by_hash_and_stays_in_order() -> None:
     split = task().problems[0]
-    some = subset(split, 7, seed=3)
+    some = split.drawn(7, seed=3)
     assert len(some) == 7
     assert sorted(some.tolist()) == some.tolist()
-    assert set(subset(split, 6, seed=3).tolist()) < set(some.tolist())
-    assert subset(split, 7, seed=4).tolist() != some.tolist()
-    assert subset(split, None, seed=3).tolist() == list(range(24)) == subset(split, 99, seed=3).tolist()
+    assert set(split.drawn(6, seed=3).tolist()) < set(some.tolist())
+    assert split.drawn(7, seed=4).tolist() != some.tolist()
+    assert split.drawn(None, seed=3).tolist() == list(range(24)) == split.drawn(99, seed=3).tolist()
 
 
 def test_a_shuffled_pool_is_the_same_pool(tmp_path: Path) -> None:

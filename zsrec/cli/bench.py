@@ -26,12 +26,13 @@ from zsrec.evals.bench import Task, in_folder, in_memory, rebuild
 from zsrec.evals.compare import RunComparison, compare
 from zsrec.evals.data import Data, from_movielens, from_tables, sha256
 from zsrec.evals.folder import RunFolder
-from zsrec.evals.llm_methods import NAMED, LLMMethod
+from zsrec.evals.llm_methods import NAMED, PRIOR, LLMMethod
 from zsrec.evals.llm_report import Prices
-from zsrec.evals.methods import NAMES, methods
+from zsrec.evals.methods import ALL, NAMES, methods
 from zsrec.evals.problem import Problem
 from zsrec.evals.protocols import problems
 from zsrec.evals.run import Method
+from zsrec.evals.trained import EaseConfig, SasRecConfig
 from zsrec.interactions import Columns
 from zsrec.prompts import Template, load_template
 
@@ -63,6 +64,8 @@ def bench_run(
     text_columns: options.TextColumns = "genres",
     vectors: options.OwnVectors = None,
     window_days: options.WindowDays = None,
+    ease: options.Ease = None,
+    sasrec: options.SasRec = None,
     strict_time: options.StrictTime = False,
     tie_orders: options.TieOrders = 1,
     base_url: options.BaseUrl = None,
@@ -99,7 +102,7 @@ def bench_run(
         tie_orders=tie_orders, window_days=window_days, text_columns=text_columns, vectors=vectors,
         templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
         questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
-        protocol=protocol if targets is None else None, events=events,
+        protocol=protocol if targets is None else None, events=events, ease=ease, sasrec=sasrec,
     )  # fmt: skip
     id_column, title = columns(item_columns, "--item-columns", 2)[:2]
     user, item, *rest = columns(columns_, "--columns", 2)
@@ -131,6 +134,8 @@ def movielens(
     events: options.Events = None,
     k: options.CutOffs = "10",
     vectors: options.OwnVectors = None,
+    ease: options.Ease = None,
+    sasrec: options.SasRec = None,
     strict_time: options.StrictTime = False,
     tie_orders: options.TieOrders = 1,
     base_url: options.BaseUrl = None,
@@ -156,7 +161,7 @@ def movielens(
         names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
         tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
-        base_url=base_url, model=model, protocol=protocol, events=events,
+        base_url=base_url, model=model, protocol=protocol, events=events, ease=ease, sasrec=sasrec,
     )  # fmt: skip
     data = from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
     show(carry_out(data, _problems(data, protocol, wanted), wanted))
@@ -230,7 +235,7 @@ def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
 def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.GetVectors) -> Task:
     plain = [name for name in wanted.names if name not in NAMED]
     asking = [name for name in wanted.names if name in NAMED]
-    if unknown := [name for name in plain if name not in NAMES]:
+    if unknown := [name for name in plain if name not in ALL]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
     templates = [(name, load_template(NAMED[name])) for name in asking]
     templates += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
@@ -239,7 +244,13 @@ def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.G
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
     if plain or not templates:
-        made, skipped = methods(plain, texts, window_days=wanted.window_days)
+        made, skipped = methods(
+            plain,
+            texts,
+            window_days=wanted.window_days,
+            ease=options.hyper_parameters(EaseConfig, wanted.ease, "--ease"),
+            sasrec=options.hyper_parameters(SasRecConfig, wanted.sasrec, "--sasrec"),
+        )
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
         source = methods([wanted.source], texts, window_days=wanted.window_days)[0][wanted.source]
@@ -274,6 +285,7 @@ def _llm_method(name: str, template: Template, source: Method | None, wanted: Wa
         pool=wanted.pool,
         shuffled=wanted.shuffled and ranks,
         newest=wanted.newest,
+        prior=name in NAMED and name.endswith(PRIOR),
     )
 
 

@@ -7,22 +7,27 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
+from pydantic import ValidationError
 
 from zsrec.candidates.semantic import Vectors
 from zsrec.errors import ConfigError
 from zsrec.evals.llm_methods import NAMED
 from zsrec.evals.llm_report import Prices
+from zsrec.evals.methods import ALL as WITHOUT_LLM
 from zsrec.evals.methods import NAMES
 from zsrec.evals.protocols import PROTOCOLS, check
+from zsrec.evals.trained import NAMES as TRAINED
+from zsrec.evals.trained import EaseConfig, SasRecConfig
 from zsrec.settings import Settings
 
+OneConfig = TypeVar("OneConfig", EaseConfig, SasRecConfig)
 GetVectors = Callable[[], Vectors]
 NO_PRICES = Prices()
-ALL = (*NAMES, *NAMED)
+ALL = (*WITHOUT_LLM, *NAMED)
 
 Names = Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(ALL)}.")]
 Protocol = Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")]
@@ -33,6 +38,13 @@ OwnVectors = Annotated[
     Path | None, typer.Option(help="Item vectors of your own: an .npy file, one row an item, in file order.")
 ]
 WindowDays = Annotated[float | None, typer.Option(help="pop counts only this many last days.")]
+Ease = Annotated[
+    str | None,
+    typer.Option(help="Hyper-parameters of ease, as regularization=200 (zsrec.evals.trained.EaseConfig)."),
+]
+SasRec = Annotated[
+    str | None, typer.Option(help="Those of sasrec, as epochs=20,factors=64 (zsrec.evals.trained.SasRecConfig).")
+]
 StrictTime = Annotated[
     bool, typer.Option("--strict-time", help="Use only what happened before each target. Slow.")
 ]
@@ -80,6 +92,8 @@ class Wanted:
         strict_time: See `StrictTime`.
         tie_orders: See `TieOrders`.
         window_days: See `WindowDays`.
+        ease: See `Ease`.
+        sasrec: See `SasRec`.
         text_columns: See `TextColumns`.
         vectors: See `OwnVectors`.
         templates: Further LLM methods.
@@ -105,6 +119,8 @@ class Wanted:
     strict_time: bool = False
     tie_orders: int = 1
     window_days: float | None = None
+    ease: str | None = None
+    sasrec: str | None = None
     text_columns: str = "genres"
     vectors: Path | None = None
     templates: list[str] = field(default_factory=list)
@@ -128,6 +144,15 @@ class Wanted:
                 events=self.events,
                 asks_llm=self.asks_llm,
             )
+        if self.strict_time and any(name in TRAINED for name in self.names):
+            raise ConfigError(
+                f"--strict-time does not go with {' and '.join(TRAINED)}: they would be trained for each user",
+                hint="leave one of them out",
+            )
+        if self.source not in NAMES:
+            raise ConfigError(
+                f"unknown method {self.source!r} for --candidates", hint=f"one of {', '.join(NAMES)}"
+            )
 
     @property
     def asks_llm(self) -> bool:
@@ -146,6 +171,8 @@ class Wanted:
             "strict_time": self.strict_time,
             "tie_orders": self.tie_orders,
             "window_days": self.window_days,
+            "ease": self.ease,
+            "sasrec": self.sasrec,
             "text_columns": self.text_columns,
             "model": self.model,
             **self.more,
@@ -179,6 +206,22 @@ def cut_offs(text: str) -> list[int]:
     if not found or min(found) < 1:
         raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
     return list(dict.fromkeys(found))
+
+
+def hyper_parameters(kind: type[OneConfig], text: str | None, option: str) -> OneConfig | None:
+    """A model's hyper-parameters in a text as `epochs=20,factors=64`; None for the defaults.
+
+    Raises:
+        ConfigError: One is unknown or does not fit.
+    """
+    if text is None:
+        return None
+    given = [part.partition("=") for part in names(text)]
+    try:
+        return kind.model_validate({name.strip(): value.strip() for name, _, value in given})
+    except ValidationError as error:
+        known = ", ".join(kind.model_fields)
+        raise ConfigError(f"{option} is {text!r}", hint=f"write NAME=VALUE,… of {known}") from error
 
 
 def columns(text: str, option: str, least: int) -> list[str]:

@@ -53,8 +53,9 @@ def _show_lists(found: Report) -> None:
         table.add_column(name, justify="left" if name == "lists" else "right", no_wrap=True)
     for one in found.methods:
         if one.lists is not None:
-            cells = [measure(name, e).replace(" [", "\n[") for name, e in one.lists.measures.items()]
-            table.add_row(plain(one.method), *cells)
+            found_here = one.lists.measures
+            cells = [measure(name, found_here[name]) if name in found_here else "" for name in names]
+            table.add_row(plain(one.method), *(cell.replace(" [", "\n[") for cell in cells))
     out.print(table)
 
 

@@ -18,7 +18,7 @@ from zsrec.errors import ConfigError, DataError
 from zsrec.evals.folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
 from zsrec.evals.html import html
 from zsrec.evals.lists import Statistics
-from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, subset
+from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
@@ -280,7 +280,7 @@ class _Session:
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
         task, split = self.task, asked_of_llm(self.task.problems[0])
-        numbers = subset(split, task.users, seed=task.seed)
+        numbers = split.drawn(task.users, task.seed)
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
         recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
@@ -296,7 +296,7 @@ class _Session:
     def _probe(self, llm: LLM) -> None:
         task, split = self.task, asked_of_llm(self.task.problems[0])
         self.watch.start("memorisation probe", 2 * task.questions)
-        numbers = subset(split, None if task.users is None else max(task.users, task.questions), seed=task.seed)
+        numbers = split.drawn(None if task.users is None else max(task.users, task.questions), task.seed)
         asking = probe(
             llm, task.catalog, split, numbers, questions=task.questions,
             concurrency=self.settings.concurrency, seed=task.seed, on_done=self.watch.step,
@@ -359,4 +359,5 @@ def _described(method: LLMMethod) -> dict[str, Any]:
         "pool": method.pool,
         "shuffled": method.shuffled,
         "newest": method.newest,
+        **({"prior": True} if method.prior else {}),
     }

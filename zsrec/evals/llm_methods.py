@@ -12,19 +12,27 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zsrec.candidates import Profile
+from zsrec.candidates import Ids, Listed, Profile
 from zsrec.candidates.retriever import best_codes
 from zsrec.errors import AnswerError, BadReplyError, ContextOverflowError, LLMRequestError, ZsrecError
-from zsrec.evals.predictions import Header, Prediction, Use
+from zsrec.evals.predictions import FUSED_WITH, Header, Prediction, Use
 from zsrec.evals.run import Method, known_at
 from zsrec.evals.split import Split
 from zsrec.prompts import Template
 from zsrec.recommender import AsyncRecommender
 from zsrec.types import Event, History, Recommendations
 
-NAMED: Mapping[str, str] = {"generate": "generate/default", "label": "rank/label", "window": "rank/window"}
+PRIOR = "+prior"
+"""What the names of methods end with whose ranking is fused with the order of retrieval."""
+
+NAMED: Mapping[str, str] = {
+    "generate": "generate/default",
+    "label": "rank/label",
+    "window": "rank/window",
+    f"label{PRIOR}": "rank/label",
+    f"window{PRIOR}": "rank/window",
+}
 """The methods known by name, with their templates. Any other template runs under its own name."""
 
 SHORT_LISTS = (
@@ -47,6 +55,8 @@ class LLMMethod:
         pool: How many candidates, at least 1.
         shuffled: Whether they stand in the prompt in an order drawn by hash instead of the order of retrieval.
         newest: How many of the newest events stand in the prompt, at least 1.
+        prior: Whether the model's order is fused with the order of retrieval, with the template's weight
+            (`zsrec.rank.fuse`). The prompts, and so the replies, are those without.
     """
 
     name: str
@@ -56,6 +66,7 @@ class LLMMethod:
     pool: int = 20
     shuffled: bool = False
     newest: int = 50
+    prior: bool = False
 
 
 class Case(NamedTuple):
@@ -72,20 +83,6 @@ class Case(NamedTuple):
     history: tuple[str, ...]
     candidates: tuple[str, ...] | None
     shown: tuple[int, ...] = ()
-
-
-def subset(split: Split, users: int | None, *, seed: int) -> NDArray[np.int64]:
-    """The cases of the users with the smallest hashes of (id, seed), in the split's order; shape (at most users,).
-
-    Args:
-        split: The split.
-        users: How many; None for all of them.
-        seed: Another seed draws other users.
-    """
-    if users is None or users >= len(split):
-        return np.arange(len(split))
-    hashes = split.training.users.hashes(split.users.tolist(), seed)
-    return np.sort(np.argsort(hashes, kind="stable")[:users])
 
 
 def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
@@ -145,6 +142,7 @@ async def ask(
     Raises:
         ZsrecError: The server or the configuration failed.
     """
+    items = Ids(recommender.catalog.ids) if method.prior else None
     outcomes: list[Recommendations | ZsrecError | None] = [None] * len(todo)
     failures: list[ZsrecError] = []
     numbers = iter(range(len(todo)))
@@ -154,7 +152,9 @@ async def ask(
             if failures:
                 return
             try:
-                outcomes[number] = await _ask_one(method, todo[number], recommender, k)
+                outcomes[number] = await _ask_one(
+                    method, todo[number], _with_prior(recommender, items, todo[number]), k
+                )
             except ZsrecError as error:
                 if _users_own(error):
                     outcomes[number] = error
@@ -172,6 +172,13 @@ async def ask(
     if errors and not any(isinstance(one, Recommendations) for one in outcomes):
         raise errors[0]  # what fails for everybody is no user's own
     return outcomes
+
+
+def _with_prior(recommender: AsyncRecommender, items: Ids | None, case: Case) -> AsyncRecommender:
+    """The recommender that knows the order of retrieval as its prior, whatever order the prompt shows."""
+    if items is None or case.candidates is None:
+        return recommender
+    return recommender.with_retriever(Listed(items, case.candidates))
 
 
 def _users_own(error: ZsrecError) -> bool:
@@ -276,6 +283,8 @@ def header(
     notes += [f"{nothing:,} users were not asked for: no history, or no candidate"] if nothing else []
     order = f"shuffled by hash (seed {seed})" if method.shuffled else "best first"
     where = f"the best {method.pool} of {method.source}, {order}" if method.source else "none: the whole catalog"
+    weight = method.template.ranking.llm_weight
+    fused = {FUSED_WITH: f"the order of retrieval, llm_weight {weight:g}"} if method.prior else {}
     return Header(
         method=method.name,
         mode="training-free" if "training-free" in modes else "zero-shot",
@@ -286,5 +295,6 @@ def header(
             "model": model,
             "candidates": where,
             "newest events in the prompt": method.newest,
+            **fused,
         },
     )

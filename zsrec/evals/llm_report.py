@@ -9,7 +9,7 @@ import numpy as np
 
 from zsrec.evals.estimates import Comparison, Estimate, Pair, comparisons, estimates, shares
 from zsrec.evals.metrics import Values, hit_rate, mrr, ndcg
-from zsrec.evals.predictions import Predicted, Use
+from zsrec.evals.predictions import FUSED_WITH, Predicted, Use
 from zsrec.evals.run import MethodRun
 from zsrec.types import Frozen
 
@@ -184,9 +184,14 @@ def _first_places(predicted: Predicted) -> tuple[float, ...]:
 
 
 def _calibration(predicted: Predicted) -> tuple[Bin, ...]:
-    """Probabilities against outcomes; only where scores are probabilities, not 1/place in an answer."""
+    """Probabilities against outcomes; only where scores are probabilities, neither 1/place nor fused places."""
     scores = predicted.scores
-    if not scores.size or scores.min() < 0 or scores.sum(axis=1).max() > 1 + 1e-6:
+    if (
+        FUSED_WITH in predicted.header.llm
+        or not scores.size
+        or scores.min() < 0
+        or scores.sum(axis=1).max() > 1 + 1e-6
+    ):
         return ()
     given = scores[predicted.lists >= 0]
     if not given.all() or np.allclose(1 / given, np.round(1 / given), rtol=0, atol=1e-9):

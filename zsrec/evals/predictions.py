@@ -19,6 +19,8 @@ from zsrec.errors import DataError
 from zsrec.types import Frozen
 
 MOST_SHOWN = 5
+FUSED_WITH = "fused with"
+"""The field of `Header.llm` that says of what order besides the model's a ranking is made."""
 
 
 class Header(Frozen):

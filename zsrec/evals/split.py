@@ -80,18 +80,32 @@ class Split:
             histories=np.concatenate([np.zeros(0, np.int32), *histories]),
         )
 
+    def drawn(self, n: int | None, seed: int = 0) -> NDArray[np.int64]:
+        """The cases of at most n users, drawn by hash (`zsrec.evals.order.hashed_subset`), in the split's order.
+
+        Args:
+            n: How many; None for all of them.
+            seed: Another seed draws other users.
+
+        Raises:
+            ConfigError: `n` is below 1.
+        """
+        if n is None or 0 < len(self) <= n:
+            return np.arange(len(self))
+        names = self.training.users
+        drawn = names.codes(hashed_subset([names[user] for user in self.users.tolist()], n, seed))
+        return np.flatnonzero(np.isin(self.users, drawn))
+
     def subset(self, n: int, seed: int = 0) -> Split:
-        """At most n of the users, drawn by hash (`zsrec.evals.order.hashed_subset`); `notes` says so.
+        """At most n of the users, see `drawn`; `notes` says so.
 
         Raises:
             ConfigError: `n` is below 1.
         """
         if 0 < len(self) <= n:
             return self
-        names = self.training.users
-        drawn = names.codes(hashed_subset([names[user] for user in self.users.tolist()], n, seed))
         note = f"{n:,} of {len(self):,} users, drawn by a hash of the id"
-        return replace(self.only(np.flatnonzero(np.isin(self.users, drawn))), notes=(*self.notes, note))
+        return replace(self.only(self.drawn(n, seed)), notes=(*self.notes, note))
 
 
 def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: bool = False) -> Split:
