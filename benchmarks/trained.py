@@ -1,6 +1,6 @@
 """Trained baselines beside item-kNN and popularity, leave-one-out on a MovieLens set, all users, whole catalog.
 
-    python benchmarks/trained.py validate ml-latest-small    # what chose the hyper-parameters; no test event in it
+    python benchmarks/trained.py validate ml-latest-small    # no test event takes part
     python benchmarks/trained.py test ml-latest-small --json out.json
 
 Needs the extra `trained` in a Python below 3.13 with numpy 1 (docs/evaluation.md), or in Python 3.13.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsrec.candidates import Contact, Ids, Interactions, read_interactions
@@ -39,6 +39,7 @@ def first_times(rows: list[Contact]) -> dict[tuple[str, str], float]:
     return times
 
 
+@settings(deadline=None)
 @given(contacts)
 def test_a_pair_counts_once_at_its_first_time(rows: list[Contact]) -> None:
     known = Interactions.from_contacts(rows)
@@ -46,6 +47,7 @@ def test_a_pair_counts_once_at_its_first_time(rows: list[Contact]) -> None:
     assert len(known) == len(known.columns.user)
 
 
+@settings(deadline=None)
 @given(contacts, st.integers(1, 5))
 def test_growing_step_by_step_equals_reading_at_once(rows: list[Contact], step: int) -> None:
     rows = sorted(rows, key=lambda row: row.time)  # contacts come as time goes on

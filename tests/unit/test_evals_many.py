@@ -64,6 +64,7 @@ def test_ties_are_the_mean_over_all_orders(levels: list[int], data: st.DataObjec
     assert found["MRR"] == pytest.approx(np.mean([1 / own[0] for own in ranks]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=30), st.data())
 def test_one_target_is_measured_as_by_the_metrics_for_one(levels: list[int], data: st.DataObject) -> None:
     scores = np.array(levels, float)
