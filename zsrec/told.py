@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zsrec.fit import Fitted
 from zsrec.ground.history import Known
-from zsrec.prompts.sanitize import TEXT_LIMIT, inline
+from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT, inline
 from zsrec.prompts.views import ItemView, item_view, said_view, title_view
 from zsrec.types import Critique, Event, Evidence, Feedback, Message, TemplateRef
 
@@ -20,22 +20,30 @@ class Told:
         known: The events with their items. One given by an id that the catalog lacks has no title and is left out.
         critiques: The user's own words.
         last: Only so many of the newest events; None for all.
+        redact: What takes personal data out of the user's own words: critiques, and titles that the catalog lacks.
 
     Attributes:
         events: How many events a prompt may show.
     """
 
     def __init__(
-        self, known: Sequence[Known], critiques: Sequence[Critique] = (), *, last: int | None = None
+        self,
+        known: Sequence[Known],
+        critiques: Sequence[Critique] = (),
+        *,
+        last: int | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         places = [place for place, one in enumerate(known) if one.item is not None or one.event.by != "id"]
         places = places if last is None else places[-last:]
         self._known = [known[place] for place in places]
         self.events = len(places)
-        self._views = [_view(one, self.events - place) for place, one in enumerate(self._known)]
+        self._views = [_view(one, self.events - place, redact) for place, one in enumerate(self._known)]
         # Each with the number of shown events before it; what was said before the first of them comes first.
-        self._said = [(sum(place < one.after for place in places), said_view(one.text)) for one in critiques]
-        self._texts = tuple(inline(one.text, TEXT_LIMIT) for one in critiques)
+        said = [harmless(one.text, TEXT_LIMIT, redact) for one in critiques]
+        befores = [sum(place < one.after for place in places) for one in critiques]
+        self._said = [(before, said_view(text)) for before, text in zip(befores, said, strict=True)]
+        self._texts = tuple(inline(text, TEXT_LIMIT) for text in said)
 
     def views(self, newest: int) -> list[ItemView]:
         """The newest so many events, oldest first, with everything that was said at its place."""
@@ -80,7 +88,12 @@ def _whole(messages: Sequence[Message]) -> str:
     return "\n".join(message.content for message in messages)
 
 
-def _view(one: Known, age: int) -> ItemView:
+def harmless(text: str, limit: int, redact: Callable[[str], str] | None) -> str:
+    """The user's own words as they may be sent; made one plain line first, so that nothing hides from `redact`."""
+    return text if redact is None else redact(inline(text, limit))
+
+
+def _view(one: Known, age: int, redact: Callable[[str], str] | None) -> ItemView:
     if one.item is None:
-        return title_view(one.event.item, one.event, age)
+        return title_view(harmless(one.event.item, TITLE_LIMIT, redact), one.event, age)
     return item_view(one.item, one.event, age)
