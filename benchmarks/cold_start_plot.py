@@ -51,8 +51,7 @@ def _panel(
     yield f'<text x="{x}" y="{TOP - 14}" font-weight="bold">HR@10, {title}</text>'
     yield f'<text x="{x + WIDTH / 2}" y="{TOP + HEIGHT + 36}" text-anchor="middle">{below}</text>'
     yield f'<path d="M{x} {TOP}V{TOP + HEIGHT}H{x + WIDTH}" fill="none" stroke="black"/>'
-    for part in range(5):
-        value = top * part / 4
+    for value in (part / 20 for part in range(int(top * 20) + 1)):
         yield f'<text x="{x - 4}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>'
     for place, label in enumerate(labels):
         yield f'<text x="{x + 20 + place * step:.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{label}</text>'

@@ -139,6 +139,27 @@ def test_the_async_way_is_the_same_plan(films: Catalog) -> None:
         assert asyncio.run(ask()) == explain(rec, [films["2"]], ["Heat"])
 
 
+def test_personal_data_can_be_taken_out_of_the_users_words(films: Catalog) -> None:
+    llm = FakeLLM("Because you liked Heat.")
+    history = History.of("Heat", "Home video of Ann").said("as Ann\u200b likes it")
+    template = load_template("explain/default")
+    with Recommender(films, llm=llm) as rec:
+        rec.run(
+            explain_plan(
+                films,
+                rec.grounder,
+                template,
+                (films["2"],),
+                history,
+                "Ann",
+                lambda text: text.replace("Ann", "[name]"),
+            )
+        )
+    prompt = llm.requests[0].messages[-1].content
+    assert "Ann" not in prompt
+    assert prompt.count("[name]") == 3
+
+
 def test_a_long_history_is_cut_and_what_was_cut_is_not_cited(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat and Up.")
     with Recommender(films, llm=llm) as rec:

@@ -26,7 +26,7 @@ class FusedConfig(Frozen):
     Attributes:
         semantic_share: The a of the formula, in [0, 1]. 0.5 is what STAR's authors use; a default must not come
             from the users it is tested on. docs/candidates.md shows what other values give.
-        last: How many of the newest events count, at least 1.
+        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
         decay: The weight of an event one step older, in (0, 1].
         most_reads: See `ItemKNNConfig`.
         neighbours: See `ItemKNNConfig`.

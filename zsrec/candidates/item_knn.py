@@ -21,7 +21,7 @@ class ItemKNNConfig(Frozen):
     """How far item-kNN looks.
 
     Attributes:
-        last: How many of the newest events count, at least 1.
+        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
         decay: The weight of an event one step older, in (0, 1].
         most_reads: How many contacts of other users one call may read, at least 1. Data with no more contacts are
             always counted in full. Beyond that, an item whose users have more than 1/last of this is looked up in

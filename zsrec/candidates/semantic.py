@@ -27,7 +27,7 @@ class SemanticConfig(Frozen):
     """How far the semantic retriever looks.
 
     Attributes:
-        last: How many of the newest events count, at least 1.
+        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
         decay: The weight of an event one step older, in (0, 1].
     """
 

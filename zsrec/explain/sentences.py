@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from zsrec.ground import Grounder
 from zsrec.ground.history import resolve_history
 from zsrec.llm.chat import ChatRequest
 from zsrec.prompts import Template
+from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.prompts.views import item_view
 from zsrec.recommender import Recommender, User
 from zsrec.steps import Plan, ask
-from zsrec.told import Told
+from zsrec.told import Told, harmless
 from zsrec.types import Exchange, Frozen, History, Item, Message, Recommendation, TemplateRef
 
 DEFAULT_TEMPLATE = "explain/default"
@@ -115,8 +116,18 @@ def explain_plan(
     items: tuple[Item, ...],
     history: History,
     about: str | None = None,
+    redact: Callable[[str], str] | None = None,
 ) -> Plan[Explanations]:
     """The flow of one `explain` call, without I/O; see there.
+
+    Args:
+        catalog: The items.
+        grounder: Of the same catalog.
+        template: Of the task "explain".
+        items: What to explain.
+        history: The user's events and words.
+        about: The user in words.
+        redact: What takes personal data out of the user's own words before they are sent.
 
     Yields:
         Steps to be done by a driver (`zsrec.steps.drive`).
@@ -133,7 +144,8 @@ def explain_plan(
         )
     known = resolve_history(history, catalog, grounder)
     variable = template.variables.get("history")
-    told = Told(known, history.critiques, last=variable.last if variable else None)
+    told = Told(known, history.critiques, last=variable.last if variable else None, redact=redact)
+    about = harmless(about, TEXT_LIMIT, redact) if about else about
 
     def prompt(item: Item, newest: int) -> tuple[Message, ...]:
         return template.render(
