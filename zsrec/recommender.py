@@ -72,7 +72,7 @@ class _Parts:
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
         self._prompts = prompts
-        self._redact: Redactor | None = None
+        self.redaction: Redactor | None = None
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
         self.llm = llm or _client(self.settings)
@@ -185,7 +185,7 @@ class _Parts:
             redact: For example `zsrec.redact.Redaction(names=["Ann Smith"])`; None sends them as they come.
         """
         other = self._copy()
-        other._redact = redact
+        other.redaction = redact
         return other
 
     def with_llm(self, llm: LLM) -> Self:
@@ -228,7 +228,7 @@ class _Parts:
             ranking=self._options(),
             strict=self.settings.strict,
             memory=self._memory,
-            redact=self._redact,
+            redact=self.redaction,
         )
 
     async def _recommend(

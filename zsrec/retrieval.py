@@ -31,7 +31,7 @@ def retrieval_order(job: Job) -> Recommendations:
         UnknownItemError: A candidate is not in the catalog.
     """
     known = resolve_history(job.history, job.catalog, job.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None)
+    seen = frozenset(one.item.id for one in known if one.item is not None).union(job.history.shown)
     found = _candidates(replace(job, pool_size=job.k), known, seen)
     by_popularity = found.pool.source == "popularity"
     items = tuple(
@@ -43,7 +43,7 @@ def retrieval_order(job: Job) -> Recommendations:
     trace = Trace(
         template=job.template.ref,
         mode=found.mode,
-        evidence=("history",) if seen and not by_popularity else (),
+        evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
         history=HistoryUse(
             given=len(known),
             resolved=sum(one.item is not None for one in known),

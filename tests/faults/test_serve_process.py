@@ -3,87 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPO
 from tests.faults.server import ScriptedServer, completion, fails, send
-from tests.unit.serve_fakes import ANSWER, CATALOG, sources
+from tests.faults.service import ADMIN, KEY, Process
+from tests.unit.serve_fakes import ANSWER, CATALOG
 
-KEY = "planted-key-of-the-shop-1"
-ADMIN = "planted-key-of-the-admin"
 SECRETS = [KEY, ADMIN, "planted-model-key-zz", "planted-hash-key-zz-9", "PlantedHistory", "PlantedAbout",
            "planted-user-17", "PlantedText", "PlantedCandidate", "PlantedHeader"]  # fmt: skip
-
-
-class Process:
-    """A running service; `lines` is its log so far."""
-
-    def __init__(self, folder: Path, base_url: str, *further: str) -> None:
-        where = sources(folder)
-        (folder / "keys").write_text(f"shop:{KEY}\nops:{ADMIN}:admin\n")
-        (folder / "model.key").write_text("planted-model-key-zz\n")
-        (folder / "hash.key").write_text("planted-hash-key-zz-9\n")
-        self.folder, self.lines = folder, list[str]()
-        command = [sys.executable, "-m", "zsrec", "serve", "--port", "0", "--base-url", base_url,
-                   "--catalog", str(where.catalog), "--interactions", str(where.interactions),
-                   "--keys", str(folder / "keys"), "--api-key-file", str(folder / "model.key"),
-                   "--hash-key-file", str(folder / "hash.key"), *further]  # fmt: skip
-        self.process = subprocess.Popen(
-            command, cwd=folder, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": str(REPO), "OPENAI_LOG": "debug"},
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        found = self.wait_for("Uvicorn running on")
-        self.port = int(re.findall(r":(\d+) ", found)[0])
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    def wait_for(self, text: str) -> str:
-        for _ in range(600):
-            for line in list(self.lines):
-                if text in line:
-                    return line
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.1)
-        raise AssertionError(f"no {text!r} in the log:\n{''.join(self.lines)}")
-
-    def connection(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.port, timeout=60)
-
-    def post(self, path: str, body: object, key: str = KEY, **headers: str) -> tuple[int, dict[str, Any]]:
-        http = self.connection()
-        told = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
-        http.request("POST", path, json.dumps(body), told)
-        reply = http.getresponse()
-        found = json.loads(reply.read())
-        http.close()
-        return reply.status, found
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
-        self._reader.join(10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from zsrec.prompts import Template
 from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.prompts.views import item_view
 from zsrec.recommender import Recommender, User
+from zsrec.redact import Redactor
 from zsrec.steps import Plan, ask
 from zsrec.told import Told, harmless
 from zsrec.types import Exchange, Frozen, History, Item, Message, Recommendation, TemplateRef
@@ -105,6 +106,7 @@ def explain(
         tuple(one.item if isinstance(one, Recommendation) else one for one in recommendations),
         history if isinstance(history, History) else History().with_events(history),
         about,
+        redact=recommender.redaction,
     )
     return recommender.run(plan)
 
@@ -116,7 +118,7 @@ def explain_plan(
     items: tuple[Item, ...],
     history: History,
     about: str | None = None,
-    redact: Callable[[str], str] | None = None,
+    redact: Redactor | None = None,
 ) -> Plan[Explanations]:
     """The flow of one `explain` call, without I/O; see there.
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import openai
 from openai.types.chat import ChatCompletion
 
-from zsrec.errors import BadReplyError, LLMError, ModelNotServedError
+from zsrec.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
 from zsrec.llm.chat import ChatRequest, LabelSet, ServerInfo
 from zsrec.llm.failures import as_llm_error
 from zsrec.llm.logprobs import label_fields, read_labels
@@ -139,7 +139,10 @@ class OpenAIClient:
                 )
                 completion = raw.parse()
             except (openai.OpenAIError, ValueError) as error:
-                raise as_llm_error(error, self._base_url) from error
+                failure = as_llm_error(error, self._base_url)
+                if isinstance(failure, ModelNotServedError | LLMConnectionError):
+                    self._info = None  # it may come back with another model or context: the next call asks anew
+                raise failure from error
             seconds = time.perf_counter() - started
         labels = request.labels.labels if request.labels is not None else None
         answer, finish_reason = _answer(
