@@ -68,7 +68,7 @@ def users() -> dict[str, dict[str, Any]]:
 
 def test_there_are_templates() -> None:
     assert {"generate/default", "generate/json", "rank/default", "rank/terse"} <= set(NAMES)
-    assert {"rank/label", "rank/window", "rank/pairwise", "rank/choose"} <= set(NAMES)
+    assert {"rank/label", "rank/label-debiased", "rank/window", "rank/pairwise", "rank/choose"} <= set(NAMES)
     assert {entry.name for entry in Library().entries() if entry.origin == "built-in"} == set(NAMES)
 
 

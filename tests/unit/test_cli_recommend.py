@@ -83,6 +83,27 @@ def test_every_user_of_a_file(zsrec: object, server: ScriptedServer, catalog: Pa
     assert filled["b"] == ["llm", "popularity"]
 
 
+def test_a_retriever_gives_the_candidates(
+    zsrec: object, server: ScriptedServer, catalog: Path, tmp_path: Path
+) -> None:
+    """Whoever met 1 met 3, and 2 stands alone: a pool of one is 3, and nothing else can be recommended."""
+    ratings = tmp_path / "r.csv"
+    ratings.write_text("u,i,t\na,1,1\na,3,2\nb,1,1\nb,3,2\nc,2,1\nc,4,2\n", encoding="utf-8")
+    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1", "--columns"]
+    argv += ["u,i,t,", "--template", "rank/default", "--retriever", "itemknn", "--pool", 1, "--json"]
+    code, shown, _ = zsrec(*argv, "--interactions", ratings)  # type: ignore[operator]
+    result = json.loads(shown)
+    assert code == 0
+    assert [one["item"]["id"] for one in result["items"]] == ["3"]
+    assert result["items"][0]["parts"]["prior"] == 1.0
+    assert result["trace"]["mode"] == "training-free"
+    code, _, complaint = zsrec(*argv)  # type: ignore[operator]
+    assert (code, "interactions with --interactions FILE" in complaint) == (1, True)
+    argv[argv.index("itemknn")] = "magic"
+    code, _, complaint = zsrec(*argv, "--interactions", ratings)  # type: ignore[operator]
+    assert (code, "write one of pop, itemknn, semantic, fused" in complaint) == (1, True)
+
+
 def test_some_users_fail_and_the_others_are_kept(
     zsrec: object, server: ScriptedServer, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +175,8 @@ def test_doctor(zsrec: object, server: ScriptedServer, monkeypatch: pytest.Monke
     assert code == 0
     assert "tiny, context of 4,096 tokens" in shown
     assert f"histories go to {server.base_url}" in shown
+    assert "reports no log-probabilities" in shown
+    assert "does not hold answers to a choice" in shown
     monkeypatch.setenv("ZSREC_BASE_URL", "http://127.0.0.1:9/v1")
     code, shown, _ = zsrec("doctor")  # type: ignore[operator]
     assert code == 1

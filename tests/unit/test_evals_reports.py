@@ -219,7 +219,7 @@ def test_the_report_of_many_users_is_quick_and_small(tmp_path: Path) -> None:
         "import sys, time; from zsrec.evals.bench import rebuild;"
         "from zsrec.evals.folder import RunFolder;"
         "start = time.process_time(); rebuild(RunFolder(sys.argv[1]));"
-        "status = open('/proc/self/status').read();"  # ru_maxrss would be pytest's own: exec keeps the parent's peak
+        "status = open('/proc/self/status').read();"  # exec keeps the parent's peak in ru_maxrss: pytest's own
         "print(time.process_time() - start, int(status.split('VmHWM:')[1].split()[0]) / 1024)"
     )
     done = subprocess.run(

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from zsrec.cli.console import out
 from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption, open_catalog
-from zsrec.errors import ZsrecError
+from zsrec.errors import CapabilityError, ZsrecError
 from zsrec.llm import ServerInfo
+from zsrec.llm.chat import LabelSet
 from zsrec.prompts import load_template
 from zsrec.settings import Settings
 
@@ -82,7 +83,7 @@ def _findings(
 
 def _server(settings: Settings) -> Iterator[Finding]:
     try:
-        info = asyncio.run(_handshake(settings))
+        info, labels, binds = asyncio.run(_ask_server(settings))
     except ZsrecError as error:
         yield _failure("server", error)
         return
@@ -103,13 +104,28 @@ def _server(settings: Settings) -> Iterator[Finding]:
         if info.vllm
         else "OpenAI's fields only; top_k, min_p and repetition_penalty are not sent",
     )
+    yield from _rankers(labels, binds)
 
 
-async def _handshake(settings: Settings) -> ServerInfo:
+def _rankers(labels: LabelSet | str, binds: bool) -> Iterator[Finding]:
+    """What rankers can use here; the server was asked, since servers ignore unknown fields with HTTP 200."""
+    what = labels if isinstance(labels, str) else f"one token ranks up to {labels.most} candidates, by {labels.by}"
+    yield Finding("labels", fine=True, what=f"{what} (rank/label, rank/window, rank/pairwise)")
+    choices = "answers are held to the candidates" if binds else "the server does not hold answers to a choice"
+    yield Finding("choices", fine=True, what=f"{choices} (rank/choose)")
+
+
+async def _ask_server(settings: Settings) -> tuple[ServerInfo, LabelSet | str, bool]:
+    """What the server is, its labels or why it has none, and whether choices bind."""
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     async with OpenAIClient(settings) as client:
-        return await client.handshake()
+        info = await client.handshake()
+        try:
+            labels: LabelSet | str = await client.labels(2)
+        except CapabilityError as error:
+            labels = error.message
+        return info, labels, await client.binds_choices()
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:

@@ -16,8 +16,10 @@ from zsrec import data
 from zsrec.candidates import popularity
 from zsrec.catalog import Catalog
 from zsrec.cli.console import complain, err, show
+from zsrec.cli.retriever import RETRIEVERS, made_retriever
 from zsrec.errors import ConfigError, ZsrecError
 from zsrec.interactions import Columns, read_histories
+from zsrec.job import DEFAULT_POOL
 from zsrec.recommender import Fill, Outcome, Recommender
 from zsrec.tables import SUFFIXES
 from zsrec.types import History, Recommendations
@@ -78,6 +80,24 @@ def recommend(
     candidates: Annotated[
         str, typer.Option(help="Titles or ids to choose from, with ';' between.", rich_help_panel=FROM_MODEL)
     ] = "",
+    retriever: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where templates of the task rank choose from, learned from the interactions file: "
+            f"{', '.join(RETRIEVERS)}.",
+            rich_help_panel=FROM_MODEL,
+        ),
+    ] = None,
+    interactions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Others' interactions for --retriever; by default --history, if that is a file.",
+            rich_help_panel=FROM_MODEL,
+        ),
+    ] = None,
+    pool: Annotated[
+        int, typer.Option(help="How many candidates the retriever gives.", min=1, rich_help_panel=FROM_MODEL)
+    ] = DEFAULT_POOL,
     fill: Annotated[
         str | None,
         typer.Option(help="Fill a short list from 'candidates' or 'popularity'.", rich_help_panel=FROM_MODEL),
@@ -105,6 +125,11 @@ def recommend(
     fill_from: Fill | None = fill  # type: ignore[assignment]  # narrowed by the check above
     items = open_catalog(catalog, id_column, title, domain)
     users, all_histories = _users(history, user, columns)
+    retrieve = None
+    if retriever is not None:
+        retrieve = made_retriever(retriever, items, _interactions(interactions, history), _columns(columns))
+    elif interactions is not None:
+        raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     users = {name: one.liked(*_split(liked)).disliked(*_split(disliked)) for name, one in users.items()}
     with Recommender(
         items,
@@ -113,7 +138,7 @@ def recommend(
         template=template,
         prompts=prompts,
         popularity=popularity(all_histories.values()) if all_histories else None,
-    ) as recommender:
+    ).with_retriever(retrieve, pool=pool) as recommender:
         if len(users) == 1:
             (name,) = users
             result = recommender.recommend(
@@ -163,15 +188,9 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
         if user is not None:
             raise ConfigError("--user without an interactions file", hint="give the file with --history")
         return {"": History.of(*_split(history))}, {}
-    names = [name.strip() or None for name in columns.split(",")]
-    names += [None] * (4 - len(names))
-    if len(names) != 4 or not names[0] or not names[1]:
-        raise ConfigError(
-            f"--columns is {columns!r}", hint="write user,item,time,rating; leave time or rating empty if absent"
-        )
     everybody = read_histories(
         history,
-        columns=Columns(user=names[0], item=names[1], time=names[2], rating=names[3]),
+        columns=_columns(columns),
         liked_from=data.LIKED_FROM,
         disliked_to=data.DISLIKED_TO,
     )
@@ -182,6 +201,26 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
             f"no user {user!r} among the {len(everybody)} of {history}", hint="check --user and --columns"
         )
     return {user: everybody[user]}, everybody
+
+
+def _columns(text: str) -> Columns:
+    names = [name.strip() or None for name in text.split(",")]
+    names += [None] * (4 - len(names))
+    if len(names) != 4 or not names[0] or not names[1]:
+        raise ConfigError(
+            f"--columns is {text!r}", hint="write user,item,time,rating; leave time or rating empty if absent"
+        )
+    return Columns(user=names[0], item=names[1], time=names[2], rating=names[3])
+
+
+def _interactions(path: Path | None, history: str) -> Path:
+    if path is not None:
+        return path
+    if Path(history).suffix.lower() in SUFFIXES:
+        return Path(history)
+    raise ConfigError(
+        "--retriever without interactions", hint="give others' interactions with --interactions FILE"
+    )
 
 
 def _split(text: str) -> list[str]:

@@ -29,6 +29,7 @@ PRIOR = "+prior"
 NAMED: Mapping[str, str] = {
     "generate": "generate/default",
     "label": "rank/label",
+    "label-debiased": "rank/label-debiased",
     "window": "rank/window",
     f"label{PRIOR}": "rank/label",
     f"window{PRIOR}": "rank/window",
