@@ -84,13 +84,14 @@ class Settings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine; no name is looked up."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+    """Whether a host name or address means this machine alone; no name is looked up.
+
+    Names below `.localhost` do not count: some resolvers ask the network for them.
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        return host == "localhost"
 
 
 def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:

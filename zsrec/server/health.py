@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import http.client
-import ipaddress
 import json
 import socket
 import urllib.request
@@ -16,14 +15,6 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def server_url(host: str, port: int) -> str:
     """The server's address for a client on this machine, without the `/v1`."""
     return f"http://{_bracketed(_reachable(host))}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reachable from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_healthy(host: str, port: int, *, timeout: float = 2.0) -> bool:

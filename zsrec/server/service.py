@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zsrec.errors import ConfigError, ServerError
 from zsrec.server.engine import Recipe, choose_recipe, ensure_engine
-from zsrec.server.health import is_healthy, is_loopback, port_is_free
+from zsrec.server.health import is_healthy, port_is_free
 from zsrec.server.lock import locked
 from zsrec.server.model import SMOLLM2, ensure_model
 from zsrec.server.options import ServerOptions
@@ -18,6 +18,7 @@ from zsrec.server.process import start, stop, wait_ready
 from zsrec.server.progress import Progress, SilentProgress
 from zsrec.server.signals import ended_politely
 from zsrec.server.state import ServerState, known_ports, read_state, remove_state, write_state
+from zsrec.settings import is_loopback
 
 START_TIMEOUT = 600.0
 
