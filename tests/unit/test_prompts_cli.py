@@ -76,7 +76,7 @@ def test_check_says_what_is_wrong_and_exits_with_one(run, tmp_path: Path) -> Non
     assert "two users of one pool share the first" in fine.stdout
     wrong = run("check", str(tmp_path))
     assert wrong.exit_code == 1
-    assert f"{bad}:7: undeclared variable 'kk' (did you mean 'k'?)" in wrong.stdout
+    assert f"{bad}:7:9: undeclared variable 'kk' (did you mean 'k'?)" in wrong.stdout
     as_json = run("check", str(tmp_path), "--json")
     assert as_json.exit_code == 1
     assert {
@@ -84,6 +84,8 @@ def test_check_says_what_is_wrong_and_exits_with_one(run, tmp_path: Path) -> Non
         "line": 7,
         "message": "undeclared variable 'kk' (did you mean 'k'?)",
         "severity": "error",
+        "rule": "undeclared-variable",
+        "column": 9,
     } in (json.loads(as_json.stdout))
 
 

@@ -23,7 +23,7 @@ variables:
 ---
 """  # ten lines
 BODY = """\
-{% block system %}You rank {{ domain }}.{% endblock %}
+{% block system %}In a numbered list: You rank {{ domain }}.{% endblock %}
 {% block user %}
 {% for item in candidates %}{{ item.display }}
 {% endfor %}

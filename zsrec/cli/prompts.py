@@ -105,7 +105,8 @@ def _row(entry: Entry) -> tuple[str, str, str, str, str]:
 
 def _report(target: str, problems: list[Problem], library: Library) -> None:
     for problem in problems:
-        typer.echo(str(problem))
+        label = "" if problem.severity == "error" else "warning: "
+        typer.echo(f"{problem.place}: {label}{problem.message}")
     if not any(problem.severity == "error" for problem in problems):
         share = shared_prefix(library.load(_target(target)))
         typer.echo(f"{target}: ok; two users of one pool share the first {share:.0%} of the prompt")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from zsrec.prompts.front_matter import FrontMatter, Variable
 from zsrec.prompts.library import Entry, Folder, Library, load_template
-from zsrec.prompts.lint import check, shared_prefix
+from zsrec.prompts.lint import check, check_text, shared_prefix
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.sanitize import inline, sanitize
 from zsrec.prompts.template import Template
@@ -27,6 +27,7 @@ __all__ = [
     "Template",
     "Variable",
     "check",
+    "check_text",
     "inline",
     "item_view",
     "load_template",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from jinja2 import nodes
 
 from zsrec.errors import TemplateError
 from zsrec.prompts import syntax
-from zsrec.prompts.front_matter import FrontMatter
+from zsrec.prompts.front_matter import FrontMatter, Task
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.sources import Source
 
@@ -102,7 +102,8 @@ def _find(
     try:
         return finder.find(reference.name, after=after)
     except TemplateError as error:
-        problems.append(Problem(path, reference.line, f"'{reference.kind}': {error.message}"))
+        message = f"'{reference.kind}': {error.message}"
+        problems.append(Problem(path, reference.line, message, rule="reference"))
         return None
 
 
@@ -124,7 +125,8 @@ def _chain(main: Source, finder: Finder, problems: list[Problem]) -> tuple[list[
         if found is None:
             break
         if found.path in {unit.source.path for unit in chain}:
-            problems.append(Problem(source.path, parent.line, f"extending {parent.name!r} goes round in a circle"))
+            circle = f"extending {parent.name!r} goes round in a circle"
+            problems.append(Problem(source.path, parent.line, circle, rule="reference"))
             break
         chain.append(_open(found, problems))
     return chain, False
@@ -149,7 +151,8 @@ def _collect(
         if skip_extends and reference.kind == "extends":
             continue
         if reference.name in trail:
-            problems.append(Problem(path, reference.line, f"{reference.name!r} includes itself in a circle"))
+            circle = f"{reference.name!r} includes itself in a circle"
+            problems.append(Problem(path, reference.line, circle, rule="reference"))
         elif reference.name not in parts and len(parts) < _MAX_FILES:
             source = _find(finder, reference, path, problems)
             if source is not None:
@@ -162,11 +165,11 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
     """Checks the files together. What depends on all of them waits until the chain is `whole` and readable."""
     main, front = bundle.main, bundle.front
     if main.is_part:
-        yield Problem(main.path, 1, "a template starts with '---' and its front matter")
+        message = "a template starts with '---' and its front matter"
+        yield Problem(main.path, 1, message, rule="front-matter")
     elif front.task is None and whole:
-        yield Problem(
-            main.path, 1, "the front matter has no 'task'; known: generate, rank, compare, explain, profile"
-        )
+        message = f"the front matter has no 'task'; known: {', '.join(get_args(Task))}"
+        yield Problem(main.path, 1, message, rule="front-matter")
     names = {name for unit in bundle.chain if unit.tree for name in syntax.defined_names(unit.tree)}
     declared = {*front.variables, *names}
     for place, unit in enumerate(bundle.chain):
@@ -179,18 +182,19 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
     for unit in (*bundle.chain, *bundle.parts.values()):
         if unit.tree is None:
             continue
+        yield from syntax.own_control_tokens(unit.tree, unit.source.path)
         unknown = list(syntax.unknown_helpers(unit.tree, unit.source.path))
         yield from unknown
         if whole and not unknown:  # the search for names trips over unknown filters
             yield from syntax.undeclared(unit.tree, declared, unit.source.path)
     if whole and bundle.block("user") is None:
         line = main.text.count("\n", 0, main.text.find("\n---") + 1) + 2 if not main.is_part else 1
-        yield Problem(main.path, line, "there is no block 'user', so nothing would be asked")
+        message = "there is no block 'user', so nothing would be asked"
+        yield Problem(main.path, line, message, rule="blocks")
     if whole and front.needs_labels and not any(syntax.mentions(tree, "label") for tree in _trees(bundle)):
         line = main.lines.get(("ranker",), 1)
-        yield Problem(
-            main.path, line, f"the ranker {front.ranker!r} needs {{{{ item.label }}}} beside each candidate"
-        )
+        message = f"the ranker {front.ranker!r} needs {{{{ item.label }}}} beside each candidate"
+        yield Problem(main.path, line, message, rule="labels")
     if whole:
         yield from _unused_variables(bundle)
 
@@ -208,4 +212,5 @@ def _unused_variables(bundle: Bundle) -> Iterator[Problem]:
     for name in own:
         if name not in used:
             line = bundle.main.lines["variables", name]
-            yield Problem(bundle.main.path, line, f"variable {name!r} is declared and never used", "warning")
+            message = f"variable {name!r} is declared and never used"
+            yield Problem(bundle.main.path, line, message, "warning", rule="unused-variable")

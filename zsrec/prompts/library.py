@@ -14,7 +14,7 @@ from pathlib import Path
 from zsrec.errors import ConfigError, TemplateError, TemplateNotFoundError
 from zsrec.prompts.bundle import Bundle, gather
 from zsrec.prompts.problems import Problem, did_you_mean, raise_first
-from zsrec.prompts.sources import SUFFIX, Source, read_source
+from zsrec.prompts.sources import SUFFIX, Source, read_source, source_of
 from zsrec.prompts.template import Template
 
 GROUP = "zsrec.prompts"
@@ -110,6 +110,15 @@ class Library:
             path = Path(name_or_path)
             return gather(read_source(path, path.stem), self)
         return gather(self.find(str(name_or_path)), self)
+
+    def open_text(self, text: str, name: str = "draft") -> Bundle:
+        """Takes a template's text that is on no disk yet; what is wrong with it is in the bundle's `problems`.
+
+        Args:
+            text: The whole file.
+            name: What messages call it. A template that extends its own name extends the library's.
+        """
+        return gather(source_of(text, name, name + SUFFIX), self)
 
     def load(self, name_or_path: str | Path) -> Template:
         """A template ready to render.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from zsrec.errors import TemplateError
@@ -19,16 +19,25 @@ class Problem:
         line: The line in the file, from 1.
         message: What is wrong and, where one can tell, what was meant.
         severity: "error" where the template cannot be used, "warning" where it can.
+        rule: What kind of finding it is, one of `zsrec.prompts.rules.RULES`.
+        column: The column in the line, from 1, of what the message speaks of.
     """
 
     path: str
     line: int
     message: str
     severity: Literal["error", "warning"] = "error"
+    rule: str = field(default="syntax", kw_only=True)
+    column: int = field(default=1, kw_only=True)
 
     def __str__(self) -> str:
         label = "" if self.severity == "error" else "warning: "
         return f"{self.path}:{self.line}: {label}{self.message}"
+
+    @property
+    def place(self) -> str:
+        """Where it is, as editors read it: `path:line:column`."""
+        return f"{self.path}:{self.line}:{self.column}"
 
     def to_error(self) -> TemplateError:
         """The exception that loading the template raises for this problem."""

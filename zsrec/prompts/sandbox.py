@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import FunctionLoader, StrictUndefined
@@ -13,13 +14,22 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from zsrec.prompts.sanitize import inline
 
 _GLOBALS = ("dict", "namespace", "range")  # without `lipsum`, `cycler` and `joiner`: no prompt needs them
-_FILTERS_LEFT_OUT = (
-    "random",
-    "pprint",
-    "xmlattr",
-    "urlize",
-    "format",
-)  # unrepeatable, for HTML, or unbounded
+_UNDOES = "it can undo what makes titles harmless"
+FILTERS_LEFT_OUT: Mapping[str, str] = MappingProxyType(
+    {
+        "format": "its result has no bound; write {{ a ~ b }}",
+        "pprint": "it shows Python's view of data",
+        "random": "the same prompt could not be rendered twice",
+        "safe": "text is sent as it is, and nothing makes it safer",
+        "striptags": _UNDOES,
+        "urlize": "it is for HTML",
+        "wordwrap": "a long title would begin new lines",
+        "xmlattr": "it is for HTML",
+    }
+)
+"""Filters of Jinja's that templates do not have, and why."""
+
+_METHODS_LEFT_OUT = frozenset({"encode", "expandtabs", "striptags", "translate", "unescape"})
 _MAX_WIDTH = 10_000
 
 
@@ -46,11 +56,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
             finalize=_blank_none,
         )
         self.globals = {name: self.globals[name] for name in _GLOBALS}
-        for name in _FILTERS_LEFT_OUT:
+        for name in FILTERS_LEFT_OUT:
             del self.filters[name]
         self.filters["inline"] = inline
         self.filters["center"] = _bounded(self.filters["center"])
         self.filters["indent"] = _bounded(self.filters["indent"])
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401
+        """Also refuses the methods that make something else of a harmless text, such as control characters."""
+        if isinstance(obj, str) and attr in _METHODS_LEFT_OUT:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
         """Refuses the operators that make gigabytes of a few characters."""

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Integral, Real
 from types import MappingProxyType
+from typing import NamedTuple
 
 TITLE_LIMIT = 300
 """Characters kept of a string inside an item, and by the `inline` filter unless told otherwise."""
@@ -54,6 +55,12 @@ _BRACKET_WORD = re.compile(
     r"|PREFIX|SUFFIX|MIDDLE|[GS]?MASK|CLS|SEP|UNK|PAD|BOS|EOS)",
     re.IGNORECASE,
 )
+_WHOLE_TOKEN = re.compile(
+    f"[{_LT}][{_BAR}{_LT}][^\\s{_LT}{_GT}]{{0,60}}[{_GT}]{{0,2}}|[{_OPEN}][{_BAR}]|[{_BAR}][{_GT}{_CLOSE}]"
+)
+_SPECIAL_TAG = re.compile(
+    r"/?(s|bos|eos|pad|unk|mask|sep|cls|start_of_turn|end_of_turn|begin_of_text|end_of_text)", re.IGNORECASE
+)
 _ROLE = re.compile(r"(USER|ASSISTANT|SYSTEM)(?=[:：])")  # Vicuna's turns are parted by nothing else
 _NOT_PLAIN = re.compile(r"[^ -~]|  |[<>\[\]|]|^ | $|(?:USER|ASSISTANT|SYSTEM):")
 
@@ -73,6 +80,52 @@ def inline(text: object, limit: int = TITLE_LIMIT) -> str:
     if not _NOT_PLAIN.search(raw):
         return _cut(raw, limit)
     return _cut(_break_tokens(" ".join(_visible(raw).split())), limit)
+
+
+class ControlToken(NamedTuple):
+    """A place in a text that has the shape of a chat format's control token.
+
+    Attributes:
+        text: For example "<|im_end|>".
+        start: Its first character's place.
+        strict: Whether it cannot be anything else; a tag such as "<history>" can.
+    """
+
+    text: str
+    start: int
+    strict: bool
+
+
+def control_tokens(text: str) -> Iterator[ControlToken]:
+    """What `inline` would break in a text, kind by kind."""
+    for found in _WHOLE_TOKEN.finditer(text):
+        yield ControlToken(found[0], found.start(), strict=True)
+    for found in _TAG.finditer(text):
+        yield ControlToken(found[0], found.start(), strict=_SPECIAL_TAG.fullmatch(found[2]) is not None)
+    for found in _BRACKETED.finditer(text):
+        if _is_special(found[2]):
+            yield ControlToken(found[0], found.start(), strict=True)
+    for found in _ROLE.finditer(text):
+        yield ControlToken(text[found.start() : found.end() + 1], found.start(), strict=False)
+
+
+def break_tokens(text: str, keep: Set[str]) -> str:
+    """A role's text with every control token broken that is not one of the author's own.
+
+    Data holds none when a template receives it; a template that takes it apart and puts it together anew
+    (`reverse`, `replace(" ", "")`, a "<" before it and a ">" behind) can make one all the same.
+
+    Args:
+        text: A rendered role, of any number of lines.
+        keep: Tokens that stand in the template's own text as they are.
+    """
+    own = sorted((token.start, token.text) for token in control_tokens(text) if token.text in keep)
+    pieces, end = [], 0
+    for start, token in own:
+        if start >= end:
+            pieces += [_break_tokens(text[end:start]), token]
+            end = start + len(token)
+    return "".join([*pieces, _break_tokens(text[end:])])
 
 
 def sanitize(value: object, limit: int = TITLE_LIMIT, *, _depth: int = 0) -> object:
@@ -137,9 +190,11 @@ def _break_tokens(line: str) -> str:
 
 def _break_bracketed(found: re.Match[str]) -> str:
     opening, word, closing = found.groups()
-    if _BRACKET_WORD.fullmatch(unicodedata.normalize("NFKC", word)):
-        return f"{opening} {word} {closing}"
-    return found[0]
+    return f"{opening} {word} {closing}" if _is_special(word) else found[0]
+
+
+def _is_special(word: str) -> bool:
+    return _BRACKET_WORD.fullmatch(unicodedata.normalize("NFKC", word)) is not None
 
 
 def _cut(line: str, limit: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zsrec.errors import TemplateError, TemplateNotFoundError
@@ -81,6 +81,10 @@ def source_of(text: str, name: str, path: str, place: int = -1) -> Source:
         return Source(name, path, text, text, None, {}, (), place)
     front_text, body, problems = split(text, path)
     if problems:
-        return Source(name, path, text, body, None, {}, tuple(problems), place)
+        return Source(name, path, text, body, None, {}, _of_front_matter(problems), place)
     front, lines, problems = parse_front_matter(front_text, path)
-    return Source(name, path, text, body, front, lines, tuple(problems), place)
+    return Source(name, path, text, body, front, lines, _of_front_matter(problems), place)
+
+
+def _of_front_matter(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(replace(problem, rule="front-matter") for problem in problems)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from jinja2 import TemplateSyntaxError, meta, nodes
 
 from zsrec.prompts.problems import Problem, did_you_mean
-from zsrec.prompts.sandbox import Sandbox
+from zsrec.prompts.sandbox import FILTERS_LEFT_OUT, Sandbox
+from zsrec.prompts.sanitize import control_tokens
 
 ROLES = ("system", "user")
 _SANDBOX = Sandbox()
@@ -48,9 +49,11 @@ def references(tree: nodes.Template, path: str) -> tuple[list[Reference], list[P
         if isinstance(name, nodes.Const) and isinstance(name.value, str):
             found.append(Reference(kind, name.value.removesuffix(".j2"), node.lineno))
         else:
-            problems.append(Problem(path, node.lineno, f"'{kind}' needs one template's name in quotes"))
+            message = f"'{kind}' needs one template's name in quotes"
+            problems.append(Problem(path, node.lineno, message, rule="reference"))
     parents = [reference for reference in found if reference.kind == "extends"]
-    problems.extend(Problem(path, second.line, "a template extends one other only") for second in parents[1:])
+    once = "a template extends one other only"
+    problems.extend(Problem(path, second.line, once, rule="reference") for second in parents[1:])
     return found, problems
 
 
@@ -63,11 +66,14 @@ def outside_blocks(tree: nodes.Template, path: str) -> Iterator[Problem]:
                     if child.data.strip():
                         lead = len(child.data) - len(child.data.lstrip())
                         line = child.lineno + child.data[:lead].count("\n")
-                        yield Problem(path, line, "text outside a block is never sent")
+                        message = "text outside a block is never sent"
+                        yield Problem(path, line, message, rule="outside-block")
                 else:
-                    yield Problem(path, child.lineno, "output outside a block is never sent")
+                    message = "output outside a block is never sent"
+                    yield Problem(path, child.lineno, message, rule="outside-block")
         elif not isinstance(node, (*_DEFINITIONS, nodes.Block, nodes.Extends)):
-            yield Problem(path, node.lineno, f"'{type(node).__name__.lower()}' outside a block has no effect")
+            what = type(node).__name__.lower()
+            yield Problem(path, node.lineno, f"'{what}' outside a block has no effect", rule="outside-block")
 
 
 def definitions(tree: nodes.Template) -> nodes.Template:
@@ -104,9 +110,8 @@ def unused_blocks(tree: nodes.Template, known: Collection[str], path: str) -> It
     for node in tree.body:
         if isinstance(node, nodes.Block) and node.name not in known:
             guess = did_you_mean(node.name, known)
-            yield Problem(
-                path, node.lineno, f"block {node.name!r} is never sent{guess}; roles: {', '.join(ROLES)}"
-            )
+            message = f"block {node.name!r} is never sent{guess}; roles: {', '.join(ROLES)}"
+            yield Problem(path, node.lineno, message, rule="blocks")
 
 
 def unknown_helpers(tree: nodes.Template, path: str) -> Iterator[Problem]:
@@ -117,8 +122,12 @@ def unknown_helpers(tree: nodes.Template, path: str) -> Iterator[Problem]:
     ):
         for node in tree.find_all(node_type):
             name = node.name
-            if name not in known:
-                yield Problem(path, node.lineno, f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+            if name in known:
+                continue
+            message = f"unknown {kind} {name!r}{did_you_mean(name, known)}"
+            if kind == "filter" and name in FILTERS_LEFT_OUT:
+                message = f"the filter {name!r} is not for templates: {FILTERS_LEFT_OUT[name]}"
+            yield Problem(path, node.lineno, message, rule="unknown-helper")
 
 
 def used_names(tree: nodes.Template) -> dict[str, int]:
@@ -143,7 +152,30 @@ def undeclared(tree: nodes.Template, declared: Collection[str], path: str) -> It
     for name, line in used_names(tree).items():
         if name not in declared:
             guess = did_you_mean(name, declared)
-            yield Problem(path, line, f"undeclared variable {name!r}{guess}")
+            message = f"undeclared variable {name!r}{guess}"
+            yield Problem(path, line, message, rule="undeclared-variable")
+
+
+def literals(tree: nodes.Template) -> Iterator[tuple[str, int]]:
+    """The template's own texts, in and between its expressions, with the line of each."""
+    for node in tree.find_all((nodes.TemplateData, nodes.Const)):
+        text = node.data if isinstance(node, nodes.TemplateData) else getattr(node, "value", None)
+        if isinstance(text, str):
+            yield text, node.lineno
+
+
+def own_control_tokens(tree: nodes.Template, path: str) -> Iterator[Problem]:
+    """Control tokens that the author wrote: they would end the role in the midst of its text.
+
+    Tags such as `<history>`, which part a prompt for the reader's eye, and "USER:" are no one's mistake.
+    """
+    for text, first in literals(tree):
+        for token in control_tokens(text):
+            if not token.strict:
+                continue
+            line = first + text.count("\n", 0, token.start)
+            message = f"{token.text!r} is a chat format's control token; a block is one role already"
+            yield Problem(path, line, message, rule="control-token")
 
 
 def _plain(message: str) -> str:

@@ -16,10 +16,11 @@ from zsrec.prompts.front_matter import Task, Variable
 from zsrec.prompts.problems import did_you_mean
 from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.prompts.sandbox import Sandbox
-from zsrec.prompts.sanitize import TEXT_LIMIT, inline
+from zsrec.prompts.sanitize import TEXT_LIMIT, break_tokens, control_tokens, inline
 from zsrec.prompts.views import FIELDS, ItemView, item_view, title_view
 from zsrec.types import Item, Message, Sampling, TemplateRef
 
+_Role = Literal["system", "user"]
 Items = Sequence[ItemView | Item | str]
 _MAX_CHARACTERS = 1_000_000
 
@@ -57,6 +58,9 @@ class Template:
         parts = {name: (unit.source.body, unit.source.path) for name, unit in bundle.parts.items()}
         self._sandbox = Sandbox(parts)
         self._chain = tuple(self._compile(unit.source.body, unit) for unit in bundle.chain)
+        trees = [unit.tree for unit in (*bundle.chain, *bundle.parts.values()) if unit.tree]
+        texts = [text for tree in trees for text, _ in syntax.literals(tree)]
+        self._own_tokens = frozenset(token.text for text in texts for token in control_tokens(text))
         # Macros and assignments outside blocks, from the root of the chain down so that the nearest one wins.
         self._definitions = tuple(
             self._compile(syntax.definitions(unit.tree), unit) for unit in reversed(bundle.chain) if unit.tree
@@ -78,7 +82,8 @@ class Template:
         """The messages to send.
 
         Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
-        renders to nothing is left out; white space around each message is removed.
+        renders to nothing is left out; white space around each message is removed. A control token that the
+        template puts together from data all the same is broken, whatever the template did.
 
         Args:
             history: The user's items, oldest first.
@@ -93,6 +98,31 @@ class Template:
                 values; with file and line.
         """
         given = {"history": history, "candidates": candidates, "k": k, "about": about or "", "domain": domain}
+        messages = tuple(
+            Message(role=role, content=break_tokens(content, self._own_tokens))
+            for role, content in self._contents(given, further)
+        )
+        if not any(message.role == "user" for message in messages):
+            raise TemplateError("the block 'user' rendered to nothing for these values", path=self.ref.path)
+        return messages
+
+    def forged_tokens(self, **values: Any) -> tuple[str, ...]:  # noqa: ANN401
+        """Control tokens that the template puts together from these values, and that `render` breaks.
+
+        Args:
+            values: What `render` takes.
+
+        Raises:
+            TemplateError: As for `render`.
+        """
+        given = {"history": (), "candidates": (), "k": 10, "about": "", **values}
+        further = {name: given.pop(name) for name in values if name not in _GIVEN}
+        contents = self._contents(given, further)
+        found = (token.text for _, content in contents for token in control_tokens(content))
+        return tuple(text for text in found if text not in self._own_tokens)
+
+    def _contents(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> list[tuple[_Role, str]]:
+        """Each role that is not empty, as the template makes it."""
         context = self._chain[0].new_context(self._values(given, further))
         for parent in self._chain[1:]:
             for name, block in parent.blocks.items():
@@ -101,17 +131,14 @@ class Template:
             for definitions in self._definitions:
                 for _ in definitions.root_render_func(context):
                     pass
-            messages = tuple(
-                Message(role=role, content=content)
+            return [
+                (cast("_Role", role), content)
                 for role in syntax.ROLES
                 if role in context.blocks and (content := self._role(context, role))
-            )
+            ]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError,
                 RecursionError) as error:  # fmt: skip  # what a template's own expressions can raise
             raise self._explain(error) from None
-        if not any(message.role == "user" for message in messages):
-            raise TemplateError("the block 'user' rendered to nothing for these values", path=self.ref.path)
-        return messages
 
     def _compile(self, body: str | jinja2.nodes.Template, unit: Unit) -> jinja2.Template:
         path = unit.source.path
@@ -185,6 +212,7 @@ class Template:
         return TemplateError(message, path=path, line=line)
 
 
+_GIVEN = frozenset({"history", "candidates", "k", "about", "domain"})
 _FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items", "shown": ()}
 
 
