@@ -12,7 +12,7 @@ from jinja2.exceptions import SecurityError
 from zsrec.errors import TemplateError
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
-from zsrec.prompts.front_matter import Task, Variable
+from zsrec.prompts.front_matter import StepOptions, Task, Variable
 from zsrec.prompts.problems import did_you_mean
 from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.prompts.sandbox import Sandbox
@@ -36,6 +36,7 @@ class Template:
         ranker: How candidates are ranked.
         ranking: The ranker's options.
         sampling: Every sampling field.
+        steps: What is asked before the template's own question, by name and in this order.
         variables: The declared variables by name.
         description: One line about it.
         ref: Name, version, path and hash, for traces.
@@ -50,6 +51,7 @@ class Template:
         self.ranker: Ranker = front.ranker
         self.ranking: Ranking = front.ranking
         self.sampling: Sampling = front.sampling
+        self.steps: Mapping[str, StepOptions] = front.steps
         self.variables: Mapping[str, Variable] = front.variables
         self.description = front.description
         main = bundle.main
@@ -65,8 +67,14 @@ class Template:
     def __repr__(self) -> str:
         return f"Template({str(self.ref)!r}, task={self.task!r}, path={self.ref.path!r})"
 
+    def step_sampling(self, step: str) -> Sampling:
+        """The sampling of an earlier step: the template's with what the step says in its place."""
+        return self.bundle.front.step_sampling(step)
+
     def render(
         self,
+        step: str | None = None,
+        /,
         *,
         history: Items = (),
         candidates: Items = (),
@@ -77,23 +85,38 @@ class Template:
     ) -> tuple[Message, ...]:
         """The messages to send.
 
+        A template with steps is rendered one step at a time, with the answers so far given by the steps' names.
+        Where no answer is given, as for a preview, "[the answer of …]" stands in its place, and the earlier steps
+        are rendered too, so that their mistakes come to light.
+
         Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
         renders to nothing is left out; white space around each message is removed.
 
         Args:
+            step: One of `steps`; None for the template's own question, which comes last.
             history: The user's items, oldest first.
             candidates: The items to choose from.
             k: How many items to ask for.
             about: What the user says they want, in their own words.
             domain: What the items are, in the plural. None takes the template's default.
-            further: Values of other variables that the template declares.
+            further: Values of other variables that the template declares, and answers of earlier steps.
 
         Raises:
             TemplateError: A variable has no value or one of the wrong type, or the template fails on these
                 values; with file and line.
         """
         given = {"history": history, "candidates": candidates, "k": k, "about": about or "", "domain": domain}
-        context = self._chain[0].new_context(self._values(given, further))
+        if step is None and not any(name in further for name in self.steps):
+            for name in self.steps:
+                self._messages(name, given, further)
+        return self._messages(step, given, further)
+
+    def _messages(
+        self, step: str | None, given: Mapping[str, Any], further: Mapping[str, Any]
+    ) -> tuple[Message, ...]:
+        blocks = {role: role if step is None else f"{step}_{role}" for role in syntax.ROLES}
+        values = self._values(given, further) | self._answers(step, further)
+        context = self._chain[0].new_context(values)
         for parent in self._chain[1:]:
             for name, block in parent.blocks.items():
                 context.blocks.setdefault(name, []).append(block)
@@ -103,14 +126,15 @@ class Template:
                     pass
             messages = tuple(
                 Message(role=role, content=content)
-                for role in syntax.ROLES
-                if role in context.blocks and (content := self._role(context, role))
+                for role, block in blocks.items()
+                if block in context.blocks and (content := self._role(context, block))
             )
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError,
                 RecursionError) as error:  # fmt: skip  # what a template's own expressions can raise
             raise self._explain(error) from None
         if not any(message.role == "user" for message in messages):
-            raise TemplateError("the block 'user' rendered to nothing for these values", path=self.ref.path)
+            message = f"the block {blocks['user']!r} rendered to nothing for these values"
+            raise TemplateError(message, path=self.ref.path)
         return messages
 
     def _compile(self, body: str | jinja2.nodes.Template, unit: Unit) -> jinja2.Template:
@@ -121,14 +145,14 @@ class Template:
             raise TemplateError(error.message or "broken syntax", path=path, line=error.lineno) from None
         return jinja2.Template.from_code(self._sandbox, code, self._sandbox.make_globals(None))
 
-    def _role(self, context: jinja2.runtime.Context, role: str) -> str:
+    def _role(self, context: jinja2.runtime.Context, block: str) -> str:
         pieces: list[str] = []
         length = 0
-        for piece in context.blocks[role][0](context):
+        for piece in context.blocks[block][0](context):
             length += len(piece)
             if length > _MAX_CHARACTERS:
                 raise TemplateError(
-                    f"the block {role!r} renders to more than {_MAX_CHARACTERS} characters",
+                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters",
                     path=self.ref.path,
                 )
             pieces.append(piece)
@@ -137,7 +161,7 @@ class Template:
     def _values(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
         """The declared variables with their values, made harmless."""
         for name in further:
-            if name not in self.variables:
+            if name not in self.variables and name not in self.steps:
                 raise TemplateError(
                     f"there is no variable {name!r}{did_you_mean(name, self.variables)}", path=self.ref.path
                 )
@@ -150,6 +174,16 @@ class Template:
                 raise TemplateError(f"variable {name!r} needs a value", path=self.ref.path)
             values[name] = self._typed(name, variable, value)
         return values
+
+    def _answers(self, step: str | None, given: Mapping[str, Any]) -> dict[str, str]:
+        """What the steps before `step` answered, made harmless: a model's text is as untrusted as a title."""
+        if step is not None and step not in self.steps:
+            raise TemplateError(f"there is no step {step!r}{did_you_mean(step, self.steps)}", path=self.ref.path)
+        names = list(self.steps)
+        before = names if step is None else names[: names.index(step)]
+        return {
+            name: inline(given.get(name, f"[the answer of {name!r}]"), self.steps[name].limit) for name in before
+        }
 
     def _typed(self, name: str, variable: Variable, value: object) -> object:
         match variable.type, value:
