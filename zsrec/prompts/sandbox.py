@@ -10,7 +10,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from zsrec.prompts.sanitize import inline
+from zsrec.prompts.sanitize import inline, short
 
 _GLOBALS = ("dict", "namespace", "range")  # without `lipsum`, `cycler` and `joiner`: no prompt needs them
 _FILTERS_LEFT_OUT = (
@@ -49,6 +49,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _FILTERS_LEFT_OUT:
             del self.filters[name]
         self.filters["inline"] = inline
+        self.filters["short"] = short
         self.filters["center"] = _bounded(self.filters["center"])
         self.filters["indent"] = _bounded(self.filters["indent"])
 
