@@ -8,10 +8,11 @@ history → candidates → prompt → answer → mentions → matches → rankin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from zsrec.chain import ask_steps
 from zsrec.fit import Fitted, ask_fitting
 from zsrec.ground.history import Known, resolve_history
 from zsrec.job import Job
@@ -59,14 +60,17 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
     seen = frozenset(one.item.id for one in known if one.item is not None).union(job.history.shown)
     candidates = choose(job, known, seen)
     prompts = _Prompts(job, known, candidates)
-    reader = Reader(job, seen, candidates)
+    earlier = yield from ask_steps(job.template, prompts.step, prompts.events)
+    prompts.answers = earlier.answers
+    reader = Reader(job, seen, candidates, before=len(earlier.exchanges))
     names_only = job.template.ranker == "generate" and (candidates is None or candidates.prior is None)
     if candidates is None or names_only:
         ranked, fitted = yield from _by_names(job, prompts, reader, candidates)
     else:
         ranked, fitted = yield from _by_pool(job, prompts, reader, candidates)
 
-    notes = [*(candidates.notes if candidates else ()), *ranked.notes, *reader.notes]
+    fitted = earlier.joined(fitted)
+    notes = [*(candidates.notes if candidates else ()), *earlier.notes, *ranked.notes, *reader.notes]
     if fitted.kept < prompts.events:
         left_out = prompts.events - fitted.kept
         notes.append(f"the {left_out:,} oldest of {prompts.events:,} events were left out to fit the context")
@@ -86,7 +90,7 @@ def recommend_plan(job: Job) -> Plan[Recommendations]:
         template=job.template.ref,
         mode="training-free" if others else "zero-shot",
         evidence=prompts.told.evidence(fitted, job.about),
-        exchanges=ranked.exchanges,
+        exchanges=(*earlier.exchanges, *ranked.exchanges),
         grounded=reader.grounded,
         dropped=reader.dropped,
         history=_history_use(known, fitted.kept),
@@ -103,10 +107,12 @@ class _Prompts:
 
     Attributes:
         events: How many events of the history a prompt may show.
+        answers: What the template's earlier steps answered, by their names.
     """
 
     def __init__(self, job: Job, known: Sequence[Known], candidates: Candidates | None) -> None:
         self._job = job
+        self.answers: Mapping[str, str] = {}
         variable = job.template.variables.get("history")
         self.told = Told(known, job.history.critiques, last=variable.last if variable else None, redact=job.redact)
         self.events = self.told.events
@@ -114,9 +120,13 @@ class _Prompts:
         self._about = harmless(job.about, TEXT_LIMIT, job.redact) if job.about else job.about
         self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
 
+    def step(self, name: str, newest: int, answers: Mapping[str, str]) -> tuple[Message, ...]:
+        """The prompt of an earlier step; see `zsrec.chain.Render`."""
+        return self._render(self.told.views(newest), self._candidates, self._about, answers, name)
+
     def whole(self, newest: int) -> tuple[Message, ...]:
         """The prompt with the newest events and all candidates."""
-        return self._render(self.told.views(newest), self._candidates, self._about)
+        return self._render(self.told.views(newest), self._candidates, self._about, self.answers)
 
     def part(
         self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
@@ -128,14 +138,25 @@ class _Prompts:
         if labels:
             views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
         if content == "user":
-            return self._render(self.told.views(newest), views, self._about)
-        return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None)
+            return self._render(self.told.views(newest), views, self._about, self.answers)
+        answers = dict.fromkeys(self.answers, _NOTHING)
+        return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None, answers)
 
-    def _render(self, history: list[ItemView], views: list[ItemView], about: str | None) -> tuple[Message, ...]:
+    def _render(
+        self,
+        history: list[ItemView],
+        views: list[ItemView],
+        about: str | None,
+        answers: Mapping[str, str],
+        step: str | None = None,
+    ) -> tuple[Message, ...]:
         job = self._job
-        further = {"shown": self._shown} if "shown" in job.template.variables else {}
+        further: dict[str, str | list[ItemView]] = {**answers}
+        if "shown" in job.template.variables:
+            further["shown"] = self._shown
+        domain = job.catalog.domain
         return job.template.render(
-            history=history, candidates=views, k=job.k, about=about, domain=job.catalog.domain, **further
+            step, history=history, candidates=views, k=job.k, about=about, domain=domain, **further
         )
 
 

@@ -21,19 +21,20 @@ class Reader:
         job: The call.
         seen: Ids that the user knows.
         candidates: What may be recommended; None for the whole catalog.
+        before: How many exchanges of the trace come before the first answer that is read.
 
     Attributes:
         said: The first mention of each item that may be recommended, by id.
     """
 
-    def __init__(self, job: Job, seen: frozenset[str], candidates: Candidates | None) -> None:
+    def __init__(self, job: Job, seen: frozenset[str], candidates: Candidates | None, before: int = 0) -> None:
         self._job = job
         self._seen = seen
         self._pool = None if candidates is None else candidates.ids
         self._numbers = {item_id: number for number, item_id in enumerate(self._pool or ())}
         self._grounded: list[Grounded] = []
         self._dropped: list[Dropped] = []
-        self._answers = 0
+        self._answers = before
         self._cut = False
         self.said: dict[str, Grounded] = {}
 

@@ -95,6 +95,7 @@ class Exchange(Frozen):
         request_id: The server's id of the request, for its logs.
         label_logprobs: The natural log-probability of each label as the answer's first token, where the request
             named labels; a label that the server did not report is absent.
+        step: Which step of a template with several it was; empty for its last one, the recommendation itself.
     """
 
     messages: tuple[Message, ...]
@@ -106,6 +107,7 @@ class Exchange(Frozen):
     retries: int = 0
     request_id: str | None = None
     label_logprobs: Mapping[str, float] | None = None
+    step: str = ""
 
 
 # -- mentions and matches -----------------------------------------------------------------------------

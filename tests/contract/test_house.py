@@ -24,7 +24,7 @@ FLOORS = [
     {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
-    {"job", "pool", "reading", "told"},
+    {"job", "pool", "reading", "told", "chain"},
     {"plan", "retrieval"},
     {"recommender"},
     {"session", "explain"},

@@ -15,9 +15,10 @@ _NUMBER = re.compile(
     r"""
     (?:\#{1,6}[ \t]{1,4})? (?:[-*•>][ \t]{1,4})? [*_]{0,3}
     (?P<word>(?:no|number|rank|movie|film|book|item|pick|recommendation|option|choice|top|第)\b\.?[ \t]{0,2})?
-    (?: [#№(\[]?[ \t]?(?P<digits>\d{1,3})(?:st|nd|rd|th|部|位|名|个|番)?
+    (?: [#№(\[（【]?[ \t]?(?P<digits>\d{1,3})(?:st|nd|rd|th|[部位名个番本首款门])?
         (?P<stop>[ \t]?(?:[.)\]．、。）】](?!\d)|[:：])|\ufe0f?\u20e3|[ \t]{1,4}[-–—](?=[ \t]))
-      | \#(?P<hash>\d{1,3})(?=[ \t]) | (?P<ring>[\u2460-\u2473]) )
+      | \#(?P<hash>\d{1,3})(?=[ \t]) | (?P<ring>[\u2460-\u2473])
+      | [第(（]?(?P<han>十?[一二三四五六七八九]|二?十)(?:[部位名个番本首款门]?[、．.：:]|[)）]) )
     [*_]{0,3}[ \t]{0,8}
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -30,7 +31,7 @@ _BULLET = re.compile(
 _HEADED = re.compile(r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4}|\*\*(?=\S)|__(?=\S)|[\"“《「『](?=\S))")
 _LABELLED = re.compile(
     r"[ \t]{0,8}[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?"
-    r"|candidate"
+    r"|candidate|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
     r"|answer)(?: (?:title|name))?(?: ?\#?\d{1,2})?[*_]{0,3}[ \t]?[:：](?=.*\w)",
     re.IGNORECASE,
 )
@@ -94,7 +95,7 @@ def _numbered(text: str, begin: int, end: int, indent: int) -> list[Line]:
         sure = (
             mark["word"] is not None
             or mark["hash"] is not None
-            or (mark["stop"] or ".").strip()[:1] not in ":：-–—"
+            or (mark["han"] is None and (mark["stop"] or ".").strip()[:1] not in ":：-–—")
         )
         found.append(Line(mark.end(), following.start() if following else end, indent, "number", number, sure))
         mark = following
@@ -110,6 +111,9 @@ def _run_in(text: str, begin: int, end: int, indent: int) -> list[Line]:
 
 
 def _value(mark: re.Match[str]) -> int:
+    if mark["han"]:
+        tens = {"十": 10, "二十": 20}.get(mark["han"])
+        return tens or 10 * ("十" in mark["han"]) + "一二三四五六七八九".index(mark["han"][-1]) + 1
     return ord(mark["ring"]) - 0x245F if mark["ring"] else int(mark["digits"] or mark["hash"])
 
 
@@ -118,7 +122,9 @@ def _next_mark(text: str, start: int, end: int, number: int) -> re.Match[str] | 
         place = text.find(form, start, end)
         if place > start and (mark := _NUMBER.match(text, place + 1, end)) is not None and mark.end() < end:
             return mark
-    return None
+    # "1、《活着》2、《三体》": nothing parts the items but the marks themselves
+    packed = re.compile(rf"[ 》」』，；。：]{number}[、．.](?!\d)").search(text, start + 1, end)
+    return _NUMBER.match(text, packed.start() + 1, end) if packed else None
 
 
 def _other(text: str, begin: int, end: int, indent: int) -> Line:

@@ -18,7 +18,7 @@ MOST_READINGS = 10
 _LONGEST_TITLE = 160
 _LABEL = re.compile(
     r"[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?|candidate"
-    r"|answer"
+    r"|answer|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
     r"|my (?:pick|recommendation))(?: (?:title|name))?(?: ?#?\d{1,2})?[*_]{0,3}\s?[:：][*_]{0,3}\s*",
     re.IGNORECASE,
 )
@@ -30,7 +30,7 @@ _SEPARATOR = re.compile(
 )
 _YEAR_WITHIN = re.compile(r"[(\[][^()\[\]\n]{0,80}(?:18|19|20)\d\d[^()\[\]\n]{0,80}[)\]]")
 _PAIR = re.compile(
-    r"\s{1,4}[-–—]{1,3}>?\s{1,4}|\s{0,4}(?:→|->|=>|⟶|—>|➔|➜|\||—)\s{0,4}|\t"
+    r"\s{1,4}[-–—]{1,3}>?\s{1,4}|\s{0,4}(?:→|->|=>|⟶|—>|➔|➜|<-|←|\||—)\s{0,4}|\t"
     r"|[\"”»》」]\s{0,4}[-–:]\s{0,4}(?=[\"“«《「])"
 )
 _NAMES = re.compile(r"(?:[A-Z][\w.'’-]*,?\s+(?:and\s+|&\s+|de\s+|van\s+|von\s+|del\s+)?){1,4}[A-Z][\w.'’-]*")
@@ -47,6 +47,8 @@ _LEAD = re.compile(
     r"|the (?:movie|film|book|series|show) (?=[\"“*_《「]))",
     re.IGNORECASE,
 )
+# "余华《活着》", "电影《活着》": book-title marks behind a short word hold the title; not so in "A和《B》".
+_BEFORE_MARKS = re.compile(r"[^\W\d_]{1,12}(?<![和与及])[:：]?\s?《(?=[^》\n]{1,120}(?:》|$))")
 _BRACKETED = re.compile(r"[(（]([^()（）\n]{2,100}?)(?:[,，]\s?(?:18|19|20)\d\d)?[)）]")
 _MOST_CUTS = 12
 _LONGEST_PIECE = 1000
@@ -106,7 +108,7 @@ def _unlabelled(text: str, start: int, end: int) -> Span:
 
 
 def _led(text: str, start: int, end: int) -> int:
-    lead = _LEAD.match(text, start, end)
+    lead = _LEAD.match(text, start, end) or _BEFORE_MARKS.match(text, start, end)
     return lead.end() if lead and lead.end() < end else start
 
 
@@ -192,7 +194,8 @@ def _cuts(text: str, start: int, end: int, habit: str | None) -> list[int]:
             segment = text[
                 mark.end() : following.start() if following and following[0].strip() in "-–—:：|" else end
             ]
-            wanted = is_reason(segment)
+            # A full stop of Chinese, which `trim` took off, ends a sentence and never a title.
+            wanted = is_reason(segment) or (following is None and text[end : end + 1] == "。")
         if wanted:
             cuts.append(mark.start() + (1 if kind in {"!", "?"} else 0))
     return cuts

@@ -46,7 +46,8 @@ _LABEL = re.compile(
     r"|description"
     r"|note|language|country|author|writers?|length|duration|themes?|tone|style|overview|similarit(?:y|ies)"
     r"|tagline"
-    r"|rotten tomatoes|where to watch|available on|explanation|key \w+)\b[*_\s]*[:：]",
+    r"|rotten tomatoes|where to watch|available on|explanation|key \w+"
+    r"|(?:推荐)?理由|导演|主演|作者|类型|年份|评分|简介|剧情|出版社|价格|说明)\b[*_\s]*[:：]",
     re.IGNORECASE,
 )
 _TALK = re.compile(
@@ -69,6 +70,12 @@ _REASON_START = re.compile(
     r"|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
     re.IGNORECASE,
 )
+_REASON_START_HAN = re.compile(
+    r"^\W*(?:讲述|描[写绘述]|这[是部本款门]|该[片书]|一[部本款门首位个]|因为|由于|改编|导演|作者|主演|适合)"
+)
+_TALK_HAN = re.compile(
+    r"^\W*(?:好的[,，!！。]|当然[,，!！。]|以下[是为]|希望[您你]|根据[您你]|祝[您你]|如果[您你])"
+)
 _MEDIA = frozenset("animated animation anime documentary short musical".split())
 _RATING = re.compile(
     r"^\W*(?:\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)", re.I
@@ -89,6 +96,8 @@ def is_talk(text: str) -> bool:
     A line that begins like talk may still be a title ("What Women Want"): then its words are capitalised.
     """
     if text.rstrip("*_ ").endswith((":", "：")):
+        return True
+    if _TALK_HAN.match(text[:20]):
         return True
     return _TALK.match(text[:80]) is not None and capitalised(text) < 0.99
 
@@ -124,7 +133,7 @@ def is_reason(text: str) -> bool:
     text = text[:240].strip(" *_\t-–—:")
     if not text:
         return False
-    if is_credit(text) or _RATING.match(text) or is_label(text):
+    if is_credit(text) or _RATING.match(text) or is_label(text) or _REASON_START_HAN.match(text[:20]):
         return True
     if _REASON_START.match(text) and capitalised(text) < 1:  # not "A Star Wars Story"
         return True

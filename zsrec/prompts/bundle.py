@@ -14,6 +14,7 @@ from zsrec.prompts import syntax
 from zsrec.prompts.front_matter import FrontMatter, Task
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.sources import Source
+from zsrec.prompts.step_checks import check_steps, step_blocks
 
 _MAX_FILES = 64
 
@@ -171,12 +172,12 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
         message = f"the front matter has no 'task'; known: {', '.join(get_args(Task))}"
         yield Problem(main.path, 1, message, rule="front-matter")
     names = {name for unit in bundle.chain if unit.tree for name in syntax.defined_names(unit.tree)}
-    declared = {*front.variables, *names}
+    declared = {*front.variables, *front.steps, *names}
     for place, unit in enumerate(bundle.chain):
         if unit.tree is not None:
             yield from syntax.outside_blocks(unit.tree, unit.source.path)
             above = [syntax.blocks(other.tree) for other in bundle.chain[place + 1 :] if other.tree]
-            known = {*syntax.ROLES, *(name for blocks in above for name in blocks)}
+            known = {*syntax.ROLES, *step_blocks(front), *(name for blocks in above for name in blocks)}
             if whole:
                 yield from syntax.unused_blocks(unit.tree, known, unit.source.path)
     for unit in (*bundle.chain, *bundle.parts.values()):
@@ -196,6 +197,7 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
         message = f"the ranker {front.ranker!r} needs {{{{ item.label }}}} beside each candidate"
         yield Problem(main.path, line, message, rule="labels")
     if whole:
+        yield from check_steps(bundle)
         yield from _unused_variables(bundle)
 
 

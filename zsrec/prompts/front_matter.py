@@ -11,12 +11,17 @@ from pydantic import Field, ValidationError
 from zsrec.parse import PARSERS
 from zsrec.prompts.problems import Problem, did_you_mean
 from zsrec.prompts.ranking import Ranker, Ranking
+from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.types import Frozen, Sampling
 
 Task = Literal["generate", "rank", "compare", "explain", "profile"]
 Scope = Literal["catalog", "pool", "user"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
+MOST_STEPS = 8
+"""Questions that one template may ask before its own; each costs a request for every user."""
+
+_TAKEN = frozenset("history candidates k about domain shown range dict namespace loop".split())
 _MAX_CHARACTERS = 16_384
 _FENCE = "---"
 _Path = tuple[str | int, ...]
@@ -39,6 +44,18 @@ class Variable(Frozen, strict=True):
     last: int | None = Field(default=None, ge=1)
 
 
+class StepOptions(Frozen, strict=True):
+    """A question that is asked before the template's own; its answer is a text that later blocks may show.
+
+    Attributes:
+        sampling: What differs from the template's sampling.
+        limit: Characters kept of the answer where a later step shows it.
+    """
+
+    sampling: Sampling = Sampling()
+    limit: int = Field(default=600, ge=1, le=TEXT_LIMIT)
+
+
 class FrontMatter(Frozen, strict=True):
     """What a template says about itself.
 
@@ -51,6 +68,7 @@ class FrontMatter(Frozen, strict=True):
         ranking: Options of the ranker.
         sampling: How the model picks tokens.
         variables: What the template may use, by name.
+        steps: What is asked before, by name and in this order; the blocks are `NAME_user` and `NAME_system`.
         description: One line for `zsrec prompts list`.
     """
 
@@ -62,6 +80,7 @@ class FrontMatter(Frozen, strict=True):
     ranking: Ranking = Ranking()
     sampling: Sampling = Sampling()
     variables: Mapping[str, Variable] = Field(default_factory=dict)
+    steps: Mapping[str, StepOptions] = Field(default_factory=dict)
     description: str = ""
 
     @property
@@ -69,11 +88,16 @@ class FrontMatter(Frozen, strict=True):
         """Whether the model is to name candidates by labels, so that the prompt must show them."""
         return self.ranker == "choose" or self.ranking.reads_labels(self.ranker)
 
+    def step_sampling(self, step: str) -> Sampling:
+        """The sampling of a step: the template's with what the step says in its place."""
+        own = self.steps[step].sampling
+        return self.sampling.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
     def extending(self, parent: FrontMatter) -> FrontMatter:
         """This front matter over that of the template it extends.
 
-        What it does not say is taken from the parent, fields of sampling and ranking and variables one by one.
-        The version is never inherited.
+        What it does not say is taken from the parent: fields of sampling and ranking, variables and steps one by
+        one. The version is never inherited.
         """
         inherited = {name: getattr(parent, name) for name in parent.model_fields_set - {"version"}}
         own = {name: getattr(self, name) for name in self.model_fields_set}
@@ -84,6 +108,7 @@ class FrontMatter(Frozen, strict=True):
                 said = {name: getattr(mine, name) for name in mine.model_fields_set}
                 merged[group] = getattr(parent, group).model_copy(update=said)
         merged["variables"] = {**parent.variables, **self.variables}
+        merged["steps"] = {**parent.steps, **self.steps}
         return FrontMatter(**merged)
 
 
@@ -196,6 +221,7 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
         yield Problem(path, lines["ranker",], f"a ranker needs 'task: rank', and the task is {front.task!r}")
     if "ranker" in front.model_fields_set and (misfit := front.ranking.misfit(front.ranker)) is not None:
         yield Problem(path, lines.get(("ranking", misfit[0]), lines["ranker",]), f"{misfit[0]}: {misfit[1]}")
+    yield from _check_steps(front, lines, path)
     for name, variable in front.variables.items():
         line = lines["variables", name]
         if variable.last is not None and (name != "history" or variable.type != "items"):
@@ -209,6 +235,17 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
             yield Problem(path, line, f"{name!r} is a list of items and takes no default")
         elif type(variable.default) is not wanted:
             yield Problem(path, line, f"the default of {name!r} is no {variable.type}: {variable.default!r}")
+
+
+def _check_steps(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
+    if len(front.steps) > MOST_STEPS:
+        yield Problem(path, lines["steps",], f"{len(front.steps)} steps are more than {MOST_STEPS}")
+    for name in front.steps:
+        line = lines["steps", name]
+        if not name.isidentifier() or name.startswith("_"):
+            yield Problem(path, line, f"{name!r} is no step's name: use letters, digits and '_'")
+        elif name in _TAKEN or name in front.variables:
+            yield Problem(path, line, f"a step cannot be called {name!r}: that is a variable's name")
 
 
 def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
@@ -240,7 +277,9 @@ def _known_keys(loc: tuple[str | int, ...]) -> tuple[str, ...]:
         return tuple(FrontMatter.model_fields)
     if loc[0] == "ranking":
         return tuple(Ranking.model_fields)
-    return tuple(Sampling.model_fields if loc[0] == "sampling" else Variable.model_fields)
+    if loc[0] == "steps" and len(loc) == 3:
+        return tuple(StepOptions.model_fields)
+    return tuple(Variable.model_fields if loc[0] == "variables" else Sampling.model_fields)
 
 
 def _lower_first(text: str) -> str:

@@ -11,7 +11,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from zsrec.prompts.sanitize import inline
+from zsrec.prompts.sanitize import inline, short
 
 _GLOBALS = ("dict", "namespace", "range")  # without `lipsum`, `cycler` and `joiner`: no prompt needs them
 _UNDOES = "it can undo what makes titles harmless"
@@ -59,6 +59,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in FILTERS_LEFT_OUT:
             del self.filters[name]
         self.filters["inline"] = inline
+        self.filters["short"] = short
         self.filters["center"] = _bounded(self.filters["center"])
         self.filters["indent"] = _bounded(self.filters["indent"])
 

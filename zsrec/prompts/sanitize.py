@@ -128,6 +128,23 @@ def break_tokens(text: str, keep: Set[str]) -> str:
     return "".join([*pieces, _break_tokens(text[end:])])
 
 
+def short(value: object, limit: int = 80) -> str:
+    """A catalog's attribute as one short piece of a line; the template filter of this name.
+
+    Lists are joined by commas, None is nothing, and what is longer is cut between words where that is possible.
+
+    Raises:
+        ValueError: `limit` is below 1.
+    """
+    if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes | bytearray):
+        value = ", ".join(str(part) for _, part in zip(range(limit), value, strict=False))
+    line = inline("" if value is None else value, limit)
+    if not line.endswith(_ELLIPSIS) or len(line) < limit // 2:
+        return line
+    head, gap, _ = line.rpartition(" ")
+    return head.rstrip(",;:-–— ") + _ELLIPSIS if gap and len(head) >= limit // 2 else line
+
+
 def sanitize(value: object, limit: int = TITLE_LIMIT, *, _depth: int = 0) -> object:
     """`value` with every string in it, at any depth, made harmless by `inline`.
 

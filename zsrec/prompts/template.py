@@ -12,7 +12,7 @@ from jinja2.exceptions import SecurityError
 from zsrec.errors import TemplateError
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
-from zsrec.prompts.front_matter import Task, Variable
+from zsrec.prompts.front_matter import StepOptions, Task, Variable
 from zsrec.prompts.problems import did_you_mean
 from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.prompts.sandbox import Sandbox
@@ -37,6 +37,7 @@ class Template:
         ranker: How candidates are ranked.
         ranking: The ranker's options.
         sampling: Every sampling field.
+        steps: What is asked before the template's own question, by name and in this order.
         variables: The declared variables by name.
         description: One line about it.
         ref: Name, version, path and hash, for traces.
@@ -51,6 +52,7 @@ class Template:
         self.ranker: Ranker = front.ranker
         self.ranking: Ranking = front.ranking
         self.sampling: Sampling = front.sampling
+        self.steps: Mapping[str, StepOptions] = front.steps
         self.variables: Mapping[str, Variable] = front.variables
         self.description = front.description
         main = bundle.main
@@ -69,8 +71,14 @@ class Template:
     def __repr__(self) -> str:
         return f"Template({str(self.ref)!r}, task={self.task!r}, path={self.ref.path!r})"
 
+    def step_sampling(self, step: str) -> Sampling:
+        """The sampling of an earlier step: the template's with what the step says in its place."""
+        return self.bundle.front.step_sampling(step)
+
     def render(
         self,
+        step: str | None = None,
+        /,
         *,
         history: Items = (),
         candidates: Items = (),
@@ -81,49 +89,65 @@ class Template:
     ) -> tuple[Message, ...]:
         """The messages to send.
 
+        A template with steps is rendered one step at a time, with the answers so far given by the steps' names.
+        Where no answer is given, as for a preview, "[the answer of …]" stands in its place, and the earlier steps
+        are rendered too, so that their mistakes come to light.
+
         Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
         renders to nothing is left out; white space around each message is removed. A control token that the
         template puts together from data all the same is broken, whatever the template did.
 
         Args:
+            step: One of `steps`; None for the template's own question, which comes last.
             history: The user's items, oldest first.
             candidates: The items to choose from.
             k: How many items to ask for.
             about: What the user says they want, in their own words.
             domain: What the items are, in the plural. None takes the template's default.
-            further: Values of other variables that the template declares.
+            further: Values of other variables that the template declares, and answers of earlier steps.
 
         Raises:
             TemplateError: A variable has no value or one of the wrong type, or the template fails on these
                 values; with file and line.
         """
         given = {"history": history, "candidates": candidates, "k": k, "about": about or "", "domain": domain}
-        messages = tuple(
-            Message(role=role, content=break_tokens(content, self._own_tokens))
-            for role, content in self._contents(given, further)
-        )
-        if not any(message.role == "user" for message in messages):
-            raise TemplateError("the block 'user' rendered to nothing for these values", path=self.ref.path)
-        return messages
+        if step is None and not any(name in further for name in self.steps):
+            for name in self.steps:
+                self._messages(name, given, further)
+        return self._messages(step, given, further)
 
     def forged_tokens(self, **values: Any) -> tuple[str, ...]:  # noqa: ANN401
         """Control tokens that the template puts together from these values, and that `render` breaks.
 
         Args:
-            values: What `render` takes.
+            values: What `render` takes, without `step`: all steps are looked at.
 
         Raises:
             TemplateError: As for `render`.
         """
         given = {"history": (), "candidates": (), "k": 10, "about": "", **values}
         further = {name: given.pop(name) for name in values if name not in _GIVEN}
-        contents = self._contents(given, further)
+        contents = (pair for step in (*self.steps, None) for pair in self._contents(step, given, further))
         found = (token.text for _, content in contents for token in control_tokens(content))
         return tuple(text for text in found if text not in self._own_tokens)
 
-    def _contents(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> list[tuple[_Role, str]]:
+    def _messages(
+        self, step: str | None, given: Mapping[str, Any], further: Mapping[str, Any]
+    ) -> tuple[Message, ...]:
+        messages = tuple(
+            Message(role=role, content=break_tokens(content, self._own_tokens))
+            for role, content in self._contents(step, given, further)
+        )
+        if not any(message.role == "user" for message in messages):
+            block = _block("user", step)
+            raise TemplateError(f"the block {block!r} rendered to nothing for these values", path=self.ref.path)
+        return messages
+
+    def _contents(
+        self, step: str | None, given: Mapping[str, Any], further: Mapping[str, Any]
+    ) -> list[tuple[_Role, str]]:
         """Each role that is not empty, as the template makes it."""
-        context = self._chain[0].new_context(self._values(given, further))
+        context = self._chain[0].new_context(self._values(given, further) | self._answers(step, further))
         for parent in self._chain[1:]:
             for name, block in parent.blocks.items():
                 context.blocks.setdefault(name, []).append(block)
@@ -134,7 +158,7 @@ class Template:
             return [
                 (cast("_Role", role), content)
                 for role in syntax.ROLES
-                if role in context.blocks and (content := self._role(context, role))
+                if (name := _block(role, step)) in context.blocks and (content := self._role(context, name))
             ]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError,
                 RecursionError) as error:  # fmt: skip  # what a template's own expressions can raise
@@ -148,14 +172,14 @@ class Template:
             raise TemplateError(error.message or "broken syntax", path=path, line=error.lineno) from None
         return jinja2.Template.from_code(self._sandbox, code, self._sandbox.make_globals(None))
 
-    def _role(self, context: jinja2.runtime.Context, role: str) -> str:
+    def _role(self, context: jinja2.runtime.Context, block: str) -> str:
         pieces: list[str] = []
         length = 0
-        for piece in context.blocks[role][0](context):
+        for piece in context.blocks[block][0](context):
             length += len(piece)
             if length > _MAX_CHARACTERS:
                 raise TemplateError(
-                    f"the block {role!r} renders to more than {_MAX_CHARACTERS} characters",
+                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters",
                     path=self.ref.path,
                 )
             pieces.append(piece)
@@ -164,7 +188,7 @@ class Template:
     def _values(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
         """The declared variables with their values, made harmless."""
         for name in further:
-            if name not in self.variables:
+            if name not in self.variables and name not in self.steps:
                 raise TemplateError(
                     f"there is no variable {name!r}{did_you_mean(name, self.variables)}", path=self.ref.path
                 )
@@ -177,6 +201,16 @@ class Template:
                 raise TemplateError(f"variable {name!r} needs a value", path=self.ref.path)
             values[name] = self._typed(name, variable, value)
         return values
+
+    def _answers(self, step: str | None, given: Mapping[str, Any]) -> dict[str, str]:
+        """What the steps before `step` answered, made harmless: a model's text is as untrusted as a title."""
+        if step is not None and step not in self.steps:
+            raise TemplateError(f"there is no step {step!r}{did_you_mean(step, self.steps)}", path=self.ref.path)
+        names = list(self.steps)
+        before = names if step is None else names[: names.index(step)]
+        return {
+            name: inline(given.get(name, f"[the answer of {name!r}]"), self.steps[name].limit) for name in before
+        }
 
     def _typed(self, name: str, variable: Variable, value: object) -> object:
         match variable.type, value:
@@ -214,6 +248,11 @@ class Template:
 
 _GIVEN = frozenset({"history", "candidates", "k", "about", "domain"})
 _FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items", "shown": ()}
+
+
+def _block(role: str, step: str | None) -> str:
+    """The name of the block that a step's role is rendered from."""
+    return role if step is None else f"{step}_{role}"
 
 
 def _view(item: ItemView | Item | str) -> ItemView:
