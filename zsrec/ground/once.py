@@ -27,6 +27,6 @@ class GrounderOnce:
         return Grounder(self._catalog)
 
     def moved(self, catalog: Catalog) -> GrounderOnce:
-        """That of another catalog; a calibration, an embedder and an index that fits are kept if they are there."""
+        """That of another catalog; a calibration, an embedder and a fitting index are kept if they are there."""
         known: Grounder | None = vars(self).get("grounder")
         return GrounderOnce(catalog, None if known is None else known.moved(catalog))
