@@ -16,6 +16,7 @@ from zsrec.candidates.retriever import Retriever
 from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError, ZsrecError
 from zsrec.ground import Grounder
+from zsrec.ground.once import GrounderOnce
 from zsrec.job import DEFAULT_POOL, Job
 from zsrec.llm.chat import LLM, ServerInfo
 from zsrec.plan import recommend_plan
@@ -71,16 +72,17 @@ class _Parts:
         self._pool_size = DEFAULT_POOL
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
+        self._grounds = GrounderOnce(catalog)
         self._prompts = prompts
         self.redaction: Redactor | None = None
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
         self.llm = llm or _client(self.settings)
 
-    @cached_property
+    @property
     def grounder(self) -> Grounder:
         """Matches what the model writes with the catalog; its index is built on first use."""
-        return Grounder(self.catalog)
+        return self._grounds.grounder
 
     def with_template(self, template: str | Path | Template) -> Self:
         """This recommender with another template, by name or path; both share their connections.
@@ -95,10 +97,7 @@ class _Parts:
     def with_catalog(self, catalog: Catalog) -> Self:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
         other = self._copy()
-        other.catalog = catalog
-        known = other.__dict__.pop("grounder", None)
-        if known is not None:  # its calibration and embedder stay, and its index where it still fits
-            other.grounder = known.moved(catalog)
+        other.catalog, other._grounds = catalog, self._grounds.moved(catalog)
         return other
 
     def with_grounder(self, grounder: Grounder) -> Self:
@@ -110,7 +109,7 @@ class _Parts:
         if grounder.catalog is not self.catalog:
             raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
         other = self._copy()
-        other.grounder = grounder
+        other._grounds = GrounderOnce(self.catalog, grounder)
         return other
 
     def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:

@@ -22,7 +22,7 @@ from zsrec.errors import (
 from zsrec.ground import Grounder
 from zsrec.ground.calibration import Calibration
 from zsrec.recommender import AsyncRecommender, Recommender
-from zsrec.types import Event, Exchange, History, Recommendations
+from zsrec.types import Event, Exchange, History, Item, Recommendations
 
 ANSWER = "1. The Matrix (1999) - bends the mind\n2. Ronin (1998)\n3. John Wick (2014)\n4. Thief\n5. Ronin"
 
@@ -330,3 +330,14 @@ def test_no_answer_breaks_the_flow(answer: str, finish_reason: str) -> None:
     result = recommend(catalog, FakeLLM(exchange), ["Heat"], k=2)
     for one in result.trace.grounded:
         assert answer[one.mention.start : one.mention.end] == one.mention.text
+
+
+def test_recommenders_made_from_each_other_build_one_grounder(films: Catalog) -> None:
+    """Each built its own where none was there yet: a second for every user that had a retriever of their own."""
+    first = Recommender(films, llm=FakeLLM(""))
+    second, third = first.with_ranking(permutations=2), first.with_retriever(None)
+    assert second.grounder is third.grounder is first.grounder
+    grown = first.with_catalog(films.extended([Item(id="new", title="Zardoz (1974)")]))
+    assert grown.grounder is not first.grounder
+    assert grown.grounder is grown.with_retriever(None).grounder
+    first.close()
