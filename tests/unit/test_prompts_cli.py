@@ -86,7 +86,7 @@ def test_check_says_what_is_wrong_and_exits_with_one(run, tmp_path: Path) -> Non
         "severity": "error",
         "rule": "undeclared-variable",
         "column": 9,
-    } in (json.loads(as_json.stdout))
+    } in json.loads(as_json.stdout)["problems"]
 
 
 def test_check_without_names_checks_all(run) -> None:

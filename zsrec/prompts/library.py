@@ -85,7 +85,7 @@ class Library:
             TemplateNotFoundError: No folder has it.
             TemplateError: It is no name, or the file cannot be read.
         """
-        if len(name) > _LONGEST or not _NAME.fullmatch(name) or ".." in name.split("/"):
+        if not is_name(name):
             raise TemplateError(
                 f"{name[:_LONGEST]!r} is no template's name",
                 hint="a name is like 'rank/default': words parted by '/'",
@@ -170,6 +170,11 @@ def load_template(name_or_path: str | Path, prompts: Folders = None) -> Template
         ConfigError: A folder is not there.
     """
     return Library(prompts).load(name_or_path)
+
+
+def is_name(name: str) -> bool:
+    """Whether a text can be a template's name: words parted by "/", which never leave the library's folders."""
+    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None and ".." not in name.split("/")
 
 
 def built_in_folder() -> Path:
