@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,9 +76,7 @@ def check_templates(
         rows = {"problems": [asdict(problem) for problem in found], "costs": costs}
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif as_sarif:
-        from zsrec import __version__
-
-        typer.echo(json.dumps(sarif(found, __version__), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(sarif(found, version("zsrec")), ensure_ascii=False, indent=2))
     if _fails(found, strict=strict):
         raise typer.Exit(1)
 

@@ -11,7 +11,6 @@ from typing import Any
 from zsrec import budget as budgets
 from zsrec import data as datasets
 from zsrec.budget import Budget, Measured, Meter, Prefix, Shared
-from zsrec.llm.client import OpenAIClient
 from zsrec.prompts import Problem, Template
 from zsrec.settings import Settings
 
@@ -108,6 +107,8 @@ async def cost_of(
 
     if base_url is None:
         return await counted(budgets.Estimate())
+    from zsrec.llm.client import OpenAIClient  # importing the openai package takes a second
+
     async with OpenAIClient(Settings.load(base_url=base_url, model=model)) as client:
         server = await client.handshake()
         counters = await client.cache_counters()
