@@ -25,7 +25,7 @@ FLOORS = [
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},
     {"job", "pool", "reading", "told", "chain"},
-    {"plan", "retrieval"},
+    {"plan", "retrieval", "budget"},
     {"recommender"},
     {"session", "explain"},
     {"evals", "serve"},

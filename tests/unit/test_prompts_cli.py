@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from zsrec.cli import prompts as commands
-from zsrec.errors import TemplateError
+from zsrec.errors import ConfigError, TemplateError
+from zsrec.prompts import check
 
 GOOD = """\
 ---
@@ -86,7 +88,7 @@ def test_check_says_what_is_wrong_and_exits_with_one(run, tmp_path: Path) -> Non
         "severity": "error",
         "rule": "undeclared-variable",
         "column": 9,
-    } in (json.loads(as_json.stdout))
+    } in json.loads(as_json.stdout)["problems"]
 
 
 def test_check_without_names_checks_all(run) -> None:
@@ -100,3 +102,104 @@ def test_errors_go_up_to_the_front_door(run, tmp_path: Path) -> None:
     missing = run("check", str(tmp_path / "none.j2"))
     assert missing.exit_code == 1
     assert "there is no such template file" in missing.stdout
+
+
+def test_check_can_speak_sarif_and_be_strict(run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.j2"
+    path.write_text(GOOD.replace("task: rank", "task: rank\nanswer: json"))
+    assert run("check", str(path)).exit_code == 0
+    strict = run("check", str(path), "--strict", "--sarif")
+    assert strict.exit_code == 1
+    (result,) = json.loads(strict.stdout)["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("answer-format", "warning")
+    both = run("check", str(path), "--json", "--sarif")
+    assert isinstance(both.exception, ConfigError)
+    assert isinstance(run("check", str(path), "--measure").exception, ConfigError)
+
+
+def test_check_leaves_parts_of_others_to_these(run, tmp_path: Path) -> None:
+    (tmp_path / "_part.j2").write_text("{{ k }}")
+    (tmp_path / "good.j2").write_text(GOOD)
+    assert run("check", str(tmp_path)).exit_code == 0
+
+
+def test_check_counts_a_template_without_a_server(run) -> None:
+    out = run("check", "rank/label", "--budget").stdout
+    assert "tokens, estimated" in out
+    assert "history (10 of 57; " in out
+    assert "orders of one user's candidates share the first " in out
+    costs = json.loads(run("check", "rank/label", "--budget", "--json").stdout)["costs"]["rank/label"]
+    assert costs["typical"]["total"] == sum(part["tokens"] for part in costs["typical"]["parts"])
+    assert costs["orders"] is None
+
+
+@pytest.mark.parametrize("task", ["generate", "rank", "compare", "explain", "profile"])
+def test_a_new_template_is_sound_and_commented(run, tmp_path: Path, task: str) -> None:
+    done = run("new", f"mine/{task}", "--task", task, "--into", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    path = tmp_path / "mine" / f"{task}.j2"
+    assert f"wrote {path}" in done.stdout
+    assert check(path) == []
+    assert "# scope: who shares the value" in path.read_text()
+    assert run("render", str(path), "--sample").stdout.count("--- ") == 2
+
+
+def test_a_new_template_may_extend_another(run, tmp_path: Path) -> None:
+    done = run("new", "mine", "--extends", "rank/label", "--into", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert check(tmp_path / "mine.j2") == []
+    text = (tmp_path / "mine.j2").read_text()
+    assert '{% extends "rank/label" %}' in text
+    assert "system, user, question" in text
+
+
+def test_a_new_template_overwrites_nothing(run, tmp_path: Path) -> None:
+    (tmp_path / "mine.j2").write_text("precious")
+    wrong = [
+        run("new", "mine", "--task", "rank", "--into", str(tmp_path)),
+        run("new", "../mine", "--task", "rank", "--into", str(tmp_path)),
+        run("new", "other", "--task", "rnak", "--into", str(tmp_path)),
+        run("new", "other", "--into", str(tmp_path)),
+        run("new", "other", "--extends", "rank/label", "--task", "explain", "--into", str(tmp_path)),
+    ]
+    assert [type(one.exception) for one in wrong] == [ConfigError] * 5
+    assert "is there already" in str(wrong[0].exception)
+    assert "did you mean 'rank'?" in str(wrong[2].exception)
+    assert (tmp_path / "mine.j2").read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.j2"]
+
+
+def test_render_shows_labels_and_a_sample_user(run) -> None:
+    assert "A. Up" in run("render", "rank/label", "--candidates", "Up; Ronin").stdout
+    sample = run("render", "rank/label", "--sample").stdout
+    assert "T. Twelve Monkeys" in sample
+    assert isinstance(run("render", "rank/label", "--sample", "--history", "Heat").exception, ConfigError)
+
+
+def test_a_curl_command_is_whole_and_holds_no_key(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZSREC_API_KEY", "sk-secret")
+    title = "It's $(touch forged) `x`\nZSREC_REQUEST"
+    out = run("render", "rank/label", "--candidates", title, "--as-curl", "--model", "m").stdout
+    assert "sk-secret" not in out
+    assert "${ZSREC_API_KEY:-none}" in out
+    # A shell that reads it hands the body to curl as it is, and runs nothing in it.
+    (tmp_path / "curl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > args\ncat > body\n')
+    (tmp_path / "curl").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ZSREC_API_KEY": "sk-secret"}
+    subprocess.run(["sh", "-e"], input=out, text=True, cwd=tmp_path, env=env, check=True)
+    body = json.loads((tmp_path / "body").read_text())
+    assert body["model"] == "m"
+    assert body["messages"][1]["content"].splitlines()[1] == "A. It's $(touch forged) `x` ZSREC_REQUEST"
+    assert (body["temperature"], body["max_tokens"], body["top_logprobs"]) == (0.0, 1, 20)
+    assert "Authorization: Bearer sk-secret" in (tmp_path / "args").read_text()
+    assert not (tmp_path / "forged").exists()
+    assert isinstance(run("render", "rank/label", "--as-curl").exception, ConfigError)
+
+
+def test_diff_shows_front_matter_and_roles(run) -> None:
+    out = run("diff", "rank/label", "rank/window").stdout
+    assert "- ranker: label" in out
+    assert "+ ranker: window" in out
+    assert "the roles are the same for a user of the sample" in out
+    roles = run("diff", "generate/default", "generate/json").stdout
+    assert "+What are the 10 best movies for me that I do not know yet? Answer only with a JSON array" in roles

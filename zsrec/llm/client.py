@@ -13,6 +13,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from zsrec.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
+from zsrec.llm.cache import CacheCounters, read_counters
 from zsrec.llm.chat import ChatRequest, LabelSet, ServerInfo
 from zsrec.llm.failures import as_llm_error
 from zsrec.llm.logprobs import label_fields, read_labels
@@ -180,6 +181,26 @@ class OpenAIClient:
         """
         info = await self.handshake()
         return await self._tokenize(info.model, messages) if info.counts_tokens else None
+
+    async def token_ids(self, prompt: tuple[Message, ...] | str) -> list[int] | None:
+        """The tokens of a prompt, chat template included, or of a bare text; None where the server does not tell.
+
+        Raises:
+            LLMError: As for `handshake`.
+        """
+        if isinstance(prompt, str):
+            return await self._token_ids({"prompt": prompt, "add_special_tokens": False})
+        return await self._token_ids({"messages": [message.model_dump() for message in prompt]})
+
+    async def cache_counters(self) -> CacheCounters | None:
+        """What the server's prefix cache has counted so far; None where it does not say."""
+        try:
+            page = await self._root.get("/metrics", cast_to=str)
+        except openai.APIStatusError:
+            return None
+        except openai.OpenAIError as error:
+            raise as_llm_error(error, self._base_url) from error
+        return read_counters(page)
 
     async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
         try:

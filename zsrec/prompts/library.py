@@ -16,6 +16,7 @@ from zsrec.prompts.bundle import Bundle, gather
 from zsrec.prompts.problems import Problem, did_you_mean, raise_first
 from zsrec.prompts.sources import SUFFIX, Source, read_source, source_of
 from zsrec.prompts.template import Template
+from zsrec.prompts.untrusted import untrusted_text
 
 GROUP = "zsrec.prompts"
 VARIABLE = "ZSREC_PROMPTS"
@@ -85,7 +86,7 @@ class Library:
             TemplateNotFoundError: No folder has it.
             TemplateError: It is no name, or the file cannot be read.
         """
-        if len(name) > _LONGEST or not _NAME.fullmatch(name) or ".." in name.split("/"):
+        if not is_name(name):
             raise TemplateError(
                 f"{name[:_LONGEST]!r} is no template's name",
                 hint="a name is like 'rank/default': words parted by '/'",
@@ -121,7 +122,7 @@ class Library:
         return gather(source_of(text, name, name + SUFFIX), self)
 
     def load(self, name_or_path: str | Path) -> Template:
-        """A template ready to render.
+        """A template ready to render, tried with a hostile title first (`zsrec.prompts.untrusted`).
 
         Args:
             name_or_path: A name such as "rank/default", or a path: a `Path`, or a text that ends with ".j2".
@@ -132,7 +133,9 @@ class Library:
         """
         bundle = self.open(name_or_path)
         raise_first(bundle.problems)
-        return Template(bundle)
+        template = Template(bundle)
+        raise_first(one for one in untrusted_text(bundle, template) if one.rule == "untrusted-text")
+        return template
 
     def entries(self) -> Iterator[Entry]:
         """Every template by name, then in the order of the look-up; without mere parts of others."""
@@ -170,6 +173,11 @@ def load_template(name_or_path: str | Path, prompts: Folders = None) -> Template
         ConfigError: A folder is not there.
     """
     return Library(prompts).load(name_or_path)
+
+
+def is_name(name: str) -> bool:
+    """Whether a text can be a template's name: words parted by "/", which never leave the library's folders."""
+    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None and ".." not in name.split("/")
 
 
 def built_in_folder() -> Path:

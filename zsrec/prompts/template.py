@@ -236,7 +236,7 @@ class Template:
         if isinstance(error, RecursionError):
             message = "a macro or include calls itself without end"
         elif isinstance(error, SecurityError):
-            message = f"not allowed in a template: {message}"
+            message = f"not allowed in a template: {message.rstrip('.')}"
         elif isinstance(error, jinja2.UndefinedError) and message.startswith("an item has no attribute"):
             name = message.rsplit("'", 2)[-2]
             message = f"{message}{did_you_mean(name, FIELDS)}"

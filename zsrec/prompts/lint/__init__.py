@@ -4,7 +4,8 @@
     for problem in check("./mine/rank.j2"):
         print(problem.place, problem.message)     # ./mine/rank.j2:14:23 undeclared variable …
 
-What is found by reading alone (`zsrec.prompts.bundle`) keeps a template from being loaded; the rest is found here.
+What is found by reading alone (`zsrec.prompts.bundle`), and what lets a title forge something
+(`zsrec.prompts.untrusted`), keeps a template from being loaded; the rest is found here only.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from zsrec.errors import TemplateError
 from zsrec.prompts.bundle import Bundle
 from zsrec.prompts.library import Folders, Library
 from zsrec.prompts.lint.answer_format import answer_format
-from zsrec.prompts.lint.made_up import USERS, rendered, shared_prefix
 from zsrec.prompts.lint.order import scope_order
 from zsrec.prompts.lint.places import column
-from zsrec.prompts.lint.untrusted import untrusted_text
+from zsrec.prompts.made_up import USERS, rendered, shared_prefix
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
+from zsrec.prompts.untrusted import untrusted_text
 from zsrec.types import Message
 
 __all__ = ["check", "check_text", "shared_prefix"]

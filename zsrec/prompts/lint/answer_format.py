@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from zsrec.prompts.bundle import Bundle
-from zsrec.prompts.lint.made_up import LABELLED_POOL, joined, needs_labels
+from zsrec.prompts.made_up import LABELLED_POOL, joined, needs_labels
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 from zsrec.types import Message
@@ -23,7 +23,7 @@ _ASKS = {
 _ASKS_LABEL = re.compile(
     r"label|letter|identifier|option|标签|標籤|字母|编号|編號|代号|代號|选项|選項|标号|序号", re.IGNORECASE
 )
-_ASKS_PAIR = re.compile(r"\s[-–—→]\s|->|pair|对应|成对", re.IGNORECASE)
+_ASKS_PAIR = re.compile(r"(?<=\S) [-–—→] |->|pair|对应|成对", re.IGNORECASE)
 _LABEL = re.compile(r"(?<![A-Za-z])[A-T](?![A-Za-z])")
 
 
@@ -33,7 +33,7 @@ def answer_format(bundle: Bundle, template: Template, prompts: Sequence[tuple[Me
     Args:
         bundle: The template's files.
         template: The template.
-        prompts: What it renders to for `zsrec.prompts.lint.made_up.USERS`.
+        prompts: What it renders to for `zsrec.prompts.made_up.USERS`.
     """
     path, lines = bundle.main.path, bundle.main.lines
     said = "\n".join(map(joined, prompts))

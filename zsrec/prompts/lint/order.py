@@ -9,7 +9,7 @@ from jinja2 import nodes
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle
 from zsrec.prompts.front_matter import SCOPES
-from zsrec.prompts.lint.made_up import shared_prefix
+from zsrec.prompts.made_up import shared_prefix
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 

@@ -6,7 +6,7 @@ import re
 
 from zsrec.prompts.problems import Problem
 
-_QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+_QUOTED = re.compile(r"(?<!\w)'([^']+)'|\"([^\"]+)\"")
 
 
 def column(problem: Problem, text: str) -> int:

@@ -16,7 +16,7 @@ from jinja2 import nodes
 
 from zsrec.errors import TemplateError
 from zsrec.prompts.bundle import Bundle
-from zsrec.prompts.lint.made_up import User, made_up, rendered, values_for
+from zsrec.prompts.made_up import User, made_up, rendered, values_for
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 

@@ -50,14 +50,14 @@ def _labelled(item: ItemView, label: str) -> ItemView:
     return named
 
 
-POOL = _items("A", 20)
+POOL = _items("a", 20)
 LABELLED_POOL = tuple(map(_labelled, POOL, ascii_uppercase))
 USERS: tuple[User, ...] = (
-    {"says": "for a user with a history", "history": _items("B", 12)},
-    {"says": "for another user with a history", "history": _items("C", 12)},
+    {"says": "for a user with a history", "history": _items("b", 12)},
+    {"says": "for another user with a history", "history": _items("c", 12)},
     {"says": "for a user without a history", "history": [], "about": "slow films about machines"},
     {"says": "for a title that the catalog lacks", "history": [title_view("Unheard Of")]},
-    {"says": "for one candidate", "history": _items("D", 1), "candidates": POOL[:1]},
+    {"says": "for one candidate", "history": _items("d", 1), "candidates": POOL[:1]},
 )
 
 
