@@ -92,10 +92,14 @@ def test_the_macros_of_the_documentation_work(tmp_path: Path) -> None:
     body = re.findall(r"## What to build on\n.*?```jinja\n(.*?)```", text, re.DOTALL)[0]
     imports, _, rest = body.partition("\n")
     path = tmp_path / "macros.j2"
+    head = '---\ntask: rank\n---\n{% extends "rank/default" %}\n'
     path.write_text(
-        f'---\ntask: rank\n---\n{{% extends "rank/default" %}}\n{imports}\n{{% block user %}}\n{rest}{{% endblock %}}\n',
+        head + imports + "\n{% block user %}\n" + rest + "{% endblock %}\n",
         encoding="utf-8",
     )
     assert check(path) == []
     (message,) = load_template(path).render(history=["Dune"], candidates=["Emma"], about="short")[-1:]
-    assert message.content == "The reader's books, oldest first:\n- Dune\n\nThe reader wants: short\n\n- Emma"
+    assert message.content == (
+        "Candidates:\n- Emma\n\nThe reader's books, oldest first:\n- Dune\n\nThe reader wants: short\n\n"
+        "The best 1 for this reader, numbered:"
+    )
