@@ -27,7 +27,7 @@ FLOORS = [
     {"job", "pool", "reading", "told", "chain"},
     {"plan", "retrieval", "budget"},
     {"recommender"},
-    {"session", "explain"},
+    {"session", "explain", "profile"},
     {"evals", "serve"},
     {"cli", "__main__"},
 ]

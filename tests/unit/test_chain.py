@@ -6,11 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.fakes import FakeLLM
 from zsrec.catalog import Catalog
 from zsrec.errors import LLMServerError, TemplateError
-from zsrec.prompts import check, load_template
+from zsrec.prompts import Library, Template, check, load_template
+from zsrec.prompts.bundle import gather
+from zsrec.prompts.sources import source_of
 from zsrec.recommender import Recommender
 from zsrec.types import Exchange, History, Recommendations, Usage
 
@@ -36,6 +40,9 @@ Which of {{ history|join("; ") }} show it?{% endblock %}
 Typical: {{ picks }}
 Name {{ k }} more.{% endblock %}
 """
+
+
+TWO_ANSWERS = Template(gather(source_of(HEAD + BODY, "mine", "mine.j2"), Library()))
 
 
 @pytest.fixture
@@ -169,6 +176,15 @@ def test_a_template_inherits_steps_and_replaces_them_one_by_one(mine: Path, tmp_
     assert [(name, step.limit) for name, step in template.steps.items()] == [("taste", 40), ("picks", 9)]
     assert template.step_sampling("taste").max_tokens == 20
     assert check(child, prompts=tmp_path) == []
+
+
+@given(taste=st.text(), picks=st.text())
+def test_no_answer_opens_a_line_or_a_role(taste: str, picks: str) -> None:
+    (message,) = TWO_ANSWERS.render(history=["Heat"], k=1, taste=taste, picks=picks)
+    assert message.role == "user"
+    assert message.content.splitlines()[0].startswith("Taste:")
+    assert len(message.content.splitlines()) == 3
+    assert "<|" not in message.content
 
 
 BROKEN = {

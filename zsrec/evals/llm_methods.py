@@ -248,7 +248,11 @@ def _use(case: Case, outcome: Recommendations | ZsrecError | None) -> Use:
         repeated=dropped.count("duplicate"),
         foreign=dropped.count("not_a_candidate"),
         wrong_format=not trace.grounded and not outcome.items,
-        cut=any(one.finish_reason == "length" and one.usage.completion_tokens != 1 for one in trace.exchanges),
+        cut=any(
+            one.finish_reason == "length" and one.usage.completion_tokens != 1
+            for one in trace.exchanges
+            if not one.step
+        ),
     )
 
 

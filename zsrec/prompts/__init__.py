@@ -9,11 +9,11 @@ A template's roles are Jinja blocks that are rendered separately: no text in a t
 
 from __future__ import annotations
 
-from zsrec.prompts.front_matter import FrontMatter, Variable
+from zsrec.prompts.front_matter import FrontMatter, StepOptions, Variable
 from zsrec.prompts.library import Entry, Folder, Library, load_template
 from zsrec.prompts.lint import check, check_text, shared_prefix
 from zsrec.prompts.problems import Problem
-from zsrec.prompts.sanitize import inline, sanitize
+from zsrec.prompts.sanitize import inline, sanitize, short
 from zsrec.prompts.template import Template
 from zsrec.prompts.views import ItemView, item_view, title_view
 
@@ -24,6 +24,7 @@ __all__ = [
     "ItemView",
     "Library",
     "Problem",
+    "StepOptions",
     "Template",
     "Variable",
     "check",
@@ -33,5 +34,6 @@ __all__ = [
     "load_template",
     "sanitize",
     "shared_prefix",
+    "short",
     "title_view",
 ]

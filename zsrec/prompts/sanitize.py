@@ -136,13 +136,16 @@ def short(value: object, limit: int = 80) -> str:
     Raises:
         ValueError: `limit` is below 1.
     """
+    if limit < 1:
+        raise ValueError(f"short({limit}) keeps nothing: the limit is at least 1")
     if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes | bytearray):
         value = ", ".join(str(part) for _, part in zip(range(limit), value, strict=False))
-    line = inline("" if value is None else value, limit)
-    if not line.endswith(_ELLIPSIS) or len(line) < limit // 2:
+    line = inline("" if value is None else value, limit + 1)
+    if len(line) <= limit:
         return line
-    head, gap, _ = line.rpartition(" ")
-    return head.rstrip(",;:-–— ") + _ELLIPSIS if gap and len(head) >= limit // 2 else line
+    head, following = line[: limit - 1], line[limit - 1]
+    words = head if following == " " else head.rpartition(" ")[0]
+    return (words if len(words) >= limit // 2 else head).rstrip(",;:-–— " + _JOINERS) + _ELLIPSIS
 
 
 def sanitize(value: object, limit: int = TITLE_LIMIT, *, _depth: int = 0) -> object:
