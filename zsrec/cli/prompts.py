@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from zsrec.cli import prompts_compare
 from zsrec.prompts import Entry, Library, check, shared_prefix
 from zsrec.prompts.problems import Problem
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     prompts.command("show")(show)
     prompts.command("render")(render)
     prompts.command("check")(check_templates)
+    prompts.command("compare")(prompts_compare.compare)
     app.add_typer(prompts, name="prompts")
 
 

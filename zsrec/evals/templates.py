@@ -1,0 +1,339 @@
+"""Templates against each other on the same users: what each finds, gets wrong and costs, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from zsrec.errors import ConfigError
+from zsrec.evals.estimates import LEVEL, Comparison, Estimate, Pair, comparisons, shares
+from zsrec.evals.folder import TIMES, RunFolder
+from zsrec.evals.intervals import holm
+from zsrec.evals.metrics import Values
+from zsrec.evals.predictions import Use
+from zsrec.evals.run import MethodRun, measured
+from zsrec.types import Frozen
+
+POWER = 0.8
+LEAST_DIFFERING = 6
+"""With fewer users who differ, all random signs are too likely alike: 2 · 2^-5 > 0.05."""
+
+TESTS = (
+    "Paired over users: 95% percentile bootstrap, 2,000 resamples; two-sided randomisation test, 10,000 draws. "
+    "Holm's correction over the pairs for NDCG, and over all pairs and all other measures for those. What would "
+    "have shown: 80% power at the strictest of the corrected levels, from the spread of these users' differences. "
+    "Seconds are a user's requests one after the other, each with its wait for the others in flight; templates are "
+    "asked one after the other, so a server that was busier for one of them shows there."
+)
+
+
+class Kind(NamedTuple):
+    """What a measure is.
+
+    Attributes:
+        better: Whether more or less of it is better.
+        bound: The largest value; None where there is none.
+        percent: Whether it is a share that people read in percent.
+    """
+
+    better: Literal["more", "less"]
+    bound: float | None = None
+    percent: bool = False
+
+
+class Paired(Frozen):
+    """Two templates in one measure, on the users for whom both have it.
+
+    Attributes:
+        comparison: Their difference with interval and p-values.
+        better: Whether more or less of the measure is better.
+        percent: Whether the measure is a share.
+        differing: The users whose two values differ.
+        detectable: About the smallest difference that so many users would have shown (80% power); where no two
+            users differ, the largest that they do not rule out.
+    """
+
+    comparison: Comparison
+    better: Literal["more", "less"]
+    percent: bool
+    differing: int
+    detectable: float
+
+    @property
+    def winner(self) -> str | None:
+        """The template that is shown to be better; None where nothing is shown."""
+        found = self.comparison
+        if found.p_holm >= LEVEL or not found.difference:
+            return None
+        return found.a if (found.difference > 0) == (self.better == "more") else found.b
+
+    @property
+    def verdict(self) -> str:
+        """What the comparison says, in plain words."""
+        found, winner = self.comparison, self.winner
+        difference = (
+            f"{found.a} − {found.b} = {self._signed(found.difference)} "
+            f"[{self._signed(found.low)}, {self._signed(found.high)}], corrected p = {found.p_holm:.3f}"
+        )
+        if winner is None:
+            size = self._plain(self.detectable)
+            if not self.differing:
+                why = f"all users are alike, and one of up to {size} may be unseen"
+            elif self.differing < LEAST_DIFFERING:
+                why = f"{_people(self.differing)}, too few for any test; one of about {size} would have shown"
+            else:
+                why = f"one of about {size} would have shown"
+            return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
+        return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
+
+    def _plain(self, value: float) -> str:
+        return written(value, percent=self.percent)
+
+    def _signed(self, value: float) -> str:
+        return f"{'-' if value < 0 else '+'}{self._plain(abs(value))}".replace("-", "−")
+
+
+class Comparing(Frozen):
+    """Several templates on the same users.
+
+    Attributes:
+        protocol: What was done, in whole sentences.
+        model: The served model.
+        data: The name of the data.
+        users: How many users each template was asked for.
+        pools: Where each template's candidates are from.
+        reachable: For templates with candidates, the share of users whose target is among them.
+        means: By measure and template, each on the users who have it. "usable items" are those left in a list
+            when what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
+            "unmatched" are shares of what an answer names.
+        pairs: Every pair in every measure.
+        verdicts: What to make of each pair, in plain words.
+        tests: How intervals and p-values were made.
+    """
+
+    protocol: str
+    model: str
+    data: str
+    users: int
+    pools: dict[str, str]
+    reachable: dict[str, float]
+    means: dict[str, dict[str, Estimate]]
+    pairs: tuple[Paired, ...]
+    verdicts: tuple[str, ...]
+    tests: str = TESTS
+
+
+def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
+    """Compares the templates of a run, from its folder alone.
+
+    Args:
+        folder: A finished run whose methods ask an LLM.
+        against: Compare all others with this template only; fewer pairs need less correction.
+
+    Raises:
+        ConfigError: There are no two templates, or `against` is none of them.
+        DataError: A file is missing or wrong.
+    """
+    config = folder.config()
+    runs = [measured(folder.predictions(name), config["ks"]) for name in config["llm_methods"]]
+    names = [one.name for one in runs]
+    if len(names) < 2:
+        raise ConfigError("there are no two templates to compare", hint="name at least two")
+    if against is not None and against not in names:
+        raise ConfigError(f"{against!r} is not among the templates", hint=f"one of {', '.join(names)}")
+    k, seed, times = max(config["ks"]), config["seed"], folder.read_json(TIMES)
+    kinds = _kinds(k)
+    columns = {one.name: _columns(one, k, times.get(one.name, {}).get("users")) for one in runs}
+    main = f"NDCG@{k}"
+    pairs = [pair for pair in combinations(names, 2) if against is None or against in pair]
+    paired = [
+        *_paired({main: kinds.pop(main)}, columns, pairs, seed),
+        *_paired(kinds, columns, pairs, seed),
+    ]
+    return Comparing(
+        protocol=config["split"]["protocol"],
+        model=config["server"]["model"],
+        data=config["data"],
+        users=len(runs[0].users),
+        pools={one.name: str(one.predicted.header.llm.get("candidates", "")) for one in runs},
+        reachable={one.name: share for one in runs if (share := _reachable(one)) is not None},
+        means=_means({main: Kind("more", 1.0), **kinds}, columns, seed),
+        pairs=tuple(paired),
+        verdicts=tuple(_verdict(a, b, paired, columns) for a, b in pairs),
+    )
+
+
+def written(value: float, *, percent: bool = False) -> str:
+    """A number as people read it: shares in percent, others with three digits that tell something."""
+    if percent:
+        return f"{value:.1%}"
+    size = abs(value)
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 1
+        else f"{value:.3f}"
+    )
+
+
+def _kinds(k: int) -> dict[str, Kind]:
+    return {
+        f"NDCG@{k}": Kind("more", 1.0),
+        f"HR@{k}": Kind("more", 1.0),
+        "usable items": Kind("more", float(k)),
+        "not in the catalog": Kind("less", 1.0, percent=True),
+        "unmatched": Kind("less", 1.0, percent=True),
+        "wrong format": Kind("less", 1.0, percent=True),
+        "no answer": Kind("less", 1.0, percent=True),
+        "requests": Kind("less"),
+        "tokens in": Kind("less"),
+        "tokens out": Kind("less"),
+        "tokens": Kind("less"),
+        "seconds": Kind("less"),
+    }
+
+
+def _columns(one: MethodRun, k: int, seconds: Sequence[float | None] | None) -> dict[str, Values]:
+    """A value a user by measure; NaN where a user has none."""
+    uses = one.predicted.uses
+    found = {key: np.asarray(one.metrics[key], dtype=np.float64) for key in (f"NDCG@{k}", f"HR@{k}")}
+    found["usable items"] = (one.predicted.lists[:, :k] >= 0).sum(axis=1).astype(np.float64)
+
+    def shared(of: Sequence[int]) -> Values:
+        return np.array([part / use.named if use.named else np.nan for part, use in zip(of, uses, strict=True)])
+
+    def answered(of: Sequence[float]) -> Values:
+        return np.array([value if use.error is None else np.nan for value, use in zip(of, uses, strict=True)])
+
+    found["not in the catalog"] = shared([use.not_in_catalog for use in uses])
+    found["unmatched"] = shared([use.unmatched for use in uses])
+    found["wrong format"] = answered([float(use.wrong_format) for use in uses])
+    found["no answer"] = np.array([float(use.error is not None) for use in uses])
+    found["requests"] = answered([float(use.requests) for use in uses])
+    found["tokens in"] = answered([float(use.prompt_tokens) for use in uses])
+    found["tokens out"] = answered([float(use.completion_tokens) for use in uses])
+    found["tokens"] = found["tokens in"] + found["tokens out"]
+    if seconds is not None:
+        found["seconds"] = np.array([np.nan if value is None else value for value in seconds], dtype=np.float64)
+    return found
+
+
+def _means(
+    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], seed: int
+) -> dict[str, dict[str, Estimate]]:
+    bounded = [(key, name) for key in kinds for name in columns if kinds[key].bound == 1.0]
+    free = [(key, name) for key in kinds for name in columns if kinds[key].bound != 1.0 and key in columns[name]]
+    whole = [column[~np.isnan(column)] for key, name in (*bounded, *free) for column in [columns[name][key]]]
+    means = shares(whole[: len(bounded)], seed=seed, others=whole[len(bounded) :])
+    found = dict(zip((*bounded, *free), means, strict=True))
+    table: dict[str, dict[str, Estimate]] = {}
+    for key in kinds:
+        for name in columns:
+            if (mean := found.get((key, name))) is not None:
+                table.setdefault(key, {})[name] = mean
+    return table
+
+
+def _paired(
+    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], pairs: Sequence[tuple[str, str]], seed: int
+) -> Iterator[Paired]:
+    """The pairs in some measures, which are corrected together."""
+    todo: list[Pair] = []
+    for key in kinds:
+        for a, b in pairs:
+            if key in columns[a] and key in columns[b]:
+                differences = columns[a][key] - columns[b][key]
+                todo.append(Pair(key, a, b, differences[~np.isnan(differences)]))
+    # What has no bound and differs for nobody, such as one request a user, needs no test.
+    todo = [
+        pair for pair in todo if len(pair.differences) and (kinds[pair.metric].bound or pair.differences.any())
+    ]
+    found = comparisons(todo, seed=seed)
+    corrected = holm([one.p for one in found])
+    for pair, one, p_holm in zip(todo, found, corrected, strict=True):
+        kind, n = kinds[pair.metric], len(pair.differences)
+        # Clopper and Pearson, as in `shares`: the largest share of users who may differ though none of n did.
+        unseen = (1.0 - 0.025 ** (1.0 / n)) * (kind.bound or 0.0)
+        alike = not np.any(pair.differences)
+        spread = float(pair.differences.std(ddof=1)) if n > 1 else float("inf")
+        yield Paired(
+            comparison=one.model_copy(
+                update={"p_holm": p_holm} | ({"low": -unseen, "high": unseen} if alike else {})
+            ),
+            better=kind.better,
+            percent=kind.percent,
+            differing=int(np.count_nonzero(pair.differences)),
+            detectable=unseen if alike else detectable(spread, n, tests=len(todo)),
+        )
+
+
+def detectable(spread: float, users: int, *, tests: int = 1, power: float = POWER) -> float:
+    """About the smallest mean difference that a paired test of so many users shows.
+
+    (z(1 - α / 2m) + z(power)) · s / √n: the normal approximation of a paired test's power at Bonferroni's level,
+    which is the strictest that Holm's correction asks for.
+
+    Source: Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2.
+
+    Args:
+        spread: Standard deviation of the users' differences.
+        users: How many users, at least 1.
+        tests: How many tests are corrected together.
+        power: The probability that a difference of this size is found, in (0, 1).
+    """
+    normal = NormalDist()
+    return float((normal.inv_cdf(1 - LEVEL / (2 * tests)) + normal.inv_cdf(power)) * spread / np.sqrt(users))
+
+
+def _reachable(one: MethodRun) -> float | None:
+    uses: Sequence[Use] = one.predicted.uses
+    if not any(use.candidates for use in uses):
+        return None
+    inside = [target in use.candidates for target, use in zip(one.predicted.targets, uses, strict=True)]
+    return sum(inside) / len(inside)
+
+
+_COSTS = ("tokens", "seconds")
+_PARTS = ("tokens in", "tokens out", "requests")  # said by "tokens"
+
+
+def _verdict(a: str, b: str, paired: Sequence[Paired], columns: dict[str, dict[str, Values]]) -> str:
+    """What to make of two templates: first what they find, then what goes wrong, then what they cost."""
+    mine = [one for one in paired if (one.comparison.a, one.comparison.b) == (a, b)]
+    main, others = mine[0], [one for one in mine[1:] if one.comparison.metric not in (*_COSTS, *_PARTS)]
+    said = [main.verdict, *(one.verdict for one in others if one.winner)]
+    if not any(columns[name][main.comparison.metric].any() for name in (a, b)):
+        said.append("Neither found any user's held-out item, so hits cannot tell them apart")
+    winners = {one.winner for one in (main, *others) if one.winner}
+    costs = list(_costs(a, b, mine, columns))
+    if main.winner:
+        end = f"Take {main.winner}."
+    elif len(winners) == 1:
+        end = f"By what these users show, take {winners.pop()}."
+    elif winners:
+        end = "Each is better in something: decide by what matters to you."
+    else:
+        end = "Nothing here says that either is better: take the cheaper one, or ask more users."
+    return " ".join((*(f"{one}." for one in said), *costs, end))
+
+
+def _costs(a: str, b: str, mine: Sequence[Paired], columns: dict[str, dict[str, Values]]) -> Iterator[str]:
+    """How much more the dearer one takes, of what is shown to differ."""
+    for one in mine:
+        if one.comparison.metric in _COSTS and one.winner:
+            key = one.comparison.metric
+            both = ~np.isnan(columns[a][key] + columns[b][key])
+            of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
+            dearer = a if one.winner == b else b
+            yield f"{dearer} takes {written(of[dearer])} {key} a user, {one.winner} {written(of[one.winner])}."
+
+
+def _people(number: int) -> str:
+    return "only one user differs" if number == 1 else f"only {number} users differ"
