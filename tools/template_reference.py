@@ -43,8 +43,8 @@ def page() -> str:
     sandbox = Sandbox()
     parts = [
         "# Template reference",
-        "Made from the code by `tools/template_reference.py`. How to write a template: [tutorial](../tutorial.md), "
-        "[templates](../templates.md).",
+        "Made from the code by `tools/template_reference.py`. How to write a template: "
+        "[tutorial](../tutorial.md), [templates](../templates.md).",
         "## Front matter",
         *_table(FrontMatter),
         "## `variables`",

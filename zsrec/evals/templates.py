@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import NormalDist
@@ -19,15 +20,12 @@ from zsrec.evals.run import MethodRun, measured
 from zsrec.types import Frozen
 
 POWER = 0.8
-LEAST_DIFFERING = 6
-"""With fewer users who differ, all random signs are too likely alike: 2 · 2^-5 > 0.05."""
-
 TESTS = (
     "Paired over users: 95% percentile bootstrap, 2,000 resamples; two-sided randomisation test, 10,000 draws. "
     "Holm's correction over the pairs for NDCG, and over all pairs and all other measures for those. What would "
     "have shown: 80% power at the strictest of the corrected levels, from the spread of these users' differences. "
-    "Seconds are a user's requests one after the other, each with its wait for the others in flight; templates are "
-    "asked one after the other, so a server that was busier for one of them shows there."
+    "Seconds are a user's requests one after the other, each with its wait for the others in flight; templates "
+    "are asked one after the other, so a server that was busier for one of them shows there."
 )
 
 
@@ -53,6 +51,8 @@ class Paired(Frozen):
         better: Whether more or less of the measure is better.
         percent: Whether the measure is a share.
         differing: The users whose two values differ.
+        least: How many have to differ before random signs can call anything a difference: n of one sign come up
+            once in 2^(n - 1), times the number of tests that are corrected together.
         detectable: About the smallest difference that so many users would have shown (80% power); where no two
             users differ, the largest that they do not rule out.
     """
@@ -61,6 +61,7 @@ class Paired(Frozen):
     better: Literal["more", "less"]
     percent: bool
     differing: int
+    least: int
     detectable: float
 
     @property
@@ -83,8 +84,8 @@ class Paired(Frozen):
             size = self._plain(self.detectable)
             if not self.differing:
                 why = f"all users are alike, and one of up to {size} may be unseen"
-            elif self.differing < LEAST_DIFFERING:
-                why = f"{_people(self.differing)}, too few for any test; one of about {size} would have shown"
+            elif self.differing < self.least:
+                why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
             else:
                 why = f"one of about {size} would have shown"
             return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
@@ -270,6 +271,7 @@ def _paired(
             better=kind.better,
             percent=kind.percent,
             differing=int(np.count_nonzero(pair.differences)),
+            least=1 + math.ceil(math.log2(len(todo) / LEVEL)),
             detectable=unseen if alike else detectable(spread, n, tests=len(todo)),
         )
 
@@ -289,7 +291,7 @@ def detectable(spread: float, users: int, *, tests: int = 1, power: float = POWE
         power: The probability that a difference of this size is found, in (0, 1).
     """
     normal = NormalDist()
-    return float((normal.inv_cdf(1 - LEVEL / (2 * tests)) + normal.inv_cdf(power)) * spread / np.sqrt(users))
+    return float((normal.inv_cdf(1 - LEVEL / (2 * tests)) + normal.inv_cdf(power)) * spread / math.sqrt(users))
 
 
 def _reachable(one: MethodRun) -> float | None:
