@@ -22,8 +22,8 @@ from zsrec.types import Frozen
 POWER = 0.8
 TESTS = (
     "Paired over users: 95% percentile bootstrap, 2,000 resamples; two-sided randomisation test, 10,000 draws. "
-    "Holm's correction over the pairs for NDCG, and over all pairs and all other measures for those. What would "
-    "have shown: 80% power at the strictest of the corrected levels, from the spread of these users' differences. "
+    "Holm's correction over the pairs for NDCG, and over all pairs and all other measures for those. What shows "
+    "four times in five: 80% power at the strictest of the corrected levels, from the spread of these users' differences. "
     "Seconds are a user's requests one after the other, each with its wait for the others in flight; templates "
     "are asked one after the other, so a server that was busier for one of them shows there."
 )
@@ -53,8 +53,8 @@ class Paired(Frozen):
         differing: The users whose two values differ.
         least: How many have to differ before random signs can call anything a difference: n of one sign come up
             once in 2^(n - 1), times the number of tests that are corrected together.
-        detectable: About the smallest difference that so many users would have shown (80% power); where no two
-            users differ, the largest that they do not rule out.
+        detectable: About the smallest difference that so many users show four times in five (80% power); where no
+            two users differ, the largest that they do not rule out.
     """
 
     comparison: Comparison
@@ -87,7 +87,7 @@ class Paired(Frozen):
             elif self.differing < self.least:
                 why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
             else:
-                why = f"one of about {size} would have shown"
+                why = f"one of about {size} shows four times in five"
             return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
         return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
 
