@@ -19,7 +19,8 @@ from zsrec.errors import ConfigError
 from zsrec.evals.data import Data, from_movielens, from_tables
 from zsrec.evals.folder import RunFolder
 from zsrec.evals.protocols import problems
-from zsrec.evals.templates import Comparing, compare_templates, written
+from zsrec.evals.templates import Comparing, compare_templates
+from zsrec.evals.verdicts import written
 from zsrec.interactions import Columns
 from zsrec.prompts import load_template
 
@@ -90,7 +91,7 @@ def compare(
 
 
 def show(found: Comparing) -> None:
-    """Shows the means, every pair in every measure, and the verdicts."""
+    """Shows the means, of two templates every measure, and the verdicts."""
     names = list(next(iter(found.means.values())))
     table = Table(box=None, pad_edge=False)
     table.add_column(f"{found.users:,} users")
@@ -109,8 +110,9 @@ def show(found: Comparing) -> None:
             cells.append(f"{numbers[0]}\n{numbers[1]}–{numbers[2]}" if numbers else "")
         table.add_row(measure, *cells)
     out.print(table)
-    for one in found.pairs:
-        out.print(plain(one.verdict), soft_wrap=True)
+    if len(found.verdicts) == 1:
+        for one in found.pairs:
+            out.print(plain(one.verdict), soft_wrap=True)
     for verdict in found.verdicts:
         out.print()
         out.print(plain(verdict), style="bold", soft_wrap=True)
@@ -125,6 +127,7 @@ def _remarks(found: Comparing) -> list[str]:
         f"{name} chooses from {found.pools[name]}; the held-out item is among them for {share:.0%} of the users"
         for name, share in found.reachable.items()
     ]
+    lines += ["Every measure of every pair: --json"] if len(found.verdicts) > 1 else []
     return [*lines, found.tests]
 
 
