@@ -40,6 +40,7 @@ check: $(VENV)/.ready
 docs: $(VENV)/.ready
 	$(BIN)/python tools/template_reference.py
 	$(BIN)/zensical build --strict
+	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
