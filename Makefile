@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # The tests' own server: apart from the demo's and from one that you run.
 TEST_PORT ?= 8322
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -14,6 +14,7 @@ help:
 	@echo "make demo    install, start a local vLLM, recommend for real users, stop it"
 	@echo "make test    install, start a local vLLM, run every test, stop it"
 	@echo "make check   format, lint and types"
+	@echo "make docs    the documentation as a site, in site/; a broken link is an error"
 
 # The environment is ready when this file is newer than pyproject.toml.
 $(VENV)/.ready: pyproject.toml
@@ -36,9 +37,14 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.ready
+	$(BIN)/python tools/template_reference.py
+	$(BIN)/zensical build --strict
+	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
+
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis

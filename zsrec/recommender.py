@@ -272,7 +272,7 @@ class Recommender(_Parts):
 
     Close it with `close` or `with`; recommenders derived from it share its connections.
 
-    Example:
+    Examples:
         >>> catalog = Catalog.from_csv("movies.csv", id="movieId", domain="movies")
         >>> rec = Recommender(catalog, base_url="http://localhost:8000/v1")
         >>> for r in rec.recommend(["Heat", "Ronin"], k=5):

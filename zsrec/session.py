@@ -88,7 +88,7 @@ class Session(_Talk):
         history: What is known already: a history (of an earlier session, too), or ids or titles, oldest first.
         about: The user in words; sent in every round.
 
-    Example:
+    Examples:
         >>> session = Session(rec, ["Heat"])
         >>> first = session.recommend(5)
         >>> second = session.like(first[0]).dislike(first[1]).say("like these but less violent").recommend(5)

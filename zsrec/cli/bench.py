@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -238,7 +239,7 @@ def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.G
     if unknown := [name for name in plain if name not in ALL]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
     templates = [(name, load_template(NAMED[name])) for name in asking]
-    templates += [(template.ref.name, template) for template in map(load_template, wanted.templates)]
+    templates += _by_name(wanted)
     if len(dict(templates)) < len(templates):
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
@@ -268,6 +269,16 @@ def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.G
         notes=data.notes,
         prices=wanted.prices,
     )
+
+
+def _by_name(wanted: Wanted) -> list[tuple[str, Template]]:
+    """The further templates by their names; files of one name, as two versions have it, by their folders too."""
+    loaded = [(given, load_template(given, wanted.prompts)) for given in wanted.templates]
+    counts = Counter(template.ref.name for _, template in loaded)
+    return [
+        (template.ref.name if counts[template.ref.name] == 1 else "/".join(Path(given).parts[-2:]), template)
+        for given, template in loaded
+    ]
 
 
 def _llm_method(name: str, template: Template, source: Method | None, wanted: Wanted) -> LLMMethod:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -97,6 +97,7 @@ class Wanted:
         text_columns: See `TextColumns`.
         vectors: See `OwnVectors`.
         templates: Further LLM methods.
+        prompts: Folders of templates, looked at first.
         source: See `Source`.
         pool: See `Pool`.
         shuffled: See `Shuffled`.
@@ -124,6 +125,7 @@ class Wanted:
     text_columns: str = "genres"
     vectors: Path | None = None
     templates: list[str] = field(default_factory=list)
+    prompts: Sequence[Path] | None = None
     source: str = "itemknn"
     pool: int = 20
     shuffled: bool = False

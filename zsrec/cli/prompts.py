@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from zsrec.cli import prompts_compare
 from zsrec.cli.prompts_check import check_templates
 from zsrec.cli.prompts_new import new
 from zsrec.cli.prompts_render import diff, render
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     prompts.command("render")(render)
     prompts.command("diff")(diff)
     prompts.command("check")(check_templates)
+    prompts.command("compare")(prompts_compare.compare)
     app.add_typer(prompts, name="prompts")
 
 

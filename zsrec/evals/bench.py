@@ -18,7 +18,7 @@ from zsrec.errors import ConfigError, DataError
 from zsrec.evals.folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
 from zsrec.evals.html import html
 from zsrec.evals.lists import Statistics
-from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds
+from zsrec.evals.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, seconds_by_user
 from zsrec.evals.llm_report import Prices
 from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
@@ -184,7 +184,7 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
         prices=prices or Prices(*config["prices"]), probe=recited,
-        times={name: Seconds(**one) for name, one in times.items()},
+        times={name: Seconds(p50=one["p50"], p95=one["p95"]) for name, one in times.items()},
         titles=folder.read_json(TITLES),
         statistics=_read_statistics(folder),
     )  # fmt: skip
@@ -288,7 +288,7 @@ class _Session:
         outcomes = self._loop.run(asking)
         model = self._loop.run(llm.handshake()).model
         mode = None if method.retriever is None else method.retriever(split.training).mode
-        self._write_times(method.name, seconds(outcomes))
+        self._write_times(method.name, seconds(outcomes), users=seconds_by_user(outcomes))
         self.folder.write_predictions(
             header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
         )
@@ -304,11 +304,13 @@ class _Session:
         questions = self._loop.run(asking)
         self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
 
-    def _write_times(self, name: str, took: Sequence[float]) -> None:
+    def _write_times(
+        self, name: str, took: Sequence[float], *, users: Sequence[float | None] | None = None
+    ) -> None:
         """Before the predictions: a kill between the two then only makes the method run again."""
         found = quantiles(np.array(took))
         if found is not None:
-            self._times[name] = found.model_dump()
+            self._times[name] = found.model_dump() | ({} if users is None else {"users": list(users)})
         self.folder.write_json(TIMES, self._times)
 
 

@@ -258,10 +258,16 @@ def _use(case: Case, outcome: Recommendations | ZsrecError | None) -> Use:
 
 def seconds(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float]:
     """The time that each user's requests took, one after the other; users without an answer are left out."""
+    return [took for took in seconds_by_user(outcomes) if took is not None]
+
+
+def seconds_by_user(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float | None]:
+    """The time that each user's requests took, one after the other; None for a user without an answer."""
     return [
         sum(one.seconds or 0.0 for one in outcome.trace.exchanges)
-        for outcome in outcomes
         if isinstance(outcome, Recommendations)
+        else None
+        for outcome in outcomes
     ]
 
 
