@@ -28,7 +28,7 @@ FLOORS = [
     {"plan", "retrieval"},
     {"recommender"},
     {"session", "explain"},
-    {"evals", "serve"},
+    {"evals", "serve", "playground"},
     {"cli", "__main__"},
 ]
 
