@@ -18,6 +18,7 @@ from zsrec.types import Feedback
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"
 _MOST_K = 100
+_BLUE = "#0b57d0"  # 6.4:1 on white
 
 
 class Page:
@@ -33,11 +34,13 @@ class Page:
         self._ready = False
         ui.page_title("zsrec playground")
         ui.add_css(_STYLE)
+        ui.colors(primary=_BLUE)
         with html.main().classes("page"):
             self._top()
             self._form()
+            self._run_bar()
             self._panes_box = html.div().classes("panes")
-            self._bar()
+            self._refine_bar()
             self._add_pane()
 
     async def connected(self) -> None:
@@ -80,35 +83,48 @@ class Page:
                     left = len(self._workshop.histories) - len(users)
                     if left > 0:
                         html.p(f"The first {MOST_LISTED:,} users; {left:,} more are not listed.").classes("soft")
-                    self._typed = ui.textarea(
-                        "History: one title or id a line, oldest first; “+ ” before it liked, “- ” disliked",
-                        on_change=self._changed,
-                    ).props("outlined debounce=300")
+                    self._typed = ui.textarea("History", on_change=self._changed).props("outlined debounce=300")
+                    _hint(
+                        self._typed, "One title or id a line, oldest first; “+ ” before it: liked, “- ”: disliked"
+                    )
                     self._typed.bind_visibility_from(self._who, "value", value=_TYPED)
-                self._about = ui.textarea(
-                    "What they look for, in words (may stand alone)", on_change=self._changed
-                ).props("outlined autogrow debounce=300")
+                self._about = ui.textarea("In words", on_change=self._changed).props(
+                    "outlined autogrow debounce=300"
+                )
+                _hint(self._about, "What they look for; beside a history or alone")
                 with html.div():
                     self._k = ui.number(
                         "How many", value=5, min=1, max=_MOST_K, precision=0, on_change=self._asks_otherwise
                     ).props("outlined dense")
-                    self._candidates = ui.textarea(
-                        "Candidates for ranking, one a line; empty takes what is popular",
-                        on_change=self._asks_otherwise,
-                    ).props("outlined autogrow debounce=300")
+                    self._candidates = ui.textarea("Candidates", on_change=self._asks_otherwise).props(
+                        "outlined autogrow debounce=300"
+                    )
+                    _hint(self._candidates, f"For ranking, one a line; {self._default_candidates()}")
 
-    def _bar(self) -> None:
-        with named(html.section().classes("card"), "Ask"), html.div().classes("bar"):
+    def _default_candidates(self) -> str:
+        popular = self._workshop.recommender.popularity is not None
+        return "empty: what is popular" if popular else "ranking templates need them"
+
+    def _run_bar(self) -> None:
+        with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
             self._run = ui.button("Run", on_click=lambda: self._ask(fresh=True)).props("no-caps")
             self._second = ui.switch("Compare two templates", on_change=self._switch)
-            self._words = (
-                ui.input("Say something about these, for example “less violent”")
-                .props("outlined dense")
-                .classes("grow")
-                .on("keydown.enter", lambda: self._ask(fresh=False))
-            )
-            self._next = ui.button("Next round", on_click=lambda: self._ask(fresh=False)).props("no-caps outline")
-            self._status = html.p("").classes("soft").props("role=status aria-live=polite")
+            self._status = html.p().classes("soft").props("role=status aria-live=polite")
+
+    def _refine_bar(self) -> None:
+        with named(html.section().classes("card"), "Refine"):
+            html.h2("Refine")
+            with html.div().classes("bar"):
+                self._words = (
+                    ui.input("Say something about these")
+                    .props("outlined dense")
+                    .classes("grow")
+                    .on("keydown.enter", lambda: self._ask(fresh=False))
+                )
+                _hint(self._words, "For example “like these but less violent”; likes and dislikes go along")
+                self._next = ui.button("Next round", on_click=lambda: self._ask(fresh=False)).props(
+                    "no-caps outline"
+                )
         self._enable()
 
     def _add_pane(self) -> None:
@@ -201,3 +217,8 @@ class Page:
 
     def _say(self, text: str) -> None:
         say(self._status, text)
+
+
+def _hint(field: ui.input, text: str) -> None:
+    """What to write into a field, below it: a label that long would be cut."""
+    field.props["hint"] = text

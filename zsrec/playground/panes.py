@@ -80,7 +80,6 @@ class Pane:
             self._alert = html.div().props("role=alert")
             self._results = Results(workshop, self.label, judge)
         say(self._summary, "What the model would receive")
-        self._show_findings()
 
     def remove(self) -> None:
         """Takes the pane off the page."""
@@ -89,9 +88,10 @@ class Pane:
     # -- the page's requests --------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """Names the editor for screen readers, once the browser has it."""
+        """Names the editor for screen readers and marks its lines, once the browser has it."""
         code = _LABEL_EDITOR.format(id=self._editor.id, label=f'"Text of {self.label}"', hint=self._hint.id)
         ui.run_javascript(code)
+        self._show_findings()
 
     async def changed(self) -> None:
         """The person or the question changed: what was said in earlier rounds is of another one."""
@@ -160,13 +160,17 @@ class Pane:
     def _show_findings(self) -> None:
         marks = self.draft.marks()
         lines = self.draft.text.count("\n") + 1
-        self._editor.decorations = [
-            {"kind": "line", "line": min(line, lines), "class": f"lint-{_worst(found)}"}
-            for line, found in marks.items()
-        ]
-        self._editor.line_tooltips = {
-            min(line, lines): "\n".join(one.message for one in found) for line, found in marks.items()
-        }
+        # The editor's methods, not its properties: a property is sent together with the server's copy of the text,
+        # which would take back what was typed since.
+        lint = {line: f"lint-{_worst(found)}" for line, found in marks.items()}
+        self._editor.run_method(
+            "setDecorations",
+            [{"kind": "line", "line": min(line, lines), "class": mark} for line, mark in lint.items()],
+        )
+        self._editor.run_method(
+            "setLineTooltips",
+            {min(line, lines): "\n".join(one.message for one in found) for line, found in marks.items()},
+        )
         self._findings.clear()
         with self._findings:
             html.p(_counted(self.draft)).classes("soft")
