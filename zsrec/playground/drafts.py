@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zsrec.errors import TemplateError
 from zsrec.prompts import Library, Problem, Template, check
 from zsrec.prompts.bundle import gather
-from zsrec.prompts.sources import SUFFIX, source_of
+from zsrec.prompts.sources import SUFFIX, Source, source_of
 
 MOST_CHARACTERS = 65_536
 """A longer text is not checked: no prompt is that long, and checking it would hold the page up."""
@@ -19,18 +19,26 @@ class Draft:
     """A template's text as it stands in an editor, with what is wrong with it.
 
     Attributes:
-        name: The template that it started from, for example "rank/default".
+        origin: The template that it started from, as it lies in the library.
         text: The text.
         template: The template, ready to be used; None where the text has an error.
         problems: Errors and warnings, those of the text itself by line and then those of files that it uses.
-        edited: Whether the text differs from the template that it started from.
     """
 
-    name: str
+    origin: Source
     text: str
     template: Template | None
     problems: tuple[Problem, ...]
-    edited: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the template that it started from, for example "rank/default"."""
+        return self.origin.name
+
+    @property
+    def edited(self) -> bool:
+        """Whether the text differs from the template that it started from."""
+        return self.text.replace("\r\n", "\n") != self.origin.text
 
     @property
     def path(self) -> str:
@@ -63,24 +71,23 @@ def opened(name: str, library: Library) -> Draft:
     Raises:
         TemplateNotFoundError: There is none of that name.
     """
-    return drafted(library.find(name).text, name, library)
+    source = library.find(name)
+    return drafted(source.text, source, library)
 
 
-def drafted(text: str, name: str, library: Library) -> Draft:
+def drafted(text: str, origin: Source, library: Library) -> Draft:
     """Checks a text as `zsrec prompts check` checks a file; what it extends and includes is the library's.
 
     Args:
         text: The whole template, front matter and all.
-        name: The template that it started from.
+        origin: The template that it started from.
         library: Where templates are found.
     """
-    source = library.find(name)
-    path = name + SUFFIX
-    edited = text.replace("\r\n", "\n") != source.text
+    path = origin.name + SUFFIX
     if len(text) > MOST_CHARACTERS:
         message = f"the text has {len(text):,} characters; here at most {MOST_CHARACTERS:,} are checked"
-        return Draft(name, text, None, (Problem(path, 1, message),), edited)
-    bundle = gather(source_of(text, name, path, source.place), library)
+        return Draft(origin, text, None, (Problem(path, 1, message),))
+    bundle = gather(source_of(text, origin.name, path, origin.place), library)
     problems = list(bundle.problems)
     template: Template | None = None
     if not _wrong(problems):
@@ -93,7 +100,7 @@ def drafted(text: str, name: str, library: Library) -> Draft:
     if template is not None and template.task not in _RUNS:
         message = f"the task {template.task!r} recommends nothing; here 'generate' and 'rank' can be run"
         problems.append(Problem(path, 1, message))
-    return Draft(name, text, None if _wrong(problems) else template, tuple(problems), edited)
+    return Draft(origin, text, None if _wrong(problems) else template, tuple(problems))
 
 
 def _wrong(problems: list[Problem]) -> bool:

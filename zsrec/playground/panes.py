@@ -151,9 +151,9 @@ class Pane:
         await self._preview.ask()
 
     async def _recheck(self) -> None:
-        text, name = self._editor.value or "", self.draft.name
-        draft = await beside(CHECKS, drafts.drafted, text, name, self._workshop.library)
-        if name == self.draft.name:
+        text, origin = self._editor.value or "", self.draft.origin
+        draft = await beside(CHECKS, drafts.drafted, text, origin, self._workshop.library)
+        if origin is self.draft.origin:
             self.draft = draft
             self._show_findings()
 
