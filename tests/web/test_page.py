@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -101,8 +100,9 @@ def test_fast_typing_loses_nothing_and_marks_come_quickly(tab: Tab, playground: 
         page.evaluate(_WATCH)
         page.keyboard.press("Enter")
         seconds.append(page.evaluate("window.marked") / 1000)
-    print(f"median {statistics.median(seconds) * 1000:.0f} ms, p95 {sorted(seconds)[18] * 1000:.0f} ms")
-    assert statistics.median(seconds) < 1
+    assert (
+        statistics.median(seconds) < 1
+    )  # 0.2 on a machine at rest; what is measured stands in docs/playground.md
 
 
 def test_a_failing_server_takes_nothing_away(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
@@ -143,7 +143,7 @@ def test_five_thousand_items(tab: Tab, playground: Playground, model: ScriptedSe
     model.scripts[:] = [answers("1. Heat (1995)\n2. An Unheard Of Film (2031)")]
     page = tab(playground.url)
     page.get_by_text("A history I type").click()
-    page.get_by_label("History", exact=True).fill(history)
+    page.get_by_label("History", exact=True).evaluate(_PASTE, history)
     run(page)
     page.get_by_role("heading", name="Round 1").wait_for(timeout=20_000)
     page.get_by_text("oldest of 5,000 events were left out to fit the context").wait_for()
@@ -202,6 +202,9 @@ def test_nothing_typed_is_written_down(tab: Tab, playground: Playground, model: 
     assert "planted-secret" not in "".join(playground.lines)
 
 
+_PASTE = """
+(field, text) => { field.value = text; field.dispatchEvent(new Event("input", { bubbles: true })); }
+"""
 _WATCH = """
 () => {
   window.marked = new Promise((resolve, reject) => {
@@ -216,6 +219,7 @@ _WATCH = """
 _UNNAMED = """
 () => [...document.querySelectorAll("button, input, textarea, [role=textbox], [role=combobox]")]
   .filter((e) => e.offsetParent !== null)
-  .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.closest("label")?.textContent.trim()))
+  .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
+  .filter((e) => !e.closest("label")?.textContent.trim())
   .map((e) => e.outerHTML.slice(0, 200))
 """
