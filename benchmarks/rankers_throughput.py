@@ -13,7 +13,7 @@ from rankers_cases import rows
 
 from zsrec import Settings
 from zsrec.llm import ChatRequest
-from zsrec.llm.client import OpenAIClient, _request_fields
+from zsrec.llm.client import OpenAIClient, request_fields
 from zsrec.types import Message, Sampling
 
 AT_ONCE = 32
@@ -72,7 +72,7 @@ async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) ->
     bodies: list[dict[str, Any]] = []
     for messages in prompts:
         request = ChatRequest(messages=messages, sampling=Sampling(max_tokens=1), labels=labels)
-        fields, further = _request_fields(request, vllm=True)
+        fields, further = request_fields(request, vllm=True)
         bodies.append({"model": model, **fields, **further, "cache_salt": salt})
     free = asyncio.Semaphore(AT_ONCE)
     async with openai.DefaultAsyncHttpxClient(timeout=900, trust_env=False) as http:

@@ -28,7 +28,7 @@ FLOORS = [
     {"plan", "retrieval", "budget"},
     {"recommender"},
     {"session", "explain", "profile"},
-    {"evals", "serve"},
+    {"evals", "serve", "playground"},
     {"cli", "__main__"},
 ]
 

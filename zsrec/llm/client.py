@@ -128,7 +128,7 @@ class OpenAIClient:
             LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
         """
         info = await self.handshake()
-        fields, further = _request_fields(request, vllm=info.vllm)
+        fields, further = request_fields(request, vllm=info.vllm)
         salt = request.cache_salt or self._settings.cache_salt
         if info.vllm and salt is not None:
             further["cache_salt"] = salt
@@ -243,8 +243,13 @@ class OpenAIClient:
         await self.aclose()
 
 
-def _request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields that the openai package knows, and the further ones."""
+def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A chat completion's fields that the openai package knows, and the further ones; the model's name is neither.
+
+    Args:
+        request: What is asked.
+        vllm: Whether the server takes vLLM's further sampling fields.
+    """
     fields, further = _sampling_fields(request.sampling, vllm=vllm)
     fields["messages"] = [message.model_dump() for message in request.messages]
     if request.labels is not None:

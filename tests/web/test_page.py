@@ -1,0 +1,225 @@
+"""The playground in a real Chromium, before a model that answers from a script."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.faults.server import ScriptedServer, answers, fails
+from tests.web.conftest import HOSTILE, Playground, write
+from zsrec import data
+
+pytestmark = pytest.mark.web
+Tab = Callable[..., Any]
+ANSWER = (
+    "1. Heat (1995) - tense\n2. A Film That Nobody Made (2031)\n3. Jumanji (1995)\n4. Back to the Future Part III"
+)
+
+
+def run(page: Any) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def test_the_whole_path(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers(ANSWER)]
+    page = tab(playground.url)
+    page.get_by_label("User", exact=True).click()
+    page.get_by_role("option").nth(1).click()
+    page.get_by_text("tokens, counted by tiny's tokenizer").wait_for()
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    assert page.locator("mark").all_inner_texts() == [
+        "Heat (1995)",
+        "Jumanji (1995)",
+        "Back to the Future Part III",
+    ]
+    assert page.locator("del").all_inner_texts() == ["A Film That Nobody Made (2031)"]
+    assert "not in the catalog" in page.locator("pre", has=page.locator("del")).inner_text()
+    assert page.locator(".ranked .title").all_inner_texts()[:2] == ["Heat (1995)", "Jumanji (1995)"]
+    assert page.locator(".ranked .what").first.inner_text().split("\n")[0].startswith("Heat (1995) exact")
+    assert "tense" in page.locator(".ranked .what").first.inner_text()
+
+    like = page.get_by_role("button", name="Like Heat (1995)", exact=True)
+    like.focus()
+    page.keyboard.press("Enter")
+    page.locator("button[aria-label='Like Heat (1995)'][aria-pressed=true]").wait_for()
+    page.get_by_label("Say something about these").fill("less violent")
+    model.scripts[:] = [answers("1. Casino (1995)")]
+    page.get_by_role("button", name="Next round").click()
+    page.get_by_role("heading", name="Round 2").wait_for()
+    sent = model.requests[-1]["messages"][0]["content"]
+    assert "The user liked:" in sent
+    assert sent.rstrip().endswith("less violent")
+    assert "Heat (1995)" in sent
+    page.get_by_text("The same in Python").click()
+    assert ".liked('6').said('less violent').showed(" in page.get_by_role("region", name="Python").inner_text()
+    page.get_by_text("The same request as curl").click()
+    page.get_by_text("/chat/completions").wait_for()
+
+
+def test_two_templates_side_by_side(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers("1. Heat (1995)\n2. Casino (1995)")]
+    page = tab(playground.url)
+    page.get_by_text("Compare two templates").click()
+    page.get_by_role("heading", name="Template B").wait_for()
+    page.get_by_label("Start from").nth(1).click()
+    page.get_by_role("option", name="rank/terse").click()
+    page.get_by_label("Candidates").fill("Heat (1995)\nCasino (1995)\nJumanji (1995)")
+    page.get_by_text("What the model would receive:").nth(1).wait_for()
+    run(page)
+    page.get_by_role("heading", name="Round 1").nth(1).wait_for()
+    assert page.locator(".ranked").count() == 2
+    assert {len(one["messages"][-1]["content"]) for one in model.requests[-2:]} != {0}
+    page.get_by_role("button", name="Dislike Casino (1995)").first.click()
+    page.locator("button[aria-label='Dislike Casino (1995)'][aria-pressed=true]").nth(1).wait_for()
+
+
+def test_a_broken_template_is_marked_and_not_sent(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    page = tab(playground.url)
+    asked = len(model.requests)
+    write(page, "\n{{ hisory }}")
+    page.get_by_text("undeclared variable 'hisory' (did you mean 'history'?)").wait_for()
+    assert "hisory" in page.locator(".lint-error").inner_text()
+    run(page)
+    page.get_by_role("alert").get_by_text("nothing was sent").wait_for()
+    assert len(model.requests) == asked
+
+
+def test_fast_typing_loses_nothing_and_marks_come_quickly(tab: Tab, playground: Playground) -> None:
+    page = tab(playground.url)
+    typed = "zsrec " * 30
+    write(page, typed)
+    page.get_by_text("text outside a block is never sent").wait_for()
+    assert page.locator(".cm-line").last.inner_text() == typed
+    seconds = []
+    for _ in range(20):
+        page.keyboard.press("Control+End")
+        page.evaluate(_WATCH)
+        page.keyboard.press("Enter")
+        seconds.append(page.evaluate("window.marked") / 1000)
+    assert (
+        statistics.median(seconds) < 1
+    )  # 0.2 on a machine at rest; what is measured stands in docs/playground.md
+
+
+def test_a_failing_server_takes_nothing_away(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers("1. Heat (1995)")]
+    page = tab(playground.url)
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    page.get_by_role("button", name="Like Heat (1995)", exact=True).click()
+    page.get_by_label("Say something about these").fill("funnier")
+    model.scripts[:] = [fails(400, "out of order")]
+    page.get_by_role("button", name="Next round").click()
+    page.get_by_role("alert").get_by_text("out of order").wait_for()
+    assert page.locator("button[aria-label='Like Heat (1995)']").get_attribute("aria-pressed") == "true"
+    assert page.get_by_label("Say something about these").input_value() == "funnier"
+    model.scripts[:] = [answers("1. Casino (1995)")]
+    page.get_by_role("button", name="Next round").click()
+    page.get_by_role("heading", name="Round 2").wait_for()
+    assert page.get_by_role("alert").inner_text() == ""
+    assert model.requests[-1]["messages"][0]["content"].count("funnier") == 1
+
+
+def test_no_server_at_all(tab: Tab) -> None:
+    alone = Playground("--base-url", "http://127.0.0.1:9/v1")
+    try:
+        page = tab(alone.url)
+        page.get_by_text("tokens, estimated from bytes: no server counts them").wait_for()
+        write(page, "\n{# mine #}")
+        run(page)
+        page.get_by_role("alert").get_by_text("http://127.0.0.1:9/v1").wait_for(timeout=20_000)
+        assert "{# mine #}" in page.locator(".cm-content").inner_text()
+    finally:
+        alone.stop()
+
+
+def test_five_thousand_items(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    titles = data.sample().catalog.titles
+    history = "\n".join(titles[place % len(titles)] for place in range(5_000))
+    model.scripts[:] = [answers("1. Heat (1995)\n2. An Unheard Of Film (2031)")]
+    page = tab(playground.url)
+    page.get_by_text("A history I type").click()
+    page.get_by_label("History", exact=True).evaluate(_PASTE, history)
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for(timeout=20_000)
+    page.get_by_text("oldest of 5,000 events were left out to fit the context").wait_for()
+    assert page.locator(".out").all_inner_texts() == ["Heat (1995)"]
+
+
+def test_two_tabs_know_nothing_of_each_other(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers("1. Heat (1995)")]
+    one, other = tab(playground.url), tab(playground.url)
+    write(one, "\n{# only here #}")
+    run(one)
+    one.get_by_role("heading", name="Round 1").wait_for()
+    assert other.get_by_role("heading", name="Round 1").count() == 0
+    assert "only here" not in other.locator(".cm-content").inner_text()
+    assert other.get_by_role("button", name="Next round").is_disabled()
+
+
+def test_a_hostile_title_and_a_hostile_answer_stay_text(
+    tab: Tab, playground: Playground, model: ScriptedServer
+) -> None:
+    script = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    model.scripts[:] = [answers(f"1. Heat (1995) - {script}\n2. {script}\n3. {HOSTILE}")]
+    page = tab(playground.url)
+    page.get_by_role("region", name="The system role").get_by_text("<img src=x onerror").wait_for()
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    page.get_by_label("User", exact=True).click()
+    page.get_by_role("option").first.wait_for()
+    assert script in page.get_by_role("region", name="Answer 1 of template A").inner_text()
+    assert page.locator("main img, main script, .q-menu img").count() == 0
+    assert page.title() == "zsrec playground"
+
+
+def test_a_phone_and_a_keyboard_are_enough(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers(ANSWER)]
+    page = tab(playground.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Round 1").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.cm-editor')") is None
+    unnamed = page.evaluate(_UNNAMED)
+    assert unnamed == []
+
+
+def test_nothing_typed_is_written_down(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [fails(400, "no: planted-secret")]
+    page = tab(playground.url)
+    page.get_by_label("In words").fill("planted-secret")
+    page.get_by_role("region", name="The user role").get_by_text("planted-secret").wait_for()
+    run(page)
+    page.get_by_role("alert").get_by_text("400").wait_for()
+    assert "planted-secret" not in "".join(playground.lines)
+
+
+_PASTE = """
+(field, text) => { field.value = text; field.dispatchEvent(new Event("input", { bubbles: true })); }
+"""
+_WATCH = """
+() => {
+  window.marked = new Promise((resolve, reject) => {
+    let start;
+    setTimeout(() => reject(new Error("no mark in 5 s")), 5000);
+    addEventListener("keydown", () => { start = performance.now(); }, { once: true, capture: true });
+    const observer = new MutationObserver(() => { observer.disconnect(); resolve(performance.now() - start); });
+    observer.observe(document.querySelector(".findings").parentElement, { childList: true });
+  });
+}
+"""
+_UNNAMED = """
+() => [...document.querySelectorAll("button, input, textarea, [role=textbox], [role=combobox]")]
+  .filter((e) => e.offsetParent !== null)
+  .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
+  .filter((e) => !e.closest("label")?.textContent.trim())
+  .map((e) => e.outerHTML.slice(0, 200))
+"""

@@ -1,0 +1,137 @@
+"""What would be sent: the flow is run up to its first request, which is kept and not sent."""
+
+from __future__ import annotations
+
+import string
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from zsrec.errors import LLMError
+from zsrec.llm.chat import LLM, ChatRequest, Label, LabelSet, ServerInfo
+from zsrec.playground.asking import Question
+from zsrec.recommender import Recommender
+from zsrec.steps import Plan, count_tokens
+from zsrec.types import Exchange, Message
+
+_BYTES_PER_TOKEN = 4  # of English text, roughly; only where no server counts
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A prompt as it would be sent.
+
+    Attributes:
+        request: The first request; None where nothing would be asked.
+        tokens: What each message adds to the prompt, the chat template's own tokens included, in order.
+        counted: Whether the served model's tokenizer counted them; otherwise they are an estimate from bytes.
+        at_once: How many requests go out together (orders of the candidates, windows).
+        server: What the server says of itself; None where it does not answer.
+        notes: What else the reader should know.
+    """
+
+    request: ChatRequest | None
+    tokens: tuple[int, ...] = ()
+    counted: bool = False
+    at_once: int = 1
+    server: ServerInfo | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The roles."""
+        return self.request.messages if self.request else ()
+
+
+class _LookedError(Exception):
+    """Ends the flow where it would send something."""
+
+
+@dataclass
+class _Onlooker:
+    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away."""
+
+    llm: LLM
+    requests: list[ChatRequest] = field(default_factory=list)
+    server: ServerInfo | None = None
+    notes: list[str] = field(default_factory=list)
+
+    async def handshake(self) -> ServerInfo:
+        try:
+            self.server = await self.llm.handshake()
+        except LLMError:
+            return ServerInfo(base_url="", model="")
+        return self.server
+
+    async def chat(self, request: ChatRequest) -> Exchange:
+        self.requests.append(request)
+        raise _LookedError
+
+    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        try:
+            return await self.llm.count_tokens(messages)
+        except LLMError:
+            return None
+
+    async def labels(self, count: int) -> LabelSet:
+        try:
+            return await self.llm.labels(count)
+        except LLMError as error:
+            self.notes.append(f"the labels are stand-ins: {error.message}")
+            texts = [_LETTERS[n] if n < len(_LETTERS) else str(n) for n in range(count)]
+            return LabelSet(labels=tuple(Label(text=text) for text in texts), by="top_logprobs", most=count)
+
+    async def binds_choices(self) -> bool:
+        try:
+            return await self.llm.binds_choices()
+        except LLMError:
+            return False
+
+    async def aclose(self) -> None:
+        """Nothing of its own is open."""
+
+
+def look(recommender: Recommender, question: Question) -> Preview:
+    """What a question would send first; a server that is there counts its tokens, and is asked nothing else.
+
+    A ranker that needs to know what the server can do tries that out, once, as it would for the question itself.
+
+    Raises:
+        ZsrecError: The question cannot be asked; see `Recommender.recommend`. An absent server is no error.
+    """
+    onlooker = _Onlooker(recommender.llm)
+    watched = recommender.with_llm(onlooker)
+    with suppress(_LookedError):
+        question.to(watched)
+    if not onlooker.requests:
+        return Preview(None, server=onlooker.server, notes=(*onlooker.notes, "the model would not be asked"))
+    request = onlooker.requests[0]
+    totals = watched.run(_totals(request.messages)) if onlooker.server else None
+    tokens = _steps(totals) if totals else tuple(map(_estimate, request.messages))
+    return Preview(
+        request,
+        tokens=tokens,
+        counted=totals is not None,
+        at_once=len(onlooker.requests),
+        server=onlooker.server,
+        notes=tuple(onlooker.notes),
+    )
+
+
+def _totals(messages: tuple[Message, ...]) -> Plan[list[int] | None]:
+    """The tokens of the first message, of the first two, and so on; None where nobody can count them."""
+    totals: list[int] = []
+    for end in range(1, len(messages) + 1):
+        counted = yield from count_tokens(messages[:end])
+        if counted is None:
+            return None
+        totals.append(counted)
+    return totals
+
+
+def _steps(totals: list[int]) -> tuple[int, ...]:
+    return tuple(total - before for before, total in zip([0, *totals], totals, strict=False))
+
+
+def _estimate(message: Message) -> int:
+    return max(1, len(message.content.encode()) // _BYTES_PER_TOKEN)

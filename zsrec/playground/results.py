@@ -1,0 +1,153 @@
+"""What came back, on the screen: the answer with its mentions, the ranked list, and code that does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nicegui import html
+from nicegui.element import Element
+
+from zsrec.errors import ZsrecError
+from zsrec.playground import answers, snippets
+from zsrec.playground.asking import Feedbacks, Round
+from zsrec.playground.drafts import Draft
+from zsrec.playground.parts import copyable, named, scrollable
+from zsrec.playground.people import Person
+from zsrec.playground.preview import look
+from zsrec.playground.work import LOOKS, beside
+from zsrec.playground.workshop import Workshop
+from zsrec.types import Feedback
+
+_MOST_ANSWERS = 10
+Judge = Callable[[str, Feedback], None]
+
+
+class Results:
+    """One round's results. All texts are put on the page as text, never as HTML.
+
+    Args:
+        workshop: The shared parts.
+        label: What the template is called, for screen readers.
+        judge: Called with an item's id and what the person thinks of it.
+    """
+
+    def __init__(self, workshop: Workshop, label: str, judge: Judge) -> None:
+        self._workshop = workshop
+        self._label = label
+        self._judge = judge
+        self._buttons: dict[tuple[str, Feedback], Element] = {}
+        self._box = named(html.section(), f"Results of {label}")
+
+    def clear(self) -> None:
+        """Takes the results off the page."""
+        self._buttons.clear()
+        self._box.clear()
+
+    def show(self, one: Round, number: int, draft: Draft, person: Person) -> None:
+        """Shows a round.
+
+        Args:
+            one: The round.
+            number: Which one, from 1.
+            draft: The template as it was asked.
+            person: Whom it was for.
+        """
+        self.clear()
+        with self._box:
+            html.h3(f"Round {number}: recommended")
+            html.p(answers.summary(one.recommendations)).classes("soft")
+            self._ranked(one)
+            html.h3("The model's answer")
+            self._answers(one)
+            remarks = answers.remarks(one.recommendations)
+            if remarks:
+                with html.ul().classes("soft"):
+                    for remark in remarks:
+                        html.li(remark)
+            self._code(one, draft, person)
+
+    def mark(self, feedbacks: Feedbacks) -> None:
+        """Shows what the person thinks of the items so far."""
+        for (item_id, feedback), button in self._buttons.items():
+            button.props["aria-pressed"] = "true" if feedbacks.marks.get(item_id) is feedback else "false"
+
+    def _ranked(self, one: Round) -> None:
+        rows = answers.rows(one.recommendations)
+        if not rows:
+            html.p("Nothing could be recommended: the answer names nothing that the person does not know yet.")
+        with html.ol().classes("ranked"):
+            for row in rows:
+                with html.li():
+                    html.span(f"{row.rank}.").classes("place")
+                    with html.div().classes("what"):
+                        html.span(row.title).classes("title")
+                        html.span(f" {row.how}").classes("note")
+                        if row.reason:
+                            html.p(row.reason).classes("soft")
+                    with html.div().classes("judges"):
+                        self._button(row, Feedback.LIKED, "Like")
+                        self._button(row, Feedback.DISLIKED, "Dislike")
+
+    def _button(self, row: answers.Row, feedback: Feedback, word: str) -> None:
+        button = html.button(word).classes("judge").on("click", lambda: self._judge(row.item_id, feedback))
+        self._buttons[row.item_id, feedback] = named(
+            button, f"{word} {row.title}", **{"type": "button", "aria-pressed": "false"}
+        )
+
+    def _answers(self, one: Round) -> None:
+        result = one.recommendations
+        exchanges = result.trace.exchanges
+        for number in range(min(len(exchanges), _MOST_ANSWERS)):
+            with scrollable(f"Answer {number + 1} of {self._label}"):
+                for piece in answers.pieces(result, number, self._workshop.recommender.catalog):
+                    _piece(piece)
+        if len(exchanges) > _MOST_ANSWERS:
+            html.p(f"… and {len(exchanges) - _MOST_ANSWERS} more requests").classes("soft")
+
+    def _code(self, one: Round, draft: Draft, person: Person) -> None:
+        workshop = self._workshop
+        known = workshop.histories.get(person.user) if person.user is not None else None
+        python = snippets.as_python(
+            one.question,
+            draft,
+            opening=workshop.opening,
+            known=person.user,
+            base=0 if known is None else len(known.events),
+            model=dict(workshop.model or {}),
+            popular=workshop.recommender.popularity is not None,
+        )
+        with html.details():
+            html.summary("The same in Python")
+            copyable(python, "Copy Python")
+        with html.details() as details:
+            html.summary("The same request as curl")
+            place = html.div()
+
+        async def fetch() -> None:
+            if place.default_slot.children:
+                return
+            try:
+                found = await beside(LOOKS, look, workshop.recommender, one.question)
+            except ZsrecError as error:
+                found, why = None, error.message
+            else:
+                why = "the server does not answer, so its address and model are unknown"
+            with place:
+                if found is not None and found.request is not None and found.server is not None:
+                    copyable(snippets.as_curl(found.request, found.server), "Copy curl")
+                    if found.at_once > 1:
+                        html.p(f"It is the first of {found.at_once} requests.").classes("soft")
+                else:
+                    html.p(f"There is none: {why}.").classes("soft")
+
+        details.on("toggle", fetch)
+
+
+def _piece(piece: answers.Piece) -> None:
+    if piece.kind == "plain":
+        html.span(piece.text)
+        return
+    {"matched": html.mark, "left out": html.span, "unmatched": html.del_}[piece.kind](piece.text).classes(
+        "out" if piece.kind == "left out" else ""
+    )
+    html.span(f"[{piece.note}]").classes("note")

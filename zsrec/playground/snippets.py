@@ -1,0 +1,130 @@
+"""The Python and the curl that do what the page did, to be copied."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from zsrec.llm.chat import ChatRequest, ServerInfo
+from zsrec.playground.asking import Question
+from zsrec.playground.drafts import Draft
+from zsrec.types import Feedback, History
+
+EDITED = "edited.j2"
+"""Where the Python writes a template that was edited."""
+_METHODS = {
+    Feedback.SEEN: "with_events",
+    Feedback.LIKED: "liked",
+    Feedback.DISLIKED: "disliked",
+    Feedback.SKIPPED: "skipped",
+}
+_LISTS = ("with_events", "showed")
+
+
+def as_python(
+    question: Question,
+    draft: Draft,
+    *,
+    opening: Sequence[str],
+    known: str | None = None,
+    base: int = 0,
+    model: dict[str, str] | None = None,
+    popular: bool = False,
+) -> str:
+    """A script that asks the same question.
+
+    Args:
+        question: What was asked.
+        draft: The template, as it was when it was asked.
+        opening: Lines that define `catalog` and, where there are users, `histories`.
+        known: The user's id in `histories`; None for a typed history.
+        base: How many events of the question's history are that user's own; what follows is written out.
+        model: The arguments "base_url" and "model", as far as they were given.
+        popular: Whether the recommender knows what is popular in `histories`.
+    """
+    edited = draft.edited
+    uses_popular = popular and question.template.task == "rank" and not question.candidates
+    history = _history(question.history, base, None if known is None else f"histories[{known!r}]")
+    imports = ["Catalog"] if any("Catalog." in line for line in opening) else []
+    imports += ["History"] if history.startswith("History") else []
+    imports += ["Recommender"] + (["data"] if any("data." in line for line in opening) else [])
+    arguments = ["catalog", *(f"{name}={value!r}" for name, value in (model or {}).items())]
+    arguments.append(f"template={(EDITED if edited else draft.name)!r}")
+    arguments += ["popularity=popularity(histories.values())"] if uses_popular else []
+    asked = ["history", f"k={question.k}"]
+    asked += [f"about={question.about!r}"] if question.about else []
+    asked += [f"candidates={list(question.candidates)!r}"] if question.candidates else []
+    lines = [*(["from pathlib import Path", ""] if edited else [])]
+    lines.append(f"from zsrec import {', '.join(imports)}")
+    lines += ["from zsrec.candidates import popularity"] if uses_popular else []
+    lines += ["", *opening]
+    if edited:
+        lines.append(f"Path({EDITED!r}).write_text({_literal(draft.text)}, encoding='utf-8')")
+    lines += [
+        f"history = {history}",
+        f"with Recommender({', '.join(arguments)}) as rec:",
+        f"    for r in rec.recommend({', '.join(asked)}):",
+        "        print(r.rank, r.item.title)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_curl(request: ChatRequest, server: ServerInfo) -> str:
+    """A shell command that sends the same request; the key is read from the environment, never written out.
+
+    Args:
+        request: For example a preview's.
+        server: Where it goes, and which fields it takes.
+    """
+    from zsrec.llm.client import request_fields  # the openai package takes a second to import
+
+    fields, further = request_fields(request, vllm=server.vllm)
+    body = json.dumps({"model": server.model, **fields, **further}, ensure_ascii=False, indent=2)
+    lines = (
+        f"curl {shlex.quote(server.base_url + '/chat/completions')} \\",
+        "  -H 'Content-Type: application/json' \\",
+        '  -H "Authorization: Bearer ${ZSREC_API_KEY:-none}" \\',
+        "  --data-binary @- <<'JSON'",
+        body,  # JSON escapes line breaks inside texts, so that no line of it ends the document early
+        "JSON",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _history(history: History, start: int, base: str | None) -> str:
+    """An expression for a history whose first `start` events are those of `base`; None is an empty history."""
+    calls = list(_calls(history, start))
+    text = "History()" if base is None else base
+    if base is None and calls and calls[0][0] == "with_events":
+        text = f"History.of({_arguments(calls.pop(0)[1])})"
+    for method, given in calls:
+        text += f".{method}({list(given)!r})" if method in _LISTS else f".{method}({_arguments(given)})"
+    return text
+
+
+def _calls(history: History, start: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """The methods that add everything after the first `start` events, each with its items or words."""
+    said = [one for one in history.critiques if one.after >= start]
+    place = start
+    while place < len(history.events) or said:
+        while said and said[0].after <= place:
+            yield "said", (said.pop(0).text,)
+        end = min(said[0].after, len(history.events)) if said else len(history.events)
+        for feedback, events in groupby(history.events[place:end], key=lambda event: event.feedback):
+            yield _METHODS[feedback], [event.item for event in events]
+        place = end
+    if history.shown:
+        yield "showed", history.shown
+
+
+def _arguments(given: Sequence[str]) -> str:
+    return ", ".join(map(repr, given))
+
+
+def _literal(text: str) -> str:
+    """A readable literal; one line where the text holds what a reader would not see."""
+    if not all(character.isprintable() or character == "\n" for character in text):
+        return repr(text)
+    return '"""\\\n' + text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + '"""'
