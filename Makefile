@@ -38,8 +38,8 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 
 docs: $(VENV)/.ready
-	$(BIN)/python tools/template_reference.py
-	$(BIN)/zensical build --strict
+	$(BIN)/python .ci/template_reference.py
+	$(BIN)/zensical build --strict --config-file .mkdocs.yml
 	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
 
 format: $(VENV)/.ready

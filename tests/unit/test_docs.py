@@ -103,7 +103,7 @@ def test_the_bookshop() -> None:
 
 def test_the_reference_has_every_key(tmp_path: Path) -> None:
     page = tmp_path / "templates.md"
-    subprocess.run([sys.executable, REPO / "tools" / "template_reference.py", page], check=True, cwd=REPO)
+    subprocess.run([sys.executable, REPO / ".ci" / "template_reference.py", page], check=True, cwd=REPO)
     text = page.read_text(encoding="utf-8")
     for model in (FrontMatter, Variable, Sampling, Ranking):
         for name in model.model_fields:
@@ -118,7 +118,7 @@ def test_the_reference_has_every_key(tmp_path: Path) -> None:
 
 
 def test_every_page_is_on_the_map() -> None:
-    nav = yaml.safe_load((REPO / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    nav = yaml.safe_load((REPO / ".mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     listed = [page for part in nav for pages in part.values() for one in pages for page in one.values()]
     here = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | {"reference/templates.md"}
     assert sorted(listed) == sorted(here)

@@ -1,6 +1,6 @@
 """Writes docs/reference/templates.md from the code: keys, defaults, item fields, parsers, filters.
 
-    python tools/template_reference.py [FILE]
+    python .ci/template_reference.py [FILE]
 
 The page is made before each build of the site and is not kept, so it cannot be out of date.
 """
@@ -43,7 +43,7 @@ def page() -> str:
     sandbox = Sandbox()
     parts = [
         "# Template reference",
-        "Made from the code by `tools/template_reference.py`. How to write a template: "
+        "Made from the code by `.ci/template_reference.py`. How to write a template: "
         "[tutorial](../tutorial.md), [templates](../templates.md).",
         "## Front matter",
         *_table(FrontMatter),
