@@ -10,6 +10,7 @@ from tests.unit.fakes import FakeLLM
 from zsrec import data
 from zsrec.budget import (
     Estimate,
+    Served,
     Shared,
     budget_of,
     cast_of,
@@ -163,6 +164,17 @@ def test_others_on_the_server_are_noticed(movielens: data.Dataset) -> None:
 
     with pytest.raises(CapabilityError, match="does not count its cache's hits"):
         asyncio.run(measure_users(template, people, Words(), Silent(4)))  # type: ignore[arg-type]
+
+
+def test_a_server_that_tells_no_tokens_is_an_error_and_not_an_estimate() -> None:
+    class NoTokens:
+        async def token_ids(self, prompt: object) -> None:
+            return None
+
+    meter = Served(NoTokens(), "m", None)  # type: ignore[arg-type]
+    assert asyncio.run(meter.text("")) == []
+    with pytest.raises(CapabilityError, match="does not tell tokens"):
+        asyncio.run(meter.text("Heat"))
 
 
 def test_labels_of_several_tokens_are_a_warning() -> None:

@@ -233,6 +233,7 @@ class Template:
             if template is not None:
                 path, line = template.filename, template.get_corresponding_lineno(number)
         message = str(error).replace(f"'{ItemView.__module__}.{ItemView.__name__} object'", "an item")
+        message = message.replace("'jinja2.runtime.StrictUndefined object'", "an undefined value")
         if isinstance(error, RecursionError):
             message = "a macro or include calls itself without end"
         elif isinstance(error, SecurityError):
