@@ -88,7 +88,8 @@ async def one(rec: AsyncRecommender, history: History, pool: tuple[str, ...]) ->
         found["usable"] = len(result)
         found["unresolved"] = len(result.trace.unresolved)
         found["dropped"] = len(result.trace.dropped)
-    read = [one for one in exchanges if not one.step and one.label_logprobs is None]
+    labels = template.ranker == "choose"  # answers with a label, which has no form to miss
+    read = [one for one in exchanges if not (one.step or labels or one.label_logprobs)]
     return found | {
         "requests": len(exchanges),
         "prompt_tokens": sum(one.usage.prompt_tokens or 0 for one in exchanges),

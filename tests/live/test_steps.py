@@ -12,13 +12,13 @@ from zsrec.prompts import inline
 from zsrec.recommender import Recommender
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
-TWO = Path(__file__).parent / "two_questions.j2"
+HERE = Path(__file__).parent
 
 
 def test_the_first_answer_stands_in_the_second_question(recommender: Recommender, movielens: data.Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     pool = [item for item in movielens.catalog.ids[:12] if item not in {event.item for event in history.events}]
-    result = recommender.with_template(TWO).recommend(history, 3, candidates=pool)
+    result = recommender.with_template(HERE / "two_questions.j2").recommend(history, 3, candidates=pool)
     first, last = result.trace.exchanges
     assert (first.step, last.step) == ("taste", "")
     assert last.messages[-1].content.startswith(f"Somebody says: {inline(first.answer, 80)}\n")
@@ -34,7 +34,7 @@ def test_a_profile_is_one_line_that_can_be_used_as_about(
     recommender: Recommender, movielens: data.Dataset
 ) -> None:
     history = min(movielens.histories.values(), key=len)
-    me = profile(recommender, history)
+    me = profile(recommender, history, template=HERE / "short_profile.j2")
     assert me.text
     assert "\n" not in me.text
     assert me.exchange.usage.completion_tokens
