@@ -114,7 +114,7 @@ class Page:
     def _refine_bar(self) -> None:
         with named(html.section().classes("card"), "Refine"):
             html.h2("Refine")
-            with html.div().classes("bar"):
+            with html.div().classes("bar ends"):
                 self._words = (
                     ui.input("Say something about these")
                     .props("outlined dense")
