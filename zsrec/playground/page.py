@@ -194,11 +194,8 @@ class Page:
         self._busy(True)
         try:
             for pane in self._panes:
-                if fresh:
-                    pane.restart()
-                else:
-                    pane.pending.words = self._words.value or ""
-            done = await asyncio.gather(*(pane.run() for pane in self._panes))
+                pane.pending.words = self._words.value or ""
+            done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
             self._busy(False)
         if all(done) and not fresh:
