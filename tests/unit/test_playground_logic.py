@@ -45,13 +45,13 @@ def question(history: History, name: str = "generate/default", **further: object
 # -- drafts -------------------------------------------------------------------------------------------
 
 
-def test_every_listed_template_is_a_draft_without_problems() -> None:
+def test_every_listed_template_is_a_draft_without_errors() -> None:
     names = drafts.names(LIBRARY)
     assert {"generate/default", "rank/default", "rank/terse"} <= set(names)
     assert "explain/default" not in names
     for name in names:
         draft = drafts.opened(name, LIBRARY)
-        assert (draft.problems, draft.edited) == ((), False)
+        assert (draft.errors, draft.edited) == (0, False)
         assert draft.template is not None
     with pytest.raises(TemplateNotFoundError, match="no template"):
         drafts.opened("generate/defualt", LIBRARY)
@@ -60,7 +60,8 @@ def test_every_listed_template_is_a_draft_without_problems() -> None:
 def test_a_wrong_text_is_marked_by_line_and_gives_no_template() -> None:
     draft = drafts.opened("generate/default", LIBRARY)
     wrong = drafts.drafted(draft.text.replace("{{ about }}", "{{ abuot }}"), draft.origin, LIBRARY)
-    ((line, (problem,)),) = wrong.marks().items()
+    errors = [(line, one) for line, found in wrong.marks().items() for one in found if one.severity == "error"]
+    ((line, problem),) = errors
     assert "abuot" in draft.text.replace("{{ about }}", "{{ abuot }}").split("\n")[line - 1]
     assert "did you mean 'about'" in problem.message
     assert (wrong.template, wrong.errors, wrong.edited) == (None, 1, True)

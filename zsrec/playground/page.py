@@ -114,7 +114,7 @@ class Page:
     def _refine_bar(self) -> None:
         with named(html.section().classes("card"), "Refine"):
             html.h2("Refine")
-            with html.div().classes("bar"):
+            with html.div().classes("bar ends"):
                 self._words = (
                     ui.input("Say something about these")
                     .props("outlined dense")
@@ -194,11 +194,8 @@ class Page:
         self._busy(True)
         try:
             for pane in self._panes:
-                if fresh:
-                    pane.restart()
-                else:
-                    pane.pending.words = self._words.value or ""
-            done = await asyncio.gather(*(pane.run() for pane in self._panes))
+                pane.pending.words = self._words.value or ""
+            done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
             self._busy(False)
         if all(done) and not fresh:

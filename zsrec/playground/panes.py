@@ -116,17 +116,24 @@ class Pane:
         """Whether there is a round to refine."""
         return self._last is not None
 
-    async def run(self) -> bool:
-        """Asks the next round with the editor's text; whether there was an answer.
+    async def run(self, *, fresh: bool) -> bool:
+        """Asks with the editor's text; whether there was an answer.
 
         On failure everything stays as it was, and the page says what went wrong.
+
+        Args:
+            fresh: Ask a first round anew, instead of the next one.
         """
-        draft, person, pending = self.draft, self._person(), self.pending
+        if self._editor.value != self.draft.text:
+            await self._recheck()
+        draft, person = self.draft, self._person()
+        pending = Feedbacks() if fresh else self.pending
+        last = None if fresh else self._last
         try:
             if draft.template is None:
                 raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="mend the marked lines")
             question = self._asked(draft.template)
-            before = question.history if self._last is None else self._last.after
+            before = question.history if last is None else last.after
             recommender = self._workshop.recommender
             question = replace(question, history=pending.applied(recommender, before))
             found = await beside(ASKS, ask, recommender, question)
@@ -134,8 +141,11 @@ class Pane:
             self._complain(error)
             return False
         self._alert.clear()
-        self._last, self._rounds, self.pending = found, self._rounds + 1, Feedbacks()
-        self._results.show(found, self._rounds, draft, person)
+        number = 1 if last is None else self._rounds + 1
+        self.restart()
+        if person == self._person():  # otherwise the next round is somebody else's first
+            self._last, self._rounds = found, number
+        self._results.show(found, number, draft, person)
         return True
 
     # -- the editor -----------------------------------------------------------------------------------
