@@ -23,7 +23,7 @@ _ASKS = {
 _ASKS_LABEL = re.compile(
     r"label|letter|identifier|option|标签|標籤|字母|编号|編號|代号|代號|选项|選項|标号|序号", re.IGNORECASE
 )
-_ASKS_PAIR = re.compile(r"(?<=\S) [-–—→] |->|pair|对应|成对", re.IGNORECASE)
+_ASKS_PAIR = re.compile(r"(?<=\S) [-–—→←] |->|<-|pair|对应|成对", re.IGNORECASE)
 _LABEL = re.compile(r"(?<![A-Za-z])[A-T](?![A-Za-z])")
 
 
