@@ -127,4 +127,7 @@ def _literal(text: str) -> str:
     """A readable literal; one line where the text holds what a reader would not see."""
     if not all(character.isprintable() or character == "\n" for character in text):
         return repr(text)
-    return '"""\\\n' + text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + '"""'
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    if escaped.endswith('"'):  # it would close the literal too early
+        escaped = escaped[:-1] + '\\"'
+    return f'"""\\\n{escaped}"""'
