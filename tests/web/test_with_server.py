@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import Playground, _tools, browser, tab  # noqa: F401  (fixtures)
+from tests.live.conftest import base_url  # noqa: F401  (fixture)
+from tests.web.conftest import Playground
 
 pytestmark = [pytest.mark.live, pytest.mark.web, pytest.mark.timeout(600)]
 
