@@ -7,13 +7,13 @@ text, which later steps may show; it is as untrusted as a title, and `Template.r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from zsrec.fit import Fitted, ask_fitting
-from zsrec.llm.chat import ChatRequest
+from zsrec.fit import Fitted, ask_once
 from zsrec.parse.clean import clean
 from zsrec.prompts import Template
-from zsrec.steps import Plan, ask
+from zsrec.steps import Plan
 from zsrec.types import Exchange, Message
 
 
@@ -69,7 +69,9 @@ def ask_steps(template: Template, render: Render, events: int) -> Plan[Earlier]:
     prompts: list[Fitted] = []
     notes: list[str] = []
     for name in template.steps:
-        exchange, fitted = yield from _ask(template, name, render, events, answers)
+        exchange, fitted = yield from ask_once(
+            partial(render, name, answers=answers), events, template.step_sampling(name)
+        )
         answers[name] = clean(exchange.answer).strip()
         exchanges.append(exchange.model_copy(update={"step": name}))
         prompts.append(fitted)
@@ -78,15 +80,3 @@ def ask_steps(template: Template, render: Render, events: int) -> Plan[Earlier]:
         elif exchange.finish_reason == "length":
             notes.append(f"the answer of step {name!r} was cut at max_tokens")
     return Earlier(answers, tuple(exchanges), tuple(prompts), tuple(notes))
-
-
-def _ask(
-    template: Template, name: str, render: Render, events: int, answers: Mapping[str, str]
-) -> Plan[tuple[Exchange, Fitted]]:
-    sampling = template.step_sampling(name)
-
-    def one(fitted: Fitted) -> Plan[Exchange]:
-        (exchange,) = yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling))
-        return exchange
-
-    return (yield from ask_fitting(lambda newest: render(name, newest, answers), events, sampling.max_tokens, one))

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from zsrec.errors import ContextOverflowError
-from zsrec.steps import Plan, count_tokens, handshake
-from zsrec.types import Message
+from zsrec.llm.chat import ChatRequest
+from zsrec.steps import Plan, ask, count_tokens, handshake
+from zsrec.types import Exchange, Message, Sampling
 
 # A byte-level tokenizer spends at most one token a byte; the chat template adds its own around each message.
 _TEMPLATE_TOKENS = 16
@@ -63,6 +64,16 @@ def ask_fitting(
             fitted = Fitted(render(fitted.kept // 2), fitted.kept // 2)
         else:
             return answer, fitted
+
+
+def ask_once(render: Render, events: int, sampling: Sampling) -> Plan[tuple[Exchange, Fitted]]:
+    """Asks one question with a prompt that fits; see `ask_fitting`."""
+
+    def one(fitted: Fitted) -> Plan[Exchange]:
+        (exchange,) = yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling))
+        return exchange
+
+    return (yield from ask_fitting(render, events, sampling.max_tokens, one))
 
 
 def fit_history(render: Render, events: int, budget: int | None) -> Plan[Fitted]:

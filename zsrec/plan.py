@@ -13,16 +13,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from zsrec.chain import ask_steps
-from zsrec.fit import Fitted, ask_fitting
+from zsrec.fit import Fitted, ask_fitting, ask_once
 from zsrec.ground.history import Known, resolve_history
 from zsrec.job import Job
-from zsrec.llm.chat import ChatRequest
 from zsrec.pool import Candidates, choose
 from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.prompts.views import ItemView, item_view, title_view
 from zsrec.rank import Content, Judged, Order, Question, fill, fuse, judge
 from zsrec.reading import Reader
-from zsrec.steps import Plan, ask
+from zsrec.steps import Plan
 from zsrec.told import Told, harmless
 from zsrec.types import Exchange, HistoryUse, Message, RankingUse, Recommendation, Recommendations, Trace
 
@@ -164,16 +163,11 @@ def _by_names(
     job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates | None
 ) -> Plan[tuple[_Ranked, Fitted]]:
     """The order in which a free text names items."""
-    sampling = job.template.sampling
-
-    def one(fitted: Fitted) -> Plan[tuple[Exchange, ...]]:
-        return (yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling)))
-
-    exchanges, fitted = yield from ask_fitting(prompts.whole, prompts.events, sampling.max_tokens, one)
-    items = reader.read(exchanges[0], job.k)
+    exchange, fitted = yield from ask_once(prompts.whole, prompts.events, job.template.sampling)
+    items = reader.read(exchange, job.k)
     order = tuple(one.item.id for one in items)
     use = None if candidates is None else RankingUse(ranker="generate", order=order)
-    return _Ranked(items, exchanges, use), fitted
+    return _Ranked(items, (exchange,), use), fitted
 
 
 def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates) -> Plan[tuple[_Ranked, Fitted]]:

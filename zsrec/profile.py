@@ -13,16 +13,15 @@ from pathlib import Path
 
 from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError
-from zsrec.fit import Fitted, ask_fitting
+from zsrec.fit import ask_once
 from zsrec.ground import Grounder
 from zsrec.ground.history import resolve_history
-from zsrec.llm.chat import ChatRequest
 from zsrec.parse.clean import clean
 from zsrec.prompts import Template, inline
 from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.recommender import Recommender, User
 from zsrec.redact import Redactor
-from zsrec.steps import Plan, ask
+from zsrec.steps import Plan
 from zsrec.told import Told, harmless
 from zsrec.types import Exchange, Frozen, History, Message, TemplateRef
 
@@ -113,11 +112,7 @@ def profile_plan(
     def prompt(newest: int) -> tuple[Message, ...]:
         return template.render(history=told.views(newest), about=words, domain=catalog.domain)
 
-    def one(fitted: Fitted) -> Plan[Exchange]:
-        (exchange,) = yield from ask(ChatRequest(messages=fitted.messages, sampling=template.sampling))
-        return exchange
-
-    exchange, fitted = yield from ask_fitting(prompt, told.events, template.sampling.max_tokens, one)
+    exchange, fitted = yield from ask_once(prompt, told.events, template.sampling)
     text = inline(clean(exchange.answer), TEXT_LIMIT)
     notes = told.missing(fitted.messages, template.ref)
     if fitted.kept < told.events:

@@ -50,7 +50,7 @@ class Person:
         }
         given = {"history": self.history, "candidates": self.candidates, "domain": self.domain}
         values |= {name: value for name, value in (given | other).items() if name in template.variables}
-        if "candidates" in values and _labelled(template):
+        if "candidates" in values and template.bundle.front.needs_labels:
             values["candidates"] = with_labels(values["candidates"])
         return template.render(**values)
 
@@ -119,7 +119,3 @@ def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int
 def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tuple[ItemView, ...]:
     """The items under labels; behind the last label they begin anew, which only the count of tokens may see."""
     return tuple(replace(item, label=labels[place % len(labels)]) for place, item in enumerate(items))
-
-
-def _labelled(template: Template) -> bool:
-    return template.ranker == "choose" or template.ranking.reads_labels(template.ranker)

@@ -105,16 +105,11 @@ def bench_run(
         questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
         protocol=protocol if targets is None else None, events=events, ease=ease, sasrec=sasrec,
     )  # fmt: skip
-    id_column, title = columns(item_columns, "--item-columns", 2)[:2]
-    user, item, *rest = columns(columns_, "--columns", 2)
-    data = from_tables(
-        interactions, items, columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
-        item_columns=(id_column, title), domain=domain,
-    )  # fmt: skip
+    data = own_tables(interactions, items, columns_, item_columns, domain)
     if targets is None:
         asked = _problems(data, protocol, wanted)
     else:
-        which = columns(target_columns or f"{user},{item}", "--target-columns", 2)[:2]
+        which = columns(target_columns or columns_, "--target-columns", 2)[:2]
         known = data.interactions
         chosen = read_targets(targets, known.items, user=which[0], item=which[1])
         asked = [held_out(known, chosen, seed=seed)]
@@ -164,7 +159,7 @@ def movielens(
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
         base_url=base_url, model=model, protocol=protocol, events=events, ease=ease, sasrec=sasrec,
     )  # fmt: skip
-    data = from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
+    data = movielens_data(name, target)
     show(carry_out(data, _problems(data, protocol, wanted), wanted))
 
 
@@ -198,6 +193,26 @@ def bench_compare(
 def register(main: typer.Typer) -> None:
     """Adds the commands to the application."""
     main.add_typer(app, name="bench")
+
+
+def own_tables(interactions: Path, items: Path, columns_: str, item_columns: str, domain: str) -> Data:
+    """A caller's own tables, their columns given with commas between.
+
+    Raises:
+        ConfigError: Too few columns.
+        DataError: A table cannot be read.
+    """
+    id_column, title = columns(item_columns, "--item-columns", 2)[:2]
+    user, item, *rest = columns(columns_, "--columns", 2)
+    return from_tables(
+        interactions, items, columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
+        item_columns=(id_column, title), domain=domain,
+    )  # fmt: skip
+
+
+def movielens_data(name: str, target: Path | None = None) -> Data:
+    """A MovieLens set by the path of its folder or zip, or by its name: then it is fetched where it is missing."""
+    return from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
 
 
 def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:

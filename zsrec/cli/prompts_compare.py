@@ -10,18 +10,17 @@ import typer
 from rich.table import Table
 
 from zsrec.cli import bench_options as options
-from zsrec.cli.bench import carry_out
-from zsrec.cli.bench_options import Wanted, columns
+from zsrec.cli.bench import carry_out, movielens_data, own_tables
+from zsrec.cli.bench_options import Wanted
 from zsrec.cli.console import err, out, plain
-from zsrec.cli.data import fetched
-from zsrec.data import SETS, named
+from zsrec.cli.prompts_shared import Folders
+from zsrec.data import SETS
 from zsrec.errors import ConfigError
-from zsrec.evals.data import Data, from_movielens, from_tables
+from zsrec.evals.data import Data
 from zsrec.evals.folder import RunFolder
 from zsrec.evals.protocols import problems
 from zsrec.evals.templates import Comparing, compare_templates
 from zsrec.evals.verdicts import written
-from zsrec.interactions import Columns
 from zsrec.prompts import load_template
 
 
@@ -54,10 +53,7 @@ def compare(
     newest: options.Newest = 50,
     k: Annotated[int, typer.Option("-k", "--k", help="The length of the lists.", min=1)] = 10,
     seed: options.Seed = 0,
-    prompts: Annotated[
-        list[Path] | None,
-        typer.Option("--prompts", help="A folder of your own templates, looked at first. May be repeated."),
-    ] = None,
+    prompts: Folders = None,
     out_: Annotated[
         Path | None,
         typer.Option("--out", help="The run's folder; the same command goes on in it. Made up if missing."),
@@ -135,15 +131,9 @@ def _read(
     data: str | None, interactions: Path | None, items: Path | None, columns_: str, item_columns: str, domain: str
 ) -> Data:
     if interactions is None and items is None:
-        name = data or "latest-small"
-        return from_movielens(Path(name) if Path(name).exists() else fetched(named(name), None))
+        return movielens_data(data or "latest-small")
     if interactions is None or items is None or data is not None:
         raise ConfigError(
             "data of your own are --interactions and --items together, without --data", hint="give both tables"
         )
-    id_column, title = columns(item_columns, "--item-columns", 2)[:2]
-    user, item, *rest = columns(columns_, "--columns", 2)
-    return from_tables(
-        interactions, items, columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
-        item_columns=(id_column, title), domain=domain,
-    )  # fmt: skip
+    return own_tables(interactions, items, columns_, item_columns, domain)

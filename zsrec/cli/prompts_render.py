@@ -12,7 +12,8 @@ from rich.text import Text
 
 from zsrec.budget.people import with_labels
 from zsrec.cli.console import out, plain
-from zsrec.cli.prompts_shared import Folders, sample_person, template_target, titles
+from zsrec.cli.prompts_shared import Folders, sample_person, template_target
+from zsrec.cli.recommend import titles
 from zsrec.errors import ConfigError
 from zsrec.llm.curl import as_curl
 from zsrec.prompts import FrontMatter, Library, Template, title_view
@@ -44,7 +45,6 @@ def render(
 ) -> None:
     """Render a template and print the roles exactly as they would be sent."""
     template = Library(prompts).load(template_target(name))
-    labelled = template.ranker == "choose" or template.ranking.reads_labels(template.ranker)
     if sample and (history or candidates):
         raise ConfigError("--sample brings a history and candidates", hint="leave out --history and --candidates")
     if sample:
@@ -53,7 +53,7 @@ def render(
         views = [title_view(title) for title in titles(candidates)]
         messages = template.render(
             history=titles(history),
-            candidates=with_labels(views) if labelled else views,
+            candidates=with_labels(views) if template.bundle.front.needs_labels else views,
             k=k,
             about=about,
             domain=domain,

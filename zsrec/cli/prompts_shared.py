@@ -23,11 +23,6 @@ def template_target(name: str) -> str | Path:
     return path if path.suffix == ".j2" or path.is_file() else name
 
 
-def titles(text: str) -> list[str]:
-    """Titles parted by ";"."""
-    return [title.strip() for title in text.split(";") if title.strip()]
-
-
 def sample_person(template: Template, *, pool: int = 20) -> Person:
     """A user of the MovieLens sample with as many events as the median user."""
     return cast_of(datasets.sample(), template, pool=pool).typical

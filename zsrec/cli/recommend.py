@@ -130,7 +130,7 @@ def recommend(
         retrieve = made_retriever(retriever, items, _interactions(interactions, history), _columns(columns))
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
-    users = {name: one.liked(*_split(liked)).disliked(*_split(disliked)) for name, one in users.items()}
+    users = {name: one.liked(*titles(liked)).disliked(*titles(disliked)) for name, one in users.items()}
     with Recommender(
         items,
         model=model,
@@ -142,7 +142,7 @@ def recommend(
         if len(users) == 1:
             (name,) = users
             result = recommender.recommend(
-                users[name], k, about=about, candidates=_split(candidates) or None, fill=fill_from
+                users[name], k, about=about, candidates=titles(candidates) or None, fill=fill_from
             )
             with _lines(out, as_json=as_json) as lines:
                 if lines is None:
@@ -187,7 +187,7 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
     if Path(history).suffix.lower() not in SUFFIXES:
         if user is not None:
             raise ConfigError("--user without an interactions file", hint="give the file with --history")
-        return {"": History.of(*_split(history))}, {}
+        return {"": History.of(*titles(history))}, {}
     everybody = read_histories(
         history,
         columns=_columns(columns),
@@ -223,7 +223,8 @@ def _interactions(path: Path | None, history: str) -> Path:
     )
 
 
-def _split(text: str) -> list[str]:
+def titles(text: str) -> list[str]:
+    """Titles or ids with ";" between."""
     return [part.strip() for part in text.split(";") if part.strip()]
 
 

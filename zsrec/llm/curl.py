@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zsrec.types import Message, Sampling
 
 KEY = "ZSREC_API_KEY"
-_END = "ZSREC_REQUEST"
+_END = "JSON"
 
 
 def as_curl(
     messages: Sequence[Message], sampling: Sampling, *, base_url: str, model: str, labels: bool = False
 ) -> str:
-    """A curl command for a POSIX shell. The key is read from the environment when the command runs.
-
-    The body is JSON in a quoted here-document, so that nothing in a title means anything to the shell: JSON keeps
-    every line break inside a text as two characters, and no line of the body can end it.
+    """A curl command for messages that no server was asked about; see `command`.
 
     Args:
         messages: The roles.
@@ -31,6 +28,19 @@ def as_curl(
     body |= sampling.model_dump(mode="json")
     if labels:
         body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}
+    return command(base_url, body)
+
+
+def command(base_url: str, body: Mapping[str, object]) -> str:
+    """A curl command for a POSIX shell. The key is read from the environment when the command runs.
+
+    The body is JSON in a quoted here-document, so that nothing in a title means anything to the shell: JSON keeps
+    every line break inside a text as two characters, and no line of the body can end it.
+
+    Args:
+        base_url: The endpoint with its `/v1`.
+        body: The request's.
+    """
     lines = [
         f"curl -sS {shlex.quote(base_url.rstrip('/') + '/chat/completions')} \\",
         "  -H 'Content-Type: application/json' \\",

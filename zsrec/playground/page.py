@@ -31,7 +31,6 @@ class Page:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._panes: list[Pane] = []
-        self._ready = False
         ui.page_title("zsrec playground")
         ui.add_css(_STYLE)
         ui.colors(primary=_BLUE)
@@ -45,7 +44,6 @@ class Page:
 
     async def connected(self) -> None:
         """To be called once the browser is there."""
-        self._ready = True
         for pane in self._panes:
             pane.connected()
         await asyncio.gather(*(pane.look_again() for pane in self._panes))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from zsrec.llm.chat import ChatRequest, ServerInfo
+from zsrec.llm.curl import command
 from zsrec.playground.asking import Question
 from zsrec.playground.drafts import Draft
 from zsrec.types import Feedback, History
@@ -81,16 +80,7 @@ def as_curl(request: ChatRequest, server: ServerInfo) -> str:
     from zsrec.llm.client import request_fields  # the openai package takes a second to import
 
     fields, further = request_fields(request, vllm=server.vllm)
-    body = json.dumps({"model": server.model, **fields, **further}, ensure_ascii=False, indent=2)
-    lines = (
-        f"curl {shlex.quote(server.base_url + '/chat/completions')} \\",
-        "  -H 'Content-Type: application/json' \\",
-        '  -H "Authorization: Bearer ${ZSREC_API_KEY:-none}" \\',
-        "  --data-binary @- <<'JSON'",
-        body,  # JSON escapes line breaks inside texts, so that no line of it ends the document early
-        "JSON",
-    )
-    return "\n".join(lines) + "\n"
+    return command(server.base_url, {"model": server.model, **fields, **further}) + "\n"
 
 
 def _history(history: History, start: int, base: str | None) -> str:

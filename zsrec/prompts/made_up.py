@@ -70,7 +70,7 @@ def values_for(template: Template, user: User) -> dict[str, Any]:
         if variable.default is None and name not in {"history", "about", "domain"}
     }
     values |= {"candidates": POOL, "k": 5} | {name: value for name, value in user.items() if name != "says"}
-    if needs_labels(template):
+    if template.bundle.front.needs_labels:
         given = values["candidates"]
         labelled = LABELLED_POOL if given is POOL else tuple(map(_labelled, given, ascii_uppercase))
         values["candidates"] = labelled
@@ -84,11 +84,6 @@ def rendered(template: Template, user: User) -> tuple[Message, ...]:
         TemplateError: The template fails on this user.
     """
     return template.render(**values_for(template, user))
-
-
-def needs_labels(template: Template) -> bool:
-    """Whether the prompt has to show the candidates' labels."""
-    return template.ranker == "choose" or template.ranking.reads_labels(template.ranker)
 
 
 def shared_prefix(template: Template) -> float:

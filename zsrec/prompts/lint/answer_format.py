@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from zsrec.prompts.bundle import Bundle
-from zsrec.prompts.made_up import LABELLED_POOL, joined, needs_labels
+from zsrec.prompts.made_up import LABELLED_POOL, joined
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 from zsrec.types import Message
@@ -37,7 +37,7 @@ def answer_format(bundle: Bundle, template: Template, prompts: Sequence[tuple[Me
     """
     path, lines = bundle.main.path, bundle.main.lines
     said = "\n".join(map(joined, prompts))
-    if needs_labels(template):
+    if bundle.front.needs_labels:
         line = lines.get(("ranker",), 1)
         shown = set(_LABEL.findall(said))
         missing = [item.label for item in LABELLED_POOL if item.label not in shown]
