@@ -59,8 +59,10 @@ class RunFolder:
         if (self.path / CONFIG).exists():
             found = self.config()
             asked = bool(found.get("llm_methods") or found.get("questions"))
-            both = (_concerning(found.get("methods", []), one, asks_llm=asked) for one in (found, wanted))
-            for field, here, there in _differences(*both):
+            had = found.get("methods", [])
+            for field, here, there in _differences(
+                _concerning(had, found, asks_llm=asked), _concerning(had, wanted, asks_llm=asked)
+            ):
                 raise ConfigError(
                     f"{self.path} holds another run: {field} is {_short(here)} there and {_short(there)} here",
                     hint="take another --out, or the same arguments and data to go on",
