@@ -17,7 +17,7 @@ from zsrec.serve.backed import Backed
 from zsrec.serve.breaker import Breaker
 from zsrec.serve.deadline import CallerGoneError, until, while_called
 from zsrec.serve.keys import Keys, Tenant, check_exposure
-from zsrec.serve.logs import JsonLines, Pseudonyms, log_failure
+from zsrec.serve.logs import JsonLines, log_failure
 from zsrec.serve.queue import FullError, Queue
 from zsrec.types import Event, History
 

@@ -82,9 +82,10 @@ def serve(
     try:
         import uvicorn
 
+        from zsrec.pseudonyms import Pseudonyms
         from zsrec.serve.app import create_app
         from zsrec.serve.keys import Keys, check_exposure, read_secret
-        from zsrec.serve.logs import Pseudonyms, config
+        from zsrec.serve.logs import config
         from zsrec.serve.options import Options
         from zsrec.serve.service import Service
         from zsrec.serve.stock import Sources

@@ -6,8 +6,6 @@ a keyed hash. Messages of errors may quote a request, so errors are logged by th
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import traceback
@@ -15,22 +13,6 @@ from datetime import UTC, datetime
 
 _LOGGER = logging.getLogger("zsrec.serve")
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
-
-
-class Pseudonyms:
-    """Keyed hashes in place of ids: the same person has the same one, and only the key's owner can check a guess.
-
-    Args:
-        key: At least 16 bytes; kept over restarts where logs are to be joined.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def of(self, kind: str, name: str) -> str:
-        """16 hexadecimal digits for a name."""
-        message = f"{kind}\0{name}".encode("utf-8", "replace")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:16]
 
 
 class JsonLines(logging.Formatter):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from zsrec.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
 from zsrec.llm.chat import LLM
+from zsrec.pseudonyms import Pseudonyms
 from zsrec.recommender import AsyncRecommender
-from zsrec.redact import Redaction
+from zsrec.redact import Redactor, redactor
 from zsrec.serve.asking import Asking
 from zsrec.serve.bodies import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
 from zsrec.serve.breaker import Breaker
 from zsrec.serve.keys import Tenant
-from zsrec.serve.logs import Pseudonyms, log, log_failure
+from zsrec.serve.logs import log, log_failure
 from zsrec.serve.metrics import STATES, Metrics
 from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
@@ -152,11 +153,16 @@ class Service:
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
             recommender = recommender.with_template(stock.templates[wanted.template])
-        if self.options.redact:
-            recommender = recommender.with_redaction(_redaction(wanted.names))
+        recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         asking = Asking(self.llm, salt)
         return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
+
+    def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
+        try:
+            return redactor(self._settings.redact if self.options.redact else "off", names)
+        except ConfigError as error:
+            raise refusal(error) from error
 
     async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
         started = time.perf_counter()
@@ -222,13 +228,6 @@ class Service:
             ) from error
         except ZsrecError as error:
             raise refusal(error) from error
-
-
-def _redaction(names: tuple[str, ...]) -> Redaction:
-    try:
-        return Redaction(names)
-    except ConfigError as error:
-        raise refusal(error) from error
 
 
 def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:
