@@ -117,6 +117,7 @@ def invoke(files: Path, *more: object) -> Result:
     [
         (("--protocol", "cold-users", "--events", "2"), "first 2 events", "HR@10"),
         (("--protocol", "time-split"), "Global time split", "Recall@10"),
+        (("--protocol", "time-split", "--at", "1970-01-01T00:00:05"), "at 1970-01-01 00:00:05+00:00", "Recall@10"),
         (("--protocol", "time-split", "--tie-orders", "2"), "2 orders", "Precision@10"),
         (("--protocol", "sampled-llmrank"), "SAMPLED", "sampled HR@10"),
         (("--protocol", "sampled-nir", "--out", "run"), "SAMPLED", "sampled MRR"),
@@ -142,6 +143,7 @@ def test_over_the_command_line(
         (("--events", "3"), "needs --events"),
         (("--protocol", "cold-users", "--events", "1", "--tie-orders", "2"), "--tie-orders"),
         (("--protocol", "time-split", "--strict-time"), "--strict-time does not go"),
+        (("--at", "2017-06-30"), "--at does not go with leave-one-out"),
         (("--protocol", "time-split", "--methods", "pop,generate"), "do not run on time-split"),
         (("--protocol", "sampled-nir", "--probe", "3"), "do not run on sampled-nir"),
         (("--protocol", "time-split", "--targets", "t.csv"), "another protocol"),

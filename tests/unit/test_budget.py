@@ -110,7 +110,7 @@ def test_nobody_with_a_history_is_an_error(movielens: data.Dataset) -> None:
 
 
 def test_orders_share_what_stands_before_the_candidates(movielens: data.Dataset) -> None:
-    label, pool_first = load_template("rank/label"), load_template("rank/default")
+    label, pool_first = load_template("rank/label"), load_template("rank/terse")
     cast = cast_of(movielens, label)
     prefix = asyncio.run(prefix_of(label, cast, Words()))
     assert prefix.orders is not None

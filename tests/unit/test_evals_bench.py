@@ -172,8 +172,10 @@ def test_a_shuffled_pool_is_the_same_pool(tmp_path: Path) -> None:
         method = llm_method("rank", "rank/default", pool=8, shuffled=shuffled)
         run(tmp_path / str(shuffled), llm, task(llm_methods=[method]))
         orders[shuffled] = {
-            request.messages[1].content.split("The user's history")[1]: [
-                line for line in request.messages[1].content.split("The user's")[0].splitlines() if line[:1] == "-"
+            request.messages[1].content.split("Candidates:")[0]: [
+                line
+                for line in request.messages[1].content.split("Candidates:")[1].splitlines()
+                if line[:1] == "-"
             ]
             for request in llm.requests
         }

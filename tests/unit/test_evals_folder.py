@@ -25,6 +25,49 @@ def test_another_configuration_is_refused_by_field(tmp_path: Path) -> None:
     assert folder.config()["prices"] == [1, 2]
 
 
+def test_methods_may_be_added_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    label = {"template": "rank/label", "sha256": "a"}
+    run = {
+        **CONFIG, "methods": ["pop", "label"], "llm_methods": {"label": label}, "server": {"model": "m"},
+        "users": 9, "arguments": {"model": "m", "sasrec": None, "protocol": "leave-one-out"},
+        "skipped": {"semantic": "no vectors"},
+    }  # fmt: skip
+    folder.start(run)
+    more = {
+        **run, "methods": ["pop", "sasrec", "label", "my.j2"], "skipped": {},
+        "llm_methods": {"label": label, "my.j2": label}, "arguments": {**run["arguments"], "sasrec": "epochs=3"},
+    }  # fmt: skip
+    folder.start(more)
+    assert folder.config() == more
+    for other, said in (
+        ({"methods": ["pop", "label"]}, "methods is"),
+        ({"arguments": {**more["arguments"], "sasrec": None}}, r"arguments\.sasrec is 'epochs=3' there"),
+        ({"arguments": {**more["arguments"], "protocol": "time-split"}}, r"arguments\.protocol"),
+        ({"llm_methods": {"label": label, "my.j2": {**label, "sha256": "b"}}}, r"llm_methods\.my\.j2\.sha256"),
+        ({"server": {"model": "n"}}, r"server\.model"),
+        ({"users": 10}, "users is 9 there and 10 here"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            folder.start({**more, **other})
+    assert folder.config() == more
+
+
+def test_a_run_without_an_llm_may_get_one_later(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    run = {
+        **CONFIG,
+        "methods": ["pop"],
+        "llm_methods": {},
+        "server": None,
+        "users": None,
+        "arguments": {"model": None},
+    }
+    folder.start(run)
+    asked = {"methods": ["pop", "label"], "llm_methods": {"label": {"sha256": "a"}}}
+    folder.start({**run, **asked, "server": {"model": "m"}, "users": 9, "arguments": {"model": "m"}})
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
     with pytest.raises(ConfigError, match="holds files and no config"):

@@ -168,3 +168,17 @@ def test_old_runs_are_scrubbed_and_young_ones_left(tmp_path: Path, monkeypatch: 
     assert (kept(RunFolder(tmp_path / "old")), kept(RunFolder(tmp_path / "young"))) == ("none", "all")
     assert not (tmp_path / "old" / JOURNAL).exists()
     assert (tmp_path / "young" / JOURNAL).exists()
+
+
+def test_a_method_joins_a_scrubbed_run_with_its_key_only(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    one = {name: method for name, method in task().methods.items() if name == "pop"}
+    settings = Settings.load(keep="none", hash_key=KEY)
+    in_folder(task(methods=one), RunFolder(path), {}, Quiet(), settings=settings, llm=Model())
+    before = contents(path)
+    for wrong in (Settings.load(), Settings.load(hash_key="another key of the tests")):
+        with pytest.raises(ConfigError, match="another key"):
+            in_folder(task(), RunFolder(path), {}, Quiet(), settings=wrong, llm=Model())
+    assert contents(path) == before
+    in_folder(task(), RunFolder(path), {}, Quiet(), settings=Settings.load(hash_key=KEY), llm=Model())
+    assert users(path, "itemknn") == users(path, "pop")  # what was removed once is removed again

@@ -54,6 +54,7 @@ def bench_run(
     method_names: options.Names = ",".join(NAMES),
     protocol: options.Protocol = "leave-one-out",
     events: options.Events = None,
+    at: options.At = None,
     targets: Annotated[
         Path | None, typer.Option(help="A table of user, item: your own held-out item per user.")
     ] = None,
@@ -92,7 +93,7 @@ def bench_run(
     Ratings are not used. Rows whose item is not in the catalog are counted and passed over, up to 5%.
     """
     if targets is not None and (
-        strict_time or tie_orders > 1 or protocol != "leave-one-out" or events is not None
+        strict_time or tie_orders > 1 or protocol != "leave-one-out" or events is not None or at
     ):
         hint = "leave them out"
         raise ConfigError(
@@ -106,7 +107,7 @@ def bench_run(
         tie_orders=tie_orders, window_days=window_days, text_columns=text_columns, vectors=vectors,
         templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
         questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
-        protocol=protocol if targets is None else None, events=events, ease=ease, sasrec=sasrec,
+        protocol=protocol if targets is None else None, events=events, at=at, ease=ease, sasrec=sasrec,
         keep=keep,
     )  # fmt: skip
     data = own_tables(interactions, items, columns_, item_columns, domain)
@@ -132,6 +133,7 @@ def movielens(
     method_names: options.Names = ",".join(NAMES),
     protocol: options.Protocol = "leave-one-out",
     events: options.Events = None,
+    at: options.At = None,
     k: options.CutOffs = "10",
     vectors: options.OwnVectors = None,
     ease: options.Ease = None,
@@ -162,7 +164,8 @@ def movielens(
         names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
         tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
-        base_url=base_url, model=model, protocol=protocol, events=events, ease=ease, sasrec=sasrec, keep=keep,
+        base_url=base_url, model=model, protocol=protocol, events=events, at=at, ease=ease, sasrec=sasrec,
+        keep=keep,
     )  # fmt: skip
     data = movielens_data(name, target)
     show(carry_out(data, _problems(data, protocol, wanted), wanted))
@@ -360,6 +363,7 @@ def _problems(data: Data, protocol: str, wanted: Wanted) -> list[Problem]:
         tie_orders=wanted.tie_orders,
         strict_time=wanted.strict_time,
         events=wanted.events,
+        at=wanted.at,
     )
 
 

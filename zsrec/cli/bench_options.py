@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -32,6 +33,13 @@ ALL = (*WITHOUT_LLM, *NAMED)
 Names = Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(ALL)}.")]
 Protocol = Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")]
 Events = Annotated[int | None, typer.Option(help="cold-users: how many events of a user are shown.", min=0)]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        help="time-split, cold-items: the moment (UTC), as 2017-06-30; by default 80% of the events lie before.",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+    ),
+]
 CutOffs = Annotated[str, typer.Option("-k", "--k", help="Cut-offs, with commas between.")]
 TextColumns = Annotated[str, typer.Option(help="Item columns that are embedded after the title.")]
 OwnVectors = Annotated[
@@ -96,6 +104,7 @@ class Wanted:
         seed: See `Seed`.
         protocol: See `Protocol`; None where targets are given.
         events: See `Events`.
+        at: See `At`.
         strict_time: See `StrictTime`.
         tie_orders: See `TieOrders`.
         window_days: See `WindowDays`.
@@ -125,6 +134,7 @@ class Wanted:
     seed: int = 0
     protocol: str | None = "leave-one-out"
     events: int | None = None
+    at: datetime | None = None
     strict_time: bool = False
     tie_orders: int = 1
     window_days: float | None = None
@@ -153,6 +163,7 @@ class Wanted:
                 tie_orders=self.tie_orders,
                 strict_time=self.strict_time,
                 events=self.events,
+                at=self.at,
                 asks_llm=self.asks_llm,
             )
         if self.strict_time and any(name in TRAINED for name in self.names):
@@ -179,6 +190,7 @@ class Wanted:
         return {
             "protocol": self.protocol or "leave-one-out",  # targets are among the files
             "events": self.events,
+            "at": None if self.at is None else self.at.isoformat(),
             "strict_time": self.strict_time,
             "tie_orders": self.tie_orders,
             "window_days": self.window_days,

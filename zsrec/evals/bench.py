@@ -24,7 +24,7 @@ from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
 from zsrec.evals.problem import Problem, asked_of_llm, notes, split_of
 from zsrec.evals.report import Report, Seconds, quantiles, report
-from zsrec.evals.retention import scrub_locked
+from zsrec.evals.retention import check_key, scrub_locked
 from zsrec.evals.run import Method, MethodRun, Run, check, measured, protocol, retrieve, run, timing
 from zsrec.evals.sampled import Pools
 from zsrec.llm.chat import LLM, ServerInfo
@@ -143,7 +143,9 @@ def in_folder(
     if task.asks_llm:
         asked_of_llm(task.problems[0])
     settings = settings or Settings.load()
+    hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
+        check_key(folder, hash_key, growing=not all(map(folder.has, task.names)))
         folder.start(_config(task, arguments, session.server()))
         for name, method in task.methods.items():
             if not folder.has(name):
@@ -151,8 +153,7 @@ def in_folder(
         if task.asks_llm:
             session.ask_llm()
         found = rebuild(folder, task=task)
-        key = settings.hash_key
-        scrub_locked(folder, settings.keep, hash_key=None if key is None else key.get_secret_value())
+        scrub_locked(folder, settings.keep, hash_key=hash_key)
         return found
 
 

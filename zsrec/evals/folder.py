@@ -21,18 +21,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zsrec.errors import ConfigError, DataError
-from zsrec.evals.predictions import Header, Predicted, Prediction, read_predictions, renamed
+from zsrec.evals.predictions import Header, Predicted, Prediction, header_of, read_predictions, renamed
 
 CONFIG, METRICS, TIMES = "config.json", "metrics.json", "times.json"
 PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
 RETENTION, SCRUB_KEY = "retention.json", ".scrub-key"
-REPORT_ONLY = "prices"  # what changes the report and nothing that was run
+OPTIONS_OF_METHODS = ("ease", "sasrec")  # arguments named as the one method that they concern
+REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that was run
 
 
 class RunFolder:
@@ -48,7 +49,9 @@ class RunFolder:
     # -- configuration --------------------------------------------------------------------------------
 
     def start(self, config: Mapping[str, Any]) -> None:
-        """Takes a configuration, or makes sure that the folder's is the same.
+        """Takes a configuration, or makes sure that the folder's is the same but for methods that it lacks.
+
+        Methods do not depend on each other, so a folder may be given more of them: what is there is kept.
 
         Raises:
             ConfigError: The folder belongs to another configuration (the message names the first field that
@@ -57,12 +60,15 @@ class RunFolder:
         wanted: dict[str, Any] = json.loads(json.dumps(config))
         if (self.path / CONFIG).exists():
             found = self.config()
-            for field, here, there in _differences(found, wanted):
-                if field.split(".")[0] != REPORT_ONLY:
-                    raise ConfigError(
-                        f"{self.path} holds another run: {field} is {_short(here)} there and {_short(there)} here",
-                        hint="take another --out, or the same arguments and data to go on",
-                    )
+            asked = bool(found.get("llm_methods") or found.get("questions"))
+            had = found.get("methods", [])
+            for field, here, there in _differences(
+                _concerning(had, found, asks_llm=asked), _concerning(had, wanted, asks_llm=asked)
+            ):
+                raise ConfigError(
+                    f"{self.path} holds another run: {field} is {_short(here)} there and {_short(there)} here",
+                    hint="take another --out, or the same arguments and data to go on",
+                )
         elif self.path.is_dir() and any(one.name != ".lock" for one in self.path.iterdir()):
             raise ConfigError(f"{self.path} holds files and no {CONFIG}", hint="take a new folder for --out")
         self.write_json(CONFIG, wanted)
@@ -126,6 +132,14 @@ class RunFolder:
         """
         return read_predictions(self._predictions(method))
 
+    def has_users(self) -> bool:
+        """Whether some file of predictions has users under their own ids.
+
+        Raises:
+            DataError: A file is wrong.
+        """
+        return any(not header_of(path).pseudonyms for path in (self.path / "predictions").glob("*.jsonl"))
+
     def rename_users(self, name: Callable[[str], str]) -> None:
         """Gives every user in every file of predictions another name, once; each file whole or not at all.
 
@@ -134,9 +148,8 @@ class RunFolder:
             DataError: A line is wrong.
         """
         for path in sorted((self.path / "predictions").glob("*.jsonl")):
-            lines = renamed(path, name)
-            if lines is not None:
-                self._write(path, lines)
+            if not header_of(path).pseudonyms:
+                self._write(path, renamed(path, name))
 
     def _predictions(self, method: str) -> Path:
         """A file for any name: its harmless part, and a hash where that is not all of it."""
@@ -228,6 +241,22 @@ class RunFolder:
             part.replace(path)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --out") from error
+
+
+def _concerning(methods: Sequence[str], config: Mapping[str, Any], *, asks_llm: bool) -> dict[str, Any]:
+    """A configuration without what concerns only other methods, and what changes the report only."""
+    arguments = {
+        name: value
+        for name, value in config.get("arguments", {}).items()
+        if (name not in OPTIONS_OF_METHODS or name in methods) and (name != "model" or asks_llm)
+    }
+    return {
+        **{name: value for name, value in config.items() if name not in REPORT_ONLY},
+        **({} if asks_llm else {"server": None, "users": None}),
+        "arguments": arguments,
+        "methods": [name for name in methods if name in config.get("methods", [])],
+        "llm_methods": {name: one for name, one in config.get("llm_methods", {}).items() if name in methods},
+    }
 
 
 def _differences(here: object, there: object, field: str = "") -> Iterator[tuple[str, object, object]]:

@@ -222,25 +222,29 @@ def read_predictions(path: Path) -> Predicted:
         raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
 
 
-def renamed(path: Path, name: Callable[[str], str]) -> Iterator[str] | None:
-    """The lines of a file of predictions with other names for its users; None where they have such already.
+def header_of(path: Path) -> Header:
+    """The header of a file of predictions.
+
+    Raises:
+        DataError: The file is missing or its first line is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return Header.model_validate_json(next(file, ""))
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
+    except ValueError as error:
+        hint = "delete the file and run the benchmark again"
+        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+
+
+def renamed(path: Path, name: Callable[[str], str]) -> Iterator[str]:
+    """The lines of a file of predictions with pseudonyms for its users.
 
     Raises:
         DataError: The file is missing or a line is wrong, with its number.
     """
-    hint = "delete the file and run the benchmark again"
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = Header.model_validate_json(next(file, ""))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path, hint=hint) from error
-    except ValueError as error:
-        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
-    return None if header.pseudonyms else _renamed(path, header, name)
-
-
-def _renamed(path: Path, header: Header, name: Callable[[str], str]) -> Iterator[str]:
-    yield header.model_copy(update={"pseudonyms": True}).model_dump_json() + "\n"
+    yield header_of(path).model_copy(update={"pseudonyms": True}).model_dump_json() + "\n"
     with path.open(encoding="utf-8") as file:
         next(file)
         for one in _read(file, path):

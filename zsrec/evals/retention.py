@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from zsrec.errors import ConfigError, DataError
 from zsrec.evals.folder import CONFIG, JOURNAL, METRICS, PROBE, RETENTION, SCRUB_KEY, RunFolder
@@ -65,7 +66,9 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
             )
         folder.empty()
         return "none"
+    check_key(folder, hash_key, growing=folder.has_users())
     pseudonyms = _pseudonyms(folder, hash_key)
+    told = _retention(folder).get("key") or pseudonyms.of("key", "")
     journal = folder.path / JOURNAL
     if wanted == "none":
         folder.remove(JOURNAL)
@@ -73,7 +76,8 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
         without_requests(journal, lambda key: pseudonyms.of("request", key))
     folder.rename_users(lambda user: pseudonyms.of(_KIND, user))
     folder.remove_parts()
-    folder.write_json(RETENTION, {"keep": wanted, "since": datetime.now(UTC).isoformat(timespec="seconds")})
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": told})
     folder.remove(SCRUB_KEY)
     return wanted
 
@@ -84,9 +88,7 @@ def kept(folder: RunFolder) -> Keep:
     Raises:
         DataError: Its file on that is wrong.
     """
-    if not (folder.path / RETENTION).exists():
-        return "all"
-    found = folder.read_json(RETENTION).get("keep")
+    found = _retention(folder).get("keep", "all")
     if found not in _ORDER:
         raise DataError(
             "'keep' is none of all, answers, none", path=folder.path / RETENTION, hint="scrub it again"
@@ -109,6 +111,29 @@ def days_old(folder: RunFolder) -> float:
     """Days since a request or a prediction was last written; making the report again does not count."""
     files = [folder.path / CONFIG, folder.path / JOURNAL, *(folder.path / "predictions").glob("*.jsonl")]
     return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / _DAY
+
+
+def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None:
+    """Makes sure that users who join a scrubbed run get pseudonyms of the same key.
+
+    Args:
+        folder: A run's folder.
+        hash_key: The key.
+        growing: Whether any join.
+
+    Raises:
+        ConfigError: The folder's pseudonyms are of another key, or of one that was thrown away.
+    """
+    key = _retention(folder).get("key")
+    if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
+        raise ConfigError(
+            f"{folder.path}: its users stand under pseudonyms of another key, so no method can join them",
+            hint="set ZSREC_HASH_KEY to the key it was scrubbed with, or take another --out",
+        )
+
+
+def _retention(folder: RunFolder) -> dict[str, Any]:
+    return folder.read_json(RETENTION) if (folder.path / RETENTION).exists() else {}
 
 
 def _pseudonyms(folder: RunFolder, hash_key: str | None) -> Pseudonyms:
