@@ -43,8 +43,13 @@ def log_failure(event: str, error: BaseException, **fields: str | float | bool |
     log(event, level=logging.ERROR, error=type(error).__name__, where=where, **fields)
 
 
-def config() -> dict[str, object]:
-    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote."""
+def config(*, debug: bool = False) -> dict[str, object]:
+    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote.
+
+    Args:
+        debug: Whether what the service and its server note for debugging is written, too; it quotes nobody either.
+    """
+    level = "DEBUG" if debug else "INFO"
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -52,8 +57,8 @@ def config() -> dict[str, object]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            "zsrec.serve": {"level": "INFO"},
-            "uvicorn": {"level": "INFO"},
+            "zsrec.serve": {"level": level},
+            "uvicorn": {"level": level},
             "uvicorn.access": {"level": "CRITICAL"},  # it would write query strings
             **{name: {"level": "WARNING"} for name in _TALKATIVE},
         },

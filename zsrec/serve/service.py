@@ -20,6 +20,7 @@ from zsrec.serve.metrics import STATES, Metrics
 from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serve.queue import Queue
+from zsrec.serve.shares import Shares
 from zsrec.serve.stock import Sources, Stock
 from zsrec.settings import Settings
 from zsrec.types import History, Recommendations
@@ -58,6 +59,7 @@ class Service:
 
     Attributes:
         queue: The places of requests that ask the model.
+        shares: What each tenant holds.
         desk: The one place of work that keeps the processor busy; it is done beside the event loop.
 
     Raises:
@@ -77,6 +79,7 @@ class Service:
         self.stock: Stock = sources.load(llm, settings)
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
         self.queue = Queue(options.in_work, options.waiting)
+        self.shares = Shares(options.per_tenant)
         self.desk = Queue(1, options.waiting)
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
@@ -90,9 +93,14 @@ class Service:
         """Recommends before the deadline: with the model, or in retrieval order and marked so.
 
         Raises:
-            RefusedError: The request is wrong (422), or neither the model nor anything else gives an order (503).
+            RefusedError: The request is wrong (422), the tenant has too many (429), or neither the model nor
+                anything else gives an order (503).
             FullError: The queue is full.
         """
+        with self.shares.one(tenant):
+            return await self._recommend(wanted, tenant, request_id)
+
+    async def _recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
         arrived = time.perf_counter()
         call = self._call(wanted, tenant)
         seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
