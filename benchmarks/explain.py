@@ -33,6 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder in the format of MovieLens")
     parser.add_argument("--users", type=int, default=100)
+    parser.add_argument(
+        "--template", default="explain/default", help="explain/cited holds the answer to a citation"
+    )
     parser.add_argument("--base-url")
     parser.add_argument("--model")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -46,7 +49,7 @@ def main() -> None:
         def one(user: User) -> tuple[Explanations, Faithfulness]:
             history = History(events=user.past.events[-NEWEST:])
             pool = top(retriever, history, POOL).ids
-            sentences = explain(recommender, [halves.catalog[pool[0]]], history)
+            sentences = explain(recommender, [halves.catalog[pool[0]]], history, template=arguments.template)
             return sentences, faithfulness([sentences], ranker_score(ranker, pool))
 
         with ThreadPoolExecutor(recommender.settings.concurrency) as several:

@@ -185,6 +185,13 @@ def test_choices_bind_only_where_the_answer_shows_it() -> None:
             assert ask(server, lambda client: client.binds_choices()) is False
 
 
+def test_a_pattern_is_sent() -> None:
+    with ScriptedServer(answers("Because.")) as server:
+        chat = ask(server, lambda client: client.chat(ChatRequest(messages=PROMPT, pattern="Be.*")))
+        assert chat.answer == "Because."
+        assert server.requests[0]["structured_outputs"] == {"regex": "Be.*"}
+
+
 def test_choices_and_salt_are_sent() -> None:
     with ScriptedServer(vllm) as server:
 

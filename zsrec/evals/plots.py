@@ -83,10 +83,13 @@ def _by_history(report: Report) -> Iterator[Plot]:
         if one.by_history
     ]
     text = "From cold users on the left to those with long histories. Groups of at least 20 users are shown."
-    yield Plot(
-        "By the length of the history", text,
-        svg.lines(f"{key} by the number of events in the history", names, series, f"{key} by events"),
-    )  # fmt: skip
+    most = max(point.estimate.high for one in series for point in one)
+    for start in range(0, len(series), svg.COLOURS):
+        some = series[start : start + svg.COLOURS]
+        yield Plot(
+            "By the length of the history", text,
+            svg.lines(f"{key} by the number of events in the history", names, some, f"{key} by events", most),
+        )  # fmt: skip
 
 
 def _positions(report: Report) -> Iterator[Plot]:

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from zsrec.evals.estimates import Estimate
 
 WIDTH = 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 40
-_COLOURS = 6
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 18, 10, 40
+COLOURS = 6
+"""Series that can be told apart in one picture."""
 _LINE = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>')
 _DOT = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"/>')
 _TEXT = Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>')
@@ -56,8 +57,8 @@ def intervals(title: str, rows: Sequence[Row]) -> Markup:
         parts += [
             _TEXT.format("name", _LEFT / 4, y, name),
             _TEXT.format("value end", WIDTH - _RIGHT, y, f"{estimate.mean:.4f}"),
-            _LINE.format(f"range c{place % _COLOURS}", low, y + 12, high, y + 12),
-            _DOT.format(f"dot c{place % _COLOURS}", mean, y + 12),
+            _LINE.format(f"range c{place % COLOURS}", low, y + 12, high, y + 12),
+            _DOT.format(f"dot c{place % COLOURS}", mean, y + 12),
         ]
     return _svg(title, height, parts)
 
@@ -77,7 +78,7 @@ def scatter(title: str, points: Sequence[Point], x_name: str, y_name: str) -> Ma
     parts = [*_axes(height, most_x, most_y, x_name, y_name)]
     labels: list[tuple[float, float]] = []
     for name, x, estimate, series in points:
-        colour = f"c{series % _COLOURS}"
+        colour = f"c{series % COLOURS}"
         across = _at(x, most_x)
         low, mean, high = (_up(value, most_y, height) for value in (estimate.low, estimate.mean, estimate.high))
         right = across > WIDTH * 0.6
@@ -93,24 +94,27 @@ def scatter(title: str, points: Sequence[Point], x_name: str, y_name: str) -> Ma
     return _svg(title, height, parts)
 
 
-def lines(title: str, names: Sequence[str], series: Sequence[Sequence[Point]], y_name: str) -> Markup:
+def lines(
+    title: str, names: Sequence[str], series: Sequence[Sequence[Point]], y_name: str, most: float = 0.0
+) -> Markup:
     """Series over named places, with intervals; a legend stands above.
 
     Args:
         title: What is shown.
         names: The places of the horizontal axis, from the left.
-        series: Points by series; `x` is the place.
+        series: Points by series; `x` is the place. Colours repeat after `COLOURS`.
         y_name: The vertical axis.
+        most: A value that the vertical axis reaches at least, so that several pictures share their scale.
     """
     legend = 16 * len(series)
     height = 230 + legend
-    most = nice(max((point.estimate.high for one in series for point in one), default=0.0))
+    most = nice(max([most, *(point.estimate.high for one in series for point in one)]))
     step = (WIDTH - _LEFT - _RIGHT) / max(len(names), 1)
     parts = [*_axis_y(height, most, y_name, top=_TOP + legend)]
     for place, name in enumerate(names):
         parts.append(_TEXT.format("tick middle", _LEFT + step * (place + 0.5), height - _BOTTOM + 16, name))
     for number, one in enumerate(series):
-        colour = f"c{number % _COLOURS}"
+        colour = f"c{number % COLOURS}"
         shift = (number - (len(series) - 1) / 2) * min(7.0, step / (len(series) + 1))
         parts.append(_DOT.format(f"dot {colour}", _LEFT + 4, 8 + 16 * number))
         parts.append(_TEXT.format("value", _LEFT + 14, 12 + 16 * number, one[0].name if one else ""))

@@ -9,6 +9,7 @@ from typing import Any
 from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError
 from zsrec.explain.citations import Citation, citations, first_sentence
+from zsrec.explain.held import check_held, pattern_of, require_patterns
 from zsrec.fit import Fitted, ask_fitting
 from zsrec.ground import Grounder
 from zsrec.ground.history import resolve_history
@@ -97,7 +98,7 @@ def explain(
     Raises:
         ConfigError: The template has another task, nothing is known of the user, or there is no recommendation.
         TemplateError: The template is not there or is wrong.
-        LLMError: The server failed.
+        LLMError: The server failed, or does not hold answers to the template's pattern (`CapabilityError`).
     """
     plan = explain_plan(
         recommender.catalog,
@@ -156,9 +157,19 @@ def explain_plan(
 
     longest = max(items, key=lambda item: len(item.title))
 
+    if template.pattern:
+        yield from require_patterns()
+
     def one(fitted: Fitted) -> Plan[tuple[Exchange, ...]]:
-        requests = (ChatRequest(messages=prompt(item, fitted.kept), sampling=template.sampling) for item in items)
-        return (yield from ask(*requests))
+        pattern = pattern_of(template.pattern, told.views(fitted.kept))
+        requests = (
+            ChatRequest(messages=prompt(item, fitted.kept), sampling=template.sampling, pattern=pattern)
+            for item in items
+        )
+        exchanges = yield from ask(*requests)
+        for exchange in exchanges:
+            check_held(exchange, pattern)
+        return exchanges
 
     max_tokens = template.sampling.max_tokens
     exchanges, fitted = yield from ask_fitting(

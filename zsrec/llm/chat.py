@@ -48,6 +48,8 @@ class ChatRequest(Frozen):
         sampling: Every sampling field.
         labels: The reply shall carry their log-probabilities as the answer's first token; from `LLM.labels`.
         choices: The answer shall be one of these texts; only for servers with `LLM.binds_choices`.
+        pattern: The answer shall match this regular expression as a whole; only for such servers, too, and not
+            beside `choices`.
         cache_salt: Instead of `Settings.cache_salt`, for callers who serve several tenants.
     """
 
@@ -55,6 +57,7 @@ class ChatRequest(Frozen):
     sampling: Sampling = Sampling()
     labels: LabelSet | None = None
     choices: tuple[str, ...] = ()
+    pattern: str = ""
     cache_salt: str | None = None
 
 

@@ -258,6 +258,8 @@ def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any],
         further |= beyond
     if request.choices:
         further["structured_outputs"] = {"choice": list(request.choices)}
+    elif request.pattern:
+        further["structured_outputs"] = {"regex": request.pattern}
     return fields, further
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,9 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 MOST_STEPS = 8
 """Questions that one template may ask before its own; each costs a request for every user."""
+
+CITED = "{history}"
+"""Where a pattern has the title of one of the history's items."""
 
 _TAKEN = frozenset("history candidates k about domain shown range dict namespace loop".split())
 _MAX_CHARACTERS = 16_384
@@ -66,6 +70,8 @@ class FrontMatter(Frozen, strict=True):
         side: Where the answer pairs titles ("watched - candidate"), the side that is recommended.
         ranker: How a "rank" template's candidates are ranked (docs/ranking.md).
         ranking: Options of the ranker.
+        pattern: A regular expression that the answer of an "explain" template is held to, where `{history}` stands
+            for the title of one of the history's items. Needs a server that holds answers to patterns.
         sampling: How the model picks tokens.
         variables: What the template may use, by name.
         steps: What is asked before, by name and in this order; the blocks are `NAME_user` and `NAME_system`.
@@ -78,6 +84,7 @@ class FrontMatter(Frozen, strict=True):
     side: Literal["left", "right"] | None = None
     ranker: Ranker = "generate"
     ranking: Ranking = Ranking()
+    pattern: str = ""
     sampling: Sampling = Sampling()
     variables: Mapping[str, Variable] = Field(default_factory=dict)
     steps: Mapping[str, StepOptions] = Field(default_factory=dict)
@@ -221,6 +228,7 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
         yield Problem(path, lines["ranker",], f"a ranker needs 'task: rank', and the task is {front.task!r}")
     if "ranker" in front.model_fields_set and (misfit := front.ranking.misfit(front.ranker)) is not None:
         yield Problem(path, lines.get(("ranking", misfit[0]), lines["ranker",]), f"{misfit[0]}: {misfit[1]}")
+    yield from _check_pattern(front, lines, path)
     yield from _check_steps(front, lines, path)
     for name, variable in front.variables.items():
         line = lines["variables", name]
@@ -235,6 +243,20 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
             yield Problem(path, line, f"{name!r} is a list of items and takes no default")
         elif type(variable.default) is not wanted:
             yield Problem(path, line, f"the default of {name!r} is no {variable.type}: {variable.default!r}")
+
+
+def _check_pattern(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
+    if not front.pattern:
+        return
+    line = lines["pattern",]
+    if front.task not in (None, "explain"):
+        yield Problem(path, line, f"a pattern needs 'task: explain', and the task is {front.task!r}")
+    if CITED not in front.pattern:
+        yield Problem(path, line, f"the pattern has no {CITED}, the place of a title of the user's history")
+    try:
+        re.compile(front.pattern.replace(CITED, "(?:x)"))
+    except re.error as error:
+        yield Problem(path, line, f"the pattern is no regular expression: {error}")
 
 
 def _check_steps(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ class Template:
         side: Which side of "watched - candidate" pairs is recommended; None where answers hold no pairs.
         ranker: How candidates are ranked.
         ranking: The ranker's options.
+        pattern: What the answer is held to; see `FrontMatter.pattern`.
         sampling: Every sampling field.
         steps: What is asked before the template's own question, by name and in this order.
         variables: The declared variables by name.
@@ -51,6 +52,7 @@ class Template:
         self.side: Literal["left", "right"] | None = front.side
         self.ranker: Ranker = front.ranker
         self.ranking: Ranking = front.ranking
+        self.pattern = front.pattern
         self.sampling: Sampling = front.sampling
         self.steps: Mapping[str, StepOptions] = front.steps
         self.variables: Mapping[str, Variable] = front.variables
