@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # The tests' own server: apart from the demo's and from one that you run.
 TEST_PORT ?= 8322
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check audit lock docs format clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -14,6 +14,8 @@ help:
 	@echo "make demo    install, start a local vLLM, recommend for real users, stop it"
 	@echo "make test    install, start a local vLLM, run every test, stop it"
 	@echo "make check   format, lint and types"
+	@echo "make audit   the service image's packages: hashes, known vulnerabilities, licences"
+	@echo "make lock    docker/*.lock and .ci/audit.lock anew, with the newest versions"
 	@echo "make docs    the documentation as a site, in site/; a broken link is an error"
 
 # The environment is ready when this file is newer than pyproject.toml.
@@ -37,6 +39,31 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The image's packages and the tools that look at them, each in an environment of its own, hash by hash.
+LOCKED = $(BIN)/python -m venv --without-pip $(@D) && $(BIN)/python -m pip --python $(@D)/bin/python install \
+	--quiet --no-compile --only-binary :all: --require-hashes --requirement
+
+.venv-image/.ready: docker/requirements.lock | $(VENV)/.ready
+	$(LOCKED) $<
+	touch $@
+
+.venv-audit/.ready: .ci/audit.lock | $(VENV)/.ready
+	$(LOCKED) $<
+	touch $@
+
+audit: .venv-image/.ready .venv-audit/.ready
+	$(BIN)/python .ci/audit.py .venv-audit/bin/pip-audit docker/requirements.lock
+	.venv-audit/bin/pip-licenses --python .venv-image/bin/python  # the allow-list: pyproject.toml, tool.pip-licenses
+
+UV_COMPILE = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --annotation-style line
+
+# Needs uv (pip install uv). No index stands in the files: whoever installs takes their own.
+lock:
+	cd docker && $(UV_COMPILE) ../pyproject.toml --extra serve --extra parquet --output-file requirements.lock
+	cd docker && $(UV_COMPILE) build.in --output-file build.lock
+	cd .ci && $(UV_COMPILE) audit.in --output-file audit.lock
+
 docs: $(VENV)/.ready
 	$(BIN)/python .ci/template_reference.py
 	$(BIN)/zensical build --strict --config-file .mkdocs.yml
@@ -47,4 +74,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-image .venv-audit dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis

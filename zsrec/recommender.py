@@ -23,7 +23,7 @@ from zsrec.plan import recommend_plan
 from zsrec.prompts import Template, load_template
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
-from zsrec.redact import Redactor
+from zsrec.redact import Redactor, redactor
 from zsrec.retrieval import retrieval_order
 from zsrec.settings import Settings
 from zsrec.steps import Plan, Result, drive
@@ -74,7 +74,7 @@ class _Parts:
         self._memory: Memory = {}
         self._grounds = GrounderOnce(catalog)
         self._prompts = prompts
-        self.redaction: Redactor | None = None
+        self.redaction: Redactor | None = redactor(self.settings.redact)
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
         self.llm = llm or _client(self.settings)
@@ -178,10 +178,11 @@ class _Parts:
         return other
 
     def with_redaction(self, redact: Redactor | None) -> Self:
-        """This recommender with personal data taken out of the user's own words before they are sent.
+        """This recommender with another redactor of the user's own words than `Settings.redact` says.
 
         Args:
-            redact: For example `zsrec.redact.Redaction(names=["Ann Smith"])`; None sends them as they come.
+            redact: For example `zsrec.redact.Redaction(names=["Ann Smith"])`, or any function from text to text;
+                None sends the words as they come.
         """
         other = self._copy()
         other.redaction = redact

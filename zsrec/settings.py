@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zsrec.errors import ConfigError, HostNotAllowedError
+from zsrec.redact import Redact
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
+
+Keep = Literal["all", "answers", "none"]
+"""What stays of a run's requests and replies: both, the answers without their prompts, or neither."""
 
 
 class Settings(BaseSettings):
@@ -30,6 +34,9 @@ class Settings(BaseSettings):
         cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
             tell nobody what others ask about; None shares it.
         strict: Strictly zero-shot: refuse whatever uses other users' interactions (popularity, item-kNN).
+        redact: What takes personal data out of the user's own words before they are sent (`zsrec.redact`).
+        keep: What of requests and replies stays in a complete run's folder (`zsrec.evals.retention`).
+        hash_key: The key of the pseudonyms in run folders and in the service's log; None makes one up each time.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZSREC_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -44,6 +51,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=32, ge=1, le=4096)
     cache_salt: str | None = None
     strict: bool = False
+    redact: Redact = "default"
+    keep: Keep = "all"
+    hash_key: SecretStr | None = None
 
     @classmethod
     def load(cls, **given: Any) -> Self:  # noqa: ANN401

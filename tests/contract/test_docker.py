@@ -21,7 +21,7 @@ SERVICES = COMPOSE["services"]
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_pinned_and_its_secrets_come_by_file(name: str) -> None:
     service = SERVICES[name]
-    assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+    assert re.search(r":v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$", service["image"])
     assert set(service["profiles"]) <= {"gpu", "cpu", "monitoring"}
     for secret in service.get("secrets", ()):
         assert COMPOSE["secrets"][secret]["file"] == f"./secrets/{secret}"

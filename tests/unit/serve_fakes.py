@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from tests.unit.fakes import Answer, FakeLLM
 from zsrec.llm import ChatRequest
 from zsrec.llm.chat import LLM
+from zsrec.pseudonyms import Pseudonyms
 from zsrec.serve.app import create_app
 from zsrec.serve.keys import Keys
-from zsrec.serve.logs import Pseudonyms
 from zsrec.serve.options import Options
 from zsrec.serve.service import Service
 from zsrec.serve.stock import Sources

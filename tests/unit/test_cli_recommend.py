@@ -70,6 +70,18 @@ def test_json_holds_the_trace(zsrec: object, server: ScriptedServer, catalog: Pa
     assert result["trace"]["exchanges"][0]["answer"] == ANSWER
 
 
+def test_a_name_is_taken_out_and_the_trace_left_out(zsrec: object, server: ScriptedServer, catalog: Path) -> None:
+    code, shown, _ = zsrec(  # type: ignore[operator]
+        "recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--about", "for Ann Smith",
+        "--redact-name", "Ann Smith", "--json", "--no-trace",
+    )  # fmt: skip
+    assert code == 0
+    assert "trace" not in json.loads(shown)
+    assert [one["item"]["id"] for one in json.loads(shown)["items"]] == ["3", "2"]
+    assert "[name]" in json.dumps(server.requests)
+    assert "Smith" not in json.dumps(server.requests)
+
+
 def test_every_user_of_a_file(zsrec: object, server: ScriptedServer, catalog: Path, tmp_path: Path) -> None:
     ratings = tmp_path / "r.csv"
     ratings.write_text("u,i\na,1\nb,2\nc,9\n", encoding="utf-8")

@@ -74,12 +74,15 @@ def test_nothing_of_it_reaches_the_model(films: Catalog) -> None:
     with Recommender(films, llm=llm) as rec:
         plain = rec.with_redaction(Redaction(names=["Thief"]))
         found = plain.recommend(history, 3, about="mail me at\n ann@example\u200b.org, Thief")
-        rec.recommend(history, 3, about="ann@example.org")
-    sent, unchanged = ("\n".join(one.content for one in request.messages) for request in llm.requests)
+        rec.recommend(history, 3, about="ann@example.org, Thief")
+        rec.with_redaction(None).recommend(history, 3, about="ann@example.org")
+    sent, by_default, unchanged = ("\n".join(one.content for one in request.messages) for request in llm.requests)
     assert "4111" not in sent
     assert "example" not in sent
     assert "My call with [card]" in sent
     assert "mail me at [email], [name]" in sent
     assert "Thief (1981)" in sent  # a title of the catalog is nobody's secret
     assert [one.item.id for one in found] == ["2"]
+    assert "[email], Thief" in by_default
+    assert "My call with [card]" in by_default
     assert "ann@example.org" in unchanged

@@ -11,10 +11,10 @@ import pytest
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, SlowLLM, client, make
 from zsrec import errors
-from zsrec.serve.bodies import RecommendIn
+from zsrec.serve.bodies import RecommendIn, RecommendOut
 from zsrec.serve.deadline import CallerGoneError, while_called
 from zsrec.serve.keys import Tenant
-from zsrec.serve.problems import DETAILS
+from zsrec.serve.problems import DETAILS, RefusedError
 from zsrec.serve.queue import FullError
 
 WANTED = {"history": ["Heat"], "k": 3}
@@ -141,3 +141,24 @@ def test_a_caller_who_leaves_gives_the_place_and_the_breakers_trial_back(tmp_pat
         assert service.breaker.admits()
 
     asyncio.run(run())
+
+
+def test_one_tenant_cannot_take_every_place(tmp_path: Path) -> None:
+    service = make(tmp_path, SlowLLM(ANSWER, seconds=0.3), in_work=2, waiting=2, per_tenant=2)
+    loud, quiet = Tenant("loud", admin=False), Tenant("quiet", admin=False)
+    wanted = RecommendIn.model_validate(WANTED)
+
+    async def all_at_once() -> list[object]:
+        asked = [service.recommend(wanted, who, "id") for who in (*[loud] * 6, quiet, quiet, NOBODY)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(all_at_once())
+    refused = [one for one in found if isinstance(one, RefusedError)]
+    assert [(one.problem.status, one.problem.code, one.retry_after) for one in refused] == [
+        (429, "TenantBusy", 1)
+    ] * 4
+    assert found[:2] == [one for one in found[:2] if isinstance(one, RecommendOut) and one.degraded is None]
+    assert all(isinstance(one, RecommendOut) for one in found[6:8])
+    assert isinstance(found[8], FullError)  # a caller without a key has no share, and the queue's bound holds
+    assert asyncio.run(all_at_once())[0] is not None
+    assert not service.shares._held  # every share was given back, the refused ones' too

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from zsrec.candidates import Ids, Interactions, ItemKNN, Popularity, top
 from zsrec.errors import ConfigError, DataError
+from zsrec.pseudonyms import Pseudonyms
 from zsrec.serve.backed import Backed
 from zsrec.serve.breaker import Breaker
 from zsrec.serve.deadline import CallerGoneError, until, while_called
 from zsrec.serve.keys import Keys, Tenant, check_exposure
-from zsrec.serve.logs import JsonLines, Pseudonyms, log_failure
+from zsrec.serve.logs import JsonLines, log_failure
 from zsrec.serve.queue import FullError, Queue
 from zsrec.types import Event, History
 
@@ -169,6 +170,9 @@ def test_pseudonyms_hold_and_depend_on_the_key() -> None:
     one, other = Pseudonyms(b"a" * 16), Pseudonyms(b"b" * 16)
     assert one.of("user", "u-17") == one.of("user", "u-17")
     assert len({one.of("user", "u-17"), one.of("salt", "u-17"), other.of("user", "u-17"), one.of("user", "")}) == 4
+    with pytest.raises(ConfigError, match="4 bytes") as caught:
+        Pseudonyms(b"weak")
+    assert "weak" not in str(caught.value)
 
 
 def test_a_failure_is_logged_by_type_and_place(caplog: pytest.LogCaptureFixture) -> None:

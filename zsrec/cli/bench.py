@@ -32,10 +32,12 @@ from zsrec.evals.llm_report import Prices
 from zsrec.evals.methods import ALL, NAMES, methods
 from zsrec.evals.problem import Problem
 from zsrec.evals.protocols import problems
+from zsrec.evals.retention import days_old, scrub
 from zsrec.evals.run import Method
 from zsrec.evals.trained import EaseConfig, SasRecConfig
 from zsrec.interactions import Columns
 from zsrec.prompts import Template, load_template
+from zsrec.settings import Keep, Settings
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 
@@ -83,6 +85,7 @@ def bench_run(
     price_out: options.PriceOut = None,
     seed: options.Seed = 0,
     out: options.Out = None,
+    keep: options.Kept = None,
     json_path: options.Json = None,
 ) -> None:
     """Ranks the whole catalog for every user and looks where a held-out item stands.
@@ -105,6 +108,7 @@ def bench_run(
         templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
         questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
         protocol=protocol if targets is None else None, events=events, at=at, ease=ease, sasrec=sasrec,
+        keep=keep,
     )  # fmt: skip
     data = own_tables(interactions, items, columns_, item_columns, domain)
     if targets is None:
@@ -149,6 +153,7 @@ def movielens(
     price_out: options.PriceOut = None,
     seed: options.Seed = 0,
     out: options.Out = None,
+    keep: options.Kept = None,
     json_path: options.Json = None,
 ) -> None:
     """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
@@ -160,6 +165,7 @@ def movielens(
         tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
         shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
         base_url=base_url, model=model, protocol=protocol, events=events, at=at, ease=ease, sasrec=sasrec,
+        keep=keep,
     )  # fmt: skip
     data = movielens_data(name, target)
     show(carry_out(data, _problems(data, protocol, wanted), wanted))
@@ -175,6 +181,36 @@ def bench_report(
     prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
     show(rebuild(RunFolder(run), prices))
     console.print(plain(f"{run / 'report.html'}"), soft_wrap=True)
+
+
+@app.command(name="scrub")
+def bench_scrub(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of complete runs.")],
+    keep: Annotated[
+        Keep, typer.Option(help="answers: the model's answers stay; none: neither requests nor answers.")
+    ] = "none",
+    older_than: Annotated[
+        float | None, typer.Option(help="Only runs in which so many days nothing was asked.", min=0)
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that are not complete; they ask again.")
+    ] = False,
+) -> None:
+    """Removes users' histories and ids from runs' folders; their reports can still be made again.
+
+    Users get pseudonyms of the key in ZSREC_HASH_KEY; without one, of a key that is thrown away, and then runs can
+    no longer be compared user by user. docs/security.md says what stays.
+    """
+    key = Settings.load().hash_key
+    for run in runs:
+        folder = RunFolder(run)
+        if older_than is not None and days_old(folder) < older_than:
+            console.print(plain(f"{run}: younger than {older_than:g} days, left as it is"), soft_wrap=True)
+            continue
+        found = scrub(
+            folder, keep, hash_key=None if key is None else key.get_secret_value(), unfinished=unfinished
+        )
+        console.print(plain(f"{run}: keeps {found}"), soft_wrap=True)
 
 
 @app.command(name="compare")
@@ -243,8 +279,10 @@ def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
         else:
             arguments = wanted.arguments() | {"files": files}
             folder = RunFolder(wanted.folder(arguments))
-            watch.say(f"the run's folder is {folder.path}; it holds users' histories")
-            found = in_folder(task, folder, arguments, watch, settings=wanted.settings())
+            settings = wanted.settings()
+            told = "it holds users' histories" + ("" if settings.keep == "all" else " until the run is complete")
+            watch.say(f"the run's folder is {folder.path}; {told}")
+            found = in_folder(task, folder, arguments, watch, settings=settings)
     if wanted.json is not None:
         _write(found, wanted.json)
     return found

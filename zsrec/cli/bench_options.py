@@ -23,7 +23,7 @@ from zsrec.evals.methods import NAMES
 from zsrec.evals.protocols import PROTOCOLS, check
 from zsrec.evals.trained import NAMES as TRAINED
 from zsrec.evals.trained import EaseConfig, SasRecConfig
-from zsrec.settings import Settings
+from zsrec.settings import Keep, Settings
 
 OneConfig = TypeVar("OneConfig", EaseConfig, SasRecConfig)
 GetVectors = Callable[[], Vectors]
@@ -81,6 +81,13 @@ Shuffled = Annotated[
 ]
 Newest = Annotated[int, typer.Option(help="How many of a user's newest events stand in the prompt.", min=1)]
 Probe = Annotated[int, typer.Option(help="Ask the model to recite the data: so many questions a kind.", min=0)]
+Kept = Annotated[
+    Keep | None,
+    typer.Option(
+        "--keep",
+        help="What stays of requests and replies when the run is complete: all, answers, none (ZSREC_KEEP).",
+    ),
+]
 PriceIn = Annotated[float | None, typer.Option(help="Money for a million tokens in.", min=0)]
 PriceOut = Annotated[float | None, typer.Option(help="Money for a million tokens out.", min=0)]
 
@@ -116,6 +123,7 @@ class Wanted:
         prices: Of tokens.
         base_url: See `BaseUrl`.
         model: See `Model`.
+        keep: See `Kept`.
         more: Further arguments that the results depend on.
     """
 
@@ -145,6 +153,7 @@ class Wanted:
     prices: Prices = NO_PRICES
     base_url: str | None = None
     model: str | None = None
+    keep: Keep | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -174,7 +183,7 @@ class Wanted:
 
     def settings(self) -> Settings:
         """How to reach the model."""
-        return Settings.load(base_url=self.base_url, model=self.model)
+        return Settings.load(base_url=self.base_url, model=self.model, keep=self.keep)
 
     def arguments(self) -> dict[str, Any]:
         """What the results depend on and `zsrec.evals.bench` does not know itself."""

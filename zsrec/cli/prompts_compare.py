@@ -58,6 +58,7 @@ def compare(
         Path | None,
         typer.Option("--out", help="The run's folder; the same command goes on in it. Made up if missing."),
     ] = None,
+    keep: options.Kept = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Compare templates on the same users: what each finds, gets wrong and costs, with a verdict.
@@ -70,7 +71,7 @@ def compare(
         raise ConfigError("one template has nothing to be compared with", hint="name two or more")
     wanted = Wanted(
         names=[], ks=[k], templates=templates, prompts=prompts, source=candidates, pool=pool, shuffled=shuffle,
-        newest=newest, users=users, base_url=base_url, model=model, seed=seed,
+        newest=newest, users=users, base_url=base_url, model=model, seed=seed, keep=keep,
         more={"columns": columns_, "item_columns": item_columns, "domain": domain} if interactions else {},
     )  # fmt: skip
     read = _read(data, interactions, items, columns_, item_columns, domain)

@@ -21,6 +21,7 @@ from zsrec.errors import ConfigError, ZsrecError
 from zsrec.interactions import Columns, read_histories
 from zsrec.job import DEFAULT_POOL
 from zsrec.recommender import Fill, Outcome, Recommender
+from zsrec.redact import redactor
 from zsrec.tables import SUFFIXES
 from zsrec.types import History, Recommendations
 
@@ -115,10 +116,22 @@ def recommend(
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON lines to this file.", rich_help_panel=OF_OUTPUT)
     ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option(
+            help="Whether the lines hold the trace: the history, the prompts, the answers.",
+            rich_help_panel=OF_OUTPUT,
+        ),
+    ] = True,
+    redact_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A name to take out of the user's own words. May be repeated.", rich_help_panel=OF_USER),
+    ] = None,
 ) -> None:
     """Recommends items for one user, or for every user of an interactions file.
 
-    Nothing is written down but the result: a history stays on this machine and goes to the model's host only.
+    Nothing is written down but the result: a history stays on this machine and goes to the model's host only,
+    without e-mail addresses, phone and card numbers in the user's own words (ZSREC_REDACT).
     """
     if fill not in (None, "candidates", "popularity"):
         raise ConfigError(f"--fill is {fill!r}", hint="write 'candidates' or 'popularity'")
@@ -131,14 +144,17 @@ def recommend(
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     users = {name: one.liked(*titles(liked)).disliked(*titles(disliked)) for name, one in users.items()}
-    with Recommender(
+    made = Recommender(
         items,
         model=model,
         base_url=base_url,
         template=template,
         prompts=prompts,
         popularity=popularity(all_histories.values()) if all_histories else None,
-    ).with_retriever(retrieve, pool=pool) as recommender:
+    ).with_retriever(retrieve, pool=pool)
+    if redact_name:
+        made = made.with_redaction(redactor(made.settings.redact, redact_name))
+    with made as recommender:
         if len(users) == 1:
             (name,) = users
             result = recommender.recommend(
@@ -148,11 +164,11 @@ def recommend(
                 if lines is None:
                     show(result, f"User {name}" if name else "For you")
                 else:
-                    _write(lines, name, result)
+                    _write(lines, name, result, trace=trace)
             return
         if about or candidates:
             raise ConfigError("--about and --candidates are for one user", hint="name one with --user")
-        failed = _recommend_all(recommender, users, k, fill_from, out)
+        failed = _recommend_all(recommender, users, k, fill_from, out, trace=trace)
     if failed:
         raise ZsrecError(f"{failed} of {len(users)} users failed; the others' results are complete")
 
@@ -163,7 +179,13 @@ def register(app: typer.Typer) -> None:
 
 
 def _recommend_all(
-    recommender: Recommender, users: dict[str, History], k: int, fill: Fill | None, out: Path | None
+    recommender: Recommender,
+    users: dict[str, History],
+    k: int,
+    fill: Fill | None,
+    out: Path | None,
+    *,
+    trace: bool,
 ) -> int:
     names, failed = list(users), 0
     with _lines(out, as_json=True) as lines, Progress(console=err, transient=True) as bar:
@@ -176,7 +198,7 @@ def _recommend_all(
                 failed += 1
                 complain(outcome, f"user {names[number]}: ")
             else:
-                _write(lines or sys.stdout, names[number], outcome)
+                _write(lines or sys.stdout, names[number], outcome, trace=trace)
 
         recommender.recommend_many(users, k, fill=fill, on_done=done)
     return failed
@@ -238,6 +260,7 @@ def _lines(out: Path | None, *, as_json: bool) -> Iterator[TextIO | None]:
         yield sys.stdout if as_json else None
 
 
-def _write(lines: TextIO, user: str, result: Recommendations) -> None:
-    lines.write(json.dumps({"user": user or None, **result.model_dump(mode="json")}, ensure_ascii=False) + "\n")
+def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) -> None:
+    found = result.model_dump(mode="json", exclude=None if trace else {"trace"})
+    lines.write(json.dumps({"user": user or None, **found}, ensure_ascii=False) + "\n")
     lines.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -62,7 +62,10 @@ def serve(
     ] = None,
     hash_key_file: Annotated[
         Path | None,
-        typer.Option(help="The key of pseudonyms in the log; without it a new one.", rich_help_panel=OF_SERVICE),
+        typer.Option(
+            help="The key of pseudonyms in the log (ZSREC_HASH_KEY); without it a new one.",
+            rich_help_panel=OF_SERVICE,
+        ),
     ] = None,
     redact: Annotated[
         bool,
@@ -73,6 +76,17 @@ def serve(
     ] = 30.0,
     in_work: Annotated[int, typer.Option(min=1, help="Requests in work at once.", rich_help_panel=OF_LIMITS)] = 32,
     waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait.", rich_help_panel=OF_LIMITS)] = 64,
+    per_key: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Requests that one name of --keys may have under way; of several names half of all places.",
+            rich_help_panel=OF_LIMITS,
+        ),
+    ] = None,
+    log_level: Annotated[
+        Literal["info", "debug"], typer.Option(help="How much is logged.", rich_help_panel=OF_SERVICE)
+    ] = "info",
 ) -> None:
     """Serves recommendations over HTTP; docs/deployment.md describes it.
 
@@ -82,9 +96,10 @@ def serve(
     try:
         import uvicorn
 
+        from zsrec.pseudonyms import Pseudonyms
         from zsrec.serve.app import create_app
         from zsrec.serve.keys import Keys, check_exposure, read_secret
-        from zsrec.serve.logs import Pseudonyms, config
+        from zsrec.serve.logs import config
         from zsrec.serve.options import Options
         from zsrec.serve.service import Service
         from zsrec.serve.stock import Sources
@@ -103,7 +118,9 @@ def serve(
         template=template,
         api_key=None if api_key_file is None else read_secret(api_key_file).strip(),
     )
-    options = Options(deadline=deadline, in_work=in_work, waiting=waiting, redact=redact)
+    if per_key is None and tenants is not None and len(tenants.names) > 1:
+        per_key = max(1, (in_work + waiting) // 2)
+    options = Options(deadline=deadline, in_work=in_work, waiting=waiting, redact=redact, per_tenant=per_key)
     sources = Sources(
         catalog=catalog,
         id=id_column,
@@ -115,14 +132,19 @@ def serve(
         template=settings.template,
         candidates=pool,
     )
-    hash_key = secrets.token_bytes(32) if hash_key_file is None else read_secret(hash_key_file).strip().encode()
+    if hash_key_file is not None:
+        hash_key = read_secret(hash_key_file).strip().encode()
+    elif settings.hash_key is not None:
+        hash_key = settings.hash_key.get_secret_value().encode()
+    else:
+        hash_key = secrets.token_bytes(32)
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
     app = create_app(Service(sources, settings, llm, options, Pseudonyms(hash_key)), tenants)
     uvicorn.run(
         app,
         host=host,
         port=port,
-        log_config=config(),
+        log_config=config(debug=log_level == "debug"),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=round(deadline) + _GRACE,

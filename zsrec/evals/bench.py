@@ -24,6 +24,7 @@ from zsrec.evals.markdown import markdown
 from zsrec.evals.probe import ProbeReport, Question, probe, probe_report
 from zsrec.evals.problem import Problem, asked_of_llm, notes, split_of
 from zsrec.evals.report import Report, Seconds, quantiles, report
+from zsrec.evals.retention import check_key, scrub_locked
 from zsrec.evals.run import Method, MethodRun, Run, check, measured, protocol, retrieve, run, timing
 from zsrec.evals.sampled import Pools
 from zsrec.llm.chat import LLM, ServerInfo
@@ -121,7 +122,8 @@ def in_folder(
     """Runs a task in a folder, or goes on with it where it was.
 
     Every reply is written down before it is used, and every file is written whole or not at all: the process may
-    be killed at any moment, and the same call goes on. No reply in the folder is asked for again.
+    be killed at any moment, and the same call goes on. No reply in the folder is asked for again. When the run is
+    complete, what `Settings.keep` does not name is removed.
 
     Args:
         task: What to do.
@@ -141,14 +143,18 @@ def in_folder(
     if task.asks_llm:
         asked_of_llm(task.problems[0])
     settings = settings or Settings.load()
+    hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
+        check_key(folder, hash_key, growing=not all(map(folder.has, task.names)))
         folder.start(_config(task, arguments, session.server()))
         for name, method in task.methods.items():
             if not folder.has(name):
                 session.retrieve(name, method)
         if task.asks_llm:
             session.ask_llm()
-        return rebuild(folder, task=task)
+        found = rebuild(folder, task=task)
+        scrub_locked(folder, settings.keep, hash_key=hash_key)
+        return found
 
 
 def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:

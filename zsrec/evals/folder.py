@@ -12,6 +12,7 @@
     DIR/items.json          how many users, and which genres, the items in lists have (`zsrec.evals.lists`)
     DIR/metrics.json        means, intervals, tests
     DIR/report.md, report.html
+    DIR/retention.json      what was removed from it, where something was (`zsrec.evals.retention`)
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zsrec.errors import ConfigError, DataError
-from zsrec.evals.predictions import Header, Predicted, Prediction, read_predictions
+from zsrec.evals.predictions import Header, Predicted, Prediction, header_of, read_predictions, renamed
 
 CONFIG, METRICS, TIMES = "config.json", "metrics.json", "times.json"
 PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
+RETENTION, SCRUB_KEY = "retention.json", ".scrub-key"
 OPTIONS_OF_METHODS = ("ease", "sasrec")  # arguments named as the one method that they concern
 REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that was run
 
@@ -130,6 +132,25 @@ class RunFolder:
         """
         return read_predictions(self._predictions(method))
 
+    def has_users(self) -> bool:
+        """Whether some file of predictions has users under their own ids.
+
+        Raises:
+            DataError: A file is wrong.
+        """
+        return any(not header_of(path).pseudonyms for path in (self.path / "predictions").glob("*.jsonl"))
+
+    def rename_users(self, name: Callable[[str], str]) -> None:
+        """Gives every user in every file of predictions another name, once; each file whole or not at all.
+
+        Raises:
+            ConfigError: A file cannot be written.
+            DataError: A line is wrong.
+        """
+        for path in sorted((self.path / "predictions").glob("*.jsonl")):
+            if not header_of(path).pseudonyms:
+                self._write(path, renamed(path, name))
+
     def _predictions(self, method: str) -> Path:
         """A file for any name: its harmless part, and a hash where that is not all of it."""
         plain = re.sub(r"[^\w.-]+", "-", method, flags=re.ASCII).strip(".-")[:60]
@@ -165,6 +186,49 @@ class RunFolder:
             ConfigError: It cannot be written.
         """
         self._write(self.path / name, [text])
+
+    def write_private(self, name: str, text: str) -> None:
+        """Writes a text file that only its owner may read, whole or not at all.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        (self.path / f"{name}.part").unlink(missing_ok=True)
+        (self.path / f"{name}.part").touch(mode=0o600)
+        self._write(self.path / name, [text])
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there.
+
+        Raises:
+            ConfigError: It cannot be removed.
+        """
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path / name}: cannot be removed: {error.strerror}", hint="check the folder's owner"
+            ) from error
+
+    def empty(self) -> None:
+        """Removes everything but the configuration.
+
+        Raises:
+            ConfigError: A file cannot be removed.
+        """
+        for path in [*self.path.glob("*"), *self.path.glob("predictions/*")]:
+            if path.is_file() and path.name not in (CONFIG, ".lock"):
+                self.remove(str(path.relative_to(self.path)))
+        self.remove(SCRUB_KEY)
+
+    def remove_parts(self) -> None:
+        """Removes what a killed process had half written.
+
+        Raises:
+            ConfigError: A file cannot be removed.
+        """
+        for part in [*self.path.glob("*.part"), *self.path.glob("predictions/*.part")]:
+            self.remove(str(part.relative_to(self.path)))
 
     def _write(self, path: Path, parts: Iterable[str]) -> None:
         part = path.with_name(path.name + ".part")

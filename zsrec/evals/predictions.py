@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,12 +31,14 @@ class Header(Frozen):
         mode: See `zsrec.candidates.Retriever.mode`.
         notes: What the method says of itself.
         llm: For a method that asks an LLM, how: template, model, candidates; empty for the others.
+        pseudonyms: Whether users stand under pseudonyms (`zsrec.evals.retention`).
     """
 
     method: str
     mode: Mode
     notes: tuple[str, ...] = ()
     llm: dict[str, str | int | None] = Field(default_factory=dict)
+    pseudonyms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,35 @@ def read_predictions(path: Path) -> Predicted:
     except ValueError as error:
         hint = "delete the file and run the benchmark again"
         raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+
+
+def header_of(path: Path) -> Header:
+    """The header of a file of predictions.
+
+    Raises:
+        DataError: The file is missing or its first line is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return Header.model_validate_json(next(file, ""))
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
+    except ValueError as error:
+        hint = "delete the file and run the benchmark again"
+        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+
+
+def renamed(path: Path, name: Callable[[str], str]) -> Iterator[str]:
+    """The lines of a file of predictions with pseudonyms for its users.
+
+    Raises:
+        DataError: The file is missing or a line is wrong, with its number.
+    """
+    yield header_of(path).model_copy(update={"pseudonyms": True}).model_dump_json() + "\n"
+    with path.open(encoding="utf-8") as file:
+        next(file)
+        for one in _read(file, path):
+            yield replace(one, user=name(one.user)).line() + "\n"
 
 
 def _read(lines: Iterable[str], path: Path) -> Iterator[Prediction]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,6 +67,10 @@ class Journal:
         start, length = self._places[key]
         entry: dict[str, Any] = json.loads(os.pread(self._file, length, start))
         return entry
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys, in the order in which they were written."""
+        return iter(tuple(self._places))
 
     def append(self, key: str, **entry: object) -> None:
         """Writes an entry in one system call; it is safe from a kill when this returns.
@@ -134,6 +138,29 @@ def _key_of(line: bytes) -> str | None:
         return None
     key = entry.get("key") if isinstance(entry, dict) else None
     return key if isinstance(key, str) else None
+
+
+def without_requests(path: Path, rename: Callable[[str], str]) -> None:
+    """Leaves the replies of a journal and removes the requests, whole or not at all.
+
+    Args:
+        path: The journal's file; nobody has it open.
+        rename: Gives each entry its new key: the old one is the request's hash, which would tell whether a guess
+            at a history is right. An entry without a request keeps its own.
+
+    Raises:
+        ConfigError: The file cannot be written.
+        DataError: A line before the last one is no entry.
+    """
+    part = path.with_name(path.name + ".part")
+    with Journal(path) as journal:
+        part.unlink(missing_ok=True)
+        with Journal(part) as kept:
+            for key in journal:
+                entry = journal[key]
+                del entry["key"]
+                kept.append(rename(key) if entry.pop("request", None) is not None else key, **entry)
+    part.replace(path)
 
 
 def request_key(model: str, request: ChatRequest) -> str:

@@ -78,6 +78,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101  (registered for it)
+    if error.problem.status == 429:
+        request.app.state.service.metrics.refused.inc()
     return answer(error, request.state.id)
 
 

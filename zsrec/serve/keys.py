@@ -56,6 +56,11 @@ class Keys:
         if not self._tenants:
             raise DataError("there is no key", path=path, hint="a line is name:key")
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tenants' names."""
+        return frozenset(tenant.name for tenant in self._tenants.values() if tenant.name is not None)
+
     @classmethod
     def open(cls, path: Path) -> Keys:
         """Reads a file of keys.

@@ -6,8 +6,6 @@ a keyed hash. Messages of errors may quote a request, so errors are logged by th
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import traceback
@@ -15,22 +13,6 @@ from datetime import UTC, datetime
 
 _LOGGER = logging.getLogger("zsrec.serve")
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
-
-
-class Pseudonyms:
-    """Keyed hashes in place of ids: the same person has the same one, and only the key's owner can check a guess.
-
-    Args:
-        key: At least 16 bytes; kept over restarts where logs are to be joined.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def of(self, kind: str, name: str) -> str:
-        """16 hexadecimal digits for a name."""
-        message = f"{kind}\0{name}".encode("utf-8", "replace")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:16]
 
 
 class JsonLines(logging.Formatter):
@@ -61,8 +43,13 @@ def log_failure(event: str, error: BaseException, **fields: str | float | bool |
     log(event, level=logging.ERROR, error=type(error).__name__, where=where, **fields)
 
 
-def config() -> dict[str, object]:
-    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote."""
+def config(*, debug: bool = False) -> dict[str, object]:
+    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote.
+
+    Args:
+        debug: Whether what the service and its server note for debugging is written, too; it quotes nobody either.
+    """
+    level = "DEBUG" if debug else "INFO"
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -70,8 +57,8 @@ def config() -> dict[str, object]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            "zsrec.serve": {"level": "INFO"},
-            "uvicorn": {"level": "INFO"},
+            "zsrec.serve": {"level": level},
+            "uvicorn": {"level": level},
             "uvicorn.access": {"level": "CRITICAL"},  # it would write query strings
             **{name: {"level": "WARNING"} for name in _TALKATIVE},
         },

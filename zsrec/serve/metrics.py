@@ -38,7 +38,9 @@ class Metrics:
         )
         self.retries = Counter("zsrec_llm_retries", "Requests to the model that were sent again.", registry=own)
         self.degraded = Counter("zsrec_degraded", "Answers without the model.", ["reason"], registry=own)
-        self.refused = Counter("zsrec_refused", "Requests refused because the queue was full.", registry=own)
+        self.refused = Counter(
+            "zsrec_refused", "Requests refused because the queue or the tenant's share was full.", registry=own
+        )
         self.left = Counter("zsrec_callers_gone", "Callers who left before their answer.", registry=own)
         self.reloads = Counter("zsrec_reloads", "Reloads of catalog and templates.", ["outcome"], registry=own)
 

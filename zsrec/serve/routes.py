@@ -46,7 +46,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "The key is no admin's.",
         413: "The body is too large.",
         422: "The request is wrong.",
-        429: "The queue is full; see Retry-After.",
+        429: "The queue is full, or the key has too many requests under way; see Retry-After.",
         503: "Neither the model nor anything else gives an order.",
     }
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -92,15 +92,16 @@ async def recommend(wanted: RecommendIn, request: Request, service: Called, tena
 
 
 @v1.post("/ground", responses=_problems(400, 401, 413, 422, 429))
-async def ground(wanted: GroundIn, service: Called) -> GroundOut:
+async def ground(wanted: GroundIn, service: Called, tenant: By) -> GroundOut:
     """Finds the catalog's items in a text, without a model."""
     grounder = service.stock.recommender.grounder
     context = Context(candidates=wanted.candidates, history=wanted.history)
     try:
-        async with service.desk.place():
-            found = await asyncio.to_thread(
-                ground_answer, wanted.text, grounder, side=wanted.side, context=context
-            )
+        with service.shares.one(tenant):
+            async with service.desk.place():
+                found = await asyncio.to_thread(
+                    ground_answer, wanted.text, grounder, side=wanted.side, context=context
+                )
     except ZsrecError as error:
         raise refusal(error) from error
     return GroundOut(
@@ -113,17 +114,18 @@ async def ground(wanted: GroundIn, service: Called) -> GroundOut:
 
 
 @v1.post("/feedback", responses=_problems(400, 401, 413, 422, 429))
-async def feedback(given: FeedbackIn, service: Called) -> FeedbackOut:
+async def feedback(given: FeedbackIn, service: Called, tenant: By) -> FeedbackOut:
     """Adds feedback to a history and gives it back; the service keeps nothing."""
     recommender = service.stock.recommender
     if len(given.history) + len(given.feedback) > service.options.max_history:
         raise RefusedError(
             422, "HistoryTooLong", "the history is too long", f"at most {service.options.max_history} events"
         )
-    async with service.desk.place():
-        known = await asyncio.to_thread(
-            resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
-        )
+    with service.shares.one(tenant):
+        async with service.desk.place():
+            known = await asyncio.to_thread(
+                resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
+            )
     return FeedbackOut(
         history=as_history((*given.history, *given.feedback)).events,
         feedback=tuple(

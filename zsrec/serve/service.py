@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 from zsrec.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
 from zsrec.llm.chat import LLM
+from zsrec.pseudonyms import Pseudonyms
 from zsrec.recommender import AsyncRecommender
-from zsrec.redact import Redaction
+from zsrec.redact import Redactor, redactor
 from zsrec.serve.asking import Asking
 from zsrec.serve.bodies import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
 from zsrec.serve.breaker import Breaker
 from zsrec.serve.keys import Tenant
-from zsrec.serve.logs import Pseudonyms, log, log_failure
+from zsrec.serve.logs import log, log_failure
 from zsrec.serve.metrics import STATES, Metrics
 from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serve.queue import Queue
+from zsrec.serve.shares import Shares
 from zsrec.serve.stock import Sources, Stock
 from zsrec.settings import Settings
 from zsrec.types import History, Recommendations
@@ -57,6 +59,7 @@ class Service:
 
     Attributes:
         queue: The places of requests that ask the model.
+        shares: What each tenant holds.
         desk: The one place of work that keeps the processor busy; it is done beside the event loop.
 
     Raises:
@@ -76,6 +79,7 @@ class Service:
         self.stock: Stock = sources.load(llm, settings)
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
         self.queue = Queue(options.in_work, options.waiting)
+        self.shares = Shares(options.per_tenant)
         self.desk = Queue(1, options.waiting)
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
@@ -89,9 +93,14 @@ class Service:
         """Recommends before the deadline: with the model, or in retrieval order and marked so.
 
         Raises:
-            RefusedError: The request is wrong (422), or neither the model nor anything else gives an order (503).
+            RefusedError: The request is wrong (422), the tenant has too many (429), or neither the model nor
+                anything else gives an order (503).
             FullError: The queue is full.
         """
+        with self.shares.one(tenant):
+            return await self._recommend(wanted, tenant, request_id)
+
+    async def _recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
         arrived = time.perf_counter()
         call = self._call(wanted, tenant)
         seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
@@ -152,11 +161,16 @@ class Service:
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
             recommender = recommender.with_template(stock.templates[wanted.template])
-        if self.options.redact:
-            recommender = recommender.with_redaction(_redaction(wanted.names))
+        recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         asking = Asking(self.llm, salt)
         return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
+
+    def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
+        try:
+            return redactor(self._settings.redact if self.options.redact else "off", names)
+        except ConfigError as error:
+            raise refusal(error) from error
 
     async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
         started = time.perf_counter()
@@ -222,13 +236,6 @@ class Service:
             ) from error
         except ZsrecError as error:
             raise refusal(error) from error
-
-
-def _redaction(names: tuple[str, ...]) -> Redaction:
-    try:
-        return Redaction(names)
-    except ConfigError as error:
-        raise refusal(error) from error
 
 
 def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:

@@ -1,15 +1,10 @@
-"""Redaction: takes personal data out of what users wrote, before it stands in any prompt.
-
-It touches the user's own words only: `about`, and titles of a history that the catalog lacks. Titles of the
-catalog are the operator's. What is redacted is what the model sees; matching a history with the catalog happens on
-this machine, with the text as it came.
-"""
+"""What redacts by rule: e-mail addresses, phone and card numbers, given names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from zsrec.errors import ConfigError
 
@@ -18,6 +13,10 @@ _NUMBER = re.compile(r"(?<![\w+])(?:\+|00)?[(]?\d(?:[ ().\-/]{0,3}\d){6,24}(?!\w
 _YEARS = re.compile(r"(?:19|20)\d\d(?:[ ().\-/]{1,3}(?:19|20)\d\d)*")
 _CARD_DIGITS, _PHONE_DIGITS = range(13, 20), range(9, 16)
 _SHORTEST_ABROAD = 7
+
+
+Redact = Literal["default", "presidio", "off"]
+"""What redacts: `Redaction`, `zsrec.redact.presidio.PresidioRedaction`, or nothing."""
 
 
 class Redactor(Protocol):
@@ -55,6 +54,26 @@ class Redaction:
         text = _EMAIL.sub("[email]", text)
         text = _NUMBER.sub(lambda found: _number(found[0]), text)
         return text if self._names is None else self._names.sub("[name]", text)
+
+
+def redactor(kind: Redact, names: Iterable[str] = ()) -> Redactor | None:
+    """The redactor of that kind; None for "off".
+
+    Args:
+        kind: See `Redact`.
+        names: Names to take out as well.
+
+    Raises:
+        ConfigError: A name is empty.
+        MissingExtraError: Presidio is not installed.
+    """
+    if kind == "off":
+        return None
+    if kind == "default":
+        return Redaction(names)
+    from zsrec.redact.presidio import PresidioRedaction  # an extra
+
+    return PresidioRedaction(names)
 
 
 def _number(text: str) -> str:
