@@ -20,7 +20,7 @@ from zsrec.errors import AnswerError, ConfigError, LLMConnectionError, LLMReques
 from zsrec.llm.chat import ServerInfo
 from zsrec.playground import answers as shown
 from zsrec.playground import drafts, people, snippets
-from zsrec.playground.asking import Feedbacks, Question, ask
+from zsrec.playground.asking import Feedbacks, Question, ask, toggle
 from zsrec.playground.preview import look
 from zsrec.playground.work import Latest
 from zsrec.prompts import Library
@@ -205,9 +205,9 @@ def test_feedback_refines_the_next_round_and_a_failure_loses_nothing(films: Cata
     first = ask(recommender, question(History.of("Ronin")))
     feedbacks = Feedbacks(words="funnier")
     for feedback in (Feedback.LIKED, Feedback.DISLIKED, Feedback.LIKED):
-        feedbacks.toggle("1", feedback)
-    feedbacks.toggle("4", Feedback.LIKED)
-    feedbacks.toggle("4", Feedback.LIKED)
+        toggle([feedbacks], "1", feedback)
+    toggle([feedbacks], "4", Feedback.LIKED)
+    toggle([feedbacks], "4", Feedback.LIKED)
     asked = question(feedbacks.applied(recommender, first.after))
     with pytest.raises(LLMRequestError):
         ask(recommender, asked)
@@ -216,6 +216,15 @@ def test_feedback_refines_the_next_round_and_a_failure_loses_nothing(films: Cata
     assert [(event.item, event.feedback.value) for event in second.after.events[1:]] == [("1", "liked")]
     assert [critique.text for critique in second.after.critiques] == ["funnier"]
     assert second.after.shown == ("1", "4", "6")
+
+
+def test_one_judgement_counts_for_both_templates_and_is_taken_back_in_both() -> None:
+    one, other = Feedbacks(), Feedbacks()
+    toggle([one, other], "1", Feedback.LIKED)
+    assert one.marks == other.marks == {"1": Feedback.LIKED}
+    one.marks.clear()  # its round was answered, the other's was not
+    toggle([one, other], "1", Feedback.LIKED)
+    assert one.marks == other.marks == {}
 
 
 # -- snippets -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 from zsrec.budget.meters import Meter, Tokens
 from zsrec.budget.people import Cast, Person
 from zsrec.prompts import ItemView, Template, title_view
+from zsrec.prompts.made_up import common
 from zsrec.rank.debias import orders
 from zsrec.rank.window import PAIRS, spans
 from zsrec.types import Message
@@ -76,11 +77,11 @@ async def prefix_of(template: Template, cast: Cast, meter: Meter) -> Prefix:
     person = cast.typical
     other = replace(cast.worst, candidates=person.candidates)
     first, second = [await meter.chat(one.render(template)) for one in (person, other)]
-    users = Shared(_common(first, second), min(len(first), len(second)), meter.block)
+    users = Shared(common(first, second), min(len(first), len(second)), meter.block)
     if "candidates" not in template.variables:
         return Prefix(users, None, 0)
     prompts = [await meter.chat(person.render(template, candidates=one)) for one in orders_of(template, person)]
-    shared = min((_common(prompts[0], one) for one in prompts[1:]), default=len(prompts[0]))
+    shared = min((common(prompts[0], one) for one in prompts[1:]), default=len(prompts[0]))
     between = Shared(shared, min(len(one) for one in prompts), meter.block)
     return Prefix(users, between, await tokens_before(template, person, meter))
 
@@ -91,14 +92,9 @@ async def tokens_before(template: Template, person: Person, meter: Meter) -> int
     async def tokens(title: str) -> Tokens:
         return await meter.chat(_with_title(template, person, title))
 
-    return _common(*[await tokens(title) for title in _SENTINELS])
+    return common(*[await tokens(title) for title in _SENTINELS])
 
 
 def _with_title(template: Template, person: Person, title: str) -> tuple[Message, ...]:
     candidates: Any = tuple(title_view(title) for _ in person.candidates)
     return person.render(template, candidates=candidates)
-
-
-def _common(first: Tokens, second: Tokens) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nicegui import html, ui
 
-from zsrec.playground.asking import Question
+from zsrec.playground.asking import Question, toggle
 from zsrec.playground.panes import Pane
 from zsrec.playground.parts import named, say
 from zsrec.playground.people import MOST_LISTED, Person
@@ -176,12 +176,8 @@ class Page:
             self._panes.pop().remove()
 
     def _judge(self, item_id: str, feedback: Feedback) -> None:
-        """One person judges, whichever template named the item."""
-        taken_back = any(pane.pending.marks.get(item_id) is feedback for pane in self._panes)
+        toggle([pane.pending for pane in self._panes], item_id, feedback)
         for pane in self._panes:
-            pane.pending.marks.pop(item_id, None)
-            if not taken_back:
-                pane.pending.marks[item_id] = feedback
             pane.mark()
         marks = self._panes[0].pending.marks
         self._say(f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
