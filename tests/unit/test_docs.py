@@ -71,7 +71,7 @@ def test_the_tutorial_from_its_own_words(
         said[" ".join(line.split()[1:3])] = result.output
     assert set(said) == {"bench run", "prompts check", "prompts render", "recommend --catalog", "prompts compare"}
     assert "genre.j2: ok" in said["prompts check"]
-    assert "- Kim" in said["prompts render"]
+    assert "- Kim (adventure, " in said["prompts render"]
     assert "NDCG@10: no difference that 20 users could show" in said["prompts compare"]
     assert "ask more users" in said["prompts compare"]
     assert "crime, 11.50" in "".join(one["messages"][-1]["content"] for one in model.requests)
