@@ -18,6 +18,11 @@ from zsrec.types import Feedback
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"
 _MOST_K = 100
+_OUTCOMES = {  # the worst of the panes' is said
+    "failed": "Not answered: see the message below the template.",
+    "stopped": "Cancelled: nothing has changed.",
+    "answered": "Done.",
+}
 _BLUE = "#0b57d0"  # 6.4:1 on white
 
 
@@ -31,10 +36,11 @@ class Page:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._panes: list[Pane] = []
+        ui.context.client.on_delete(self._stop)  # nobody is there to read the answer
         ui.page_title("zsrec playground")
         ui.add_css(_STYLE)
         ui.colors(primary=_BLUE)
-        with html.main().classes("page"):
+        with html.div().classes("page"):  # NiceGUI's own element around it is the main landmark
             self._top()
             self._form()
             self._run_bar()
@@ -106,6 +112,8 @@ class Page:
     def _run_bar(self) -> None:
         with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
             self._run = ui.button("Run", on_click=lambda: self._ask(fresh=True)).props("no-caps")
+            self._cancel = ui.button("Cancel", on_click=self._stop).props("no-caps outline")
+            self._cancel.set_enabled(False)
             self._second = ui.switch("Compare two templates", on_change=self._switch)
             self._status = html.p().classes("soft").props("role=status aria-live=polite")
 
@@ -173,7 +181,9 @@ class Page:
             self._panes[1].connected()
             await self._panes[1].look_again()
         elif not self._second.value and len(self._panes) == 2:
-            self._panes.pop().remove()
+            gone = self._panes.pop()
+            gone.stop()
+            gone.remove()
 
     def _judge(self, item_id: str, feedback: Feedback) -> None:
         toggle([pane.pending for pane in self._panes], item_id, feedback)
@@ -192,15 +202,20 @@ class Page:
             done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
             self._busy(False)
-        if all(done) and not fresh:
+        if set(done) == {"answered"} and not fresh:
             self._words.value = ""
-        self._say("Done." if all(done) else "Not answered: see the message below the template.")
+        self._say(next(words for outcome, words in _OUTCOMES.items() if outcome in done))
+
+    def _stop(self) -> None:
+        for pane in self._panes:
+            pane.stop()
 
     def _busy(self, busy: bool) -> None:
         for button in (self._run, self._next):
             button.props("loading" if busy else "", remove="" if busy else "loading")
         if busy:
             self._say("Asking the model …")
+        self._cancel.set_enabled(busy)
         self._enable()
 
     def _enable(self) -> None:
