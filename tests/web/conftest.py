@@ -74,7 +74,7 @@ def _tools() -> None:
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed: pip install 'zsrec[{extra}]'")
     if not Path(CHROMIUM).is_file():
-        pytest.skip("there is no chromium: apt-get install chromium")
+        pytest.skip("there is no chromium: make browser, or apt-get install chromium")
 
 
 @pytest.fixture(scope="session")

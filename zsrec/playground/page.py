@@ -18,6 +18,13 @@ from zsrec.types import Feedback
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"
 _MOST_K = 100
+# Quasar puts the options of a list into an element that can be focused, which hides them from screen readers.
+_LISTS = """
+new MutationObserver(() => {
+  for (const box of document.querySelectorAll("[role=listbox] > .q-virtual-scroll__content[tabindex]"))
+    box.removeAttribute("tabindex");
+}).observe(document.body, { childList: true, subtree: true });
+"""
 _OUTCOMES = {  # the worst of the panes' is said
     "failed": "Not answered: see the message below the template.",
     "stopped": "Cancelled: nothing has changed.",
@@ -50,6 +57,7 @@ class Page:
 
     async def connected(self) -> None:
         """To be called once the browser is there."""
+        ui.run_javascript(_LISTS)
         for pane in self._panes:
             pane.connected()
         await asyncio.gather(*(pane.look_again() for pane in self._panes))
