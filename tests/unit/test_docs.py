@@ -38,7 +38,8 @@ def blocks(language: str) -> list[str]:
 def from_the_shelf(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     """A model that copies some titles of the prompt's list, in an order that depends on the prompt alone."""
     prompt = body["messages"][-1]["content"]
-    titles = re.findall(r"^- (.*?)(?: \([^()]*, [^()]*\))?$", prompt, re.M)[:20]
+    shelf = re.findall(r"^(?:On the shelf|Candidates):\n((?:- .*\n)+)", prompt, re.M)  # not what the reader has
+    titles = re.findall(r"^- (.*?)(?: \([^()]*, [^()]*\))?$", "".join(shelf) or prompt, re.M)[:20]
     rng = random.Random(hashlib.sha256(prompt.encode()).hexdigest())
     named = rng.sample(titles, min(5, len(titles)))
     send(handler, completion("\n".join(f"{n}. {title}" for n, title in enumerate(named, 1))))

@@ -47,7 +47,7 @@ class Playground:
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
     def _wait(self) -> str:
-        for _ in range(600):
+        for _ in range(2400):  # two minutes
             found = re.findall(r"http://127\.0\.0\.1:\d+/ ", "".join(self.lines))
             if found:
                 return found[0].strip()
