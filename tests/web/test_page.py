@@ -141,7 +141,7 @@ def test_a_run_can_be_cancelled_and_the_server_is_left_alone(
     model.scripts[:] = [answers("1. Heat (1995)")]
     page = tab(playground.url)
     cancel = page.get_by_role("button", name="Cancel")
-    assert cancel.is_disabled()
+    assert not cancel.is_visible()
     run(page)
     page.get_by_role("heading", name="Round 1").wait_for()
     model.scripts[:] = [waits]
@@ -152,13 +152,14 @@ def test_a_run_can_be_cancelled_and_the_server_is_left_alone(
     cancel.click()
     assert hung_up.wait(10)
     page.get_by_text("Cancelled: nothing has changed.").wait_for()
+    page.locator("button:focus", has_text="Run").wait_for()
     assert len(model.requests) == before + 1  # not asked again
     assert page.get_by_role("alert").inner_text() == ""
     assert page.get_by_label("Say something about these").input_value() == "funnier"
     model.scripts[:] = [answers("1. Casino (1995)")]
     page.get_by_role("button", name="Next round").click()
     page.get_by_role("heading", name="Round 2").wait_for()
-    assert cancel.is_disabled()
+    assert not cancel.is_visible()
 
 
 def test_every_question_of_a_template_with_steps_is_seen_before_and_after(

@@ -43,7 +43,8 @@ class Page:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._panes: list[Pane] = []
-        ui.context.client.on_delete(self._stop)  # nobody is there to read the answer
+        self._gone = False
+        ui.context.client.on_delete(self._leave)
         ui.page_title("zsrec playground")
         ui.add_css(_STYLE)
         ui.colors(primary=_BLUE)
@@ -121,7 +122,7 @@ class Page:
         with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
             self._run = ui.button("Run", on_click=lambda: self._ask(fresh=True)).props("no-caps")
             self._cancel = ui.button("Cancel", on_click=self._stop).props("no-caps outline")
-            self._cancel.set_enabled(False)
+            self._cancel.set_visibility(False)
             self._second = ui.switch("Compare two templates", on_change=self._switch)
             self._status = html.p().classes("soft").props("role=status aria-live=polite")
 
@@ -209,21 +210,31 @@ class Page:
                 pane.pending.words = self._words.value or ""
             done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
-            self._busy(False)
+            if not self._gone:
+                self._busy(False)
+        if self._gone:
+            return
         if set(done) == {"answered"} and not fresh:
             self._words.value = ""
+        if "stopped" in done:  # the button that had the focus is gone
+            ui.run_javascript(f"getElement({self._run.id}).$el.focus()")
         self._say(next(words for outcome, words in _OUTCOMES.items() if outcome in done))
 
     def _stop(self) -> None:
         for pane in self._panes:
             pane.stop()
 
+    def _leave(self) -> None:
+        """The tab was closed: nobody is there to read an answer."""
+        self._gone = True
+        self._stop()
+
     def _busy(self, busy: bool) -> None:
         for button in (self._run, self._next):
             button.props("loading" if busy else "", remove="" if busy else "loading")
         if busy:
             self._say("Asking the model …")
-        self._cancel.set_enabled(busy)
+        self._cancel.set_visibility(busy)
         self._enable()
 
     def _enable(self) -> None:
