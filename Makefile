@@ -5,14 +5,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # The tests' own server: apart from the demo's and from one that you run.
 TEST_PORT ?= 8322
+CHROMIUM  ?= chromium
+APT       := apt-get -qq
 
-.PHONY: demo test check audit lock docs format clean
+.PHONY: demo test check audit lock docs browser format clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:
 	@echo "make demo    install, start a local vLLM, recommend for real users, stop it"
 	@echo "make test    install, start a local vLLM, run every test, stop it"
+	@echo "make browser Debian's chromium for tests/web, which are skipped without it; needs root"
 	@echo "make check   format, lint and types"
 	@echo "make audit   the service image's packages: hashes, known vulnerabilities, licences"
 	@echo "make lock    docker/*.lock and .ci/audit.lock anew, with the newest versions"
@@ -33,6 +36,18 @@ test: $(VENV)/.ready
 	$(BIN)/zsrec model up --port $(TEST_PORT)
 	trap '$(BIN)/zsrec model down --port $(TEST_PORT)' EXIT; \
 	ZSREC_TEST_BASE_URL=http://127.0.0.1:$(TEST_PORT)/v1 $(BIN)/pytest
+
+# Never fails: without a browser the other tests are worth running. Only what needs the network has a time limit.
+browser:
+	@if command -v $(CHROMIUM) >/dev/null; then \
+	  echo "chromium is there: tests/web will run"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && timeout 60 $(APT) update \
+	  && timeout 120 $(APT) install --yes --no-install-recommends --download-only chromium \
+	  && DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends chromium >/dev/null; then \
+	  echo "installed chromium: tests/web will run"; \
+	else \
+	  echo "*** NO BROWSER: chromium is not here and cannot be installed. tests/web WILL BE SKIPPED. ***" >&2; \
+	fi
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

@@ -9,7 +9,9 @@ import numpy as np
 
 from zsrec.candidates.profile import profile
 from zsrec.candidates.retriever import Mode, Retriever, top, unread
+from zsrec.catalog import Catalog
 from zsrec.errors import ConfigError, UnknownItemError
+from zsrec.ground import Grounder
 from zsrec.ground.history import Known
 from zsrec.job import Job
 from zsrec.rank import places
@@ -57,7 +59,7 @@ def choose(
     """
     ranks = job.template.task == "rank" if ranks is None else ranks
     if job.candidates is not None:
-        ids = dict.fromkeys(_candidate_id(job, candidate) for candidate in job.candidates)
+        ids = dict.fromkeys(candidate_id(one, job.catalog, job.grounder) for one in job.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
         if not unseen:
             raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
@@ -126,10 +128,15 @@ def _history(known: Sequence[Known]) -> History:
     )
 
 
-def _candidate_id(job: Job, candidate: str) -> str:
-    if candidate in job.catalog:
+def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
+    """The item that a caller names as a candidate, by id or title.
+
+    Raises:
+        UnknownItemError: The catalog lacks it, or has several of that title.
+    """
+    if candidate in catalog:
         return candidate
-    match = job.grounder.ground(candidate)
+    match = grounder.ground(candidate)
     if match.item_id is None:
         raise UnknownItemError(
             f"the candidate {candidate!r} is not in the catalog ({match.reason})",

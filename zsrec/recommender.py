@@ -20,7 +20,8 @@ from zsrec.ground.once import GrounderOnce
 from zsrec.job import DEFAULT_POOL, Job
 from zsrec.llm.chat import LLM, ServerInfo
 from zsrec.plan import recommend_plan
-from zsrec.prompts import Template, load_template
+from zsrec.prompts import Template
+from zsrec.prompts.kept import Kept
 from zsrec.prompts.ranking import Calibration, Ranking
 from zsrec.rank import Memory
 from zsrec.redact import Redactor, redactor
@@ -73,7 +74,7 @@ class _Parts:
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
         self._grounds = GrounderOnce(catalog)
-        self._prompts = prompts
+        self._templates = Kept(prompts)
         self.redaction: Redactor | None = redactor(self.settings.redact)
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None
@@ -170,7 +171,7 @@ class _Parts:
             ) from None
 
     def _load(self, template: str | Path | Template) -> Template:
-        return template if isinstance(template, Template) else load_template(template, prompts=self._prompts)
+        return template if isinstance(template, Template) else self._templates.load(template)
 
     def _copy(self) -> Self:
         other = type(self).__new__(type(self))

@@ -12,6 +12,7 @@ from zsrec.budget import (
     Estimate,
     Served,
     Shared,
+    answers_for,
     budget_of,
     cast_of,
     context_fits,
@@ -20,6 +21,7 @@ from zsrec.budget import (
     measure_users,
     orders_of,
     prefix_of,
+    questions_of,
 )
 from zsrec.budget.meters import Tokens
 from zsrec.errors import CapabilityError, ConfigError
@@ -211,3 +213,37 @@ def test_a_prompt_that_does_not_fit_is_said(
     budget = asyncio.run(budget_of(template, cast_of(movielens, template).worst, Estimate()))
     server = ServerInfo(base_url="http://127.0.0.1/v1", model="m", context_length=length)
     assert [one.severity for one in context_fits(template, budget, server)] == severities
+
+
+def test_a_step_is_measured_and_predicted_by_itself(movielens: data.Dataset) -> None:
+    template = load_template("nir/rank")
+    cast = cast_of(movielens, template, others=3)
+    first, second, last = (
+        asyncio.run(prefix_of(template, cast, Words(), step)) for step in questions_of(template)
+    )
+    assert first.follows is None
+    assert second.follows is not None
+    assert last.follows is not None
+    assert second.follows.tokens < last.follows.tokens
+    assert [one.orders is None for one in (first, second, last)] == [True, True, False]
+    for step in questions_of(template):
+        found = asyncio.run(measure_users(template, cast.others, Words(), Cache(4), step))
+        prompts = [one.render(template, step, **answers_for(template, step)) for one in cast.others[1:]]
+        words = [len(asyncio.run(Words().chat(prompt))) for prompt in prompts]
+        assert (found.queries, found.requests) == (sum(words), 2)
+        assert 0 < found.hits < found.queries
+
+
+def test_stand_ins_of_answers_are_marked_and_as_long_as_their_limit(movielens: data.Dataset) -> None:
+    template = load_template("nir/rank")
+    assert answers_for(template, "taste") == {}
+    (taste,) = answers_for(template, "typical").values()
+    assert taste.startswith("[the answer of 'taste'] ")
+    assert len(taste) == template.steps["taste"].limit
+    cast = cast_of(movielens, template)
+    budget = asyncio.run(budget_of(template, cast.typical, Words(), "typical"))
+    assert budget.part("taste") == len(taste.split())
+    assert budget.total == sum(part.tokens for part in budget.parts)
+    server = ServerInfo(base_url="", model="m", context_length=budget.total + 119)
+    (problem,) = context_fits(template, budget, server, "typical")  # its own max_tokens are 120
+    assert problem.message.startswith("step 'typical': a history of ")

@@ -38,7 +38,8 @@ def blocks(language: str) -> list[str]:
 def from_the_shelf(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     """A model that copies some titles of the prompt's list, in an order that depends on the prompt alone."""
     prompt = body["messages"][-1]["content"]
-    titles = re.findall(r"^- (.*?)(?: \([^()]*, [^()]*\))?$", prompt, re.M)[:20]
+    shelf = re.findall(r"^(?:On the shelf|Candidates):\n((?:- .*\n)+)", prompt, re.M)  # not what the reader has
+    titles = re.findall(r"^- (.*?)(?: \([^()]*, [^()]*\))?$", "".join(shelf) or prompt, re.M)[:20]
     rng = random.Random(hashlib.sha256(prompt.encode()).hexdigest())
     named = rng.sample(titles, min(5, len(titles)))
     send(handler, completion("\n".join(f"{n}. {title}" for n, title in enumerate(named, 1))))
@@ -71,7 +72,7 @@ def test_the_tutorial_from_its_own_words(
         said[" ".join(line.split()[1:3])] = result.output
     assert set(said) == {"bench run", "prompts check", "prompts render", "recommend --catalog", "prompts compare"}
     assert "genre.j2: ok" in said["prompts check"]
-    assert "- Kim" in said["prompts render"]
+    assert "- Kim (adventure, " in said["prompts render"]
     assert "NDCG@10: no difference that 20 users could show" in said["prompts compare"]
     assert "ask more users" in said["prompts compare"]
     assert "crime, 11.50" in "".join(one["messages"][-1]["content"] for one in model.requests)

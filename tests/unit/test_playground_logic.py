@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,16 @@ from tests.faults.server import ScriptedServer, answers
 from tests.unit.fakes import FakeLLM
 from zsrec.catalog import Catalog
 from zsrec.errors import AnswerError, ConfigError, LLMConnectionError, LLMRequestError, TemplateNotFoundError
-from zsrec.llm.chat import ServerInfo
+from zsrec.llm.chat import ChatRequest, ServerInfo
 from zsrec.playground import answers as shown
 from zsrec.playground import drafts, people, snippets
-from zsrec.playground.asking import Feedbacks, Question, ask
+from zsrec.playground.asking import Feedbacks, Question, ask, toggle
 from zsrec.playground.preview import look
+from zsrec.playground.stopping import Stoppable, StoppedError
 from zsrec.playground.work import Latest
 from zsrec.prompts import Library
 from zsrec.recommender import Recommender
-from zsrec.types import Feedback, History, Message
+from zsrec.types import Exchange, Feedback, History, Message
 
 LIBRARY = Library()
 ANSWER = "1. Heat - tense\n2. The Unmade (2031)\n3. Solaris\n4. Ronin (1998)\n5. Up (2009)"
@@ -141,14 +143,67 @@ def test_a_preview_is_what_is_sent(films: Catalog, name: str) -> None:
         ask(recommender, asked)
     assert found.request == llm.requests[0]
     assert found.counted
-    assert len(found.tokens) == len(found.messages)
-    assert sum(found.tokens) == sum(llm.count(message.content) for message in found.messages)
+    (prompt,) = found.prompts
+    assert len(prompt.tokens) == len(prompt.request.messages)
+    assert sum(prompt.tokens) == sum(llm.count(message.content) for message in prompt.request.messages)
 
 
 def test_without_a_server_tokens_are_an_estimate(films: Catalog) -> None:
     found = look(Recommender(films, llm=Absent("")), question(History.of("Heat")))
     assert (found.counted, found.server) == (False, None)
-    assert found.tokens == tuple(len(message.content.encode()) // 4 for message in found.messages)
+    (prompt,) = found.prompts
+    assert prompt.tokens == tuple(len(message.content.encode()) // 4 for message in prompt.request.messages)
+
+
+def test_a_preview_shows_every_question_and_marks_what_is_not_answered_yet(films: Catalog) -> None:
+    llm = FakeLLM("crime", "Heat", "1. Thief", counts=True)
+    recommender = Recommender(films, llm=llm)
+    asked = question(History.of("Heat"), "nir/rank", k=2, candidates=("2", "3", "4"))
+    found = look(recommender, asked)
+    assert llm.requests == []
+    assert [prompt.step for prompt in found.prompts] == ["taste", "typical", ""]
+    texts = [prompt.request.messages[-1].content for prompt in found.prompts]
+    assert [text.count("[the answer of 'taste']") for text in texts] == [0, 1, 1]
+    assert [text.count("[the answer of 'typical']") for text in texts] == [0, 0, 1]
+    assert found.at_once == 1
+    ask(recommender, asked)
+    assert found.prompts[0].request == llm.requests[0]
+    assert [prompt.request.sampling for prompt in found.prompts] == [one.sampling for one in llm.requests]
+    sent = llm.requests[-1].messages[-1].content
+    marks = (("taste", "crime"), ("typical", "Heat"))
+    for name, answer in marks:
+        texts[-1] = texts[-1].replace(f"[the answer of {name!r}]", answer)
+    assert texts[-1] == sent
+
+
+# -- stopping -----------------------------------------------------------------------------------------
+
+
+def test_a_stopped_run_ends_at_once_and_asks_nothing_more(films: Catalog) -> None:
+    class Slow(FakeLLM):
+        cancelled = 0
+
+        async def chat(self, request: ChatRequest) -> Exchange:
+            self.requests.append(request)
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+            raise AssertionError("nobody stopped it")
+
+    begun, llm = threading.Event(), Slow("")
+    with Recommender(films, llm=llm) as recommender:
+        stoppable = Stoppable(llm)
+        threading.Thread(target=lambda: (begun.wait(10), stoppable.stop(), stoppable.stop())).start()
+        with pytest.raises(StoppedError):
+            ask(recommender.with_llm(stoppable), question(History.of("Heat")))
+        assert (len(llm.requests), llm.cancelled) == (1, 1)
+        with pytest.raises(StoppedError):
+            ask(recommender.with_llm(stoppable), question(History.of("Heat")))
+        assert len(llm.requests) == 1
+        recommender.server()  # the recommender itself goes on
 
 
 # -- answers ------------------------------------------------------------------------------------------
@@ -205,9 +260,9 @@ def test_feedback_refines_the_next_round_and_a_failure_loses_nothing(films: Cata
     first = ask(recommender, question(History.of("Ronin")))
     feedbacks = Feedbacks(words="funnier")
     for feedback in (Feedback.LIKED, Feedback.DISLIKED, Feedback.LIKED):
-        feedbacks.toggle("1", feedback)
-    feedbacks.toggle("4", Feedback.LIKED)
-    feedbacks.toggle("4", Feedback.LIKED)
+        toggle([feedbacks], "1", feedback)
+    toggle([feedbacks], "4", Feedback.LIKED)
+    toggle([feedbacks], "4", Feedback.LIKED)
     asked = question(feedbacks.applied(recommender, first.after))
     with pytest.raises(LLMRequestError):
         ask(recommender, asked)
@@ -216,6 +271,15 @@ def test_feedback_refines_the_next_round_and_a_failure_loses_nothing(films: Cata
     assert [(event.item, event.feedback.value) for event in second.after.events[1:]] == [("1", "liked")]
     assert [critique.text for critique in second.after.critiques] == ["funnier"]
     assert second.after.shown == ("1", "4", "6")
+
+
+def test_one_judgement_counts_for_both_templates_and_is_taken_back_in_both() -> None:
+    one, other = Feedbacks(), Feedbacks()
+    toggle([one, other], "1", Feedback.LIKED)
+    assert one.marks == other.marks == {"1": Feedback.LIKED}
+    one.marks.clear()  # its round was answered, the other's was not
+    toggle([one, other], "1", Feedback.LIKED)
+    assert one.marks == other.marks == {}
 
 
 # -- snippets -----------------------------------------------------------------------------------------
@@ -276,8 +340,6 @@ def test_any_template_text_survives_as_a_literal(text: str) -> None:
 
 
 def test_a_curl_never_holds_the_key() -> None:
-    from zsrec.llm.chat import ChatRequest
-
     request = ChatRequest(messages=(Message(role="user", content="it's $HOME\nJSON\n`x`"),))
     info = ServerInfo(base_url="http://127.0.0.1:8000/v1", model="m", vllm=True)
     curl = snippets.as_curl(request, info)
@@ -308,3 +370,22 @@ def test_only_the_newest_state_is_worked_on() -> None:
     asyncio.run(run())
     assert seen[-1] == 5
     assert len(seen) < 6
+
+
+def test_who_goes_on_typing_is_waited_for() -> None:
+    runs = []
+
+    async def job() -> None:
+        runs.append(1)
+
+    async def run() -> None:
+        latest = Latest(job, 0.2)
+        first = asyncio.ensure_future(latest.ask())
+        for _ in range(10):  # never 0.2 s without another one
+            await asyncio.sleep(0.05)
+            await latest.ask()
+        assert runs == []
+        await first
+
+    asyncio.run(run())
+    assert runs == [1]

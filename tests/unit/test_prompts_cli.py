@@ -133,6 +133,94 @@ def test_check_counts_a_template_without_a_server(run) -> None:
     assert costs["orders"] is None
 
 
+def test_every_question_of_a_template_with_steps_is_counted(run) -> None:
+    out = run("check", "nir/rank", "--budget").stdout
+    headings = [line.strip() for line in out.splitlines() if line.strip().startswith("question ")]
+    assert headings == [
+        "question 1 of 3: taste",
+        "question 2 of 3: typical",
+        "question 3 of 3: the recommendation",
+    ]
+    assert out.count("answer of 'taste'") == 2
+    assert out.count("answer of 'typical'") == 1
+    assert out.count("shares with the question before") == 2
+    costs = json.loads(run("check", "nir/rank", "--budget", "--json").stdout)["costs"]["nir/rank"]
+    assert list(costs["steps"]) == ["taste", "typical"]
+    totals = [costs["steps"]["taste"], costs["steps"]["typical"], costs]
+    assert [one["typical"]["total"] for one in totals] == sorted(one["typical"]["total"] for one in totals)
+    for one in totals:
+        assert one["typical"]["total"] == sum(part["tokens"] for part in one["typical"]["parts"])
+    first, second = costs["steps"].values()
+    assert second["prefix"]["follows"]["tokens"] == first["typical"]["total"]  # each stands below the one before
+    assert costs["prefix"]["orders"] is not None
+    assert second["prefix"]["orders"] is None  # an earlier step is asked in one order only
+
+
+def test_every_question_is_rendered_with_its_place_and_what_is_not_answered_yet(run) -> None:
+    out = run("render", "nir/rank", "--sample").stdout
+    assert [line for line in out.splitlines() if line.startswith("===")] == [
+        "=== question 1 of 3: taste",
+        "=== question 2 of 3: typical",
+        "=== question 3 of 3: the recommendation",
+    ]
+    assert out.count("[the answer of 'taste']") == 2
+    assert out.count("[the answer of 'typical']") == 1
+    curl = run("render", "nir/rank", "--sample", "--as-curl", "--model", "tiny").stdout
+    assert curl.count("curl ") == 3
+    assert '"max_tokens": 100' in curl.split("# question 2")[0]
+    assert "=== question 1 of 3: taste" in run("diff", "rank/default", "nir/rank").stdout
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "items.csv").write_text(
+        "sku,name,genre\n1,Dracula,horror\n2,Emma,romance\n3,Kim,adventure\n4,She,adventure\n", encoding="utf-8"
+    )
+    (tmp_path / "sales.csv").write_text("who,sku,at\na,1,10\na,2,20\nb,3,5\nb,1,6\nc,3,7\n", encoding="utf-8")
+    (tmp_path / "mine.j2").write_text(
+        GOOD.replace(
+            "variables: {k: {scope: user, type: int}}",
+            "variables:\n  candidates: {scope: pool, type: items, fields: [genre]}\n"
+            "  history: {scope: user, type: items, last: 2}\n  k: {scope: user, type: int}",
+        ).replace(
+            "Take {{ k }}.",
+            "{% for one in candidates %}\n* {{ one.id }} {{ one.title }}, {{ one.genre }}\n{% endfor %}\n"
+            "{% for one in history %}\n- {{ one.title }} {{ one.feedback }} {{ one.age }}\n{% endfor %}\n{{ k }}",
+        ),
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def test_a_shop_sees_its_own_items_in_the_prompt(run, shop: Path) -> None:
+    own = ("render", str(shop / "mine.j2"), "--catalog", str(shop / "items.csv"), "--id", "sku", "--title", "name")
+    one = run(*own, "--history", "dracula; Nobody's Book", "--liked", "4", "--candidates", "Kim; 2", "-k", "1")
+    assert one.stdout == (
+        "--- user\n* 3 Kim, adventure\n* 2 Emma, romance\n- Nobody's Book seen 2\n- She liked 1\n1\n"
+    )
+    assert "not in the catalog: Nobody's Book" in one.stderr
+    first = run(*own, "--history", "Emma")
+    assert [line for line in first.stdout.splitlines() if line.startswith("*")] == [
+        "* 1 Dracula, horror",
+        "* 3 Kim, adventure",
+        "* 4 She, adventure",
+    ]
+    assert "the first 3 of the catalog that the user does not know" in first.stderr
+    sales = ("--history", str(shop / "sales.csv"), "--columns", "who,sku,at")
+    reader = run(*own, *sales, "--user", "a")
+    assert reader.stdout.splitlines()[1:4] == ["* 3 Kim, adventure", "- Dracula seen 2", "- Emma seen 1"]
+    assert "the 1 most popular" in reader.stderr
+
+
+def test_what_a_shop_may_get_wrong_is_said(run, shop: Path) -> None:
+    name, own = str(shop / "mine.j2"), ("--catalog", str(shop / "items.csv"), "--id", "sku", "--title", "name")
+    sales = ("--history", str(shop / "sales.csv"), "--columns", "who,sku,at")
+    assert "name one with --user" in str(run("render", name, *own, *sales).exception.hint)
+    assert "give it with --catalog" in str(run("render", name, *sales).exception.hint)
+    assert isinstance(run("render", name, *own, "--sample").exception, ConfigError)
+    assert "'Nix' is not in the catalog" in str(run("render", name, *own, "--candidates", "Nix").exception)
+
+
 @pytest.mark.parametrize("task", ["generate", "rank", "compare", "explain", "profile"])
 def test_a_new_template_is_sound_and_commented(run, tmp_path: Path, task: str) -> None:
     done = run("new", f"mine/{task}", "--task", task, "--into", str(tmp_path))

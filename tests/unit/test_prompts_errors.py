@@ -31,7 +31,7 @@ BODY = """\
 {% endfor %}
 {% endblock %}
 """
-KNOWN = "task, version, answer, side, ranker, ranking, sampling, variables, steps, description"
+KNOWN = "task, version, answer, side, ranker, ranking, pattern, sampling, variables, steps, description"
 SAMPLING = "temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, max_tokens, seed, stop"
 
 

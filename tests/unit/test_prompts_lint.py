@@ -176,6 +176,65 @@ def test_sarif_has_the_shape_that_its_schema_requires(tmp_path: Path, monkeypatc
         assert uri in {"my%20prompts/mine.j2", "file:///else/x.j2"}
 
 
+def findings(body: str, columns: str = "") -> list[tuple[int, str, str]]:
+    head = HEAD.replace("scope: pool, type: items", f"scope: pool, type: items{columns}")
+    return [
+        (one.line, one.severity, one.message)
+        for one in check_text(head + body + "\n{{ history|length }}\n{% endblock %}\n")
+        if one.rule == "unknown-field"
+    ]
+
+
+EACH = "{{% for item in candidates %}}{{{{ {} }}}}{{% endfor %}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        EACH.format("item.titel"),
+        EACH.format('item["titel"]'),
+        EACH.format('item.titel|default("")'),
+        '{{ candidates|map(attribute="titel")|join("; ") }}',
+        '{% for item in candidates|selectattr("titel") %}{{ item }}{% endfor %}',
+        '{% for item in candidates if item.feedback == "liked" %}{{ item.titel }}{% endfor %}',  # never reached
+        "{% macro line(one) %}{{ one.titel }}{% endmacro %}{% for c in candidates %}{{ line(c) }}{% endfor %}",
+    ],
+)
+def test_a_misspelt_field_of_a_candidate_is_found_with_what_was_meant(body: str) -> None:
+    ((line, severity, message),) = findings(body)
+    assert (line, severity) == (8, "warning")
+    assert message.startswith("'titel' is no field of an item (did you mean 'title'?)")
+
+
+@pytest.mark.parametrize("slip", ["titel", "tilte", "Title", "lable", "raitng", "dispaly", "feedbck", "attribtes"])
+def test_slips_are_found(slip: str) -> None:
+    assert len(findings(EACH.format(f"item.{slip}"))) == 1
+
+
+@pytest.mark.parametrize(
+    "column",
+    "genres tags year page pages image images price subtitle ratings titles labels author brand language isbn "
+    "description tagline table ids image_url original_title display_name".split(),
+)
+def test_a_catalogs_columns_are_no_false_alarm(column: str) -> None:
+    assert findings(EACH.format(f"item.{column}")) == []
+    assert findings(EACH.format(f'item.attributes["{column}"]')) == []
+    assert findings(EACH.format(f"item.{column}"), f", fields: [{column}]") == []
+
+
+def test_declared_columns_make_every_other_one_an_error() -> None:
+    declared = ", fields: [genres, titel]"
+    assert findings(EACH.format("item.titel ~ item.genres|first ~ item.title ~ loop.index"), declared) == []
+    assert findings(EACH.format('item.attributes["titel"]')) == []
+    ((line, severity, message),) = findings(EACH.format('item.genre|default("")'), declared)
+    assert (line, severity) == (8, "error")
+    assert message == "an item has no field 'genre' (did you mean 'genres'?); declared columns: genres, titel"
+    ((_, _, message),) = findings(EACH.format("item.year"), ", fields: []")
+    assert message == "an item has no field 'year'; declared columns: none"
+    (problem,) = check_text(text(LIST).replace("scope: pool, type: items", "scope: pool, fields: [year]"))[:1]
+    assert problem.message == "'fields' are columns of items, and 'candidates' is of type 'str'"
+
+
 def test_every_rule_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "linter.md").read_text(encoding="utf-8")
     assert [rule for rule in RULES if f"`{rule}`" not in page] == []

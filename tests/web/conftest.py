@@ -47,7 +47,7 @@ class Playground:
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
     def _wait(self) -> str:
-        for _ in range(600):
+        for _ in range(2400):  # two minutes
             found = re.findall(r"http://127\.0\.0\.1:\d+/ ", "".join(self.lines))
             if found:
                 return found[0].strip()
@@ -74,7 +74,7 @@ def _tools() -> None:
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed: pip install 'zsrec[{extra}]'")
     if not Path(CHROMIUM).is_file():
-        pytest.skip("there is no chromium: apt-get install chromium")
+        pytest.skip("there is no chromium: make browser, or apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +128,7 @@ def tab(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         opened.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)  # machines are shared
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "://" in request.url else None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -122,6 +124,70 @@ def test_a_failing_server_takes_nothing_away(tab: Tab, playground: Playground, m
     page.get_by_role("heading", name="Round 2").wait_for()
     assert page.get_by_role("alert").inner_text() == ""
     assert model.requests[-1]["messages"][0]["content"].count("funnier") == 1
+
+
+def test_a_run_can_be_cancelled_and_the_server_is_left_alone(
+    tab: Tab, playground: Playground, model: ScriptedServer
+) -> None:
+    asked, hung_up = threading.Event(), threading.Event()
+
+    def waits(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+        asked.set()
+        handler.connection.settimeout(20)
+        if handler.connection.recv(1) == b"":  # the other side closed the connection
+            hung_up.set()
+        handler.close_connection = True
+
+    model.scripts[:] = [answers("1. Heat (1995)")]
+    page = tab(playground.url)
+    cancel = page.get_by_role("button", name="Cancel")
+    assert not cancel.is_visible()
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    model.scripts[:] = [waits]
+    before = len(model.requests)
+    page.get_by_label("Say something about these").fill("funnier")
+    page.get_by_role("button", name="Next round").click()
+    assert asked.wait(10)
+    cancel.click()
+    assert hung_up.wait(10)
+    page.get_by_text("Cancelled: nothing has changed.").wait_for()
+    page.locator("button:focus", has_text="Run").wait_for()
+    assert len(model.requests) == before + 1  # not asked again
+    assert page.get_by_role("alert").inner_text() == ""
+    assert page.get_by_label("Say something about these").input_value() == "funnier"
+    model.scripts[:] = [answers("1. Casino (1995)")]
+    page.get_by_role("button", name="Next round").click()
+    page.get_by_role("heading", name="Round 2").wait_for()
+    assert not cancel.is_visible()
+
+
+def test_every_question_of_a_template_with_steps_is_seen_before_and_after(
+    tab: Tab, playground: Playground, model: ScriptedServer
+) -> None:
+    model.scripts[:] = [answers("Tense crime."), answers("Heat (1995)"), answers("Heat (1995) <- Casino (1995)")]
+    page = tab(playground.url)
+    page.get_by_label("Start from").click()
+    page.get_by_label("Start from").fill("nir/")
+    page.get_by_role("option", name="nir/rank").click()
+    page.get_by_label("Candidates").fill("Casino (1995)\nJumanji (1995)")
+    page.get_by_text("3 questions, the longest").wait_for()
+    seen = page.get_by_role("region", name="The user role of question 3 of 3: the recommendation").inner_text()
+    assert "[the answer of 'taste']" in seen
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    assert page.locator("h4").all_inner_texts() == [
+        "Question 1 of 3: taste",
+        "Question 2 of 3: typical",
+        "Question 3 of 3: the recommendation",
+    ]
+    page.get_by_text("What was sent").nth(2).click()
+    label = "The user role sent for question 3 of 3: the recommendation, template A"
+    sent = page.get_by_role("region", name=label).inner_text()
+    assert sent.strip() == model.requests[-1]["messages"][-1]["content"].strip()
+    assert "Answer: Tense crime." in sent
+    for number, text in ((1, "Tense crime."), (2, "Heat (1995)"), (3, "Casino (1995)")):
+        assert text in page.get_by_role("region", name=f"Answer {number} of template A").inner_text()
 
 
 def test_no_server_at_all(tab: Tab) -> None:

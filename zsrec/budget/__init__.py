@@ -11,7 +11,7 @@ from zsrec.budget.findings import context_fits, label_tokens
 from zsrec.budget.measure import Measured, measure_orders, measure_users
 from zsrec.budget.meters import Estimate, Meter, Served
 from zsrec.budget.parts import Budget, Part, budget_of
-from zsrec.budget.people import Cast, Person, cast_of
+from zsrec.budget.people import Cast, Person, answers_for, cast_of, questions_of
 from zsrec.budget.prefix import Prefix, Shared, orders_of, prefix_of
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Prefix",
     "Served",
     "Shared",
+    "answers_for",
     "budget_of",
     "cast_of",
     "context_fits",
@@ -33,4 +34,5 @@ __all__ = [
     "measure_users",
     "orders_of",
     "prefix_of",
+    "questions_of",
 ]

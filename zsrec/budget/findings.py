@@ -39,25 +39,30 @@ async def label_tokens(template: Template, llm: LLM, wanted: int) -> list[Proble
     return [Problem(*place, message, "warning", rule="label-tokens")]
 
 
-def context_fits(template: Template, budget: Budget, server: ServerInfo) -> Iterator[Problem]:
+def context_fits(
+    template: Template, budget: Budget, server: ServerInfo, step: str | None = None
+) -> Iterator[Problem]:
     """Whether the worst user's prompt and its answer fit the model's context.
 
     Args:
         template: The template.
         budget: The worst user's.
         server: What is served.
+        step: One of the template's earlier steps, whose budget it is; None for its own question.
     """
     if server.context_length is None:
         return
     answer = 1 if template.ranking.reads_labels(template.ranker) else template.sampling.max_tokens
+    answer = answer if step is None else template.step_sampling(step).max_tokens
+    where = "" if step is None else f"step {step!r}: "
     room = server.context_length - answer
     fixed = budget.total - budget.part("history")
     if fixed > room:
-        message = f"the prompt takes {fixed:,} tokens without any history, and {room:,} are free for it"
+        message = f"{where}the prompt takes {fixed:,} tokens without any history, and {room:,} are free for it"
         yield Problem(template.ref.path, 1, message, rule="context")
     elif budget.total > room:
         message = (
-            f"a history of {budget.shown:,} events makes {budget.total:,} tokens, and {room:,} are free: "
+            f"{where}a history of {budget.shown:,} events makes {budget.total:,} tokens, and {room:,} are free: "
             "its oldest events will be left out"
         )
         yield Problem(template.ref.path, 1, message, "warning", rule="context")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zsrec.budget.meters import Meter
-from zsrec.budget.people import Person
+from zsrec.budget.people import Person, answers_for
 from zsrec.budget.prefix import orders_of, tokens_before
 from zsrec.errors import CapabilityError
 from zsrec.llm.cache import CacheCounters
@@ -81,7 +81,10 @@ async def measure_orders(
     """
     total = Measured(0, 0, 0, 0, 0, 0, meter.block, disturbed=False)
     for person in people:
-        prompts = [person.render(template, candidates=one) for one in orders_of(template, person, count)]
+        answers = answers_for(template, None)
+        prompts = [
+            person.render(template, candidates=one, **answers) for one in orders_of(template, person, count)
+        ]
         before = await tokens_before(template, person, meter)
         found, clean = await _ask(prompts, client)
         asked = len(prompts) - 1
@@ -99,15 +102,23 @@ async def measure_orders(
 
 
 async def measure_users(
-    template: Template, people: Sequence[Person], meter: Meter, client: OpenAIClient
+    template: Template, people: Sequence[Person], meter: Meter, client: OpenAIClient, step: str | None = None
 ) -> Measured:
     """Asks about one pool for one user after the other, and counts from the second on.
+
+    Args:
+        template: The template; one token is generated, whatever it says.
+        people: The users.
+        meter: Of the same server.
+        client: Of the server.
+        step: One of the template's earlier steps; None for its own question.
 
     Raises:
         CapabilityError: The server does not count its cache's hits.
         LLMError: The server failed.
     """
-    found, clean = await _ask([person.render(template) for person in people], client)
+    answers = answers_for(template, step)
+    found, clean = await _ask([person.render(template, step, **answers) for person in people], client)
     return Measured(
         found.hits, found.queries, 0, 0, len(people) - 1, len(people), meter.block, disturbed=not clean
     )

@@ -13,7 +13,8 @@ from zsrec.prompts import ItemView, Template, item_view
 from zsrec.types import Message
 
 LABELS = ascii_letters[26:] + ascii_letters[:26]
-_AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
+AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
+_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
 _STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
 
 
@@ -25,20 +26,22 @@ class Person:
         history: Their events as a prompt may show them, oldest first.
         candidates: The items to choose from.
         known: How many events there are; the template may show the newest of them only.
-        domain: What the items are.
+        domain: What the items are; None takes the template's default.
     """
 
     history: tuple[ItemView, ...]
     candidates: tuple[ItemView, ...]
     known: int
-    domain: str
+    domain: str | None
 
-    def render(self, template: Template, **other: Any) -> tuple[Message, ...]:  # noqa: ANN401
-        """The prompt.
+    def render(self, template: Template, step: str | None = None, /, **other: Any) -> tuple[Message, ...]:  # noqa: ANN401
+        """The prompt of one question.
 
         Args:
             template: The template.
-            other: Variables with other values than this person's.
+            step: One of its earlier steps; None for its own question.
+            other: Variables with other values than this person's, and answers of earlier steps; without these
+                "[the answer of …]" stands in their place.
 
         Raises:
             TemplateError: The template fails on this user.
@@ -49,10 +52,11 @@ class Person:
             if variable.default is None and name not in {"history", "candidates", "k", "about", "domain"}
         }
         given = {"history": self.history, "candidates": self.candidates, "domain": self.domain}
-        values |= {name: value for name, value in (given | other).items() if name in template.variables}
+        used = {*template.variables, *template.steps}
+        values |= {name: value for name, value in (given | other).items() if name in used}
         if "candidates" in values and template.bundle.front.needs_labels:
             values["candidates"] = with_labels(values["candidates"])
-        return template.render(**values)
+        return template.render(step, **values)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int
     lists = sorted((events for events in lists if events), key=len)
     if not lists:
         raise ConfigError("no user has a history that the catalog knows", hint="check --data")
-    pool = min(pool, _AT_ONCE.get(template.task, pool))
+    pool = min(pool, AT_ONCE.get(template.task, pool))
     counts: dict[str, int] = {}
     for events in lists:
         for event in events:
@@ -114,6 +118,25 @@ def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int
         person(heaviest, [item_view(item) for item in longest]),
         tuple(people[place] for place in dict.fromkeys(places)),
     )
+
+
+def questions_of(template: Template) -> tuple[str | None, ...]:
+    """Everything that a template asks, in order: its earlier steps, then None for its own question."""
+    return (*template.steps, None)
+
+
+def answers_for(template: Template, step: str | None) -> dict[str, str]:
+    """What stands for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
+
+    A real answer may be shorter, or end sooner at the step's `max_tokens`.
+    """
+    names = list(template.steps)
+    before = names if step is None else names[: names.index(step)]
+    return {name: _filled(f"[the answer of {name!r}]", template.steps[name].limit) for name in before}
+
+
+def _filled(mark: str, length: int) -> str:
+    return (mark + _PROSE * (length // len(_PROSE) + 1))[:length]
 
 
 def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tuple[ItemView, ...]:

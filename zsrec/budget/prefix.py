@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Any
 
 from zsrec.budget.meters import Meter, Tokens
-from zsrec.budget.people import Cast, Person
+from zsrec.budget.people import Cast, Person, answers_for, questions_of
 from zsrec.prompts import ItemView, Template, title_view
+from zsrec.prompts.made_up import common
 from zsrec.rank.debias import orders
 from zsrec.rank.window import PAIRS, spans
 from zsrec.types import Message
@@ -48,11 +49,14 @@ class Prefix:
         users: The beginning that two users of one pool share.
         orders: The one that all orders (or windows) of one user's candidates share.
         before: Tokens before the first candidate's title; 0 for a template without candidates.
+        follows: The beginning that a question of a template with steps shares with the question before it; None
+            for the first one.
     """
 
     users: Shared
     orders: Shared | None
     before: int
+    follows: Shared | None = None
 
 
 def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[ItemView, ...]]:
@@ -66,8 +70,14 @@ def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[
     return [tuple(person.candidates[one] for one in order) for order in several]
 
 
-async def prefix_of(template: Template, cast: Cast, meter: Meter) -> Prefix:
+async def prefix_of(template: Template, cast: Cast, meter: Meter, step: str | None = None) -> Prefix:
     """Predicts what prompts share, from their tokens.
+
+    Args:
+        template: The template.
+        cast: The users.
+        meter: Tells tokens.
+        step: One of the template's earlier steps, which are asked in one order only; None for its own question.
 
     Raises:
         TemplateError: The template fails on one of the users.
@@ -75,14 +85,22 @@ async def prefix_of(template: Template, cast: Cast, meter: Meter) -> Prefix:
     """
     person = cast.typical
     other = replace(cast.worst, candidates=person.candidates)
-    first, second = [await meter.chat(one.render(template)) for one in (person, other)]
-    users = Shared(_common(first, second), min(len(first), len(second)), meter.block)
-    if "candidates" not in template.variables:
-        return Prefix(users, None, 0)
-    prompts = [await meter.chat(person.render(template, candidates=one)) for one in orders_of(template, person)]
-    shared = min((_common(prompts[0], one) for one in prompts[1:]), default=len(prompts[0]))
+    answers = answers_for(template, step)
+    first, second = [await meter.chat(one.render(template, step, **answers)) for one in (person, other)]
+    users = Shared(common(first, second), min(len(first), len(second)), meter.block)
+    questions = questions_of(template)
+    place = questions.index(step)
+    follows = None
+    if place:
+        before = person.render(template, questions[place - 1], **answers)
+        follows = Shared(common(await meter.chat(before), first), len(first), meter.block)
+    if "candidates" not in template.variables or step is not None:
+        return Prefix(users, None, 0, follows)
+    rendered = [person.render(template, candidates=one, **answers) for one in orders_of(template, person)]
+    prompts = [await meter.chat(one) for one in rendered]
+    shared = min((common(prompts[0], one) for one in prompts[1:]), default=len(prompts[0]))
     between = Shared(shared, min(len(one) for one in prompts), meter.block)
-    return Prefix(users, between, await tokens_before(template, person, meter))
+    return Prefix(users, between, await tokens_before(template, person, meter), follows)
 
 
 async def tokens_before(template: Template, person: Person, meter: Meter) -> int:
@@ -91,14 +109,9 @@ async def tokens_before(template: Template, person: Person, meter: Meter) -> int
     async def tokens(title: str) -> Tokens:
         return await meter.chat(_with_title(template, person, title))
 
-    return _common(*[await tokens(title) for title in _SENTINELS])
+    return common(*[await tokens(title) for title in _SENTINELS])
 
 
 def _with_title(template: Template, person: Person, title: str) -> tuple[Message, ...]:
     candidates: Any = tuple(title_view(title) for _ in person.candidates)
-    return person.render(template, candidates=candidates)
-
-
-def _common(first: Tokens, second: Tokens) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+    return person.render(template, candidates=candidates, **answers_for(template, None))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,40 +16,36 @@ from zsrec.settings import Settings
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one template costs.
+class Question:
+    """What one question of a template costs.
 
     Attributes:
+        step: Its name; None for the template's own question.
         typical: The median user's prompt.
         worst: The longest one.
         prefix: What prompts share, predicted.
-        orders: What one user's orders or windows shared, measured; None where nothing was asked, and for a
-            template without candidates.
-        users: What users of one pool shared, measured.
-        problems: What only a server could find.
+        users: What users of one pool shared, measured; None where nothing was asked.
     """
 
+    step: str | None
     typical: Budget
     worst: Budget
     prefix: Prefix
-    orders: Measured | None = None
     users: Measured | None = None
-    problems: tuple[Problem, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The figures as JSON data; the findings stand among the others."""
-        figures = asdict(self)
-        del figures["problems"]
-        return figures
+    def lines(self, steps: Collection[str] = ()) -> Iterator[str]:
+        """The figures for a reader.
 
-    def lines(self) -> Iterator[str]:
-        """The figures for a reader."""
-        names = [part.name for part in self.worst.parts]
+        Args:
+            steps: The names of the template's earlier steps: what has such a name is an answer.
+        """
         yield f"{f'tokens, {self.typical.by}':<34}{'typical':>9}{'worst':>9}"
-        for name in names:
-            typical, worst = self.typical.part(name), self.worst.part(name)
-            yield f"  {self._named(name):<32}{typical:>9,}{worst:>9,}"
+        for part in self.worst.parts:
+            typical, worst = self.typical.part(part.name), self.worst.part(part.name)
+            yield f"  {self._named(part.name, steps):<32}{typical:>9,}{worst:>9,}"
         yield f"  {'total':<32}{self.typical.total:>9,}{self.worst.total:>9,}"
+        if self.prefix.follows is not None:
+            yield f"shares with the question before the first {_share(self.prefix.follows)}"
         yield f"two users of one pool share the first {_share(self.prefix.users)}"
         if self.prefix.orders is not None:
             yield f"orders of one user's candidates share the first {_share(self.prefix.orders)}"
@@ -58,18 +54,60 @@ class Cost:
                 f"{self.users.hits:,} of {self.users.queries:,} tokens ({self.users.of_all:.0%}) were cache hits"
             )
             yield f"measured, {self.users.users} users of one pool, from the second on: {what}{_doubt(self.users)}"
-        if self.orders is not None:
-            yield from _orders(self.orders)
 
-    def _named(self, name: str) -> str:
+    def _named(self, name: str, steps: Collection[str]) -> str:
+        if name in steps:
+            return f"answer of {name!r}"
         if name == "history":
-            typical, worst = self.typical, self.worst
-            return f"history ({_events(typical)}; {_events(worst)})"
+            return f"history ({_events(self.typical)}; {_events(self.worst)})"
         if name == "candidates":
             return f"candidates ({self.typical.candidates})"
-        return {"system": "system, own text", "user": "user, own text", "rest": "chat format and rest"}.get(
-            name, name
-        )
+        own = {"system": "system, own text", "user": "user, own text", "rest": "chat format and rest"}
+        return own.get(name, name)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one template costs.
+
+    Attributes:
+        last: Its own question.
+        earlier: Its steps, in order; answers of steps are stand-ins as long as their limit allows.
+        orders: What one user's orders or windows shared, measured; None where nothing was asked, and for a
+            template without candidates.
+        problems: What only a server could find.
+    """
+
+    last: Question
+    earlier: tuple[Question, ...] = ()
+    orders: Measured | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as JSON data, those of the template's own question outermost.
+
+        The findings stand among the others.
+        """
+        last, *earlier = (asdict(one) for one in (self.last, *self.earlier))
+        del last["step"]
+        orders = None if self.orders is None else asdict(self.orders)
+        return {**last, "orders": orders, "steps": {one.pop("step"): one for one in earlier}}
+
+    def lines(self) -> Iterator[str]:
+        """The figures for a reader."""
+        questions = (*self.earlier, self.last)
+        for number, one in enumerate(questions, start=1):
+            if self.earlier:
+                yield f"question {number} of {len(questions)}: {one.step or 'the recommendation'}"
+            yield from one.lines([one.step for one in self.earlier if one.step is not None])
+        if self.orders is not None:
+            yield from _orders(self.orders)
+        if self.earlier:
+            typical, worst = (
+                sum(getattr(one, whose).total for one in questions) for whose in ("typical", "worst")
+            )
+            yield f"all {len(questions)} prompts of a user: {typical:,} tokens, worst {worst:,}"
+            yield "an earlier answer is counted as a stand-in of its step's limit, the longest that it can be"
 
 
 async def cost_of(
@@ -99,11 +137,16 @@ async def cost_of(
     cast = budgets.cast_of(_dataset(data), template, pool=pool, others=max(users, 2))
 
     async def counted(meter: Meter) -> Cost:
-        return Cost(
-            typical=await budgets.budget_of(template, cast.typical, meter),
-            worst=await budgets.budget_of(template, cast.worst, meter),
-            prefix=await budgets.prefix_of(template, cast, meter),
-        )
+        *earlier, last = [
+            Question(
+                step,
+                typical=await budgets.budget_of(template, cast.typical, meter, step),
+                worst=await budgets.budget_of(template, cast.worst, meter, step),
+                prefix=await budgets.prefix_of(template, cast, meter, step),
+            )
+            for step in budgets.questions_of(template)
+        ]
+        return Cost(last, tuple(earlier))
 
     if base_url is None:
         return await counted(budgets.Estimate())
@@ -114,14 +157,17 @@ async def cost_of(
         counters = await client.cache_counters()
         meter = budgets.Served(client, server.model, counters.block if counters else None)
         cost = await counted(meter)
-        labels = await budgets.label_tokens(template, client, cost.typical.candidates)
-        orders = by_users = None
-        if users:
-            by_users = await budgets.measure_users(template, cast.others, meter, client)
-            if cost.prefix.orders is not None:
-                orders = await budgets.measure_orders(template, cast.others, meter, client)
-        problems = (*labels, *budgets.context_fits(template, cost.worst, server))
-        return Cost(cost.typical, cost.worst, cost.prefix, orders, by_users, problems)
+        problems = await budgets.label_tokens(template, client, cost.last.typical.candidates)
+        measured: list[Question] = []
+        for one in (*cost.earlier, cost.last):
+            problems += budgets.context_fits(template, one.worst, server, one.step)
+            asked = users and await budgets.measure_users(template, cast.others, meter, client, one.step)
+            measured.append(replace(one, users=asked or None))
+        *earlier, last = measured
+        orders = None
+        if users and last.prefix.orders is not None:
+            orders = await budgets.measure_orders(template, cast.others, meter, client)
+        return Cost(last, tuple(earlier), orders, tuple(problems))
 
 
 @cache

@@ -5,19 +5,34 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
 
-from zsrec.budget.people import with_labels
+from zsrec.budget import questions_of
 from zsrec.cli.console import out, plain
 from zsrec.cli.prompts_shared import Folders, sample_person, template_target
-from zsrec.cli.recommend import titles
+from zsrec.cli.prompts_whom import of_catalog, one_user, typed
+from zsrec.cli.recommend import (
+    COLUMNS,
+    IN_CATALOG,
+    OF_USER,
+    ColumnsOption,
+    DislikedOption,
+    HistoryOption,
+    IdOption,
+    LikedOption,
+    TitleOption,
+    open_catalog,
+    titles,
+)
 from zsrec.errors import ConfigError
 from zsrec.llm.curl import as_curl
-from zsrec.prompts import FrontMatter, Library, Template, title_view
+from zsrec.prompts import FrontMatter, Library, Template
 from zsrec.settings import Settings
+from zsrec.tables import SUFFIXES
 from zsrec.types import Message
 
 _COLOURS = {"system": "bold magenta", "user": "bold cyan"}
@@ -30,11 +45,38 @@ Sample = Annotated[
 
 def render(
     name: str,
-    history: Annotated[str, typer.Option(help="Titles, oldest first, parted by ';'.")] = "",
-    about: Annotated[str | None, typer.Option(help="What the user says they want.")] = None,
-    candidates: Annotated[str, typer.Option(help="Titles to choose from, parted by ';'.")] = "",
-    k: Annotated[int, typer.Option(min=1, help="How many items to ask for.")] = 10,
-    domain: Annotated[str | None, typer.Option(help='What the items are, for example "books".')] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own items: CSV, TSV, JSONL or Parquet; without it titles are printed as typed.",
+            rich_help_panel=IN_CATALOG,
+        ),
+    ] = None,
+    id_column: IdOption = "movieId",
+    title: TitleOption = "title",
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help="What the items are, in the plural; with --catalog 'movies'.", rich_help_panel=IN_CATALOG
+        ),
+    ] = None,
+    history: HistoryOption = "",
+    user: Annotated[
+        str | None, typer.Option(help="The user of the interactions file.", rich_help_panel=OF_USER)
+    ] = None,
+    liked: LikedOption = "",
+    disliked: DislikedOption = "",
+    about: Annotated[
+        str | None, typer.Option(help="What the user says they want.", rich_help_panel=OF_USER)
+    ] = None,
+    columns: ColumnsOption = COLUMNS,
+    candidates: Annotated[
+        str,
+        typer.Option(
+            help="Titles or ids to choose from, with ';' between. Else, with --catalog, popular ones or the first."
+        ),
+    ] = "",
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many items to ask for.")] = 10,
     sample: Sample = False,
     curl: Annotated[
         bool, typer.Option("--as-curl", help="A curl command that sends it; the key stays in ZSREC_API_KEY.")
@@ -43,25 +85,38 @@ def render(
     model: Annotated[str | None, typer.Option(help="For --as-curl: the served model (ZSREC_MODEL).")] = None,
     prompts: Folders = None,
 ) -> None:
-    """Render a template and print the roles exactly as they would be sent."""
+    """Render a template and print the roles exactly as they would be sent.
+
+    Of a template with steps every question is printed; "[the answer of …]" stands for what is not answered yet.
+    """
     template = Library(prompts).load(template_target(name))
-    if sample and (history or candidates):
-        raise ConfigError("--sample brings a history and candidates", hint="leave out --history and --candidates")
-    if sample:
-        messages = _for_sample(template, k=k, about=about)
-    else:
-        views = [title_view(title) for title in titles(candidates)]
-        messages = template.render(
-            history=titles(history),
-            candidates=with_labels(views) if template.bundle.front.needs_labels else views,
-            k=k,
-            about=about,
-            domain=domain,
+    if sample and (catalog or history or liked or disliked or candidates):
+        raise ConfigError(
+            "--sample brings a catalog, a history and candidates",
+            hint="leave out those that you gave, or --sample",
         )
-    if curl:
-        typer.echo(_curl(template, messages, base_url, model))
+    if sample:
+        person = sample_person(template)
+    elif catalog is not None:
+        known, popular = one_user(history, user, columns)
+        known = known.liked(*titles(liked)).disliked(*titles(disliked))
+        items = open_catalog(catalog, id_column, title, domain or "movies")
+        person = of_catalog(template, items, known, titles(candidates), popular=popular)
+    elif Path(history).suffix.lower() in SUFFIXES:
+        raise ConfigError("an interactions file names items of a catalog", hint="give it with --catalog")
     else:
-        _show(messages)
+        person = typed(history, liked, disliked, candidates, domain)
+    given = {"k": k} | ({} if about is None else {"about": about})
+    prompts_ = [Prompt(step, person.render(template, step, **given)) for step in questions_of(template)]
+    if curl:
+        for prompt in prompts_:
+            typer.echo("".join(f"# {line}\n" for line in _heading(prompt, template)), nl=False)
+            typer.echo(_curl(template, prompt, base_url, model))
+        return
+    for prompt in prompts_:
+        for line in _heading(prompt, template):
+            typer.echo(f"=== {line}")
+        _show(prompt.messages)
 
 
 def diff(first: str, second: str, prompts: Folders = None) -> None:
@@ -71,27 +126,45 @@ def diff(first: str, second: str, prompts: Folders = None) -> None:
     changes = list(_front_changes(one.bundle.front, other.bundle.front))
     _print(["front matter:", *(changes or ["  no change"]), ""])
     before, after = (_for_sample(template) for template in (one, other))
-    changed = list(
-        difflib.unified_diff(_lines(before), _lines(after), str(one.ref), str(other.ref), lineterm="", n=2)
-    )
+    changed = list(difflib.unified_diff(before, after, str(one.ref), str(other.ref), lineterm="", n=2))
     _print(changed or ["the roles are the same for a user of the sample"])
 
 
-def _for_sample(template: Template, **other: Any) -> tuple[Message, ...]:  # noqa: ANN401
-    given = {name: value for name, value in other.items() if value is not None}
-    return sample_person(template).render(template, **given)
+class Prompt(NamedTuple):
+    """One question: the step that asks it, None for the template's own, and its roles."""
+
+    step: str | None
+    messages: tuple[Message, ...]
 
 
-def _curl(template: Template, messages: tuple[Message, ...], base_url: str | None, model: str | None) -> str:
+def _heading(prompt: Prompt, template: Template) -> list[str]:
+    """Which of several questions it is, in one line; none for a template that asks one only."""
+    questions = questions_of(template)
+    if len(questions) == 1:
+        return []
+    name = prompt.step or "the recommendation"
+    return [f"question {questions.index(prompt.step) + 1} of {len(questions)}: {name}"]
+
+
+def _for_sample(template: Template) -> list[str]:
+    """The lines of every question for a user of the sample."""
+    person, lines = sample_person(template), []
+    for step in questions_of(template):
+        prompt = Prompt(step, person.render(template, step))
+        lines += [f"=== {line}" for line in _heading(prompt, template)] + _lines(prompt.messages)
+    return lines
+
+
+def _curl(template: Template, prompt: Prompt, base_url: str | None, model: str | None) -> str:
     settings = Settings.load(base_url=base_url, model=model)
     if settings.model is None:
         raise ConfigError("a request names its model", hint="give --model or set ZSREC_MODEL")
     return as_curl(
-        messages,
-        template.sampling,
+        prompt.messages,
+        template.sampling if prompt.step is None else template.step_sampling(prompt.step),
         base_url=settings.base_url,
         model=settings.model,
-        labels=template.ranking.reads_labels(template.ranker),
+        labels=prompt.step is None and template.ranking.reads_labels(template.ranker),
     )
 
 

@@ -37,6 +37,20 @@ CatalogOption = Annotated[
 IdOption = Annotated[str, typer.Option("--id", help="The catalog's id column.", rich_help_panel=IN_CATALOG)]
 TitleOption = Annotated[str, typer.Option(help="The catalog's title column.", rich_help_panel=IN_CATALOG)]
 DomainOption = Annotated[str, typer.Option(help="What the items are, in the plural.", rich_help_panel=IN_CATALOG)]
+HistoryOption = Annotated[
+    str,
+    typer.Option(
+        help="Titles or ids, oldest first, with ';' between; or an interactions file.", rich_help_panel=OF_USER
+    ),
+]
+LikedOption = Annotated[str, typer.Option(help="Titles or ids that the user liked.", rich_help_panel=OF_USER)]
+DislikedOption = Annotated[
+    str, typer.Option(help="Titles or ids that the user disliked.", rich_help_panel=OF_USER)
+]
+ColumnsOption = Annotated[
+    str, typer.Option(help="The interactions file's columns: user,item,time,rating.", rich_help_panel=OF_USER)
+]
+COLUMNS = "userId,movieId,timestamp,rating"
 
 
 def open_catalog(path: Path | None, id_column: str, title: str, domain: str) -> Catalog:
@@ -51,25 +65,15 @@ def recommend(
     id_column: IdOption = "movieId",
     title: TitleOption = "title",
     domain: DomainOption = "movies",
-    history: Annotated[
-        str,
-        typer.Option(
-            help="Titles or ids, oldest first, with ';' between; or an interactions file.", rich_help_panel=OF_USER
-        ),
-    ] = "",
+    history: HistoryOption = "",
     user: Annotated[
         str | None,
         typer.Option(help="One user of the interactions file; without it all of them.", rich_help_panel=OF_USER),
     ] = None,
-    liked: Annotated[str, typer.Option(help="Titles or ids that the user liked.", rich_help_panel=OF_USER)] = "",
-    disliked: Annotated[
-        str, typer.Option(help="Titles or ids that the user disliked.", rich_help_panel=OF_USER)
-    ] = "",
+    liked: LikedOption = "",
+    disliked: DislikedOption = "",
     about: Annotated[str | None, typer.Option(help="The user in words.", rich_help_panel=OF_USER)] = None,
-    columns: Annotated[
-        str,
-        typer.Option(help="The interactions file's columns: user,item,time,rating.", rich_help_panel=OF_USER),
-    ] = "userId,movieId,timestamp,rating",
+    columns: ColumnsOption = COLUMNS,
     k: Annotated[int, typer.Option("-k", "--k", help="How many items.", rich_help_panel=FROM_MODEL)] = 10,
     template: Annotated[
         str | None, typer.Option(help="A template's name or path (ZSREC_TEMPLATE).", rich_help_panel=FROM_MODEL)
@@ -137,10 +141,10 @@ def recommend(
         raise ConfigError(f"--fill is {fill!r}", hint="write 'candidates' or 'popularity'")
     fill_from: Fill | None = fill  # type: ignore[assignment]  # narrowed by the check above
     items = open_catalog(catalog, id_column, title, domain)
-    users, all_histories = _users(history, user, columns)
+    users, all_histories = users_of(history, user, columns)
     retrieve = None
     if retriever is not None:
-        retrieve = made_retriever(retriever, items, _interactions(interactions, history), _columns(columns))
+        retrieve = made_retriever(retriever, items, _interactions(interactions, history), columns_of(columns))
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     users = {name: one.liked(*titles(liked)).disliked(*titles(disliked)) for name, one in users.items()}
@@ -204,15 +208,20 @@ def _recommend_all(
     return failed
 
 
-def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, History], dict[str, History]]:
-    """The users to recommend for, and everybody in the file (for popularity)."""
+def users_of(history: str, user: str | None, columns: str) -> tuple[dict[str, History], dict[str, History]]:
+    """The users that `--history`, `--user` and `--columns` name, and everybody in the file (for popularity).
+
+    Raises:
+        ConfigError: There is no such user, or the columns are no columns.
+        DataError: The file cannot be read.
+    """
     if Path(history).suffix.lower() not in SUFFIXES:
         if user is not None:
             raise ConfigError("--user without an interactions file", hint="give the file with --history")
         return {"": History.of(*titles(history))}, {}
     everybody = read_histories(
         history,
-        columns=_columns(columns),
+        columns=columns_of(columns),
         liked_from=data.LIKED_FROM,
         disliked_to=data.DISLIKED_TO,
     )
@@ -225,7 +234,12 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
     return {user: everybody[user]}, everybody
 
 
-def _columns(text: str) -> Columns:
+def columns_of(text: str) -> Columns:
+    """The columns that `--columns` names.
+
+    Raises:
+        ConfigError: They are not two to four names with commas between.
+    """
     names = [name.strip() or None for name in text.split(",")]
     names += [None] * (4 - len(names))
     if len(names) != 4 or not names[0] or not names[1]:

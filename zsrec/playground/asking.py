@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zsrec.prompts import Template
@@ -69,13 +70,6 @@ class Feedbacks:
     def __bool__(self) -> bool:
         return bool(self.marks or self.words.strip())
 
-    def toggle(self, item_id: str, feedback: Feedback) -> None:
-        """Marks an item, or takes the same mark away again."""
-        if self.marks.get(item_id) is feedback:
-            del self.marks[item_id]
-        else:
-            self.marks[item_id] = feedback
-
     def applied(self, recommender: Recommender, history: History) -> History:
         """The history with the feedback after it.
 
@@ -87,6 +81,21 @@ class Feedbacks:
             item: Item = recommender.catalog[item_id]
             session = session.like(item) if feedback is Feedback.LIKED else session.dislike(item)
         return (session.say(self.words) if self.words.strip() else session).history
+
+
+def toggle(everywhere: Sequence[Feedbacks], item_id: str, feedback: Feedback) -> None:
+    """Marks an item, or takes the same mark away again: one person judges, whichever template named the item.
+
+    Args:
+        everywhere: What is pending for each template.
+        item_id: The item.
+        feedback: What the person thinks of it.
+    """
+    taken_back = any(one.marks.get(item_id) is feedback for one in everywhere)
+    for one in everywhere:
+        one.marks.pop(item_id, None)
+        if not taken_back:
+            one.marks[item_id] = feedback
 
 
 def ask(recommender: Recommender, question: Question) -> Round:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zsrec.errors import TemplateError
-from zsrec.prompts import Library, Problem, Template, check
+from zsrec.prompts import Library, Problem, Template
 from zsrec.prompts.bundle import gather
+from zsrec.prompts.lint import checked
 from zsrec.prompts.sources import SUFFIX, Source, source_of
 
 MOST_CHARACTERS = 65_536
@@ -87,21 +87,8 @@ def drafted(text: str, origin: Source, library: Library) -> Draft:
     if len(text) > MOST_CHARACTERS:
         message = f"the text has {len(text):,} characters; here at most {MOST_CHARACTERS:,} are checked"
         return Draft(origin, text, None, (Problem(path, 1, message),))
-    bundle = gather(source_of(text, origin.name, path, origin.place), library)
-    problems = list(bundle.problems)
-    template: Template | None = None
-    if not _wrong(problems):
-        try:
-            template = Template(bundle)
-        except TemplateError as error:
-            problems.append(Problem(error.path or path, error.line or 1, error.message))
-        else:
-            problems = check(template)
+    problems, template = checked(gather(source_of(text, origin.name, path, origin.place), library))
     if template is not None and template.task not in _RUNS:
         message = f"the task {template.task!r} recommends nothing; here 'generate' and 'rank' can be run"
-        problems.append(Problem(path, 1, message))
-    return Draft(origin, text, None if _wrong(problems) else template, tuple(problems))
-
-
-def _wrong(problems: list[Problem]) -> bool:
-    return any(problem.severity == "error" for problem in problems)
+        problems, template = [*problems, Problem(path, 1, message)], None
+    return Draft(origin, text, template, tuple(problems))

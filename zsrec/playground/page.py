@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nicegui import html, ui
 
-from zsrec.playground.asking import Question
+from zsrec.playground.asking import Question, toggle
 from zsrec.playground.panes import Pane
 from zsrec.playground.parts import named, say
 from zsrec.playground.people import MOST_LISTED, Person
@@ -18,6 +18,18 @@ from zsrec.types import Feedback
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"
 _MOST_K = 100
+# Quasar puts the options of a list into an element that can be focused, which hides them from screen readers.
+_LISTS = """
+new MutationObserver(() => {
+  for (const box of document.querySelectorAll("[role=listbox] > .q-virtual-scroll__content[tabindex]"))
+    box.removeAttribute("tabindex");
+}).observe(document.body, { childList: true, subtree: true });
+"""
+_OUTCOMES = {  # the worst of the panes' is said
+    "failed": "Not answered: see the message below the template.",
+    "stopped": "Cancelled: nothing has changed.",
+    "answered": "Done.",
+}
 _BLUE = "#0b57d0"  # 6.4:1 on white
 
 
@@ -31,10 +43,12 @@ class Page:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._panes: list[Pane] = []
+        self._gone = False
+        ui.context.client.on_delete(self._leave)
         ui.page_title("zsrec playground")
         ui.add_css(_STYLE)
         ui.colors(primary=_BLUE)
-        with html.main().classes("page"):
+        with html.div().classes("page"):  # NiceGUI's own element around it is the main landmark
             self._top()
             self._form()
             self._run_bar()
@@ -44,6 +58,7 @@ class Page:
 
     async def connected(self) -> None:
         """To be called once the browser is there."""
+        ui.run_javascript(_LISTS)
         for pane in self._panes:
             pane.connected()
         await asyncio.gather(*(pane.look_again() for pane in self._panes))
@@ -106,6 +121,8 @@ class Page:
     def _run_bar(self) -> None:
         with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
             self._run = ui.button("Run", on_click=lambda: self._ask(fresh=True)).props("no-caps")
+            self._cancel = ui.button("Cancel", on_click=self._stop).props("no-caps outline")
+            self._cancel.set_visibility(False)
             self._second = ui.switch("Compare two templates", on_change=self._switch)
             self._status = html.p().classes("soft").props("role=status aria-live=polite")
 
@@ -173,15 +190,13 @@ class Page:
             self._panes[1].connected()
             await self._panes[1].look_again()
         elif not self._second.value and len(self._panes) == 2:
-            self._panes.pop().remove()
+            gone = self._panes.pop()
+            gone.stop()
+            gone.remove()
 
     def _judge(self, item_id: str, feedback: Feedback) -> None:
-        """One person judges, whichever template named the item."""
-        taken_back = any(pane.pending.marks.get(item_id) is feedback for pane in self._panes)
+        toggle([pane.pending for pane in self._panes], item_id, feedback)
         for pane in self._panes:
-            pane.pending.marks.pop(item_id, None)
-            if not taken_back:
-                pane.pending.marks[item_id] = feedback
             pane.mark()
         marks = self._panes[0].pending.marks
         self._say(f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
@@ -195,16 +210,31 @@ class Page:
                 pane.pending.words = self._words.value or ""
             done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
-            self._busy(False)
-        if all(done) and not fresh:
+            if not self._gone:
+                self._busy(False)
+        if self._gone:
+            return
+        if set(done) == {"answered"} and not fresh:
             self._words.value = ""
-        self._say("Done." if all(done) else "Not answered: see the message below the template.")
+        if "stopped" in done:  # the button that had the focus is gone
+            ui.run_javascript(f"getElement({self._run.id}).$el.focus()")
+        self._say(next(words for outcome, words in _OUTCOMES.items() if outcome in done))
+
+    def _stop(self) -> None:
+        for pane in self._panes:
+            pane.stop()
+
+    def _leave(self) -> None:
+        """The tab was closed: nobody is there to read an answer."""
+        self._gone = True
+        self._stop()
 
     def _busy(self, busy: bool) -> None:
         for button in (self._run, self._next):
             button.props("loading" if busy else "", remove="" if busy else "loading")
         if busy:
             self._say("Asking the model …")
+        self._cancel.set_visibility(busy)
         self._enable()
 
     def _enable(self) -> None:

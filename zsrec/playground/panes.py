@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from nicegui import html, ui
 
@@ -11,10 +12,11 @@ from zsrec.errors import ConfigError, ZsrecError
 from zsrec.playground import drafts
 from zsrec.playground.asking import Feedbacks, Question, Round, ask
 from zsrec.playground.drafts import Draft
-from zsrec.playground.parts import named, say, scrollable
+from zsrec.playground.parts import named, question_in_words, say, scrollable
 from zsrec.playground.people import Person
 from zsrec.playground.preview import Preview, look
 from zsrec.playground.results import Judge, Results
+from zsrec.playground.stopping import Stoppable, StoppedError
 from zsrec.playground.work import ASKS, CHECKS, LOOKS, Latest, beside
 from zsrec.playground.workshop import Workshop
 from zsrec.prompts import Problem, Template
@@ -24,9 +26,12 @@ _LABEL_EDITOR = """
 getElement({id}).editorPromise.then((editor) => {{
   editor.contentDOM.setAttribute("aria-label", {label});
   editor.contentDOM.setAttribute("aria-describedby", "c{hint}");
+  editor.contentDOM.setAttribute("tabindex", "0");
 }});
 """
 
+Outcome = Literal["answered", "failed", "stopped"]
+"""What became of a run: in the last two cases everything on the page is as before."""
 Asked = Callable[[Template], Question]
 """Makes the page's question for a template; raises `ConfigError` where nothing can be asked."""
 
@@ -57,6 +62,7 @@ class Pane:
         self.draft: Draft = drafts.opened(name, workshop.library)
         self.pending = Feedbacks()
         self._last: Round | None = None
+        self._asking: Stoppable | None = None
         self._rounds = 0
         self._check = Latest(self._recheck)
         self._preview = Latest(self._relook, _QUIET)
@@ -70,6 +76,7 @@ class Pane:
             self._editor = ui.codemirror(
                 self.draft.text,
                 language="Jinja2",
+                theme="eclipse",  # the only light one whose every colour of text has a contrast of 4.5
                 line_wrapping=True,
                 on_change=self._edited,
             ).classes("editor w-full")
@@ -116,8 +123,13 @@ class Pane:
         """Whether there is a round to refine."""
         return self._last is not None
 
-    async def run(self, *, fresh: bool) -> bool:
-        """Asks with the editor's text; whether there was an answer.
+    def stop(self) -> None:
+        """Breaks off what the model is asked for this pane, if anything is."""
+        if self._asking is not None:
+            self._asking.stop()
+
+    async def run(self, *, fresh: bool) -> Outcome:
+        """Asks with the editor's text.
 
         On failure everything stays as it was, and the page says what went wrong.
 
@@ -136,17 +148,22 @@ class Pane:
             before = question.history if last is None else last.after
             recommender = self._workshop.recommender
             question = replace(question, history=pending.applied(recommender, before))
-            found = await beside(ASKS, ask, recommender, question)
+            self._asking = Stoppable(recommender.llm)
+            found = await beside(ASKS, ask, recommender.with_llm(self._asking), question)
+        except StoppedError:
+            return "stopped"
         except ZsrecError as error:
             self._complain(error)
-            return False
+            return "failed"
+        finally:
+            self._asking = None
         self._alert.clear()
         number = 1 if last is None else self._rounds + 1
         self.restart()
         if person == self._person():  # otherwise the next round is somebody else's first
             self._last, self._rounds = found, number
         self._results.show(found, number, draft, person)
-        return True
+        return "answered"
 
     # -- the editor -----------------------------------------------------------------------------------
 
@@ -218,11 +235,14 @@ class Pane:
         say(self._summary, f"What the model would receive: {tokens_in_words(found)}")
         self._roles.clear()
         with self._roles:
-            for number, message in enumerate(found.messages):
-                about = f"{found.tokens[number]:,}" if found.counted else f"about {found.tokens[number]:,}"
-                html.p(f"{message.role}: {about} tokens").classes("role")
-                with scrollable(f"The {message.role} role"):
-                    html.span(message.content)
+            for place, prompt in enumerate(found.prompts):
+                where = question_in_words(place, len(found.prompts), prompt.step)
+                if where:
+                    html.h3(where)
+                for message, tokens in zip(prompt.request.messages, prompt.tokens, strict=True):
+                    html.p(f"{message.role}: {'' if found.counted else 'about '}{tokens:,} tokens").classes("role")
+                    with scrollable(f"The {message.role} role" + (f" of {where}" if where else "")):
+                        html.span(message.content)
             if found.at_once > 1:
                 html.p(f"This is the first of {found.at_once} requests that go out together.").classes("soft")
             for note in found.notes:
@@ -238,12 +258,14 @@ class Pane:
 
 def tokens_in_words(found: Preview) -> str:
     """How long a prompt is and who counted."""
-    total = sum(found.tokens)
+    totals = [sum(prompt.tokens) for prompt in found.prompts]
+    most = max(totals, default=0)
+    several = f"{len(totals)} questions, the longest " if len(totals) > 1 else ""
     if found.counted and found.server is not None:
         length = found.server.context_length
         room = f" of {length:,}" if length else ""
-        return f"{total:,}{room} tokens, counted by {found.server.model}'s tokenizer"
-    return f"about {total:,} tokens, estimated from bytes: no server counts them"
+        return f"{several}{most:,}{room} tokens, counted by {found.server.model}'s tokenizer"
+    return f"{several}about {most:,} tokens, estimated from bytes: no server counts them"
 
 
 def _counted(draft: Draft) -> str:

@@ -1,4 +1,7 @@
-"""What would be sent: the flow is run up to its first request, which is kept and not sent."""
+"""What would be sent: the flow is run up to its first request, which is kept and not sent.
+
+Of a template with steps it is run on: an earlier step is answered by a mark, so that each question is seen.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +21,43 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A prompt as it would be sent.
+class Prompt:
+    """One question as it would be sent.
 
     Attributes:
-        request: The first request; None where nothing would be asked.
+        step: The step that asks it; empty for the template's own question.
+        request: The request.
         tokens: What each message adds to the prompt, the chat template's own tokens included, in order.
-        counted: Whether the served model's tokenizer counted them; otherwise they are an estimate from bytes.
-        at_once: How many requests go out together (orders of the candidates, windows).
+    """
+
+    step: str
+    request: ChatRequest
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The prompts as they would be sent.
+
+    Attributes:
+        prompts: One a question of the template, in order; empty where nothing would be asked. "[the answer of …]"
+            stands for what only the model can say.
+        counted: Whether the served model's tokenizer counted tokens; otherwise they are an estimate from bytes.
+        at_once: How many requests of the last question go out together (orders of the candidates, windows).
         server: What the server says of itself; None where it does not answer.
         notes: What else the reader should know.
     """
 
-    request: ChatRequest | None
-    tokens: tuple[int, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
     counted: bool = False
     at_once: int = 1
     server: ServerInfo | None = None
     notes: tuple[str, ...] = ()
 
     @property
-    def messages(self) -> tuple[Message, ...]:
-        """The roles."""
-        return self.request.messages if self.request else ()
+    def request(self) -> ChatRequest | None:
+        """The first request; None where nothing would be asked."""
+        return self.prompts[0].request if self.prompts else None
 
 
 class _LookedError(Exception):
@@ -49,9 +66,13 @@ class _LookedError(Exception):
 
 @dataclass
 class _Onlooker:
-    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away."""
+    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away.
+
+    Its first answers are marks, one for each of `steps`; what is asked then ends the flow.
+    """
 
     llm: LLM
+    steps: tuple[str, ...]
     requests: list[ChatRequest] = field(default_factory=list)
     server: ServerInfo | None = None
     notes: list[str] = field(default_factory=list)
@@ -65,6 +86,9 @@ class _Onlooker:
 
     async def chat(self, request: ChatRequest) -> Exchange:
         self.requests.append(request)
+        if len(self.requests) <= len(self.steps):
+            answer = f"[the answer of {self.steps[len(self.requests) - 1]!r}]"
+            return Exchange(messages=request.messages, answer=answer)
         raise _LookedError
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
@@ -99,20 +123,23 @@ def look(recommender: Recommender, question: Question) -> Preview:
     Raises:
         ZsrecError: The question cannot be asked; see `Recommender.recommend`. An absent server is no error.
     """
-    onlooker = _Onlooker(recommender.llm)
+    steps = tuple(question.template.steps)
+    onlooker = _Onlooker(recommender.llm, steps)
     watched = recommender.with_llm(onlooker)
     with suppress(_LookedError):
         question.to(watched)
     if not onlooker.requests:
-        return Preview(None, server=onlooker.server, notes=(*onlooker.notes, "the model would not be asked"))
-    request = onlooker.requests[0]
-    totals = watched.run(_totals(request.messages)) if onlooker.server else None
-    tokens = _steps(totals) if totals else tuple(map(_estimate, request.messages))
+        return Preview(server=onlooker.server, notes=(*onlooker.notes, "the model would not be asked"))
+    prompts, counted = [], onlooker.server is not None
+    for step, request in zip((*steps, ""), onlooker.requests, strict=False):
+        totals = watched.run(_totals(request.messages)) if counted else None
+        counted = totals is not None
+        tokens = _steps(totals) if totals else tuple(map(_estimate, request.messages))
+        prompts.append(Prompt(step, request, tokens))
     return Preview(
-        request,
-        tokens=tokens,
-        counted=totals is not None,
-        at_once=len(onlooker.requests),
+        tuple(prompts),
+        counted=counted,
+        at_once=max(1, len(onlooker.requests) - len(steps)),
         server=onlooker.server,
         notes=tuple(onlooker.notes),
     )

@@ -11,12 +11,12 @@ from zsrec.errors import ZsrecError
 from zsrec.playground import answers, snippets
 from zsrec.playground.asking import Feedbacks, Round
 from zsrec.playground.drafts import Draft
-from zsrec.playground.parts import copyable, named, scrollable
+from zsrec.playground.parts import copyable, named, question_in_words, scrollable
 from zsrec.playground.people import Person
 from zsrec.playground.preview import look
 from zsrec.playground.work import LOOKS, beside
 from zsrec.playground.workshop import Workshop
-from zsrec.types import Feedback
+from zsrec.types import Exchange, Feedback
 
 _MOST_ANSWERS = 10
 Judge = Callable[[str, Feedback], None]
@@ -97,12 +97,25 @@ class Results:
     def _answers(self, one: Round) -> None:
         result = one.recommendations
         exchanges = result.trace.exchanges
-        for number in range(min(len(exchanges), _MOST_ANSWERS)):
+        steps = sum(bool(one.step) for one in exchanges)
+        for number, exchange in enumerate(exchanges[:_MOST_ANSWERS]):
+            if steps:
+                self._sent(exchange, question_in_words(min(number, steps), steps + 1, exchange.step))
             with scrollable(f"Answer {number + 1} of {self._label}"):
                 for piece in answers.pieces(result, number, self._workshop.recommender.catalog):
                     _piece(piece)
         if len(exchanges) > _MOST_ANSWERS:
             html.p(f"… and {len(exchanges) - _MOST_ANSWERS} more requests").classes("soft")
+
+    def _sent(self, exchange: Exchange, where: str) -> None:
+        """What was really sent for one of several questions, earlier answers and all; folded up."""
+        html.h4(where.capitalize())
+        with html.details():
+            html.summary("What was sent")
+            for message in exchange.messages:
+                html.p(message.role).classes("role")
+                with scrollable(f"The {message.role} role sent for {where}, {self._label}"):
+                    html.span(message.content)
 
     def _code(self, one: Round, draft: Draft, person: Person) -> None:
         workshop = self._workshop
@@ -135,8 +148,9 @@ class Results:
             with place:
                 if found is not None and found.request is not None and found.server is not None:
                     copyable(snippets.as_curl(found.request, found.server), "Copy curl")
-                    if found.at_once > 1:
-                        html.p(f"It is the first of {found.at_once} requests.").classes("soft")
+                    requests = len(found.prompts) - 1 + found.at_once
+                    if requests > 1:
+                        html.p(f"It is the first of {requests} requests.").classes("soft")
                 else:
                     html.p(f"There is none: {why}.").classes("soft")
 

@@ -34,7 +34,7 @@ class Latest:
 
     Args:
         job: Reads the state itself.
-        wait: Seconds to wait for more before each run.
+        wait: Seconds without another asking before each run.
     """
 
     def __init__(self, job: Callable[[], Awaitable[None]], wait: float = 0.0) -> None:
@@ -51,8 +51,9 @@ class Latest:
         self._running = True
         try:
             while self._wanted:
-                await asyncio.sleep(self._wait)
                 self._wanted = False
-                await self._job()
+                await asyncio.sleep(self._wait)
+                if not self._wanted:
+                    await self._job()
         finally:
             self._running = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import yaml
@@ -40,12 +41,15 @@ class Variable(Frozen, strict=True):
         type: "str", "int", or "items" (a list of items).
         default: The value where the caller gives none; None means there is no default.
         last: Of `history`, only so many of the newest events are shown; None shows all that fit.
+        fields: Of "items", the catalog's columns that the template reads; with them, any other is an error of the
+            checker's. None says nothing: a column may have any name.
     """
 
     scope: Scope
     type: Literal["str", "int", "items"] = "str"
     default: str | int | None = None
     last: int | None = Field(default=None, ge=1)
+    fields: tuple[str, ...] | None = None
 
 
 class StepOptions(Frozen, strict=True):
@@ -136,7 +140,10 @@ def split(text: str, path: str) -> tuple[str, str, list[Problem]]:
     return "\n" + "\n".join(lines[1:end]), "\n" * (end + 1) + "\n".join(lines[end + 1 :]), []
 
 
-def parse_front_matter(yaml_text: str, path: str) -> tuple[FrontMatter | None, dict[_Path, int], list[Problem]]:
+@lru_cache(maxsize=128)  # an editor's checks and a library's look-ups read the same few texts again and again
+def parse_front_matter(
+    yaml_text: str, path: str
+) -> tuple[FrontMatter | None, Mapping[_Path, int], tuple[Problem, ...]]:
     """Reads front matter as `split` returned it.
 
     Returns:
@@ -144,32 +151,32 @@ def parse_front_matter(yaml_text: str, path: str) -> tuple[FrontMatter | None, d
         example `("variables", "history")`, and what is wrong.
     """
     if len(yaml_text) > _MAX_CHARACTERS:
-        return None, {}, [Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters")]
+        return None, {}, (Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters"),)
     loader = yaml.SafeLoader(yaml_text)
     try:
         refused = _refuse(yaml_text)
         if refused is not None:
-            return None, {}, [Problem(path, *refused)]
+            return None, {}, (Problem(path, *refused),)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            return None, {}, [Problem(path, 1, "the front matter is no list of 'key: value' lines")]
+            return None, {}, (Problem(path, 1, "the front matter is no list of 'key: value' lines"),)
         lines: dict[_Path, int] = {}
         problems = list(_walk(node, (), lines, path))
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return None, {}, [Problem(path, line, f"the front matter is no YAML: {error.problem}")]
+        return None, {}, (Problem(path, line, f"the front matter is no YAML: {error.problem}"),)
     except (yaml.YAMLError, ValueError) as error:
-        return None, {}, [Problem(path, 1, f"the front matter cannot be read: {error}")]
+        return None, {}, (Problem(path, 1, f"the front matter cannot be read: {error}"),)
     finally:
         loader.dispose()
     if problems:
-        return None, lines, problems
+        return None, lines, tuple(problems)
     try:
         front = FrontMatter.model_validate(_tuples(data), strict=True)
     except ValidationError as invalid:
-        return None, lines, list(_explain(invalid, lines, path))
-    return front, lines, list(_check_values(front, lines, path))
+        return None, lines, tuple(_explain(invalid, lines, path))
+    return front, lines, tuple(_check_values(front, lines, path))
 
 
 _STARTS = (
@@ -236,6 +243,8 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
             yield Problem(path, line, f"'last' is for the history, and {name!r} is something else")
         if not name.isidentifier() or name.startswith("_"):
             yield Problem(path, line, f"{name!r} is no variable's name: use letters, digits and '_'")
+        if variable.fields is not None and variable.type != "items":
+            yield Problem(path, line, f"'fields' are columns of items, and {name!r} is of type {variable.type!r}")
         wanted = {"str": str, "int": int}.get(variable.type)
         if variable.default is None:
             continue

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from functools import cache
 from string import ascii_uppercase
 from typing import Any
 
@@ -16,6 +19,20 @@ User = Mapping[str, Any]
 """The values of variables, and under "says" who the user is."""
 
 
+_ASKED: ContextVar[set[str] | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def columns_asked() -> Iterator[set[str]]:
+    """The columns that templates ask made-up items for while they are rendered inside; it fills up meanwhile."""
+    asked: set[str] = set()
+    before = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(before)
+
+
 class _AnyAttribute(dict[str, Any]):
     """Attributes of a made-up item: a catalog may have any column."""
 
@@ -24,6 +41,9 @@ class _AnyAttribute(dict[str, Any]):
         self._text = inline(text)
 
     def __missing__(self, name: str) -> str:
+        asked = _ASKED.get()
+        if asked is not None:
+            asked.add(name)
         return self._text.replace("{name}", name)
 
 
@@ -59,6 +79,16 @@ USERS: tuple[User, ...] = (
     {"says": "for a title that the catalog lacks", "history": [title_view("Unheard Of")]},
     {"says": "for one candidate", "history": _items("d", 1), "candidates": POOL[:1]},
 )
+
+
+@cache
+def of_one_text(text: str) -> Mapping[str, Any]:
+    """Values of each type of variable in which every text is this one: two items, a text, a number.
+
+    Args:
+        text: One of the few that `zsrec.prompts.untrusted` tries; they are kept.
+    """
+    return {"str": text, "int": 3, "items": tuple(made_up(text, number, text) for number in (1, 2))}
 
 
 def values_for(template: Template, user: User) -> dict[str, Any]:
@@ -99,8 +129,8 @@ def shared_prefix(template: Template) -> float:
     return common(first, second) / max(len(first), len(second))
 
 
-def common(first: str, second: str) -> int:
-    """How many characters two texts have in common at their start."""
+def common(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many characters (or tokens) two texts have in common at their start."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
 

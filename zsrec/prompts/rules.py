@@ -13,6 +13,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "reference": "What the template extends, includes or imports is missing, not fixed, or goes in a circle.",
         "unknown-helper": "A filter or a test does not exist in templates.",
         "undeclared-variable": "A variable is used and not declared.",
+        "unknown-field": "An item's field is misspelt, or is not among the declared columns.",
         "unused-variable": "A variable is declared and not used.",
         "outside-block": "Text, output or control flow outside a block is never sent.",
         "blocks": "A block is missing, or is never sent.",

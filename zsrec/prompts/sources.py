@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,9 +82,9 @@ def source_of(text: str, name: str, path: str, place: int = -1) -> Source:
     front_text, body, problems = split(text, path)
     if problems:
         return Source(name, path, text, body, None, {}, _of_front_matter(problems), place)
-    front, lines, problems = parse_front_matter(front_text, path)
-    return Source(name, path, text, body, front, lines, _of_front_matter(problems), place)
+    front, lines, wrong = parse_front_matter(front_text, path)
+    return Source(name, path, text, body, front, lines, _of_front_matter(wrong), place)
 
 
-def _of_front_matter(problems: list[Problem]) -> tuple[Problem, ...]:
+def _of_front_matter(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(replace(problem, rule="front-matter") for problem in problems)

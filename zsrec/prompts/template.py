@@ -118,19 +118,24 @@ class Template:
                 self._messages(name, given, further)
         return self._messages(step, given, further)
 
-    def forged_tokens(self, **values: Any) -> tuple[str, ...]:  # noqa: ANN401
-        """Control tokens that the template puts together from these values, and that `render` breaks.
+    def raw(self, **values: Any) -> tuple[str, ...]:  # noqa: ANN401
+        """The text of every role of every step as the template makes it, before `render` breaks control tokens.
 
         Args:
-            values: What `render` takes, without `step`: all steps are looked at.
+            values: What `render` takes, without `step`.
 
         Raises:
             TemplateError: As for `render`.
         """
         given = {"history": (), "candidates": (), "k": 10, "about": "", **values}
         further = {name: given.pop(name) for name in values if name not in _GIVEN}
-        contents = (pair for step in (*self.steps, None) for pair in self._contents(step, given, further))
-        found = (token.text for _, content in contents for token in control_tokens(content))
+        return tuple(
+            content for step in (*self.steps, None) for _, content in self._contents(step, given, further)
+        )
+
+    def forged_tokens(self, raw: tuple[str, ...]) -> tuple[str, ...]:
+        """Control tokens in texts of `raw` that are not the author's own, and that `render` breaks."""
+        found = (token.text for content in raw for token in control_tokens(content))
         return tuple(text for text in found if text not in self._own_tokens)
 
     def _messages(

@@ -16,7 +16,7 @@ from jinja2 import nodes
 
 from zsrec.errors import TemplateError
 from zsrec.prompts.bundle import Bundle
-from zsrec.prompts.made_up import User, made_up, rendered, values_for
+from zsrec.prompts.made_up import User, of_one_text, values_for
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 
@@ -31,8 +31,9 @@ _REWORKS = ("replace", "reverse", "upper", "split", "join", "list", "map", "batc
 def untrusted_text(bundle: Bundle, template: Template) -> Iterator[Problem]:
     """What lets a title forge something; at most one finding, since one cause shows in many ways."""
     try:
-        odd = template.forged_tokens(**values_for(template, _user(template, _PLAIN)))
-        forged = None if odd else _forged(template)
+        plain = template.raw(**values_for(template, _user(template, _PLAIN)))
+        odd = template.forged_tokens(plain)
+        forged = None if odd else _forged(template, plain)
     except TemplateError as error:
         path = error.path or bundle.main.path
         message = error.message.removeprefix(f"{path}:{error.line}: ").removeprefix(f"{path}: ")
@@ -50,22 +51,19 @@ def untrusted_text(bundle: Bundle, template: Template) -> Iterator[Problem]:
         yield Problem(path, line, message, rule="untrusted-text")
 
 
-def _forged(template: Template) -> str | None:
+def _forged(template: Template, plain: tuple[str, ...]) -> str | None:
     """What the attack gets that a plain title does not; None where nothing."""
-    tokens = template.forged_tokens(**values_for(template, _user(template, _ATTACK)))
+    attacked = template.raw(**values_for(template, _user(template, _ATTACK)))
+    tokens = template.forged_tokens(attacked)
     if tokens:
         return f"the control token {tokens[0]!r}"
-    return None if _lines(template, _ATTACK) == _lines(template, _PLAIN) else "lines of the prompt"
-
-
-def _lines(template: Template, text: str) -> list[int]:
-    return [message.content.count("\n") for message in rendered(template, _user(template, text))]
+    lines = [[text.count("\n") for text in texts] for texts in (plain, attacked)]
+    return None if lines[0] == lines[1] else "lines of the prompt"
 
 
 def _user(template: Template, text: str) -> User:
     """A user of whom every text is this one."""
-    items = tuple(made_up(text, number, text) for number in (1, 2))
-    values = {"str": text, "int": 3, "items": items}
+    values = of_one_text(text)
     return {name: values[variable.type] for name, variable in template.variables.items()}
 
 

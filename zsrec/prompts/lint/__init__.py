@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from zsrec.errors import TemplateError
 from zsrec.prompts.bundle import Bundle
 from zsrec.prompts.library import Folders, Library
 from zsrec.prompts.lint.answer_format import answer_format
+from zsrec.prompts.lint.fields import unknown_fields
 from zsrec.prompts.lint.order import scope_order
 from zsrec.prompts.lint.places import column
-from zsrec.prompts.made_up import USERS, rendered, shared_prefix
+from zsrec.prompts.made_up import USERS, columns_asked, rendered, shared_prefix
 from zsrec.prompts.problems import Problem
 from zsrec.prompts.template import Template
 from zsrec.prompts.untrusted import untrusted_text
 from zsrec.types import Message
 
-__all__ = ["check", "check_text", "shared_prefix"]
+__all__ = ["Checked", "check", "check_text", "checked", "shared_prefix"]
 
 
 def check(
@@ -46,7 +48,7 @@ def check(
     except TemplateError as error:
         path = error.path or str(target)
         return [Problem(path, error.line or 1, _message(error, path), rule="unreadable")]
-    return _found(bundle)
+    return checked(bundle).problems
 
 
 def check_text(
@@ -61,29 +63,55 @@ def check_text(
         prompts: As for `check`.
         library: As for `check`.
     """
-    return _found((library or Library(prompts)).open_text(text, name))
+    return checked((library or Library(prompts)).open_text(text, name)).problems
 
 
-def _found(bundle: Bundle) -> list[Problem]:
+class Checked(NamedTuple):
+    """A template's findings, with the template.
+
+    Attributes:
+        problems: See `check`.
+        template: Ready to be rendered; None where there is an error.
+    """
+
+    problems: list[Problem]
+    template: Template | None
+
+
+def checked(bundle: Bundle) -> Checked:
+    """Checks what is read already, and brings the template where nothing keeps it from being used."""
     problems = list(bundle.problems)
-    if not any(problem.severity == "error" for problem in problems):
-        problems += _probed(bundle)
-    texts = {unit.source.path: unit.source.text for unit in (*bundle.chain, *bundle.parts.values())}
-    return [replace(one, column=column(one, texts.get(one.path, ""))) for one in problems]
-
-
-def _probed(bundle: Bundle) -> list[Problem]:
-    """What comes out when the template is rendered."""
-    template = Template(bundle)
-    prompts: list[tuple[Message, ...]] = []
-    for user in USERS:
+    template: Template | None = None
+    if not _wrong(problems):
         try:
-            prompts.append(rendered(template, user))
-        except TemplateError as error:
+            template = Template(bundle)
+            problems += _probed(bundle, template)
+        except TemplateError as error:  # what only compiling finds
             path = error.path or bundle.main.path
-            message = f"{_message(error, path)} [{user['says']}]"
-            return [Problem(path, error.line or 1, message, rule="render")]
+            problems.append(Problem(path, error.line or 1, _message(error, path)))
+    texts = {unit.source.path: unit.source.text for unit in (*bundle.chain, *bundle.parts.values())}
+    found = [replace(one, column=column(one, texts.get(one.path, ""))) for one in problems]
+    return Checked(found, None if _wrong(found) else template)
+
+
+def _wrong(problems: list[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+def _probed(bundle: Bundle, template: Template) -> list[Problem]:
+    """What comes out when the template is rendered."""
+    prompts: list[tuple[Message, ...]] = []
+    with columns_asked() as asked:
+        for user in USERS:
+            try:
+                prompts.append(rendered(template, user))
+            except TemplateError as error:
+                path = error.path or bundle.main.path
+                message = f"{_message(error, path)} [{user['says']}]"
+                problem = Problem(path, error.line or 1, message, rule="render")
+                return [*(one for one in unknown_fields(bundle, asked) if one.line != problem.line), problem]
     return [
+        *unknown_fields(bundle, asked),
         *untrusted_text(bundle, template),
         *scope_order(bundle, template),
         *answer_format(bundle, template, prompts),
