@@ -23,6 +23,7 @@ from zsrec.settings import Settings, check_host, is_loopback
 from zsrec.types import Exchange, Message, Sampling
 
 _RETRIES = "x-stainless-retry-count"  # the openai package says so in each request's headers
+_LOOK_AGAIN = 1.0  # seconds
 
 
 class OpenAIClient:
@@ -55,6 +56,7 @@ class OpenAIClient:
         self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
+        self._met = False  # whether the server was ever there: a wrong address is not waited for
         self._probes = Probes(self._create, self._token_ids, self._base_url)
 
     # -- what is served -------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ class OpenAIClient:
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
             self._info = asyncio.ensure_future(self._ask_server())
         info = await asyncio.shield(self._info)
+        self._met = True
         return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
 
     async def labels(self, count: int) -> LabelSet:
@@ -127,9 +130,23 @@ class OpenAIClient:
     async def chat(self, request: ChatRequest) -> Exchange:
         """Sends a request and returns it together with its answer.
 
+        With `Settings.restart_wait`, a server that was there and is gone is asked again until it is back.
+
         Raises:
             LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
         """
+        until: float | None = None
+        while True:
+            try:
+                return await self._chat(request)
+            except LLMError as error:
+                now = time.monotonic()
+                until = now + self._settings.restart_wait if until is None else until
+                if not (self._met and _is_gone(error) and now < until):
+                    raise
+            await asyncio.sleep(min(_LOOK_AGAIN, until - now))
+
+    async def _chat(self, request: ChatRequest) -> Exchange:
         info = await self.handshake()
         fields, further = request_fields(request, vllm=info.vllm)
         salt = request.cache_salt or self._settings.cache_salt
@@ -247,6 +264,11 @@ class OpenAIClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _is_gone(error: LLMError) -> bool:
+    """Whether nobody is there: no connection, or a proxy that says that it has none."""
+    return isinstance(error, LLMConnectionError) or error.status in {502, 503}
 
 
 def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
