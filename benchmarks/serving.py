@@ -179,7 +179,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
     if args.soak:
         del commands[1]
     path = os.pathsep.join((str(Path(__file__).parent.parent), str(folder)))
-    with (folder / "log").open("wb") as log:
+    with (args.log or folder / "log").open("wb") as log:
         running = [
             subprocess.Popen(one, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": path}, cwd=folder)  # noqa: S603
             for one in commands
@@ -237,6 +237,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=0)
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES")
     parser.add_argument("--port", type=int, default=8490)
+    parser.add_argument("--log", type=Path, help="where the service's log goes; nowhere without it")
     args = parser.parse_args()
     if args.soak:
         args.seconds, args.faults = args.soak * 60, args.faults or 0.01

@@ -26,8 +26,8 @@ class Settings(BaseSettings):
             environment). Loopback addresses are always allowed.
         timeout: Seconds for one request, its answer included.
         max_retries: How often a request that failed for a passing reason is sent again.
-        restart_wait: Seconds for which a request waits, after its retries, for a server that was there before to come
-            back: a batch then lives through a restart. 0 does not wait.
+        restart_wait: Seconds for which a request waits, after its retries, for a server that was there before to
+            come back: a batch then lives through a restart. 0 does not wait.
         concurrency: Requests in flight at once.
         cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
             tell nobody what others ask about; None shares it.

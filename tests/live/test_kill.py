@@ -1,4 +1,4 @@
-"""The real vLLM is killed under a batch and started again: nothing is lost, and nothing answered is asked again."""
+"""The real vLLM is killed under a batch and started again: nothing is lost, nothing answered is asked again."""
 
 from __future__ import annotations
 
