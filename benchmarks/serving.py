@@ -1,4 +1,4 @@
-"""The service under load: `python benchmarks/serving.py [--rate 100 --seconds 30 --faults 0.0 --burst 0 --soak 0]`.
+"""The service under load: `python benchmarks/serving.py [--rate 100 --seconds 30 --faults 0 --burst 0 --soak 0]`.
 
 A scripted model (20 ms an answer) and a bare FastAPI echo run beside `zsrec serve` with a catalog of 10,000 items.
 Requests come at a fixed rate whether answered or not. Every answer names one item that follows from the one item
@@ -212,7 +212,7 @@ async def _loaded(args: argparse.Namespace, model: Model, pids: list[int]) -> di
     await flood.burst(args.burst)
     for load in (*loads, flood):
         load.close()
-    names = ["service", "echo"][: len(pids)] + ["driver"]
+    names = [*("service", "echo")[: len(pids)], "driver"]
     return {
         "rate": args.rate,
         "requests": requests,

@@ -126,9 +126,9 @@ class Caller:
             asyncio.IncompleteReadError: It broke.
         """
         body = json.dumps(content).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         reader, writer = await self._connection()
-        writer.write(head.encode() + body)
+        writer.write(head.encode() + b"\r\n\r\n" + body)
         try:
             reply = await reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(reply)

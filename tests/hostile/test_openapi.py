@@ -1,4 +1,4 @@
-"""schemathesis makes requests up from the OpenAPI, right and wrong ones: never a 5xx, and always what it promises."""
+"""schemathesis makes requests up from the OpenAPI, right and wrong ones: never a 5xx, always what it promises."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ WITH_BODY = dict.fromkeys(("/v1/recommend", "/v1/ground", "/v1/feedback"), "post
 @pytest.fixture(scope="module")
 def openapi(tmp_path_factory: pytest.TempPathFactory) -> schemathesis.BaseSchema:
     service = make(tmp_path_factory.mktemp("served"), FakeLLM(ANSWER))
-    return schemathesis.openapi.from_asgi(
-        "/openapi.json", create_app(service, Keys([f"ops:{KEY}:admin"], "keys"))
-    )
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app(service, Keys([f"ops:{KEY}:admin"], "keys")))
 
 
 def test_every_operation_is_tried(openapi: schemathesis.BaseSchema) -> None:
