@@ -66,7 +66,7 @@ def test_a_batch_lives_through_the_servers_death(
                 )
                 rec = AsyncRecommender(movielens.catalog, template=TEMPLATE, settings=settings, llm=llm)
                 batch = asyncio.create_task(rec.recommend_many(histories, 3, concurrency=3))
-                while len(journal) < BEFORE_THE_KILL:
+                while len(journal) < BEFORE_THE_KILL and not batch.done():
                     await asyncio.sleep(0.05)
                 await asyncio.to_thread(kill, options.port)
                 assert len(journal) < USERS, "the batch was over before the server was killed"
