@@ -31,24 +31,29 @@ class PassThrough:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        with suppress(OSError, asyncio.IncompleteReadError):  # either side is gone: so is the connection
-            while True:
-                head, body = await _message(reader)
-                chat = _prompt(body) if b"/chat/completions" in head.split(b"\r\n", 1)[0] else None
-                if chat is not None:
-                    self.asked[chat] += 1
-                    self.asked_again += [chat] * (chat in self.answered)
-                behind, onward = await asyncio.open_connection("127.0.0.1", self._port)
-                try:
-                    onward.write(head + body)
-                    status, reply = await _message(behind)
-                finally:
-                    onward.close()
-                if chat is not None and b" 200 " in status.split(b"\r\n", 1)[0]:
-                    self.answered[chat] += 1
-                writer.write(status + reply)
-                await writer.drain()
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):  # either side is gone: so is the connection
+                while True:
+                    await self._exchange(reader, writer)
+        finally:
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, body = await _message(reader)
+        chat = _prompt(body) if b"/chat/completions" in head.split(b"\r\n", 1)[0] else None
+        if chat is not None:
+            self.asked[chat] += 1
+            self.asked_again += [chat] * (chat in self.answered)
+        behind, onward = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            onward.write(head + body)
+            status, reply = await _message(behind)
+        finally:
+            onward.close()
+        if chat is not None and b" 200 " in status.split(b"\r\n", 1)[0]:
+            self.answered[chat] += 1
+        writer.write(status + reply)
+        await writer.drain()
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
