@@ -1,4 +1,7 @@
-"""The real vLLM is killed under a batch and started again: nothing is lost, nothing answered is asked again."""
+"""The real vLLM is killed under a batch and started again: nothing is lost, nothing answered is asked again.
+
+Two starts of vLLM: 517 s on two busy cores (load 17 to 26). So it runs where ZSREC_TEST_KILL=1 asks for it.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,8 @@ def kill(port: int) -> None:
 def test_a_batch_lives_through_the_servers_death(
     base_url: str, movielens: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if os.environ.get("ZSREC_TEST_KILL") != "1":
+        pytest.skip("starts vLLM twice: set ZSREC_TEST_KILL=1")
     if not status():
         pytest.skip(f"no server of `zsrec model up` in {Home.default().root}, so its engine may not be there")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # beside the tests' other server
