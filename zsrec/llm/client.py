@@ -186,7 +186,7 @@ class OpenAIClient:
         """Posts a chat and reads the reply.
 
         By `post` and not by `chat.completions.create`: the fields are complete as they are, and turning them
-        over and building a `ChatCompletion` would take a third of the whole request's processor time.
+        over and building a `ChatCompletion` would take a millisecond or two of processor time.
         """
         try:
             response = await self._openai.post(
