@@ -162,6 +162,8 @@ class _Parts:
 
     def _options(self) -> Ranking:
         """The template's options with the caller's in their place."""
+        if not self._ranking:
+            return self.template.ranking
         try:
             return Ranking.model_validate(self.template.ranking.model_dump() | self._ranking)
         except ValidationError as error:

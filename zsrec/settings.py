@@ -30,6 +30,8 @@ class Settings(BaseSettings):
             environment). Loopback addresses are always allowed.
         timeout: Seconds for one request, its answer included.
         max_retries: How often a request that failed for a passing reason is sent again.
+        restart_wait: Seconds for which a request waits, after its retries, for a server that was there before to
+            come back: a batch then lives through a restart. 0 does not wait.
         concurrency: Requests in flight at once.
         cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
             tell nobody what others ask about; None shares it.
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     timeout: float = Field(default=300.0, gt=0)
     max_retries: int = Field(default=4, ge=0, le=20)
+    restart_wait: float = Field(default=0.0, ge=0, le=86_400)
     concurrency: int = Field(default=32, ge=1, le=4096)
     cache_salt: str | None = None
     strict: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.faults.server import ScriptedServer, answers, cut, fails
+from tests.faults.server import Script, ScriptedServer, answers, cut, fails
 from zsrec.catalog import Catalog
-from zsrec.errors import LLMConnectionError, ModelNotServedError
+from zsrec.errors import LLMConnectionError, LLMRequestError, ModelNotServedError
 from zsrec.llm import ChatRequest
 from zsrec.llm.client import OpenAIClient
 from zsrec.recommender import Recommender
@@ -51,6 +52,45 @@ def test_a_batch_survives_connections_that_break_in_its_middle(films: Catalog) -
         found = rec.recommend_many([["Heat (1995)"]] * 12, 3, concurrency=3)
         assert [isinstance(one, Recommendations) and one[0].item.id for one in found] == ["2"] * 12
         assert len(server.requests) == 12 + 4  # each broken one again, and nothing else
+
+
+@pytest.mark.parametrize("gone", [cut, fails(503)], ids=["cut", "503"])
+def test_a_server_that_is_away_for_longer_than_the_retries_is_waited_for(gone: Script) -> None:
+    async def run() -> None:
+        settings = Settings.load(base_url=server.base_url, max_retries=0, restart_wait=30.0)
+        async with OpenAIClient(settings) as client:
+            assert (await client.chat(REQUEST)).answer == "1. Ronin (1998)"
+
+    with ScriptedServer(gone, gone, GOOD) as server:
+        asyncio.run(run())
+        assert len(server.requests) == 3
+
+
+def test_the_wait_for_a_restart_ends_and_a_server_that_never_was_is_not_waited_for() -> None:
+    async def run(base_url: str, wait: float) -> float:
+        async with OpenAIClient(Settings.load(base_url=base_url, max_retries=0, restart_wait=wait)) as client:
+            started = time.monotonic()
+            with pytest.raises(LLMConnectionError):
+                await client.chat(REQUEST)
+            return time.monotonic() - started
+
+    with ScriptedServer(cut) as server:
+        assert asyncio.run(run(server.base_url, 1.5)) >= 1.5
+        sent = len(server.requests)
+        assert 2 <= sent <= 3
+    asyncio.run(run(server.base_url, 3600.0))
+    assert len(server.requests) == sent
+
+
+def test_a_refusal_is_not_waited_for() -> None:
+    async def run() -> None:
+        async with OpenAIClient(Settings.load(base_url=server.base_url, restart_wait=3600.0)) as client:
+            with pytest.raises(LLMRequestError):
+                await client.chat(REQUEST)
+
+    with ScriptedServer(fails(400)) as server:
+        asyncio.run(run())
+        assert len(server.requests) == 1
 
 
 def test_a_name_that_resolves_to_nothing_is_a_typed_error(films: Catalog, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,36 @@ def test_deadline_and_leaving_close_the_connection_to_the_model(start: Callable[
         http.close()
         assert left.seen.wait(5)
         service.wait_for('"status": 499')
+
+
+def test_a_burst_beyond_the_queue_is_refused_at_once_and_told_when_to_come_back(
+    start: Callable[..., Process],
+) -> None:
+    gate = threading.Event()
+
+    def held(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+        gate.wait(30)
+        send(handler, completion(ANSWER))
+
+    with ScriptedServer(held) as server, ThreadPoolExecutor(40) as pool:
+        service = start(server.base_url, "--in-work", "2", "--waiting", "3")
+
+        def ask(_: int) -> tuple[int, str | None]:
+            http = service.connection()
+            told = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+            http.request("POST", "/v1/recommend", json.dumps({"history": ["Heat"], "k": 2}), told)
+            reply = http.getresponse()
+            reply.read()
+            http.close()
+            return reply.status, reply.getheader("Retry-After")
+
+        asked = [pool.submit(ask, number) for number in range(40)]
+        refused = [one.result() for one in itertools.islice(as_completed(asked, 30), 35)]  # before any answer
+        gate.set()
+        answered = [one.result() for one in asked if one.result()[0] != 429]
+    assert {status for status, _ in refused} == {429}
+    assert all(int(after or 0) >= 1 for _, after in refused)
+    assert answered == [(200, None)] * 5
 
 
 def test_sigterm_finishes_what_was_accepted(start: Callable[..., Process]) -> None:

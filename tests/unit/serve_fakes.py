@@ -51,18 +51,20 @@ class SlowLLM(FakeLLM):
         return await super().chat(request)
 
 
-def sources(folder: Path, *, contacts: bool = True) -> Sources:
+def sources(folder: Path, *, contacts: bool = True, prompts: Path | None = None) -> Sources:
     """A catalog of six films in a folder, and contacts of three users."""
     (folder / "films.csv").write_text(CATALOG)
     (folder / "contacts.csv").write_text(CONTACTS)
-    return Sources(catalog=folder / "films.csv", interactions=folder / "contacts.csv" if contacts else None)
+    contacts_file = folder / "contacts.csv" if contacts else None
+    return Sources(catalog=folder / "films.csv", interactions=contacts_file, prompts=prompts)
 
 
-def make(folder: Path, llm: LLM, *, contacts: bool = True, **options: object) -> Service:
+def make(
+    folder: Path, llm: LLM, *, contacts: bool = True, prompts: Path | None = None, **options: object
+) -> Service:
     """A service with its stock loaded."""
-    return Service(
-        sources(folder, contacts=contacts), Settings.load(), llm, Options.model_validate(options), PSEUDONYMS
-    )
+    where = sources(folder, contacts=contacts, prompts=prompts)
+    return Service(where, Settings.load(), llm, Options.model_validate(options), PSEUDONYMS)
 
 
 @contextmanager

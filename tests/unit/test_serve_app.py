@@ -73,6 +73,9 @@ WRONG: list[tuple[object, int]] = [
     ({"history": ["Heat"], "k": 0}, 422),
     ({"history": ["Heat"], "k": 101}, 422),
     ({"history": ["Heat"], "k": "many"}, 422),
+    ({"history": ["Heat"], "k": "5"}, 422),
+    ({"history": ["Heat"], "deadline": True}, 422),
+    ({"history": [{"item": "Heat", "rating": True}]}, 422),
     ({"history": ["Heat"], "unknown": 1}, 422),
     ({"history": ["Heat"], "candidates": ["John Wick"]}, 422),
     ({"history": ["Heat"], "candidates": ["1"]}, 422),
@@ -171,6 +174,43 @@ def test_reload_takes_the_new_and_refuses_the_bad(tmp_path: Path) -> None:
         text = http.get("/metrics").text
     assert 'zsrec_reloads_total{outcome="done"} 1.0' in text
     assert 'zsrec_reloads_total{outcome="refused"} 1.0' in text
+
+
+MINE = """---
+task: generate
+version: {version}
+variables:
+  history: {{scope: user, type: items}}
+---
+{{% block user %}}{word}: {{{{ history{index}.display }}}}{{% endblock %}}
+"""
+
+
+def test_reload_takes_new_templates_and_refuses_a_broken_one(tmp_path: Path) -> None:
+    llm, prompts = FakeLLM(ANSWER), tmp_path / "prompts"
+    prompts.mkdir()
+    mine = prompts / "mine.j2"
+    mine.write_text(MINE.format(version=1, word="First", index="[0]"))
+    ops = {"Authorization": "Bearer " + "o" * 16}
+    with client(make(tmp_path, llm, prompts=prompts), KEYS) as http:
+
+        def asked() -> tuple[str, str]:
+            wanted = {"history": ["Heat"], "template": "mine"}
+            template = http.post("/v1/recommend", json=wanted, headers=ops).json()["template"]
+            return template, llm.requests[-1].messages[-1].content
+
+        assert asked() == ("mine@1", "First: Heat (1995)")
+        mine.write_text(MINE.format(version=2, word="Second", index="[0]"))
+        (prompts / "further.j2").write_text(MINE.format(version=1, word="More", index="[0]"))
+        assert asked() == ("mine@1", "First: Heat (1995)")  # what is served changes with a reload, never before
+        assert http.post("/v1/reload", headers=ops).status_code == 200
+        assert asked() == ("mine@2", "Second: Heat (1995)")
+        assert "further" in {one["name"] for one in http.get("/v1/templates", headers=ops).json()}
+        mine.write_text(MINE.format(version=3, word="Third", index="[0"))
+        reply = http.post("/v1/reload", headers=ops)
+        assert (reply.status_code, reply.json()["code"]) == (422, "Template")
+        assert "mine.j2" in reply.json()["detail"]
+        assert asked() == ("mine@2", "Second: Heat (1995)")
 
 
 def test_readiness(tmp_path: Path) -> None:

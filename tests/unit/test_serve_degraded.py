@@ -110,6 +110,21 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(tmp_path: Path) -> None
     asyncio.run(run())
 
 
+def test_a_request_under_way_ends_with_the_catalog_it_began_with(tmp_path: Path) -> None:
+    async def run() -> None:
+        service = make(tmp_path, SlowLLM("1. Heat 2 (2026)\n2. Ronin (1998)", seconds=0.5), contacts=False)
+        wanted = RecommendIn.model_validate(WANTED)
+        before = asyncio.create_task(service.recommend(wanted, NOBODY, "1"))
+        await asyncio.sleep(0.1)
+        (tmp_path / "films.csv").write_text("movieId,title\n1,Heat (1995)\n9,Heat 2 (2026)\n")
+        await service.reload()
+        after = await service.recommend(wanted, NOBODY, "2")
+        assert [one.id for one in (await before).items] == ["2"]
+        assert [one.id for one in after.items] == ["9"]
+
+    asyncio.run(run())
+
+
 def test_a_deadline_that_passes_in_the_queue_is_not_held_against_the_model(tmp_path: Path) -> None:
     async def run() -> None:
         service = make(tmp_path, SlowLLM(ANSWER, seconds=0.5), in_work=1, breaker_failures=1)

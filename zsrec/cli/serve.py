@@ -17,6 +17,7 @@ OF_SERVICE = "Service"
 OF_LIMITS = "Limits"
 FROM_MODEL = "Model and prompt"
 _GRACE = 5
+_KEEP_ALIVE = 75  # longer than balancers keep idle connections (60 s): who sends must be the one who closes
 
 
 def serve(
@@ -147,6 +148,8 @@ def serve(
         log_config=config(debug=log_level == "debug"),
         access_log=False,
         server_header=False,
+        loop="asyncio",
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(deadline) + _GRACE,
     )
 

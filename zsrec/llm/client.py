@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
-from openai.types.chat import ChatCompletion
 
 from zsrec.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
 from zsrec.llm.cache import CacheCounters, read_counters
@@ -18,8 +18,12 @@ from zsrec.llm.chat import ChatRequest, LabelSet, ServerInfo
 from zsrec.llm.failures import as_llm_error
 from zsrec.llm.logprobs import label_fields, read_labels
 from zsrec.llm.probes import Probes
+from zsrec.llm.reply import Reply
 from zsrec.settings import Settings, check_host, is_loopback
-from zsrec.types import Exchange, Message, Sampling, Usage
+from zsrec.types import Exchange, Message, Sampling
+
+_RETRIES = "x-stainless-retry-count"  # the openai package says so in each request's headers
+_LOOK_AGAIN = 1.0  # seconds
 
 
 class OpenAIClient:
@@ -52,6 +56,7 @@ class OpenAIClient:
         self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
+        self._met = False  # whether the server was ever there: a wrong address is not waited for
         self._probes = Probes(self._create, self._token_ids, self._base_url)
 
     # -- what is served -------------------------------------------------------------------------------
@@ -67,6 +72,7 @@ class OpenAIClient:
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
             self._info = asyncio.ensure_future(self._ask_server())
         info = await asyncio.shield(self._info)
+        self._met = True
         return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
 
     async def labels(self, count: int) -> LabelSet:
@@ -124,9 +130,23 @@ class OpenAIClient:
     async def chat(self, request: ChatRequest) -> Exchange:
         """Sends a request and returns it together with its answer.
 
+        With `Settings.restart_wait`, a server that was there and is gone is asked again until it is back.
+
         Raises:
             LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
         """
+        until: float | None = None
+        while True:
+            try:
+                return await self._chat(request)
+            except LLMError as error:
+                now = time.monotonic()
+                until = now + self._settings.restart_wait if until is None else until
+                if not (self._met and _is_gone(error) and now < until):
+                    raise
+            await asyncio.sleep(min(_LOOK_AGAIN, until - now))
+
+    async def _chat(self, request: ChatRequest) -> Exchange:
         info = await self.handshake()
         fields, further = request_fields(request, vllm=info.vllm)
         salt = request.cache_salt or self._settings.cache_salt
@@ -135,43 +155,46 @@ class OpenAIClient:
         async with self._in_flight:
             started = time.perf_counter()
             try:
-                raw = await self._openai.chat.completions.with_raw_response.create(
-                    model=info.model, extra_body=further or None, **fields
-                )
-                completion = raw.parse()
-            except (openai.OpenAIError, ValueError) as error:
-                failure = as_llm_error(error, self._base_url)
+                response, reply = await self._complete(info.model, {**fields, **further})
+            except LLMError as failure:
                 if isinstance(failure, ModelNotServedError | LLMConnectionError):
                     self._info = None  # it may come back with another model or context: the next call asks anew
-                raise failure from error
+                raise
             seconds = time.perf_counter() - started
         labels = request.labels.labels if request.labels is not None else None
-        answer, finish_reason = _answer(
-            completion, self._base_url, raw.headers.get("x-request-id"), may_be_empty=labels is not None
-        )
         return Exchange(
             messages=request.messages,
-            answer=answer,
-            finish_reason=finish_reason,
-            model=completion.model,
-            usage=_usage(completion),
+            answer=_answer(
+                reply, self._base_url, response.headers.get("x-request-id"), may_be_empty=labels is not None
+            ),
+            finish_reason=reply.finish_reason,
+            model=reply.model,
+            usage=reply.tokens(),
             seconds=seconds,
-            retries=raw.retries_taken,
-            request_id=completion.id,
-            label_logprobs=None if labels is None else read_labels(completion, labels, self._base_url),
+            retries=int(response.request.headers.get(_RETRIES, 0)),
+            request_id=reply.id,
+            label_logprobs=None if labels is None else read_labels(reply, labels, self._base_url),
         )
 
-    async def _create(self, fields: Mapping[str, Any], further: Mapping[str, Any]) -> ChatCompletion:
+    async def _create(self, fields: Mapping[str, Any], further: Mapping[str, Any]) -> Reply:
         """A chat completion for a probe."""
         info = await self.handshake()
+        async with self._in_flight:
+            return (await self._complete(info.model, {**fields, **further}))[1]
+
+    async def _complete(self, model: str, fields: Mapping[str, Any]) -> tuple[httpx2.Response, Reply]:
+        """Posts a chat and reads the reply.
+
+        By `post` and not by `chat.completions.create`: the fields are complete as they are, and turning them
+        over and building a `ChatCompletion` would take a millisecond or two of processor time.
+        """
         try:
-            async with self._in_flight:
-                completion: ChatCompletion = await self._openai.chat.completions.create(
-                    model=info.model, extra_body=dict(further) or None, **fields
-                )
+            response = await self._openai.post(
+                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **fields}
+            )
+            return response, Reply.model_validate_json(response.content)
         except (openai.OpenAIError, ValueError) as error:
             raise as_llm_error(error, self._base_url) from error
-        return completion
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count.
@@ -243,6 +266,11 @@ class OpenAIClient:
         await self.aclose()
 
 
+def _is_gone(error: LLMError) -> bool:
+    """Whether nobody is there: no connection, or a proxy that says that it has none."""
+    return isinstance(error, LLMConnectionError) or error.status in {502, 503}
+
+
 def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """A chat completion's fields that the openai package knows, and the further ones; the model's name is neither.
 
@@ -270,36 +298,18 @@ def _sampling_fields(sampling: Sampling, *, vllm: bool) -> tuple[dict[str, Any],
     return fields, beyond if vllm else {}
 
 
-def _answer(
-    completion: object, base_url: str, request_id: str | None, *, may_be_empty: bool = False
-) -> tuple[str, str | None]:
+def _answer(reply: Reply, base_url: str, request_id: str | None, *, may_be_empty: bool) -> str:
     """The answer's text. An answer without text is an error here, unless only its log-probabilities are wanted."""
-
-    def bad(what: str) -> LLMError:
-        return BadReplyError(
-            f"{base_url} answered {what}",
-            hint="see the server's log; a thinking model needs its thinking turned off",
-            request_id=request_id,
-        )
-
-    if not isinstance(completion, ChatCompletion):
-        raise bad("with something that is no chat completion")
-    if not completion.choices:
-        raise bad("without choices")
-    choice = completion.choices[0]
-    content = getattr(choice.message, "content", None)
-    if not isinstance(content, str) and not may_be_empty:
-        raise bad(f"without text (finish reason {choice.finish_reason!r})")
-    return content or "", choice.finish_reason
-
-
-def _usage(completion: ChatCompletion) -> Usage:
-    usage = completion.usage
-    if usage is None:
-        return Usage()
-    details = usage.prompt_tokens_details
-    return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=None if details is None else details.cached_tokens,
+    if not reply.choices:
+        what = "without choices"
+    elif isinstance(reply.answer, str):
+        return reply.answer
+    elif may_be_empty:
+        return ""
+    else:
+        what = f"without text (finish reason {reply.finish_reason!r})"
+    raise BadReplyError(
+        f"{base_url} answered {what}",
+        hint="see the server's log; a thinking model needs its thinking turned off",
+        request_id=request_id,
     )

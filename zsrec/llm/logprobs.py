@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openai.types.chat import ChatCompletion
-
 from zsrec.errors import BadReplyError
 from zsrec.llm.chat import Label, LabelsBy
+from zsrec.llm.reply import Reply
 
 _ID = "token_id:"
 
@@ -31,27 +30,18 @@ def label_fields(labels: Sequence[Label], by: LabelsBy, most: int) -> tuple[dict
     return {"logprobs": True, "top_logprobs": most}, further
 
 
-def read_labels(completion: ChatCompletion, labels: Sequence[Label], base_url: str) -> Mapping[str, float]:
+def read_labels(reply: Reply, labels: Sequence[Label], base_url: str) -> Mapping[str, float]:
     """The natural log-probability of each label as the answer's first token; those not reported are absent.
 
     Raises:
         BadReplyError: The reply has no log-probabilities.
     """
-    first = first_logprobs(completion)
+    first = reply.first_logprobs
     if first is None:
         raise BadReplyError(
             f"{base_url} answered without the log-probabilities that it was asked for",
             hint="does a proxy stand between that removes them? Otherwise use a template without labels",
-            request_id=completion.id,
+            request_id=reply.id,
         )
     names = {label.text if label.token is None else f"{_ID}{label.token}": label.text for label in labels}
     return {names[token]: logprob for token, logprob in first.items() if token in names}
-
-
-def first_logprobs(completion: ChatCompletion) -> dict[str, float] | None:
-    """The reported log-probabilities by token, of the answer's first token; None where there are none."""
-    found = completion.choices[0].logprobs if completion.choices else None
-    if found is None or not found.content:
-        return None
-    first = found.content[0]
-    return {first.token: first.logprob} | {one.token: one.logprob for one in first.top_logprobs or ()}

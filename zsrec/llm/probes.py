@@ -12,11 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import islice, product
 from typing import Any, NamedTuple
 
-from openai.types.chat import ChatCompletion
-
 from zsrec.errors import CapabilityError, LLMError, LLMRequestError, LLMServerError
 from zsrec.llm.chat import Capability, Label, LabelsBy, LabelSet
-from zsrec.llm.logprobs import first_logprobs, label_fields
+from zsrec.llm.logprobs import label_fields
+from zsrec.llm.reply import Reply
 
 MOST_IDS = 128  # vLLM's own bound on `logprob_token_ids`
 _TOPS = (20, 5)  # OpenAI's and vLLM's default bounds on `top_logprobs`, then what stricter servers allow
@@ -24,7 +23,7 @@ _ASK = ({"role": "user", "content": "Say hello."},)
 _UNLIKELY = ("quokka-7", "axolotl-3")  # nobody greets with these unless held to
 _HINT = "use a template with 'ranker: generate', which needs nothing but text"
 
-Ask = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[ChatCompletion]]
+Ask = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[Reply]]
 Tokens = Callable[[Mapping[str, Any]], Awaitable[list[int] | None]]
 
 
@@ -83,8 +82,8 @@ class Probes:
         async with self._one_at_a_time:
             if "structured_outputs" not in self.found:
                 reply = await self._try({"max_tokens": 16}, {"structured_outputs": {"choice": list(_UNLIKELY)}})
-                answer = reply.choices[0].message.content if reply is not None and reply.choices else None
-                self.found["structured_outputs"] = (answer or "").strip() in _UNLIKELY
+                answer = None if reply is None else reply.answer
+                self.found["structured_outputs"] = isinstance(answer, str) and answer.strip() in _UNLIKELY
             return self.found["structured_outputs"]
 
     async def _find_support(self) -> _Support:
@@ -93,14 +92,14 @@ class Probes:
         if self._start is not None:  # without the tokenizer there are no ids to ask for
             ids = [Label(text=str(token), token=token) for token in range(MOST_IDS)]
             reply = await self._try({"max_tokens": 1}, {}, ids, "logprob_token_ids")
-            first = None if reply is None else first_logprobs(reply)
+            first = None if reply is None else reply.first_logprobs
             wanted = {f"token_id:{token}" for token in range(MOST_IDS)}
             self.found["logprob_token_ids"] = first is not None and wanted <= set(first)
             if self.found["logprob_token_ids"]:
                 return _Support("logprob_token_ids", MOST_IDS)
         for top in _TOPS:
             reply = await self._try({"max_tokens": 1, "logprobs": True, "top_logprobs": top}, {})
-            first = None if reply is None else first_logprobs(reply)
+            first = None if reply is None else reply.first_logprobs
             self.found["top_logprobs"] = first is not None and len(first) >= top
             if self.found["top_logprobs"]:
                 return _Support("top_logprobs", top)
@@ -112,7 +111,7 @@ class Probes:
         further: Mapping[str, Any],
         labels: list[Label] | None = None,
         by: LabelsBy = "top_logprobs",
-    ) -> ChatCompletion | None:
+    ) -> Reply | None:
         """The reply; None where the server refuses the request. A server that is away is an error, not a no."""
         more, beyond = ({}, {}) if labels is None else label_fields(labels, by, 0)
         try:

@@ -31,7 +31,7 @@ class EventIn(Event):
     """One contact of the user with an item."""
 
     item: Name
-    rating: float | None = Field(default=None, allow_inf_nan=False)
+    rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
 
 
 Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
@@ -43,7 +43,7 @@ class RecommendIn(Frozen):
     model_config = _example(history=_EXAMPLE_HISTORY, k=5, user="u-17", deadline=5)
 
     history: Events = Field(default=(), description="Ids, titles or events, oldest first.")
-    k: int = Field(default=10, ge=1, le=1000, description="How many items.")
+    k: int = Field(default=10, ge=1, le=1000, strict=True, description="How many items.")
     about: str | None = Field(default=None, max_length=2000, description="The user in words.")
     candidates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_CANDIDATES)] | None = Field(
         default=None, description="Ids or titles to choose from, best first."
@@ -58,7 +58,11 @@ class RecommendIn(Frozen):
     )
     user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
     deadline: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Seconds; never more than the service's own."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        strict=True,
+        description="Seconds; never more than the service's own.",
     )
 
 

@@ -53,7 +53,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": what[status], "content": schema, "model": Problem} for status in statuses}
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # not sync: FastAPI would send it to a thread
     """The application's service."""
     service: Service = request.app.state.service
     return service
