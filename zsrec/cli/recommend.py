@@ -127,7 +127,7 @@ def recommend(
     users, all_histories = _users(history, user, columns)
     retrieve = None
     if retriever is not None:
-        retrieve = made_retriever(retriever, items, _interactions(interactions, history), _columns(columns))
+        retrieve = made_retriever(retriever, items, _interactions(interactions, history), columns_of(columns))
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     users = {name: one.liked(*titles(liked)).disliked(*titles(disliked)) for name, one in users.items()}
@@ -190,7 +190,7 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
         return {"": History.of(*titles(history))}, {}
     everybody = read_histories(
         history,
-        columns=_columns(columns),
+        columns=columns_of(columns),
         liked_from=data.LIKED_FROM,
         disliked_to=data.DISLIKED_TO,
     )
@@ -203,7 +203,12 @@ def _users(history: str, user: str | None, columns: str) -> tuple[dict[str, Hist
     return {user: everybody[user]}, everybody
 
 
-def _columns(text: str) -> Columns:
+def columns_of(text: str) -> Columns:
+    """The columns of an interactions file from `user,item,time,rating`.
+
+    Raises:
+        ConfigError: It is something else.
+    """
     names = [name.strip() or None for name in text.split(",")]
     names += [None] * (4 - len(names))
     if len(names) != 4 or not names[0] or not names[1]:
