@@ -163,7 +163,7 @@ class Watched:
                 memory += int(found[1]) / 1024 if found else 0.0
             self.memory = max(self.memory, memory)
             self.processor = sum(self._by_process.values())
-            time.sleep(0.5)
+            time.sleep(1.0)
 
     def _family(self) -> list[int]:
         family = [self.process.pid]

@@ -82,10 +82,12 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
     """
     ray: Any = import_module("ray")
     ray_data: Any = import_module("ray.data")
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # the progress is told by the caller
     own = not ray.is_initialized()
     if own:
         ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR,
+            address=address, log_to_driver=False, configure_logging=False,
             **({} if address else {"include_dashboard": False, "num_cpus": workers}),
         )  # fmt: skip
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from zsrec.errors import MissingExtraError
@@ -69,7 +69,7 @@ class Answer:
 
     def entry(self) -> dict[str, Any]:
         """As it stands in a chunk's journal."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> Self:

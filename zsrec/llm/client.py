@@ -135,8 +135,10 @@ class OpenAIClient:
         async with self._in_flight:
             started = time.perf_counter()
             try:
+                # As extra_body the fields are sent as they are; as arguments the openai package walks through each
+                # of them by its types, a fifth of the processor time of a request.
                 raw = await self._openai.chat.completions.with_raw_response.create(
-                    model=info.model, extra_body=further or None, **fields
+                    model=info.model, messages=(), extra_body=fields | further
                 )
                 completion = raw.parse()
             except (openai.OpenAIError, ValueError) as error:
