@@ -242,7 +242,7 @@ def _prepare(batch: Batch, folder: RunFolder, files: Files) -> None:
     """Cuts the input into chunks; what a process left that was killed meanwhile is written anew."""
     shutil.rmtree(files.work, ignore_errors=True)
     try:
-        files.work.mkdir(parents=True)
+        files.work.mkdir(mode=0o700, parents=True)  # histories
     except OSError as error:
         raise ConfigError(f"{files.work}: cannot be made: {error.strerror}", hint="check --out") from error
     counts, chunks = Counts(), 0
