@@ -1,9 +1,9 @@
 """What a router does to the prefix cache of two replicas.
 
-`python benchmarks/replicas.py --engine E --model M --router R`: E is the Python of an environment with vLLM, M a
-model's folder, R the program `vllm-router`. Two replicas are started, each with a core of its own. The requests are
-zsrec's own: `rank/label` for some users of the MovieLens sample, each in four orders of ten candidates, one token an
-answer. They are recorded once and then sent in one shuffled order
+`python benchmarks/replicas.py --engine E --model M --router R`: E is the Python of an environment with vLLM, M
+a model's folder, R the program `vllm-router`. Two replicas are started, each with a core of its own. The requests
+are zsrec's own: `rank/label` for some users of the MovieLens sample, each in four orders of ten candidates, one
+token an answer. They are recorded once and then sent in one shuffled order
 
 - to one replica,
 - through the router by round robin, by cache-aware routing, and by consistent hashing of a session header,
@@ -84,8 +84,8 @@ def replica(args: argparse.Namespace, number: int, folder: Path) -> Iterator[str
     """A vLLM server on a core of its own."""
     port = args.port + number
     command = [
-        args.engine, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model, "--served-model-name", NAME,
-        "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--block-size", "16",
+        args.engine, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model,
+        "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--block-size", "16",
         "--enforce-eager", "--dtype", "float32",
     ]  # fmt: skip
     environment = {
