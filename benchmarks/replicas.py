@@ -85,8 +85,8 @@ def replica(args: argparse.Namespace, number: int, folder: Path) -> Iterator[str
     port = args.port + number
     command = [
         args.engine, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model,
-        "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--block-size", "16",
-        "--enforce-eager", "--dtype", "float32",
+        "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048",
+        "--block-size", "16", "--enforce-eager", "--dtype", "float32",
     ]  # fmt: skip
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
