@@ -86,7 +86,7 @@ def replica(args: argparse.Namespace, number: int, folder: Path) -> Iterator[str
     command = [
         args.engine, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model,
         "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048",
-        "--block-size", "16", "--enforce-eager", "--dtype", "float32",
+        "--block-size", "32", "--enforce-eager", "--dtype", "float32",
     ]  # fmt: skip
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
