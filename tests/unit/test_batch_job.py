@@ -11,11 +11,16 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.faults.server import ScriptedServer, completion, send
 from zsrec.batch import Batch, Input, Recipe, Summary, run_batch
 from zsrec.batch.asking import code, replica_of
+from zsrec.batch.chunk import Files, write_chunk
+from zsrec.batch.inputs import Part
+from zsrec.batch.job import Work
+from zsrec.batch.on_ray import Worker
 from zsrec.errors import ConfigError, ContextOverflowError, LLMTimeoutError, MissingExtraError, UnknownItemError
 from zsrec.interactions import Columns
 from zsrec.settings import Settings
@@ -241,6 +246,27 @@ def test_ray_is_named_where_it_is_missing(tmp_path: Path, job: Callable[..., Sum
     assert "MissingExtraError: the engine 'ray' needs the extra 'batch'" in done.stderr
     assert "pip install 'zsrec[batch]'" in done.stderr
     assert MissingExtraError("x", "batch").hint == "pip install 'zsrec[batch]'"
+
+
+def test_a_ray_worker_without_ray(tmp_path: Path, job: Callable[..., Summary], server: ScriptedServer) -> None:
+    """What a worker does needs no Ray: it is called with numbers of chunks, as often as Ray likes."""
+    job()
+    rows = output(tmp_path)
+    (tmp_path / "out/part-00001.parquet").unlink()
+    files = Files(tmp_path / "out")
+    files.work.mkdir()
+    users = [str(n) for n in range(5, 10)]
+    write_chunk(files, 1, Part(pa.array(users), np.arange(6), pa.array(users), None))
+    recipe = Recipe(catalog=tmp_path / "films.csv", settings=Settings.load(base_url=server.base_url), k=3)
+    worker = Worker(Work(tmp_path / "out", Batch(Input(tmp_path / "in.parquet", COLUMNS), recipe), concurrency=2))
+    assert worker({"chunk": np.array([0, 1, 2])}) == {"users": [5], "wrong": [""], "hint": [""]}
+    assert worker({"chunk": np.array([1])}) == {"users": [0], "wrong": [""], "hint": [""]}
+    worker.close()
+    assert output(tmp_path) == rows
+    (tmp_path / "films.csv").write_text("movieId,title\n1,\n")
+    broken = Worker(Work(tmp_path / "out", Batch(Input(tmp_path / "in.parquet", COLUMNS), recipe), concurrency=2))
+    assert "films.csv:2: the title is empty" in broken({"chunk": np.array([1])})["wrong"][0]
+    broken.close()
 
 
 def test_workers_are_ray_s(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from zsrec.batch.rows import arrow
 from zsrec.batch.work import OnDone, work_through
 from zsrec.errors import ConfigError
 from zsrec.evals.folder import CONFIG, RunFolder
+from zsrec.recommender import AsyncRecommender
 
 _INPUT, _SUMMARY = "input.json", "summary.json"
 _FORMAT = 1
@@ -102,20 +103,24 @@ class Work:
         """
         recommenders = self.batch.recipe.recommenders()
         try:
-            await self.run_with(
-                self.batch.recipe.asker(recommenders), recommenders[0].template.ref, numbers, on_done
-            )
+            await self.run_with(recommenders, numbers, on_done)
         finally:
             for one in recommenders:
                 await one.llm.aclose()
 
-    async def run_with(self, ask: Any, template: Any, numbers: Sequence[int], on_done: OnDone) -> None:  # noqa: ANN401
-        """Works through some chunks with recommenders that are there."""
+    async def run_with(
+        self, recommenders: Sequence[AsyncRecommender], numbers: Sequence[int], on_done: OnDone
+    ) -> None:
+        """Works through some chunks with recommenders that are there.
+
+        Raises:
+            ZsrecError: The job cannot go on.
+        """
         await work_through(
             Files(self.out),
             numbers,
-            ask,
-            template=template,
+            self.batch.recipe.asker(recommenders),
+            template=recommenders[0].template.ref,
             concurrency=self.concurrency,
             liked_from=self.batch.liked_from,
             disliked_to=self.batch.disliked_to,

@@ -15,6 +15,7 @@ from zsrec.batch.job import Work
 from zsrec.batch.work import OnDone
 from zsrec.blocking import LoopThread
 from zsrec.errors import BatchStoppedError, ConfigError, MissingExtraError, ZsrecError
+from zsrec.recommender import AsyncRecommender
 
 _CHUNKS_A_CALL = 4  # a call ends with few users in work: not after each chunk
 
@@ -41,8 +42,12 @@ class Worker:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._loop = LoopThread()
-        self._recommenders = work.batch.recipe.recommenders()
-        self._ask = work.batch.recipe.asker(self._recommenders)
+        self._wrong: ZsrecError | None = None
+        self._recommenders: list[AsyncRecommender] = []
+        try:
+            self._recommenders = work.batch.recipe.recommenders()
+        except ZsrecError as error:  # told by the first call: Ray would start a worker that fails again and again
+            self._wrong = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Works through the chunks of these numbers.
@@ -57,13 +62,20 @@ class Worker:
             nonlocal done
             done += users
 
-        numbers = [int(number) for number in batch["chunk"]]
-        template = self._recommenders[0].template.ref
         try:
-            self._loop.run(self._work.run_with(self._ask, template, numbers, count))
+            if self._wrong is not None:
+                raise self._wrong
+            numbers = [int(number) for number in batch["chunk"]]
+            self._loop.run(self._work.run_with(self._recommenders, numbers, count))
         except ZsrecError as error:
             return {"users": [done], "wrong": [error.message], "hint": [error.hint or ""]}
         return {"users": [done], "wrong": [""], "hint": [""]}
+
+    def close(self) -> None:
+        """Closes the connections and the thread; a process of Ray's simply ends."""
+        for one in self._recommenders:
+            self._loop.run(one.llm.aclose())
+        self._loop.close()
 
 
 def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone) -> None:
@@ -90,6 +102,7 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
             address=address, log_to_driver=False, configure_logging=False,
             **({} if address else {"include_dashboard": False, "num_cpus": workers}),
         )  # fmt: skip
+    errors: Any = import_module("ray.exceptions")
     try:
         processors = int(ray.cluster_resources().get("CPU", 0))
         if processors < workers:
@@ -111,6 +124,10 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
             on_done(int(row["users"]))
             if row["wrong"]:
                 raise BatchStoppedError(row["wrong"], hint=row["hint"] or None)
+    except errors.RayError as error:
+        raise BatchStoppedError(
+            f"Ray: {type(error).__name__}: {error}", hint="the same command goes on where this one stopped"
+        ) from error
     finally:
         if own:
             ray.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,6 @@ class Recipe:
         ).check()  # fmt: skip
         return [first, *(first.with_llm(OpenAIClient(one)) for one in servers[1:])]
 
-    def asker(self, recommenders: list[AsyncRecommender]) -> Asker:
+    def asker(self, recommenders: Sequence[AsyncRecommender]) -> Asker:
         """What asks them."""
         return Asker(recommenders, self.k, fill=self.fill, fallback=self.fallback)
