@@ -1,9 +1,9 @@
 """What a router does to the prefix cache of two replicas.
 
 `python benchmarks/replicas.py --engine E --model M --router R`: E is the Python of an environment with vLLM, M
-a model's folder, R the program `vllm-router`. Two replicas are started, each with a core of its own. The requests
-are zsrec's own: `rank/label` for some users of the MovieLens sample, each in four orders of ten candidates, one
-token an answer. They are recorded once and then sent in one shuffled order
+a model's folder, R the command `vllm-router` or `python -m sglang_router.launch_router`. Two replicas are started,
+each with a core of its own. The requests are zsrec's own: `rank/label` for some users of the MovieLens sample, each
+in four orders of ten candidates, one token an answer. They are recorded once and then sent in one shuffled order
 
 - to one replica,
 - through the router by round robin, by cache-aware routing, and by consistent hashing of a session header,
@@ -22,6 +22,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -105,13 +106,13 @@ def replica(args: argparse.Namespace, number: int, folder: Path) -> Iterator[str
 
 
 @contextmanager
-def router(args: argparse.Namespace, policy: str, urls: list[str], folder: Path) -> Iterator[str]:
+def router(args: argparse.Namespace, program: str, policy: str, urls: list[str], folder: Path) -> Iterator[str]:
     port = args.port + 2
     command = [
-        args.router, "--worker-urls", *urls, "--policy", policy, "--host", "127.0.0.1", "--port", str(port),
-        "--prometheus-port", str(args.port + 3), "--worker-startup-check-interval", "1",
+        *shlex.split(program), "--worker-urls", *urls, "--policy", policy, "--host", "127.0.0.1",
+        "--port", str(port), "--prometheus-port", str(args.port + 3), "--worker-startup-check-interval", "1",
     ]  # fmt: skip
-    with (folder / f"router-{policy}.log").open("wb") as log:
+    with (folder / f"router-{policy}.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603
     try:
         yield f"http://127.0.0.1:{port}"
@@ -192,13 +193,18 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         print(f"{len(requests)} requests recorded", file=sys.stderr, flush=True)
         take()
         began = time.perf_counter()
-        passes = [await one_pass("one replica", requests, lambda _: first, urls)]
-        for policy in ("round_robin", "cache_aware", "consistent_hash"):
-            with router(args, policy, urls, folder) as url:
-                await ready(url, 60)
-                passes.append(await one_pass(policy, requests, lambda _, url=url: url, urls))  # type: ignore[misc]
-        share = await one_pass("two --base-url", requests, lambda user: urls[replica_of(user, 2)], urls)
-        passes.append(share)
+        passes = []
+        if "none" in args.policies:
+            passes.append(await one_pass("one replica", requests, lambda _: first, urls))
+            by_user = await one_pass("two --base-url", requests, lambda user: urls[replica_of(user, 2)], urls)
+            passes.append(by_user)
+        for program in args.router:
+            for policy in (one for one in args.policies if one != "none"):
+                with router(args, program, policy, urls, folder) as url:
+                    await ready(url, 60)
+                    name = f"{policy} ({program.split()[-1].rpartition('/')[2]})"
+                    found = await one_pass(name, requests, lambda _, url=url: url, urls)  # type: ignore[misc]
+                    passes.append(found)
         held = time.perf_counter() - began
     return {"passes": passes, "seconds_quiet": round(held, 1), "load": [round(one, 1) for one in os.getloadavg()]}
 
@@ -207,7 +213,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--router", required=True)
+    parser.add_argument("--router", action="append", default=[], help="a command; several are tried in turn")
+    parser.add_argument("--policies", nargs="+", default=["none", "round_robin", "cache_aware", "consistent_hash"])
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--port", type=int, default=8340)
     parser.add_argument("--start-seconds", type=float, default=500)
