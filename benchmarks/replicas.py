@@ -1,9 +1,10 @@
 """What a router does to the prefix cache of two replicas.
 
 `python benchmarks/replicas.py --engine E --model M --router R`: E is the Python of an environment with vLLM, M
-a model's folder, R the command `vllm-router` or `python -m sglang_router.launch_router`. Two replicas are started,
-each with a core of its own. The requests are zsrec's own: `rank/label` for some users of the MovieLens sample, each
-in four orders of ten candidates, one token an answer. They are recorded once and then sent in one shuffled order
+a model's folder, R the command `vllm-router` or `python -m sglang_router.launch_router`. Two replicas are
+started, each with a core of its own. The requests are zsrec's own: `rank/label` for some users of the MovieLens
+sample, each in four orders of ten candidates, one token an answer. They are recorded once and then sent in one
+shuffled order
 
 - to one replica,
 - through the router by round robin, by cache-aware routing, and by consistent hashing of a session header,

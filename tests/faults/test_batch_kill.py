@@ -112,6 +112,7 @@ def test_kills_lose_nothing_and_repeat_nothing_but_what_was_under_way(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # Ray is started six times
 def test_the_same_on_ray_data(tmp_path: Path, server: ScriptedServer) -> None:
     pytest.importorskip("ray.data", reason="needs the extra 'batch': pip install 'zsrec[batch]'")
     workers = 2
