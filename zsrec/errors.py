@@ -23,6 +23,7 @@
     │   ├── CapabilityError       the server lacks something that the call needs
     │   └── BadReplyError         the server answered with something that is no chat completion
     ├── AnswerError(raw)          the model's answer cannot be used
+    ├── BatchStoppedError         a batch job stopped: the model's server failed for many users in a row
     └── ServerError(log)          the embedded vLLM server could not be installed or started
 
 What the model named and the catalog lacks is *data* (`trace.unresolved`), never an error.
@@ -194,6 +195,10 @@ class AnswerError(ZsrecError):
     def __init__(self, message: str, *, raw: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.raw = raw
+
+
+class BatchStoppedError(ZsrecError):
+    """A batch job stopped: the model's server failed for many users in a row. The same command goes on."""
 
 
 class ServerError(ZsrecError):

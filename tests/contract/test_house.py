@@ -28,7 +28,7 @@ FLOORS = [
     {"plan", "retrieval", "budget"},
     {"recommender"},
     {"session", "explain", "profile"},
-    {"evals", "serve", "playground"},
+    {"evals", "serve", "playground", "batch"},
     {"cli", "__main__"},
 ]
 

@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from zsrec.cli import bench, data, demo, doctor, ground, ground_fit, model, playground, prompts, recommend, serve
+from zsrec.cli import (
+    batch,
+    bench,
+    data,
+    demo,
+    doctor,
+    ground,
+    ground_fit,
+    model,
+    playground,
+    prompts,
+    recommend,
+    serve,
+)
 from zsrec.cli.console import complain
 from zsrec.errors import ZsrecError
 
@@ -18,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _room in (recommend, serve, playground, ground, ground_fit, prompts, model, bench, doctor, data, demo):
+for _room in (recommend, batch, serve, playground, ground, ground_fit, prompts, model, bench, doctor, data, demo):
     _room.register(app)
 
 
