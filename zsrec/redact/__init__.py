@@ -5,6 +5,7 @@ of the catalog are the operator's. What is redacted is what the model sees; matc
 happens on this machine, with the text as it came.
 """
 
-from zsrec.redact.plain import Redact, Redaction, Redactor, redactor
+from zsrec.redact.kinds import Redact, redactor
+from zsrec.redact.plain import Redaction, Redactor
 
 __all__ = ["Redact", "Redaction", "Redactor", "redactor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
 from zsrec.errors import ConfigError
 
@@ -13,10 +13,6 @@ _NUMBER = re.compile(r"(?<![\w+])(?:\+|00)?[(]?\d(?:[ ().\-/]{0,3}\d){6,24}(?!\w
 _YEARS = re.compile(r"(?:19|20)\d\d(?:[ ().\-/]{1,3}(?:19|20)\d\d)*")
 _CARD_DIGITS, _PHONE_DIGITS = range(13, 20), range(9, 16)
 _SHORTEST_ABROAD = 7
-
-
-Redact = Literal["default", "presidio", "off"]
-"""What redacts: `Redaction`, `zsrec.redact.presidio.PresidioRedaction`, or nothing."""
 
 
 class Redactor(Protocol):
@@ -54,26 +50,6 @@ class Redaction:
         text = _EMAIL.sub("[email]", text)
         text = _NUMBER.sub(lambda found: _number(found[0]), text)
         return text if self._names is None else self._names.sub("[name]", text)
-
-
-def redactor(kind: Redact, names: Iterable[str] = ()) -> Redactor | None:
-    """The redactor of that kind; None for "off".
-
-    Args:
-        kind: See `Redact`.
-        names: Names to take out as well.
-
-    Raises:
-        ConfigError: A name is empty.
-        MissingExtraError: Presidio is not installed.
-    """
-    if kind == "off":
-        return None
-    if kind == "default":
-        return Redaction(names)
-    from zsrec.redact.presidio import PresidioRedaction  # an extra
-
-    return PresidioRedaction(names)
 
 
 def _number(text: str) -> str:
