@@ -136,6 +136,20 @@ async def ready(url: str, seconds: float) -> None:
     raise SystemExit(f"{url} did not start")
 
 
+async def answering(url: str, body: dict[str, Any], seconds: float) -> None:
+    """Waits until a router answers: some say that they are healthy before they know a replica."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if (await http.post(f"{url}/v1/chat/completions", json=body)).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            await asyncio.sleep(0.5)
+    raise SystemExit(f"{url} does not answer")
+
+
 async def counters(urls: list[str]) -> list[CacheCounters]:
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         found = [read_counters((await http.get(f"{url}/metrics")).text) for url in urls]
@@ -206,7 +220,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for program in args.router:
             for policy in (one for one in args.policies if one != "none"):
                 with router(args, program, policy, urls, folder) as url:
-                    await ready(url, 60)
+                    await answering(url, requests[0][1], 60)
                     name = f"{policy} ({program.split()[-1].rpartition('/')[2]})"
                     found = await one_pass(name, requests, lambda _, url=url: url, urls)  # type: ignore[misc]
                     passes.append(found)
