@@ -10,8 +10,8 @@ shuffled order
 - through the router by round robin, by cache-aware routing, and by consistent hashing of a session header,
 - to both replicas without a router, as `zsrec batch` with two --base-url shares users among them.
 
-Every pass has a cache salt of its own, so that none finds what another left. Reported: requests a second and the
-share of prompt tokens that came from the prefix cache, of each replica. `--quiet LOCK` takes a lock for itself
+The caches are emptied before every pass. Reported: requests a second and the share of prompt tokens that came from
+the prefix cache, of each replica. `--quiet LOCK` takes a lock for itself
 during the passes, and shares it before them.
 """
 
@@ -95,6 +95,7 @@ def replica(args: argparse.Namespace, number: int, folder: Path) -> Iterator[str
         "VLLM_CPU_OMP_THREADS_BIND": str(number),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_SERVER_DEV_MODE": "1",  # for /reset_prefix_cache
         "HF_HUB_OFFLINE": "1",
     }
     with (folder / f"replica-{number}.log").open("wb") as log:
@@ -135,6 +136,20 @@ async def ready(url: str, seconds: float) -> None:
     raise SystemExit(f"{url} did not start")
 
 
+async def answering(url: str, body: dict[str, Any], seconds: float) -> None:
+    """Waits until a router answers: some say that they are healthy before they know a replica."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if (await http.post(f"{url}/v1/chat/completions", json=body)).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            await asyncio.sleep(0.5)
+    raise SystemExit(f"{url} does not answer")
+
+
 async def counters(urls: list[str]) -> list[CacheCounters]:
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         found = [read_counters((await http.get(f"{url}/metrics")).text) for url in urls]
@@ -145,6 +160,9 @@ async def one_pass(
     name: str, requests: list[Sent], where: Callable[[str], str], urls: list[str]
 ) -> dict[str, Any]:
     """Sends all requests, a few at once."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+        for url in urls:  # a salt a pass would not do: a router may drop fields that it does not know
+            (await http.post(f"{url}/reset_prefix_cache")).raise_for_status()
     before = await counters(urls)
     todo, failed = iter(requests), 0
     async with httpx2.AsyncClient(trust_env=False, timeout=300) as http:
@@ -154,7 +172,7 @@ async def one_pass(
             for user, body in todo:
                 reply = await http.post(
                     f"{where(user)}/v1/chat/completions",
-                    json=body | {"cache_salt": name},
+                    json=body,
                     headers={"X-Session-ID": user},
                 )
                 failed += reply.status_code != 200
@@ -202,7 +220,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for program in args.router:
             for policy in (one for one in args.policies if one != "none"):
                 with router(args, program, policy, urls, folder) as url:
-                    await ready(url, 60)
+                    await answering(url, requests[0][1], 60)
                     name = f"{policy} ({program.split()[-1].rpartition('/')[2]})"
                     found = await one_pass(name, requests, lambda _, url=url: url, urls)  # type: ignore[misc]
                     passes.append(found)
