@@ -90,7 +90,7 @@ def test_a_burst_beyond_the_queue_is_refused_at_once_and_told_when_to_come_back(
         send(handler, completion(ANSWER))
 
     with ScriptedServer(held) as server, ThreadPoolExecutor(40) as pool:
-        service = start(server.base_url, "--in-work", "2", "--waiting", "3")
+        service = start(server.base_url, "--in-work", "2", "--waiting", "3", "--per-key", "5")
 
         def ask(_: int) -> tuple[int, str | None]:
             http = service.connection()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from zsrec.batch.asking import Ask, Asked
@@ -17,8 +19,9 @@ OnDone = Callable[[int], None]
 class Held:
     """Failures that speak against a server, held back until it answers again.
 
-    If it does, they were those users' own and are written down. If so many come without one answer between them,
-    the server is down: nothing is written down of them, and the same command asks for those users again.
+    If it answers a request that was sent after them, they were those users' own and are written down. If so many
+    come without such an answer, the server is down: nothing is written down of them, and the same command asks for
+    those users again.
 
     Args:
         most: How many; 0 writes everything down at once.
@@ -26,13 +29,14 @@ class Held:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[int, list[Callable[[], None]]] = {}
+        self._held: dict[int, list[tuple[float, Callable[[], None]]]] = {}
 
-    def told(self, asked: Asked, note: Callable[[], None]) -> None:
+    def told(self, asked: Asked, sent: float, note: Callable[[], None]) -> None:
         """Takes one user's outcome.
 
         Args:
             asked: The outcome.
+            sent: When it was asked for, by `time.monotonic`.
             note: Writes it down; called now, later, or never.
 
         Raises:
@@ -41,22 +45,24 @@ class Held:
         held = self._held.setdefault(asked.replica, [])
         if asked.failure is None or not self._most:
             if asked.answered:
-                self.release(asked.replica)
+                self.release(asked.replica, before=sent)
             note()
             return
-        held.append(note)
+        held.append((time.monotonic(), note))
         if len(held) >= self._most:
             raise BatchStoppedError(
                 f"the server failed for {len(held)} users in a row; the last time: {asked.failure.message}",
                 hint="the same command goes on where this one stopped",
             )
 
-    def release(self, replica: int | None = None) -> None:
-        """Writes down what is held back, of one server or of all."""
+    def release(self, replica: int | None = None, *, before: float = math.inf) -> None:
+        """Writes down what is held back, of one server or of all, and failed before that time."""
         for one in [replica] if replica is not None else list(self._held):
-            held, self._held[one] = self._held.get(one, []), []
-            for note in held:
-                note()
+            held = self._held.get(one, [])
+            self._held[one] = [each for each in held if each[0] >= before]
+            for failed, note in held:
+                if failed < before:
+                    note()
 
 
 async def work_through(
@@ -103,8 +109,9 @@ async def work_through(
     async def work(todo: Iterator[tuple[Chunk, int]]) -> None:
         for chunk, place in todo:  # all workers share one iterator
             history = chunk.history(place, liked_from=liked_from, disliked_to=disliked_to)
+            sent = time.monotonic()
             asked = await ask(chunk.user(place), history)
-            held.told(asked, lambda chunk=chunk, asked=asked: noted(chunk, asked))  # type: ignore[misc]
+            held.told(asked, sent, lambda chunk=chunk, asked=asked: noted(chunk, asked))  # type: ignore[misc]
 
     with closing(_opened(files, numbers, template, on_done)) as chunks:
         todo = ((chunk, place) for chunk in chunks for place in chunk.pending)
