@@ -19,8 +19,8 @@ from zsrec.batch import Batch, Input, Recipe, Summary, run_batch
 from zsrec.batch.asking import code, replica_of
 from zsrec.batch.chunk import Files, write_chunk
 from zsrec.batch.inputs import Part
-from zsrec.batch.job import Work
 from zsrec.batch.on_ray import Worker
+from zsrec.batch.worker import Work
 from zsrec.errors import ConfigError, ContextOverflowError, LLMTimeoutError, MissingExtraError, UnknownItemError
 from zsrec.interactions import Columns
 from zsrec.settings import Settings

@@ -6,7 +6,8 @@ each user down as soon as the answer is there, so a job may be killed at any mom
 """
 
 from zsrec.batch.inputs import Input
-from zsrec.batch.job import Batch, Summary, run_batch
+from zsrec.batch.job import Summary, run_batch
 from zsrec.batch.recipe import Recipe
+from zsrec.batch.worker import Batch
 
 __all__ = ["Batch", "Input", "Recipe", "Summary", "run_batch"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from zsrec.batch.job import Work
 from zsrec.batch.work import OnDone
+from zsrec.batch.worker import Work
 from zsrec.blocking import LoopThread
 from zsrec.errors import BatchStoppedError, ConfigError, MissingExtraError, ZsrecError
 from zsrec.recommender import AsyncRecommender
