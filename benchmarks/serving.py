@@ -1,4 +1,4 @@
-"""The service under load: `python benchmarks/serving.py [--rate 100 --seconds 30 --faults 0 --burst 0 --soak 0]`.
+"""The service under load: `python benchmarks/serving.py [--rate 100 --seconds 30 --soak 0 --processes 1 …]`.
 
 A scripted model (20 ms an answer) and a bare FastAPI echo run beside `zsrec serve` with a catalog of 10,000 items.
 Requests come at a fixed rate whether answered or not. Every answer names one item that follows from the one item
@@ -6,6 +6,8 @@ in its prompt's history, so an answer that reached the wrong user is seen. Repor
 the model itself took for that request, beside the echo's in the same seconds; processor time a request of the
 two and of this driver with its model (which a busy machine does not change); the machine's load; and what a burst
 of so many requests at once gets.
+
+With `--processes 2` two of `zsrec serve` run, asked in turn as by a balancer; the memory is the first one's.
 
 With `--faults 0.01`, of every hundred requests to the model one each is refused (503), cut in the body, garbage,
 and never answered.
@@ -26,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from serving_world import (
@@ -53,10 +56,10 @@ async def echo(body: dict = Body()) -> dict:
 
 
 class Load:
-    """Requests at a fixed rate to one server, and what became of them.
+    """Requests at a fixed rate to one server, or to several in turn as a balancer does, and what became of them.
 
     Args:
-        port: The server's.
+        ports: The servers'.
         model: Whose own time does not count; None for a server without one.
 
     Attributes:
@@ -64,8 +67,8 @@ class Load:
         taken: Of answered requests, the seconds beyond the model's own.
     """
 
-    def __init__(self, port: int, model: Model | None = None) -> None:
-        self._caller = Caller(port)
+    def __init__(self, ports: Sequence[int], model: Model | None = None) -> None:
+        self._callers = [Caller(port) for port in ports]
         self._model = model
         self.outcomes = Counter[str]()
         self.taken: list[float] = []
@@ -89,7 +92,7 @@ class Load:
         started = time.perf_counter()
         try:
             content = {"history": [title(number)], "k": 1, "deadline": 2.0}
-            status, body = await self._caller.post("/v1/recommend", content)
+            status, body = await self._callers[place % len(self._callers)].post("/v1/recommend", content)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.outcomes[f"lost: {type(error).__name__}"] += 1
             return
@@ -101,7 +104,8 @@ class Load:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._caller.close()
+        for caller in self._callers:
+            caller.close()
 
 
 def _outcome(number: int, status: int, body: dict[str, object]) -> str:
@@ -162,13 +166,14 @@ def _commands(folder: Path, args: argparse.Namespace, model: int) -> list[list[s
     (folder / "contacts.csv").write_text("userId,movieId\n" + contacts, encoding="utf-8")
     (folder / "echo.py").write_text(ECHO, encoding="utf-8")
     base = [sys.executable, "-m"]
-    return [
-        [*base, "zsrec", "serve", "--port", str(args.port), "--base-url", f"http://127.0.0.1:{model}/v1",
+    services = [
+        [*base, "zsrec", "serve", "--port", str(args.port + place), "--base-url", f"http://127.0.0.1:{model}/v1",
          "--catalog", "items.csv", "--id", "id", "--interactions", "contacts.csv",
-         "--columns", "userId,movieId", "--deadline", "5"],
-        [*base, "uvicorn", "echo:app", "--port", str(args.port + 1), "--no-access-log",
-         "--timeout-keep-alive", "75"],
+         "--columns", "userId,movieId", "--deadline", "5"]
+        for place in range(args.processes)
     ]  # fmt: skip
+    echo = ["uvicorn", "echo:app", "--port", str(args.port + args.processes), "--no-access-log"]
+    return [*services, [*base, *echo, "--timeout-keep-alive", "75"]]
 
 
 async def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
@@ -177,7 +182,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
     server = await asyncio.start_server(model.serve, "127.0.0.1", 0, backlog=1024)
     commands = _commands(folder, args, server.sockets[0].getsockname()[1])
     if args.soak:
-        del commands[1]
+        del commands[-1]
     path = os.pathsep.join((str(Path(__file__).parent.parent), str(folder)))
     with (args.log or folder / "log").open("wb") as log:
         running = [
@@ -196,11 +201,12 @@ async def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 async def _loaded(args: argparse.Namespace, model: Model, pids: list[int]) -> dict[str, object]:
     ports = [args.port + place for place, _ in enumerate(pids)]
+    services, echoes = ports[: args.processes], ports[args.processes :]
     await asyncio.gather(*map(up, ports))
-    warm = Load(ports[0])
+    warm = Load(services)
     await warm.at(5, 2)
     warm.close()
-    loads = [Load(port, None if place else model) for place, port in enumerate(ports)]
+    loads = [Load(services, model), *(Load([port]) for port in echoes)]
     watch = Watch(pids[0], loads[0], args.seconds)
     watching = asyncio.ensure_future(watch.run(aloud=bool(args.soak)))
     before = [*map(processor, pids), time.process_time()]
@@ -208,19 +214,20 @@ async def _loaded(args: argparse.Namespace, model: Model, pids: list[int]) -> di
     busy = [now - then for now, then in zip([*map(processor, pids), time.process_time()], before, strict=True)]
     watching.cancel()
     requests = sum(loads[0].outcomes.values())
-    flood = Load(ports[0])
+    flood = Load(services)
     await flood.burst(args.burst)
     for load in (*loads, flood):
         load.close()
-    names = [*("service", "echo")[: len(pids)], "driver"]
+    spent = {"service": sum(busy[: args.processes]), "echo": sum(busy[args.processes : -1]), "driver": busy[-1]}
     return {
         "rate": args.rate,
+        "processes": args.processes,
         "requests": requests,
         "outcomes": dict(loads[0].outcomes),
         "beyond_model_ms": quantiles(loads[0].taken),
         "echo_outcomes": [dict(load.outcomes) for load in loads[1:]],
         "echo_ms": [quantiles(load.taken) for load in loads[1:]],
-        "processor_ms_a_request": {n: round(1000 * one / requests, 2) for n, one in zip(names, busy, strict=True)},
+        "processor_ms_a_request": {name: round(1000 * one / requests, 2) for name, one in spent.items()},
         "memory_mb": watch.told(),
         "burst": dict(flood.outcomes),
         "model": {"asked": model.asked, "hung_and_left": model.left},
@@ -236,6 +243,7 @@ def main() -> None:
     parser.add_argument("--faults", type=float, default=0.0)
     parser.add_argument("--burst", type=int, default=0)
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=8490)
     parser.add_argument("--log", type=Path, help="where the service's log goes; nowhere without it")
     args = parser.parse_args()
