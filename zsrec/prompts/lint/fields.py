@@ -33,7 +33,7 @@ def unknown_fields(bundle: Bundle, asked: Collection[str]) -> Iterator[Problem]:
     """
     variables = bundle.front.variables.values()
     declared = [one.fields for one in variables if one.fields is not None]
-    known = [*FIELDS, *(name for fields in declared for name in fields)]
+    known = list(dict.fromkeys([*FIELDS, *(name for fields in declared for name in fields)]))
     done = set(known)
     for name, path, line in _reads(bundle):
         if name in done:
