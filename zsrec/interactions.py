@@ -76,7 +76,7 @@ def read_histories(
             by="id",
             time=None if columns.time is None else _time(row[columns.time], columns.time, path, line),
             rating=rating,
-            feedback=_feedback(rating, liked_from, disliked_to),
+            feedback=feedback_of(rating, liked_from, disliked_to),
         )
         events.setdefault(user, []).append(event)
     return {user: History(user=user, events=tuple(_by_time(mine))) for user, mine in events.items()}
@@ -87,7 +87,14 @@ def _by_time(events: list[Event]) -> list[Event]:
     return sorted(events, key=lambda event: event.time or start)  # stable: ties keep the file's order
 
 
-def _feedback(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
+def feedback_of(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
+    """What a rating says; "seen" where there is none, and between the two limits.
+
+    Args:
+        rating: On the data set's own scale.
+        liked_from: Ratings of at least this are `liked`; None for none.
+        disliked_to: Ratings of at most this are `disliked`; None for none.
+    """
     if rating is not None and liked_from is not None and rating >= liked_from:
         return Feedback.LIKED
     if rating is not None and disliked_to is not None and rating <= disliked_to:

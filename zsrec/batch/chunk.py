@@ -22,8 +22,9 @@ from typing import IO, Any
 from zsrec.batch.inputs import Part
 from zsrec.batch.rows import Answer, arrow, table
 from zsrec.errors import ConfigError, DataError
+from zsrec.interactions import feedback_of
 from zsrec.llm.journal import Journal
-from zsrec.types import Event, Feedback, History, TemplateRef
+from zsrec.types import Event, History, TemplateRef
 
 _PATIENCE = 60.0  # seconds that a dead process's workers get to let go of a chunk
 
@@ -105,7 +106,7 @@ class Chunk:
         return History(
             user=self._users[place],
             events=tuple(
-                Event(item=item, by="id", rating=rating, feedback=_feedback(rating, liked_from, disliked_to))
+                Event(item=item, by="id", rating=rating, feedback=feedback_of(rating, liked_from, disliked_to))
                 for item, rating in zip(items, ratings, strict=True)
             ),
         )
@@ -228,11 +229,3 @@ def _replace(path: Path, work: Path, write: Any) -> None:  # noqa: ANN401
 def numbers_left(files: Files, chunks: int) -> Sequence[int]:
     """The chunks that are not finished."""
     return [number for number in range(chunks) if not files.part(number).exists()]
-
-
-def _feedback(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
-    if rating is not None and liked_from is not None and rating >= liked_from:
-        return Feedback.LIKED
-    if rating is not None and disliked_to is not None and rating <= disliked_to:
-        return Feedback.DISLIKED
-    return Feedback.SEEN

@@ -19,10 +19,9 @@ from zsrec.interactions import Columns
 from zsrec.job import DEFAULT_POOL, Job
 from zsrec.prompts import Template, load_template
 from zsrec.recommender import AsyncRecommender, Fill
+from zsrec.serve.stock import MOST_POPULAR
 from zsrec.settings import Settings
 from zsrec.types import History
-
-_MOST_POPULAR = 1000
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Recipe:
             known = read_interactions(
                 self.interactions, columns=self.columns, catalog=Ids(catalog.ids)
             ).interactions
-            popular = top(Popularity(known), (), _MOST_POPULAR).ids
+            popular = top(Popularity(known), (), MOST_POPULAR).ids
             if self.retriever is not None:
                 made, _ = methods([self.retriever], lambda: item_vectors(catalog, default_embedder()))
                 retriever = made[self.retriever](known)

@@ -10,6 +10,7 @@ from typing import Any
 from zsrec.data import Dataset
 from zsrec.errors import ConfigError
 from zsrec.prompts import ItemView, Template, item_view
+from zsrec.prompts.questions import unanswered
 from zsrec.types import Message
 
 LABELS = ascii_letters[26:] + ascii_letters[:26]
@@ -132,7 +133,7 @@ def answers_for(template: Template, step: str | None) -> dict[str, str]:
     """
     names = list(template.steps)
     before = names if step is None else names[: names.index(step)]
-    return {name: _filled(f"[the answer of {name!r}]", template.steps[name].limit) for name in before}
+    return {name: _filled(unanswered(name), template.steps[name].limit) for name in before}
 
 
 def _filled(mark: str, length: int) -> str:

@@ -17,7 +17,7 @@ from rich.progress import (
 
 from zsrec import data
 from zsrec.cli.console import err, plain
-from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption, columns_of
+from zsrec.cli.recommend import COLUMNS, CatalogOption, DomainOption, IdOption, TitleOption, columns_of
 from zsrec.cli.retriever import RETRIEVERS
 from zsrec.errors import ConfigError
 from zsrec.job import DEFAULT_POOL
@@ -47,7 +47,7 @@ def batch(
             help="The input's columns: user,item,time,rating; with lists in item: user,items,,ratings.",
             rich_help_panel=IN_AND_OUT,
         ),
-    ] = "userId,movieId,timestamp,rating",
+    ] = COLUMNS,
     liked_from: Annotated[
         float, typer.Option(help="Ratings of at least this are likes.", rich_help_panel=IN_AND_OUT)
     ] = data.LIKED_FROM,

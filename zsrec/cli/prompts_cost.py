@@ -12,6 +12,7 @@ from zsrec import budget as budgets
 from zsrec import data as datasets
 from zsrec.budget import Budget, Measured, Meter, Prefix, Shared
 from zsrec.prompts import Problem, Template
+from zsrec.prompts.questions import question_in_words
 from zsrec.settings import Settings
 
 
@@ -96,9 +97,9 @@ class Cost:
     def lines(self) -> Iterator[str]:
         """The figures for a reader."""
         questions = (*self.earlier, self.last)
-        for number, one in enumerate(questions, start=1):
+        for place, one in enumerate(questions):
             if self.earlier:
-                yield f"question {number} of {len(questions)}: {one.step or 'the recommendation'}"
+                yield question_in_words(place, len(questions), one.step)
             yield from one.lines([one.step for one in self.earlier if one.step is not None])
         if self.orders is not None:
             yield from _orders(self.orders)

@@ -31,6 +31,7 @@ from zsrec.cli.recommend import (
 from zsrec.errors import ConfigError
 from zsrec.llm.curl import as_curl
 from zsrec.prompts import FrontMatter, Library, Template
+from zsrec.prompts.questions import question_in_words
 from zsrec.settings import Settings
 from zsrec.tables import SUFFIXES
 from zsrec.types import Message
@@ -140,10 +141,8 @@ class Prompt(NamedTuple):
 def _heading(prompt: Prompt, template: Template) -> list[str]:
     """Which of several questions it is, in one line; none for a template that asks one only."""
     questions = questions_of(template)
-    if len(questions) == 1:
-        return []
-    name = prompt.step or "the recommendation"
-    return [f"question {questions.index(prompt.step) + 1} of {len(questions)}: {name}"]
+    words = question_in_words(questions.index(prompt.step), len(questions), prompt.step)
+    return [words] if words else []
 
 
 def _for_sample(template: Template) -> list[str]:

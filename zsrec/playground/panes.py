@@ -12,7 +12,7 @@ from zsrec.errors import ConfigError, ZsrecError
 from zsrec.playground import drafts
 from zsrec.playground.asking import Feedbacks, Question, Round, ask
 from zsrec.playground.drafts import Draft
-from zsrec.playground.parts import named, question_in_words, say, scrollable
+from zsrec.playground.parts import named, say, scrollable
 from zsrec.playground.people import Person
 from zsrec.playground.preview import Preview, look
 from zsrec.playground.results import Judge, Results
@@ -20,6 +20,7 @@ from zsrec.playground.stopping import Stoppable, StoppedError
 from zsrec.playground.work import ASKS, CHECKS, LOOKS, Latest, beside
 from zsrec.playground.workshop import Workshop
 from zsrec.prompts import Problem, Template
+from zsrec.prompts.questions import question_in_words
 
 _QUIET = 0.4  # seconds without typing before the preview is made anew
 _LABEL_EDITOR = """

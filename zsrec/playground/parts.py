@@ -13,17 +13,6 @@ def say(box: Element, text: str) -> None:
         html.span(text)
 
 
-def question_in_words(place: int, count: int, step: str) -> str:
-    """Which of a template's questions one is; empty where there is only one.
-
-    Args:
-        place: From 0.
-        count: How many questions the template has.
-        step: The step that asks it; empty for the template's own question.
-    """
-    return f"question {place + 1} of {count}: {step or 'the recommendation'}" if count > 1 else ""
-
-
 def scrollable(label: str) -> Element:
     """A box of text that a keyboard can scroll and a screen reader can name."""
     box: Element = html.pre().classes("text")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from zsrec.errors import LLMError
 from zsrec.llm.chat import LLM, ChatRequest, Label, LabelSet, ServerInfo
 from zsrec.playground.asking import Question
+from zsrec.prompts.questions import unanswered
 from zsrec.recommender import Recommender
 from zsrec.steps import Plan, count_tokens
 from zsrec.types import Exchange, Message
@@ -87,7 +88,7 @@ class _Onlooker:
     async def chat(self, request: ChatRequest) -> Exchange:
         self.requests.append(request)
         if len(self.requests) <= len(self.steps):
-            answer = f"[the answer of {self.steps[len(self.requests) - 1]!r}]"
+            answer = unanswered(self.steps[len(self.requests) - 1])
             return Exchange(messages=request.messages, answer=answer)
         raise _LookedError
 

@@ -11,11 +11,12 @@ from zsrec.errors import ZsrecError
 from zsrec.playground import answers, snippets
 from zsrec.playground.asking import Feedbacks, Round
 from zsrec.playground.drafts import Draft
-from zsrec.playground.parts import copyable, named, question_in_words, scrollable
+from zsrec.playground.parts import copyable, named, scrollable
 from zsrec.playground.people import Person
 from zsrec.playground.preview import look
 from zsrec.playground.work import LOOKS, beside
 from zsrec.playground.workshop import Workshop
+from zsrec.prompts.questions import question_in_words
 from zsrec.types import Exchange, Feedback
 
 _MOST_ANSWERS = 10

@@ -14,6 +14,7 @@ from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
 from zsrec.prompts.front_matter import StepOptions, Task, Variable
 from zsrec.prompts.problems import did_you_mean
+from zsrec.prompts.questions import unanswered
 from zsrec.prompts.ranking import Ranker, Ranking
 from zsrec.prompts.sandbox import Sandbox
 from zsrec.prompts.sanitize import TEXT_LIMIT, break_tokens, control_tokens, inline
@@ -215,9 +216,7 @@ class Template:
             raise TemplateError(f"there is no step {step!r}{did_you_mean(step, self.steps)}", path=self.ref.path)
         names = list(self.steps)
         before = names if step is None else names[: names.index(step)]
-        return {
-            name: inline(given.get(name, f"[the answer of {name!r}]"), self.steps[name].limit) for name in before
-        }
+        return {name: inline(given.get(name, unanswered(name)), self.steps[name].limit) for name in before}
 
     def _typed(self, name: str, variable: Variable, value: object) -> object:
         match variable.type, value:
