@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, CATALOG, client, make
 from zsrec.errors import LLMConnectionError
+from zsrec.serve.app import create_app
 from zsrec.serve.keys import Keys
+from zsrec.serve.limits import Limits
 
 KEYS = Keys(["# who may call", "shop:" + "s" * 16, "ops:" + "o" * 16 + ":admin"], "keys")
 DOWN = LLMConnectionError("nothing answers", hint="start it")
@@ -123,6 +127,56 @@ def test_a_full_queue_is_429_and_says_when_to_come_back(tmp_path: Path, monkeypa
         assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
         assert int(reply.headers["retry-after"]) >= 1
         assert "zsrec_refused_total 1.0" in http.get("/metrics").text
+
+
+def test_without_room_a_request_is_refused_and_the_rest_of_the_service_answers(tmp_path: Path) -> None:
+    service = make(tmp_path, FakeLLM(ANSWER), in_work=1, waiting=0)
+    wanted = {"history": ["Heat"]}
+    with client(service) as http:
+        assert service.door.enter()
+        reply = http.post("/v1/recommend", json=wanted)
+        assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
+        assert int(reply.headers["retry-after"]) >= 1
+        assert [http.get(path).status_code for path in ("/healthz", "/readyz", "/v1/templates")] == [200] * 3
+        assert "zsrec_refused_total 1.0" in http.get("/metrics").text
+        service.door.leave()
+        assert http.post("/v1/recommend", json=wanted).status_code == 200
+    assert service.door.inside == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b'{"history": ["Heat"]}', 200), (b"{", 400), (b'{"k": "x"}', 422), (b"x" * 2000, 413)],
+)
+def test_everybody_who_was_taken_in_leaves(tmp_path: Path, content: bytes, status: int) -> None:
+    service = make(tmp_path, FakeLLM(ANSWER), max_body=1024)
+    with client(service) as http:
+        for _ in range(3):
+            reply = http.post("/v1/recommend", content=content, headers={"Content-Type": "application/json"})
+            assert reply.status_code == status
+    assert service.door.inside == 0
+
+
+def test_who_sends_slowly_takes_up_no_room(tmp_path: Path) -> None:
+    service, inside = make(tmp_path, FakeLLM(ANSWER)), []
+    parts = [(b'{"history": ', True), (b'["Heat"]', True), (b"}", False)]
+
+    async def receive() -> Message:
+        body, more = parts.pop(0)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            more = (await receive())["more_body"]
+            inside.append(service.door.inside)
+
+    async def send(message: Message) -> None:
+        pass
+
+    scope = {"type": "http", "app": create_app(service)}
+    asyncio.run(Limits(reads, 1024, service.door)(scope, receive, send))
+    assert (inside, service.door.inside) == ([0, 0, 1], 0)
 
 
 def test_without_keys_nobody_may_reload(tmp_path: Path) -> None:

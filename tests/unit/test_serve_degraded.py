@@ -133,8 +133,23 @@ def test_a_deadline_that_passes_in_the_queue_is_not_held_against_the_model(tmp_p
         hurried = RecommendIn.model_validate(WANTED | {"deadline": 0.1})
         second = await service.recommend(hurried, NOBODY, "2")
         assert second.degraded is not None
+        assert second.degraded.reason == "busy"
         assert (await first).degraded is None
         assert service.breaker.state == "closed"
+
+    asyncio.run(run())
+
+
+def test_a_caller_in_a_hurry_does_not_close_the_model_to_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        service = make(tmp_path, SlowLLM(ANSWER, seconds=0.3), breaker_failures=1)
+        wanted = RecommendIn.model_validate(WANTED)
+        hurried = RecommendIn.model_validate(WANTED | {"deadline": 0.06})
+        assert (await service.recommend(wanted, NOBODY, "1")).degraded is None
+        late = await service.recommend(hurried, NOBODY, "2")
+        assert late.degraded is not None
+        assert late.degraded.reason == "deadline"
+        assert (await service.recommend(wanted, NOBODY, "3")).degraded is None
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from zsrec.serve.breaker import Breaker
 from zsrec.serve.deadline import CallerGoneError, until, while_called
 from zsrec.serve.keys import Keys, Tenant, check_exposure
 from zsrec.serve.logs import JsonLines, log_failure
-from zsrec.serve.queue import FullError, Queue
+from zsrec.serve.queue import FullError, HopelessError, Queue
 from zsrec.types import Event, History
 
 
@@ -74,6 +75,33 @@ def test_a_breaker_never_locks_itself(steps: list[str]) -> None:
     assert breaker.admits()
 
 
+def test_a_deadline_counts_as_a_failure_only_where_the_model_had_its_time() -> None:
+    breaker = Breaker(1, 10.0, Clock())
+    breaker.succeeded(0.5)
+    breaker.timed_out(1.4)
+    assert breaker.state == "closed"
+    breaker.timed_out(1.5)
+    assert breaker.state == "open"
+
+
+def test_a_deadline_counts_where_nothing_is_known_of_the_model() -> None:
+    breaker = Breaker(1, 10.0, Clock())
+    breaker.succeeded()
+    breaker.timed_out(0.1)
+    assert breaker.state == "open"
+
+
+def test_a_hurried_trial_leaves_the_breaker_half_open() -> None:
+    clock = Clock()
+    breaker = Breaker(1, 10.0, clock)
+    breaker.succeeded(2.0)
+    breaker.failed()
+    clock.now += 10.0
+    assert breaker.admits()
+    breaker.timed_out(0.1)
+    assert (breaker.state, breaker.admits()) == ("half_open", True)
+
+
 def test_a_queue_refuses_what_it_cannot_hold_and_serves_in_order() -> None:
     async def run() -> list[int]:
         queue, served, gate = Queue(1, 2), [], asyncio.Event()
@@ -98,6 +126,32 @@ def test_a_queue_refuses_what_it_cannot_hold_and_serves_in_order() -> None:
         return served
 
     assert asyncio.run(run()) == [0, 2]
+
+
+def test_nobody_waits_for_a_place_that_will_not_come_in_time() -> None:
+    async def run() -> None:
+        queue = Queue(1, 8)
+        async with queue.place():
+            waiter = asyncio.create_task(held(queue, 0.0, patience=0.1))  # nothing is known yet: it may wait
+            await asyncio.sleep(0.05)
+        await waiter
+        for _ in range(20):
+            await held(queue, 0.1)  # a free place is given whatever was expected
+        async with queue.place(0.001):
+            with pytest.raises(HopelessError):
+                await held(queue, 0.0, patience=0.05)
+            assert queue.waiting == 0
+            patient = asyncio.create_task(held(queue, 0.0, patience=5.0))
+            await asyncio.sleep(0.01)
+            assert queue.waiting == 1
+        await patient
+        assert queue.in_work == 0
+
+    async def held(queue: Queue, seconds: float, patience: float = math.inf) -> None:
+        async with queue.place(patience):
+            await asyncio.sleep(seconds)
+
+    asyncio.run(run())
 
 
 def test_a_queue_without_waiting_still_gives_its_places() -> None:

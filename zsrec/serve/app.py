@@ -16,12 +16,13 @@ from starlette.exceptions import HTTPException
 from zsrec.errors import ZsrecError
 from zsrec.serve.deadline import CallerGoneError
 from zsrec.serve.keys import Keys
-from zsrec.serve.limits import Limits, answer
+from zsrec.serve.limits import BusyError, Limits, answer
 from zsrec.serve.logs import log
 from zsrec.serve.problems import RefusedError
 from zsrec.serve.queue import FullError
 from zsrec.serve.routes import router, v1
 from zsrec.serve.service import Service
+from zsrec.serve.stock import settle
 
 _GONE = 499  # nginx's number for a caller that left; nobody reads it but the log and the metrics
 
@@ -43,9 +44,10 @@ def create_app(service: Service, keys: Keys | None = None) -> FastAPI:
     )
     app.state.service = service
     app.state.keys = keys
-    app.add_middleware(Limits, max_body=service.options.max_body)
+    app.add_middleware(Limits, max_body=service.options.max_body, door=service.door)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(FullError, _full)
+    app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(CallerGoneError, _gone)
@@ -70,6 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     if threading.current_thread() is threading.main_thread():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
+    settle()
     log("started", items=len(service.stock.recommender.catalog), fallback=service.stock.fallback)
     yield
     await service.llm.aclose()
@@ -87,6 +90,13 @@ async def _full(request: Request, error: Exception) -> Response:
     assert isinstance(error, FullError)  # noqa: S101
     request.app.state.service.metrics.refused.inc()
     problem = RefusedError(429, "Busy", "too many requests are waiting", retry_after=error.retry_after)
+    return answer(problem, request.state.id)
+
+
+async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    service: Service = request.app.state.service
+    service.metrics.refused.inc()
+    problem = RefusedError(429, "Busy", "too many requests are under way", retry_after=service.queue.retry_after())
     return answer(problem, request.state.id)
 
 

@@ -21,8 +21,8 @@ def _example(**fields: JsonValue) -> ConfigDict:
 
 
 Reason = Literal[
-    "breaker_open", "deadline", "llm_unreachable", "llm_timeout", "llm_busy", "llm_failed", "llm_refused",
-    "context_overflow", "model_not_served", "capability_missing", "bad_reply", "answer_unusable",
+    "breaker_open", "busy", "deadline", "llm_unreachable", "llm_timeout", "llm_busy", "llm_failed",
+    "llm_refused", "context_overflow", "model_not_served", "capability_missing", "bad_reply", "answer_unusable",
     "template_failed",
 ]  # fmt: skip
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
+_FAIR = 3.0  # times as long as the model usually takes
+_SMOOTHING = 0.2
 
 
 class Breaker:
@@ -32,6 +34,7 @@ class Breaker:
         self._failures = 0
         self._opened: float | None = None
         self._trying = False
+        self._usual: float | None = None
 
     @property
     def state(self) -> State:
@@ -53,9 +56,15 @@ class Breaker:
         self._trying = state == "half_open"
         return True
 
-    def succeeded(self) -> None:
-        """The model answered (be it that it refused this one request): it is alive."""
+    def succeeded(self, seconds: float | None = None) -> None:
+        """The model answered (be it that it refused this one request): it is alive.
+
+        Args:
+            seconds: How long it took; None where that says nothing of its next answers.
+        """
         self._failures, self._opened, self._trying = 0, None, False
+        if seconds is not None:
+            self._usual = seconds if self._usual is None else self._usual + _SMOOTHING * (seconds - self._usual)
 
     def failed(self) -> None:
         """The model is down or too slow."""
@@ -65,6 +74,19 @@ class Breaker:
                 self._opened = self._clock()
         elif self._trying:  # latecomers from before the opening do not make it last longer
             self._opened, self._trying = self._clock(), False
+
+    def timed_out(self, seconds: float) -> None:
+        """The caller could wait no longer, which is a failure only where the model had its time.
+
+        Otherwise one caller who is always in a hurry would close the model to everybody.
+
+        Args:
+            seconds: How long the model was waited for.
+        """
+        if self._usual is None or seconds >= _FAIR * self._usual:
+            self.failed()
+        else:
+            self.gave_up()
 
     def gave_up(self) -> None:
         """The caller left before there was an outcome; somebody else may try."""

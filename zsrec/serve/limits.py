@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the bound on its body, and that no error escapes untold."""
+"""What surrounds every request: its id, the bound on its body, room for it, and that no error escapes untold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zsrec.serve.door import Door
 from zsrec.serve.logs import log, log_failure
 from zsrec.serve.metrics import Metrics
 from zsrec.serve.problems import RefusedError
+
+
+class BusyError(HTTPException):
+    """There is no room. An HTTPException, because FastAPI makes a 400 of any other error while it reads a body."""
+
+    def __init__(self) -> None:
+        super().__init__(429)
 
 
 class Limits:
@@ -21,11 +29,13 @@ class Limits:
     Args:
         app: What it surrounds.
         max_body: Bytes; a larger body is refused as soon as so much of it has come.
+        door: Passed when a body has come whole, so that nobody takes up room by sending slowly.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, max_body: int, door: Door) -> None:
         self._app = app
         self._max_body = max_body
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -34,14 +44,18 @@ class Limits:
             return
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["id"] = request_id
-        started, status, size = time.perf_counter(), 0, 0
+        started, status, size, inside = time.perf_counter(), 0, 0, False
 
         async def counted() -> Message:
-            nonlocal size
+            nonlocal size, inside
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._max_body:
                 raise _too_large(self._max_body)
+            if message["type"] == "http.request" and not message.get("more_body") and not inside:
+                inside = self._door.enter()
+                if not inside:
+                    raise BusyError
             return message
 
         async def noted(message: Message) -> None:
@@ -60,6 +74,8 @@ class Limits:
                 problem = RefusedError(500, "Internal", "this is a fault of the service")
                 await answer(problem, request_id)(scope, receive, noted)
         finally:
+            if inside:
+                self._door.leave()
             metrics: Metrics = scope["app"].state.service.metrics
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - started

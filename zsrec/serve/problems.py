@@ -36,6 +36,7 @@ _REASONS: tuple[tuple[type[ZsrecError], Reason], ...] = (
 
 DETAILS: dict[Reason, str] = {
     "breaker_open": "the model failed repeatedly and is left alone for a while",
+    "busy": "too many requests were before this one to ask the model before the deadline",
     "deadline": "the model did not answer before the deadline",
     "llm_unreachable": "nothing answers where the model should be",
     "llm_timeout": "the model did not answer in time",

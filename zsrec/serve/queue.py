@@ -23,6 +23,10 @@ class FullError(Exception):
         self.retry_after = retry_after
 
 
+class HopelessError(Exception):
+    """Those who wait already will take longer than the newcomer can wait."""
+
+
 class Queue:
     """Places in first-come order.
 
@@ -35,19 +39,27 @@ class Queue:
         self._places = asyncio.Semaphore(in_work)
         self._in_work = in_work
         self._most_waiting = waiting
-        self._seconds = 1.0
+        self._seconds: float | None = None
         self.waiting = 0
         self.in_work = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self, patience: float = math.inf) -> AsyncIterator[None]:
         """A place, held as long as the block runs.
+
+        Args:
+            patience: For how many seconds waiting makes sense. A free place is given whatever was measured before,
+                so that what is expected does not stay what it was.
 
         Raises:
             FullError: As many wait as may.
+            HopelessError: A place is not to be expected in time.
         """
-        if self.waiting >= self._most_waiting and self._places.locked():
-            raise FullError(self._retry_after())
+        if self._places.locked():
+            if self.waiting >= self._most_waiting:
+                raise FullError(self.retry_after())
+            if self._expected() > patience:
+                raise HopelessError
         self.waiting += 1
         try:
             await self._places.acquire()
@@ -60,8 +72,13 @@ class Queue:
         finally:
             self.in_work -= 1
             self._places.release()
-            self._seconds += _SMOOTHING * (time.monotonic() - started - self._seconds)
+            held = time.monotonic() - started
+            self._seconds = held if self._seconds is None else self._seconds + _SMOOTHING * (held - self._seconds)
 
-    def _retry_after(self) -> int:
-        """When those who wait now are likely to be served, from how long places were held of late."""
-        return max(1, math.ceil(self._seconds * (self.waiting + 1) / self._in_work))
+    def retry_after(self) -> int:
+        """In how many whole seconds those who wait now are likely to be served, at least 1."""
+        return max(1, math.ceil(self._expected()))
+
+    def _expected(self) -> float:
+        """Seconds until a newcomer's turn, from how long places were held of late; 0 while nothing is known."""
+        return 0.0 if self._seconds is None else self._seconds * (self.waiting + 1) / self._in_work

@@ -14,14 +14,15 @@ from zsrec.redact import Redactor, redactor
 from zsrec.serve.asking import Asking
 from zsrec.serve.bodies import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
 from zsrec.serve.breaker import Breaker
+from zsrec.serve.door import Door
 from zsrec.serve.keys import Tenant
 from zsrec.serve.logs import log, log_failure
 from zsrec.serve.metrics import STATES, Metrics
 from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
-from zsrec.serve.queue import Queue
+from zsrec.serve.queue import HopelessError, Queue
 from zsrec.serve.shares import Shares
-from zsrec.serve.stock import Sources, Stock
+from zsrec.serve.stock import Sources, Stock, settle
 from zsrec.settings import Settings
 from zsrec.types import History, Recommendations
 
@@ -58,6 +59,7 @@ class Service:
         pseudonyms: For the log and the tenants' cache salts.
 
     Attributes:
+        door: The room for all requests.
         queue: The places of requests that ask the model.
         shares: What each tenant holds.
         desk: The one place of work that keeps the processor busy; it is done beside the event loop.
@@ -78,12 +80,14 @@ class Service:
         self._pseudonyms = pseudonyms
         self.stock: Stock = sources.load(llm, settings)
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
+        self.door = Door(options.in_work + options.waiting)
         self.queue = Queue(options.in_work, options.waiting)
         self.shares = Shares(options.per_tenant)
         self.desk = Queue(1, options.waiting)
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
         watch = self.metrics.watch
+        watch("zsrec_inside", "Requests that were read and are not answered.", lambda: self.door.inside)
         watch("zsrec_in_work", "Requests that hold a place.", lambda: self.queue.in_work)
         watch("zsrec_waiting", "Requests that wait for a place.", lambda: self.queue.waiting)
         watch("zsrec_breaker_state", f"0 to 2: {', '.join(STATES)}.", lambda: STATES.index(self.breaker.state))
@@ -142,6 +146,7 @@ class Service:
                 log_failure("reload refused", error)
                 raise
             self.stock = stock
+            settle()
             self.metrics.reloads.labels("done").inc()
             log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
             return stock
@@ -176,22 +181,25 @@ class Service:
         started = time.perf_counter()
         admitted = False
         try:
-            async with asyncio.timeout(seconds), self.queue.place():
+            async with asyncio.timeout(seconds), self.queue.place(seconds):
                 waited = time.perf_counter() - started
                 self.metrics.stages.labels("queue").observe(waited)
                 self._admit()
                 admitted = True
                 found = await self._ask(call)
-                self.breaker.succeeded()
+                self.breaker.succeeded(call.asking.seconds)
                 admitted = False
                 own = time.perf_counter() - started - waited - call.asking.seconds
                 self.metrics.stages.labels("llm").observe(call.asking.seconds)
                 self.metrics.stages.labels("own").observe(max(0.0, own))
                 return found
+        except HopelessError:
+            raise _ModelFailedError("busy") from None
         except TimeoutError:
-            if admitted:  # a deadline that passed in the queue says nothing of the model
-                self.breaker.failed()
-                admitted = False
+            if not admitted:  # it passed in the queue, which says nothing of the model
+                raise _ModelFailedError("busy") from None
+            self.breaker.timed_out(call.asking.seconds)
+            admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
             if admitted:
