@@ -13,7 +13,7 @@ from tests.unit.fakes import FakeLLM
 from zsrec.catalog import Catalog
 from zsrec.errors import LLMServerError, TemplateError
 from zsrec.prompts import Library, Template, check, load_template
-from zsrec.prompts.bundle import gather
+from zsrec.prompts.gather import gather
 from zsrec.prompts.sources import source_of
 from zsrec.recommender import Recommender
 from zsrec.types import Exchange, History, Recommendations, Usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zsrec.prompts import Library, Problem, Template
-from zsrec.prompts.bundle import gather
+from zsrec.prompts.gather import gather
 from zsrec.prompts.lint import checked
 from zsrec.prompts.sources import SUFFIX, Source, source_of
 

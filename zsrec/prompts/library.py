@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zsrec.errors import ConfigError, TemplateError, TemplateNotFoundError
-from zsrec.prompts.bundle import Bundle, gather
+from zsrec.prompts.bundle import Bundle
+from zsrec.prompts.gather import gather
 from zsrec.prompts.problems import Problem, did_you_mean, raise_first
 from zsrec.prompts.sources import SUFFIX, Source, read_source, source_of
 from zsrec.prompts.template import Template

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from jinja2 import nodes
 
 from zsrec.prompts import syntax
+from zsrec.prompts.bundle import Bundle
 from zsrec.prompts.front_matter import FrontMatter
 from zsrec.prompts.problems import Problem
-
-if TYPE_CHECKING:
-    from zsrec.prompts.bundle import Bundle
 
 _ALLOWED = ("generate", "rank")
 
@@ -40,7 +37,7 @@ def check_steps(bundle: Bundle) -> Iterator[Problem]:
             path, line = _declared(bundle, name)
             yield Problem(path, line, f"a step cannot be called {name!r}: that is a variable's name")
     yield from _too_early(bundle)
-    used = {name for tree in _trees(bundle) for name in _names(tree)}
+    used = {name for tree in bundle.trees for name in _names(tree)}
     for name in front.steps:
         if name not in used:
             path, line = _declared(bundle, name)
@@ -67,10 +64,6 @@ def _declared(bundle: Bundle, step: str) -> tuple[str, int]:
         if ("steps", step) in unit.source.lines:
             return unit.source.path, unit.source.lines["steps", step]
     return bundle.main.path, 1
-
-
-def _trees(bundle: Bundle) -> list[nodes.Template]:
-    return [unit.tree for unit in (*bundle.chain, *bundle.parts.values()) if unit.tree]
 
 
 def _names(node: nodes.Node) -> dict[str, int]:

@@ -4,7 +4,7 @@
     for problem in check("./mine/rank.j2"):
         print(problem.place, problem.message)     # ./mine/rank.j2:14:23 undeclared variable …
 
-What is found by reading alone (`zsrec.prompts.bundle`), and what lets a title forge something
+What is found by reading alone (`zsrec.prompts.checks`), and what lets a title forge something
 (`zsrec.prompts.untrusted`), keeps a template from being loaded; the rest is found here only.
 """
 
