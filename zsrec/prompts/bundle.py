@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, get_args
 
 from jinja2 import nodes
@@ -33,6 +34,11 @@ class Unit:
 
     source: Source
     tree: nodes.Template | None
+
+    @cached_property
+    def used(self) -> Mapping[str, int]:
+        """The variables that it takes from outside, with the line of their first use; costly to find."""
+        return syntax.used_names(self.tree) if self.tree else {}
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ def _check(bundle: Bundle, whole: bool) -> Iterator[Problem]:
         unknown = list(syntax.unknown_helpers(unit.tree, unit.source.path))
         yield from unknown
         if whole and not unknown:  # the search for names trips over unknown filters
-            yield from syntax.undeclared(unit.tree, declared, unit.source.path)
+            yield from syntax.undeclared(unit.used, declared, unit.source.path)
     if whole and bundle.block("user") is None:
         line = main.text.count("\n", 0, main.text.find("\n---") + 1) + 2 if not main.is_part else 1
         message = "there is no block 'user', so nothing would be asked"
@@ -209,7 +215,7 @@ def _unused_variables(bundle: Bundle) -> Iterator[Problem]:
     trees = _trees(bundle)
     if any(True for tree in trees for _ in syntax.unknown_helpers(tree, "")):
         return
-    used = {name for tree in trees for name in syntax.used_names(tree)}
+    used = {name for unit in (*bundle.chain, *bundle.parts.values()) for name in unit.used}
     own = bundle.main.front.variables if bundle.main.front else {}
     for name in own:
         if name not in used:
