@@ -27,7 +27,7 @@ FILMS = [f"Film {chr(65 + n // 26)}{chr(65 + n % 26)} ({1950 + n})" for n in ran
 def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     """Names ten films that depend on the prompt alone, after a moment."""
     rng = random.Random(hashlib.sha256(repr(body["messages"]).encode()).hexdigest())
-    time.sleep(0.03)
+    time.sleep(0.07)
     send(handler, completion("\n".join(f"{n}. {title}" for n, title in enumerate(rng.sample(FILMS, 10), 1))))
 
 
