@@ -105,6 +105,7 @@ def killed_and_finished(folder: Path, server: ScriptedServer, under_way: int, *f
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kills_lose_nothing_and_repeat_nothing_but_what_was_under_way(
     tmp_path: Path, server: ScriptedServer
 ) -> None:

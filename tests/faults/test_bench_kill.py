@@ -69,6 +69,7 @@ def prompts(server: ScriptedServer) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 24 processes are started: over a minute on a machine at rest
 def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, server: ScriptedServer) -> None:
     write_data(tmp_path)
     rng = random.Random(7)
