@@ -33,9 +33,7 @@ demo: $(VENV)/.ready
 	$(BIN)/zsrec demo
 
 test: $(VENV)/.ready
-	$(BIN)/zsrec model up --port $(TEST_PORT)
-	trap '$(BIN)/zsrec model down --port $(TEST_PORT)' EXIT; \
-	ZSREC_TEST_BASE_URL=http://127.0.0.1:$(TEST_PORT)/v1 $(BIN)/pytest
+	.ci/test $(BIN) $(TEST_PORT)
 
 # Never fails: without a browser the other tests are worth running. Only what needs the network has a time limit.
 browser:

@@ -69,6 +69,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each body waits 40 ms for the client's word about its headers
 
             def log_message(self, *args: object) -> None:
                 pass

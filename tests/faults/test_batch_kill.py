@@ -32,7 +32,7 @@ def number_in(body: dict[str, Any]) -> int:
 
 def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     """Names the story after the user's, after a moment; user 100's request is refused."""
-    time.sleep(0.02)
+    time.sleep(0.06)
     number = number_in(body)
     if number == 100:
         send(handler, {"error": {"message": "no"}}, status=400)
@@ -105,6 +105,7 @@ def killed_and_finished(folder: Path, server: ScriptedServer, under_way: int, *f
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kills_lose_nothing_and_repeat_nothing_but_what_was_under_way(
     tmp_path: Path, server: ScriptedServer
 ) -> None:

@@ -27,7 +27,7 @@ FILMS = [f"Film {chr(65 + n // 26)}{chr(65 + n % 26)} ({1950 + n})" for n in ran
 def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
     """Names ten films that depend on the prompt alone, after a moment."""
     rng = random.Random(hashlib.sha256(repr(body["messages"]).encode()).hexdigest())
-    time.sleep(0.03)
+    time.sleep(0.07)
     send(handler, completion("\n".join(f"{n}. {title}" for n, title in enumerate(rng.sample(FILMS, 10), 1))))
 
 
@@ -69,6 +69,7 @@ def prompts(server: ScriptedServer) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 24 processes are started: over a minute on a machine at rest
 def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, server: ScriptedServer) -> None:
     write_data(tmp_path)
     rng = random.Random(7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,5 +24,8 @@ def base_url() -> str:
 
 @pytest.fixture
 def recommender(base_url: str, movielens: data.Dataset) -> Iterator[Recommender]:
-    with Recommender(movielens.catalog, base_url=base_url, settings=Settings.load(timeout=800)) as one:
+    """With the shipped templates, three of them cut short: a 135M model repeats itself up to any limit."""
+    prompts = Path(__file__).parent / "prompts"
+    settings = Settings.load(timeout=800)
+    with Recommender(movielens.catalog, base_url=base_url, prompts=prompts, settings=settings) as one:
         yield one

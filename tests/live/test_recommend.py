@@ -11,6 +11,7 @@ import pytest
 from zsrec import data
 from zsrec.errors import ContextOverflowError, LLMConnectionError, ModelNotServedError
 from zsrec.recommender import AsyncRecommender, Recommender
+from zsrec.settings import Settings
 from zsrec.types import Event, History, Recommendations
 
 # A request takes seconds on two quiet cores and far longer on busy ones.
@@ -134,6 +135,7 @@ def test_another_model_and_an_absent_server(base_url: str, movielens: data.Datas
     other = Recommender(movielens.catalog, base_url=base_url, model="gpt-9")
     with other, pytest.raises(ModelNotServedError, match="served: "):
         other.recommend(["1"])
-    absent = Recommender(movielens.catalog, base_url="http://127.0.0.1:9/v1")
+    settings = Settings.load(max_retries=0)
+    absent = Recommender(movielens.catalog, base_url="http://127.0.0.1:9/v1", settings=settings)
     with absent, pytest.raises(LLMConnectionError, match="zsrec model up"):
         absent.recommend(["1"])

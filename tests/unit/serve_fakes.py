@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
 
 from starlette.testclient import TestClient
 
 from tests.unit.fakes import Answer, FakeLLM
 from zsrec.llm import ChatRequest
 from zsrec.llm.chat import LLM
+from zsrec.prompts import Library, Template
 from zsrec.pseudonyms import Pseudonyms
+from zsrec.serve import stock
 from zsrec.serve.app import create_app
 from zsrec.serve.keys import Keys
 from zsrec.serve.options import Options
@@ -51,6 +55,17 @@ class SlowLLM(FakeLLM):
         return await super().chat(request)
 
 
+class LoadedOnce(Library):
+    """The shipped templates, loaded once a test run: a service loads all forty, which takes most of a second."""
+
+    _loaded: ClassVar[dict[str | Path, Template]] = {}
+
+    def load(self, name_or_path: str | Path) -> Template:
+        if name_or_path not in self._loaded:
+            self._loaded[name_or_path] = super().load(name_or_path)
+        return self._loaded[name_or_path]
+
+
 def sources(folder: Path, *, contacts: bool = True, prompts: Path | None = None) -> Sources:
     """A catalog of six films in a folder, and contacts of three users."""
     (folder / "films.csv").write_text(CATALOG)
@@ -64,7 +79,8 @@ def make(
 ) -> Service:
     """A service with its stock loaded."""
     where = sources(folder, contacts=contacts, prompts=prompts)
-    return Service(where, Settings.load(), llm, Options.model_validate(options), PSEUDONYMS)
+    with patch.object(stock, "Library", LoadedOnce if prompts is None else Library):
+        return Service(where, Settings.load(), llm, Options.model_validate(options), PSEUDONYMS)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,7 +89,13 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def free_port() -> int:
-    """A port that nothing listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing has now.
+
+    Below those that the kernel gives out by itself (from 32768 on), so that no test beside this one gets it before
+    the server is up.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -96,6 +96,6 @@ def test_no_text_breaks_it(text: str) -> None:
 )
 def test_adversarial_text_costs_little(unit: str) -> None:
     text = unit * (100_000 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
     list(readings(text))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

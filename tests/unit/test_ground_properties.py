@@ -77,7 +77,7 @@ def test_an_unrelated_item_changes_no_sure_match(title: str) -> None:
 )
 def test_a_hundred_kilobytes_cost_no_more_than_a_line(unit: str) -> None:
     text = unit * (100_000 // len(unit)) + "x"
-    started = time.perf_counter()
+    started = time.process_time()
     GROUNDER.ground(text)
     Grounder(Catalog(["1", "2"], [text, "Heat"]))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0

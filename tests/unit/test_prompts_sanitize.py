@@ -94,10 +94,10 @@ def test_a_long_text_is_cut_with_an_ellipsis() -> None:
 
 
 def test_megabytes_cost_nothing() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for evil in ("<" * 5_000_000, "[" * 5_000_000, "\u200b" * 5_000_000, "<a" * 2_500_000, "USER" * 1_000_000):
         inline(evil)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_sanitize_goes_to_every_depth_and_leaves_nothing_mutable() -> None:

@@ -56,11 +56,11 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
 
 
 def test_long_texts_take_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for evil in ("a" * 200_000, "a." * 100_000, "a@" * 100_000, "1 " * 100_000, "1()()" * 40_000, "+" * 200_000,
                  "a@" + "b." * 100_000, "ann " * 50_000):  # fmt: skip
         redact(evil)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_an_empty_name_is_refused() -> None:

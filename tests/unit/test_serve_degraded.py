@@ -17,6 +17,7 @@ from zsrec.serve.keys import Tenant
 from zsrec.serve.problems import DETAILS, RefusedError
 from zsrec.serve.queue import FullError
 
+pytestmark = pytest.mark.alone
 WANTED = {"history": ["Heat"], "k": 3}
 ORDER = ["2", "6", "5"]  # item-kNN of Heat, then what is popular
 NOBODY = Tenant(None, admin=False)

@@ -249,7 +249,10 @@ def test_an_interrupted_up_leaves_no_process(
     home: Home, recipe: Recipe, options: ServerOptions, number: signal.Signals
 ) -> None:
     script = (
-        "from zsrec.server import *; from zsrec.server.engine import Recipe; from pathlib import Path\n"
+        "import signal; from zsrec.server import *; from zsrec.server.engine import Recipe\n"
+        "from pathlib import Path\n"
+        # A job in a shell script's background ignores Ctrl-C, nohup SIGHUP, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         f"options = ServerOptions(model={options.model!r}, port={options.port}, extra_args=('--never-ready',))\n"
         f"with ended_politely(): up(options, home=Home(Path({str(home.root)!r})), recipe={recipe!r})\n"
     )

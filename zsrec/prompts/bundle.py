@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from jinja2 import nodes
 
@@ -19,6 +21,11 @@ class Unit:
 
     source: Source
     tree: nodes.Template | None
+
+    @cached_property
+    def used(self) -> Mapping[str, int]:
+        """The variables that it takes from outside, with the line of their first use; costly to find."""
+        return syntax.used_names(self.tree) if self.tree else {}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
         unknown = list(syntax.unknown_helpers(unit.tree, unit.source.path))
         yield from unknown
         if whole and not unknown:  # the search for names trips over unknown filters
-            yield from syntax.undeclared(unit.tree, declared, unit.source.path)
+            yield from syntax.undeclared(unit.used, declared, unit.source.path)
     if whole and bundle.block("user") is None:
         line = main.text.count("\n", 0, main.text.find("\n---") + 1) + 2 if not main.is_part else 1
         message = "there is no block 'user', so nothing would be asked"
@@ -52,10 +52,9 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
 
 
 def _unused_variables(bundle: Bundle) -> Iterator[Problem]:
-    trees = bundle.trees
-    if any(True for tree in trees for _ in syntax.unknown_helpers(tree, "")):
+    if any(True for tree in bundle.trees for _ in syntax.unknown_helpers(tree, "")):
         return
-    used = {name for tree in trees for name in syntax.used_names(tree)}
+    used = {name for unit in (*bundle.chain, *bundle.parts.values()) for name in unit.used}
     own = bundle.main.front.variables if bundle.main.front else {}
     for name in own:
         if name not in used:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from jinja2 import TemplateSyntaxError, meta, nodes
@@ -147,9 +147,9 @@ def mentions(tree: nodes.Template, field: str) -> bool:
     )
 
 
-def undeclared(tree: nodes.Template, declared: Collection[str], path: str) -> Iterator[Problem]:
-    """Variables that are used and not declared."""
-    for name, line in used_names(tree).items():
+def undeclared(used: Mapping[str, int], declared: Collection[str], path: str) -> Iterator[Problem]:
+    """Variables that are used (`used_names`) and not declared."""
+    for name, line in used.items():
         if name not in declared:
             guess = did_you_mean(name, declared)
             message = f"undeclared variable {name!r}{guess}"
