@@ -83,7 +83,7 @@ def drawn(halves: Halves, count: int) -> list[User]:
 
 def _citations(explained: list[Explanations]) -> dict[str, object]:
     """How many sentences cite, and what the citations turned out to be."""
-    sentences = [one for of_user in explained for one in of_user]
+    sentences = [one for of_user in explained for one in of_user if one.error is None]
     kinds = [citation.status for one in sentences for citation in one.citations]
     return {
         "sentences": len(sentences),

@@ -1,8 +1,9 @@
-"""Grounding measured: `speed` beside rapidfuzz's WRatio, `fit`, which makes the shipped calibration again, and
-`semantic`, what matching by meaning adds and costs.
+"""Grounding measured: `speed` beside rapidfuzz's WRatio, `fit`, which makes the shipped calibration again,
+`mixtures`, titles of two films in one mention, and `semantic`, what matching by meaning adds and costs.
 
     python benchmarks/grounding.py speed --sizes 9742 100000 1000000
     python benchmarks/grounding.py fit [--write]
+    python benchmarks/grounding.py mixtures
     python benchmarks/grounding.py semantic [--model FOLDER]    (needs the extra `embed`)
 
 All need the development data (ZSREC_TEST_DATA, default ../shared/data beside the repository). Larger catalogs
@@ -37,6 +38,7 @@ from zsrec.ground.features import NAMES
 from zsrec.ground.fit import Labelled, f1, fit_calibration, reliability
 from zsrec.ground.index import TitleIndex
 from zsrec.ground.semantic import SemanticStage
+from zsrec.text import article_first, parse_title
 from zsrec.types import Match
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -217,6 +219,26 @@ def groups(row: Row) -> list[str]:
     return ["deleted", "traps"] if row.get("trap") else ["deleted"]
 
 
+# -- mixtures -----------------------------------------------------------------------------------------
+
+
+def mixtures(number: int = 1000) -> None:
+    """How often a mention made of two random titles is matched; with the second one's year it should be."""
+    catalog = movies()
+    grounder, rng = Grounder(catalog), random.Random(SEED)
+    matched: dict[str, int] = defaultdict(int)
+    for _ in range(number):
+        first, second = (parse_title(title) for title in rng.sample(catalog.titles, 2))
+        mixed, year = f"{article_first(first.main)}: {article_first(second.main)}", second.year or 2000
+        for what, mention in (
+            ("no year", mixed),
+            ("a year one off", f"{mixed} ({year + 1})"),
+            ("the second one's year", f"{mixed} ({year})"),
+        ):
+            matched[what] += grounder.ground(mention).item_id is not None
+    print(", ".join(f"{what}: {found} of {number} matched" for what, found in matched.items()))
+
+
 # -- semantic -----------------------------------------------------------------------------------------
 
 
@@ -256,12 +278,15 @@ def main() -> None:
     commands.add_parser("speed").add_argument("--sizes", type=int, nargs="+", default=[9_742, 100_000, 1_000_000])
     commands.add_parser("one").add_argument("size", type=int)
     commands.add_parser("fit").add_argument("--write", action="store_true")
+    commands.add_parser("mixtures")
     commands.add_parser("semantic").add_argument("--model")
     chosen = parser.parse_args()
     if chosen.command == "speed":
         speed(chosen.sizes)
     elif chosen.command == "one":
         print(json.dumps(measure(chosen.size)))
+    elif chosen.command == "mixtures":
+        mixtures()
     elif chosen.command == "semantic":
         semantic(chosen.model)
     else:

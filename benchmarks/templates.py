@@ -75,7 +75,7 @@ async def one(rec: AsyncRecommender, history: History, pool: tuple[str, ...]) ->
     if template.task == "explain":
         item = (catalog[pool[0]],)
         said: Explanations = await rec.run(explain_plan(catalog, rec.grounder, template, item, history))
-        exchanges = tuple(line.exchange for line in said)
+        exchanges = tuple(line.exchange for line in said if line.exchange is not None)
         found["usable"] = sum(bool(line.cited) for line in said)
     elif template.task == "profile":
         me: Profile = await rec.run(profile_plan(catalog, rec.grounder, template, history))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from zsrec.errors import LLMError
 from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
@@ -21,6 +21,12 @@ class Handshake(NamedTuple):
 
 class Ask(NamedTuple):
     """Send these requests, all at once. Reply: their exchanges, in the same order."""
+
+    requests: tuple[ChatRequest, ...]
+
+
+class AskEach(NamedTuple):
+    """Send these requests, all at once; none costs another. Reply: for each its exchange, or its LLMError."""
 
     requests: tuple[ChatRequest, ...]
 
@@ -41,8 +47,8 @@ class BindsChoices(NamedTuple):
     """Find out whether the server holds answers to given choices. Reply: a bool."""
 
 
-Step = Handshake | Ask | CountTokens | FindLabels | BindsChoices
-StepReply = ServerInfo | tuple[Exchange, ...] | LabelSet | int | None
+Step = Handshake | Ask | AskEach | CountTokens | FindLabels | BindsChoices
+StepReply = ServerInfo | tuple[Exchange | LLMError, ...] | LabelSet | int | None
 Result = TypeVar("Result")
 Plan = Generator[Step, StepReply, Result]
 
@@ -57,6 +63,13 @@ def handshake() -> Plan[ServerInfo]:
 def ask(*requests: ChatRequest) -> Plan[tuple[Exchange, ...]]:
     """Sends requests from within a plan."""
     reply = yield Ask(requests)
+    assert isinstance(reply, tuple)  # noqa: S101
+    return cast("tuple[Exchange, ...]", reply)
+
+
+def ask_each(*requests: ChatRequest) -> Plan[tuple[Exchange | LLMError, ...]]:
+    """Sends requests from within a plan; where one fails, its error stands in the place of its exchange."""
+    reply = yield AskEach(requests)
     assert isinstance(reply, tuple)  # noqa: S101
     return reply
 
@@ -119,13 +132,13 @@ async def _perform(step: Step, llm: LLM) -> StepReply:
         return await llm.labels(step.wanted)
     if isinstance(step, BindsChoices):
         return await llm.binds_choices()
-    if len(step.requests) == 1:
+    if isinstance(step, Ask) and len(step.requests) == 1:
         return (await llm.chat(step.requests[0]),)
     # All of them end before the first error goes on: no request is left running, no reply comes too late.
     replies = await asyncio.gather(*map(llm.chat, step.requests), return_exceptions=True)
-    exchanges: list[Exchange] = []
+    kept: list[Exchange | LLMError] = []
     for reply in replies:
-        if isinstance(reply, BaseException):
+        if isinstance(reply, BaseException) and not (isinstance(step, AskEach) and isinstance(reply, LLMError)):
             raise reply
-        exchanges.append(reply)
-    return tuple(exchanges)
+        kept.append(reply)
+    return tuple(kept)

@@ -112,8 +112,17 @@ def undecodable(path: Path, encoding: str, error: UnicodeDecodeError) -> Encodin
     )
 
 
-def check_columns(path: Path, line: int, found: Sequence[str], wanted: Sequence[str]) -> None:
+def check_columns(
+    path: Path, line: int | None, found: Sequence[str], wanted: Sequence[str], advice: str = ""
+) -> None:
     """Makes sure that the columns are there.
+
+    Args:
+        path: The file, for complaints.
+        line: Where it names its columns; None where that is no line, as in Parquet.
+        found: The columns that it has.
+        wanted: Those that it must have.
+        advice: What else to do where one is missing.
 
     Raises:
         MissingColumnError: One of `wanted` is not among `found`.
@@ -124,7 +133,7 @@ def check_columns(path: Path, line: int, found: Sequence[str], wanted: Sequence[
                 f"no column {name!r}",
                 path=path,
                 line=line,
-                hint=f"the file has: {', '.join(map(repr, found)) or 'no columns'}",
+                hint=f"the file has: {', '.join(map(repr, found)) or 'no columns'}{advice and '; '}{advice}",
             )
 
 
@@ -223,7 +232,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise MissingExtraError("reading Parquet files", "parquet") from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            check_columns(path, 1, file.schema_arrow.names, columns)
+            check_columns(path, None, file.schema_arrow.names, columns)
             number = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():

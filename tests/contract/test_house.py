@@ -20,7 +20,7 @@ PACKAGE = REPO / "zsrec"
 
 # Lower floors know nothing of higher ones; rooms of one floor may know each other, without circles.
 FLOORS = [
-    {"errors", "frozen", "history", "types", "text", "redact", "pseudonyms"},
+    {"errors", "frozen", "history", "types", "text", "redact", "pseudonyms", "whole"},
     {"tables", "catalog", "interactions", "settings", "prompts", "parse", "llm", "embed", "server", "blocking"},
     {"steps"},
     {"ground", "candidates", "rank", "data", "fit"},

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import REPO
 from tests.faults.server import ScriptedServer, completion, send
+from zsrec.cli import app, watch
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -137,3 +139,15 @@ def test_a_server_that_goes_away_stops_the_job_and_the_same_command_goes_on(tmp_
         log = last.communicate()[0].decode()
         assert last.returncode == 0, log
     check_output(tmp_path)
+
+
+def test_a_file_gets_lines_of_progress(
+    tmp_path: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    command = ["batch", "--input", "in.parquet", "--catalog", "stories.csv", "--out", "out", "--k", "1"]
+    result = CliRunner().invoke(app, [*command, "--columns", "user,item,timestamp", "--base-url", server.base_url])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert f"users: {USERS} of {USERS} · done in " in result.stderr

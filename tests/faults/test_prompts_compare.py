@@ -68,11 +68,18 @@ def test_a_failed_comparison_goes_on(data: Path, server: ScriptedServer, monkeyp
     monkeypatch.setenv("ZSREC_CONCURRENCY", "1")
     server.scripts[:] = [answer] * 10 + [fails(500)]
     arguments = ("old/mine.j2", "new/mine.j2", "--users", "8", "--out", "run")
-    assert isinstance(compare(server, *arguments).exception, LLMServerError)
+    failed = compare(server, *arguments)
+    assert isinstance(failed.exception, LLMServerError)
+    assert "old/mine.j2: 8 of 8 · done in " in failed.stderr  # no terminal, so no bar
     server.scripts[:] = [answer]
     result = compare(server, *arguments)
     assert result.exit_code == 0, (result.output, result.exception)
     assert "that 8 users could show" in result.output
+    assert "new/mine.j2: 0 of 8\nnew/mine.j2: 8 of 8 · done in " in result.stderr
+    for name in ("old/mine.j2", "new/mine.j2"):
+        assert (
+            f"{name} against its candidates in the order of retrieval: no difference in NDCG@10" in result.stdout
+        )
     asked = Counter(one["messages"][-1]["content"] for one in server.requests)
     assert len(asked) == 16
     assert sorted(asked.values()) == [1] * 15 + [2]  # only what failed was sent again

@@ -38,6 +38,7 @@ def test_explanations_of_real_recommendations(recommender: Recommender, movielen
     known = {event.item for event in history.events}
     for one in found:
         assert one.text
+        assert one.exchange is not None
         assert one.exchange.answer.strip().startswith(one.text)
         assert set(one.cited) <= known
         for citation in one.citations:

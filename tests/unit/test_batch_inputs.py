@@ -11,6 +11,7 @@ import pytest
 from zsrec.batch.inputs import Counts, Input, read_parts
 from zsrec.errors import BadRowError, DataError, MissingColumnError
 from zsrec.interactions import Columns, read_histories
+from zsrec.tables import read_rows
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -136,10 +137,13 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", user=["a"], item=["1"], timestamp=["yesterday"])
     with pytest.raises(DataError, match="'timestamp' is string, no time"):
         read(Input(path, FLAT))
-    with pytest.raises(MissingColumnError, match="no column 'rating'"):
+    with pytest.raises(MissingColumnError, match=r"no column 'rating'(.|\n)*leave time or rating empty"):
         read(Input(path, Columns(user="user", item="item", time=None, rating="rating")))
-    with pytest.raises(MissingColumnError, match="no column 'movieId'"):
+    with pytest.raises(MissingColumnError, match="no column 'movieId'") as missing:
         read(Input(path, Columns(user="user")))
+    with pytest.raises(MissingColumnError) as of_a_table:
+        next(read_rows(path, columns=["movieId"]))
+    assert str(missing.value) == str(of_a_table.value)  # one fault, one sentence
     (tmp_path / "bad.parquet").write_bytes(b"no parquet at all")
     with pytest.raises(DataError, match="not a Parquet file"):
         read(Input(tmp_path / "bad.parquet", FLAT))

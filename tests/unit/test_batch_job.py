@@ -189,6 +189,8 @@ def test_a_ranking_template_with_a_retriever(tmp_path: Path, job: Callable[..., 
         job(template="rank/default")
     with pytest.raises(ConfigError, match="--retriever without interactions"):
         job(template="rank/default", retriever="pop")
+    with pytest.raises(ConfigError, match="--retriever is 'magic'"):
+        job(template="rank/default", retriever="magic", interactions=_popular(tmp_path))
     found = job(template="rank/default", retriever="pop", interactions=_popular(tmp_path), pool=3)
     assert found.users == USERS
     assert {row["mode"] for row in output(tmp_path) if row["rank"]} == {"training-free"}

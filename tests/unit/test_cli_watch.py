@@ -31,3 +31,36 @@ def test_the_bar_shows_tokens_speed_and_cost(monkeypatch) -> None:
     seen.start("next", 2)
     assert seen._spent() == "3,000 tokens · cost 0.0040"
     assert "[red]" not in str([task.description for task in seen._bar.tasks])
+
+
+def test_a_file_gets_lines_about_every_half_minute(monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    console = Console(width=160, record=True, force_terminal=False)
+    console.get_time = lambda: now[0]  # type: ignore[method-assign]
+    monkeypatch.setattr(watch, "err", console)
+    exchange = Exchange(messages=(), answer="x", usage=Usage(prompt_tokens=100, completion_tokens=50), seconds=2.0)
+    with watch.TerminalWatch(Prices()) as seen:
+        seen.start("[red]rank/default", 20)
+        for _ in range(20):
+            now[0] += 5.0
+            seen.reply(exchange, True)
+            seen.step()
+        seen.start("next", 1)
+    told = console.export_text().splitlines()
+    assert told[0] == "[red]rank/default: 0 of 20"
+    assert [line.split(" · ")[0] for line in told[1:]] == [
+        "[red]rank/default: 5 of 20", "[red]rank/default: 11 of 20", "[red]rank/default: 17 of 20",
+        "[red]rank/default: 20 of 20", "next: 0 of 1",
+    ]  # fmt: skip
+    assert told[2].endswith("to go · 1,800 tokens")
+    assert told[4] == "[red]rank/default: 20 of 20 · done in 0:01:40 · 3,000 tokens"
+
+
+def test_a_terminal_gets_the_bar_alone(monkeypatch) -> None:
+    console = Console(width=160, record=True, force_terminal=True)
+    monkeypatch.setattr(watch, "err", console)
+    seen = watch.TerminalWatch(Prices())
+    seen.start("rank/default", 1)
+    seen.step()
+    assert console.export_text() == ""

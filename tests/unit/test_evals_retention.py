@@ -98,12 +98,12 @@ def test_a_scrub_that_was_killed_goes_on_with_the_same_pseudonyms(
     done = 0
     write = RunFolder._write
 
-    def dies(self: RunFolder, to: Path, parts: object) -> None:
+    def dies(self: RunFolder, to: Path, parts: object, **how: bool) -> None:
         nonlocal done
         done += to.suffix == ".jsonl"
         if done == 3:
             raise Killed
-        write(self, to, parts)  # type: ignore[arg-type]
+        write(self, to, parts, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(RunFolder, "_write", dies)
     with pytest.raises(Killed):

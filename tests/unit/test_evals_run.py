@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zsrec.candidates import Contact, Ids, Interactions, ItemKNN, Popularity, Profile, Retriever, read_interactions
 from zsrec.errors import ConfigError, DataError, MissingExtraError
 from zsrec.evals import Split, held_out, leave_one_out, report, run
-from zsrec.evals.methods import methods
+from zsrec.evals.methods import methods, retriever_named
 
 CANARY = "canary"
 ROWS = [
@@ -215,6 +215,8 @@ def test_without_vectors_semantic_is_left_out_aloud() -> None:
     assert made["fused"](KNOWN).notes
     with pytest.raises(MissingExtraError):
         methods(["semantic"], no_vectors)
+    with pytest.raises(MissingExtraError):
+        retriever_named("semantic", KNOWN, no_vectors)
     for names in ([], ["pop", "pop"], ["svd"]):
         with pytest.raises(ConfigError):
             methods(names, no_vectors)
@@ -229,3 +231,10 @@ def test_movielens_item_knn_beats_popularity(test_data: Path) -> None:
     assert 0.03 < pop.mean < 0.05
     assert 0.09 < knn.mean < 0.12
     assert next(c for c in found.comparisons if c.metric == "HR@10").p_holm < 0.001
+
+
+def test_a_retriever_by_its_name() -> None:
+    assert isinstance(retriever_named("itemknn", KNOWN, lambda: pytest.fail("nobody needs vectors")), ItemKNN)
+    for name in ("magic", "ease"):  # a trained method gives no candidates
+        with pytest.raises(ConfigError, match=f"--retriever is '{name}'\n  hint: write one of pop, itemknn"):
+            retriever_named(name, KNOWN, lambda: pytest.fail("nobody needs vectors"))

@@ -8,7 +8,9 @@ import pytest
 
 from zsrec.errors import ConfigError
 from zsrec.evals.folder import RunFolder
+from zsrec.evals.llm_report import lift
 from zsrec.evals.predictions import Header, Prediction, Use
+from zsrec.evals.run import measured
 from zsrec.evals.templates import Comparing, compare_templates, detectable
 
 
@@ -132,6 +134,16 @@ def test_measures_beside_ndcg_are_corrected_together(tmp_path: Path) -> None:
     only = compare_templates(RunFolder(tmp_path / "run"), against="c")
     assert [one[0] for one in {(one.comparison.a, one.comparison.b): 0 for one in only.pairs}] == ["a", "b"]
     assert len(only.verdicts) == 2
+
+
+def test_templates_stand_beside_their_candidates_in_the_order_of_retrieval(tmp_path: Path) -> None:
+    first = Use(named=1, candidates=("t", "x"))
+    folder = folder_of(tmp_path / "run", worse=[(1, first)] * 20, free=[(0, use())] * 20)
+    found = compare_templates(folder)
+    assert {one.a for one in found.lift} == {"worse"}  # the other has no candidates
+    ndcg = next(one for one in found.lift if one.metric == "NDCG@10")
+    assert ndcg.verdict.startswith("its candidates in the order of retrieval beats worse in NDCG@10 by 0.3691")
+    assert found.lift == lift(measured(folder.predictions("worse"), [10]), [10], seed=0)
 
 
 def test_a_folder_from_before_has_no_seconds(tmp_path: Path) -> None:

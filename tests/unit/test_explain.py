@@ -13,7 +13,7 @@ from tests.unit.fakes import FakeLLM
 from tests.unit.judges import LabelLLM
 from zsrec.candidates import Ids, Interactions, ItemKNN
 from zsrec.catalog import Catalog
-from zsrec.errors import ConfigError, LLMServerError
+from zsrec.errors import ConfigError, ContextOverflowError, LLMServerError
 from zsrec.explain import (
     Explanation,
     Explanations,
@@ -172,6 +172,56 @@ def test_a_cut_sentence_is_noted(films: Catalog) -> None:
     llm = FakeLLM(Exchange(messages=(), answer="Because you liked Heat and", finish_reason="length"))
     with Recommender(films, llm=llm) as rec:
         assert "1 sentences were cut at max_tokens" in explain(rec, [films["2"]], ["Heat"]).notes
+
+
+def test_a_failed_request_costs_its_own_sentence_only(films: Catalog) -> None:
+    answers = ("Because you liked Heat.", LLMServerError("down", status=500), "No idea")
+    items = (films["2"], films["6"], films["3"])
+
+    async def ask() -> Explanations:
+        async with AsyncRecommender(films, llm=FakeLLM(*answers)) as rec:
+            template = load_template("explain/default")
+            return await rec.run(explain_plan(films, rec.grounder, template, items, History.of("Heat")))
+
+    with Recommender(films, llm=FakeLLM(*answers)) as rec:
+        found = explain(rec, items, ["Heat"])
+    assert asyncio.run(ask()) == found
+    assert [one.item for one in found] == list(items)
+    assert [one.text for one in found] == ["Because you liked Heat.", "", "No idea"]
+    assert [one.error for one in found] == [None, "LLMServerError: down", None]
+    assert found[1].exchange is None
+    assert found.notes == (
+        "1 of 3 sentences failed: LLMServerError: down", "1 of 2 sentences cite nothing of the history",
+    )  # fmt: skip
+    assert faithfulness([found], lambda history, item, left_out: 0.0).explained == 2
+
+
+def test_where_every_request_fails_the_call_does(films: Catalog) -> None:
+    llm = FakeLLM(LLMServerError("down"), LLMServerError("still down"))
+    with Recommender(films, llm=llm) as rec, pytest.raises(LLMServerError, match=r"^down$"):
+        explain(rec, [films["2"], films["6"]], ["Heat"])
+
+
+def test_a_prompt_that_is_too_long_after_all_is_sent_again_with_less(films: Catalog) -> None:
+    llm = FakeLLM("Because you liked Heat.", ContextOverflowError("too long"), "Because you liked Heat.")
+    with Recommender(films, llm=llm) as rec:
+        found = explain(rec, [films["2"], films["6"]], ["Up", "Up", "Heat", "Heat"])
+    assert [one.error for one in found] == [None, None]
+    assert len(llm.requests) == 4
+    assert [event.item for event in found.history.events] == ["1", "1"]
+    never = FakeLLM("Because you liked Heat.", ContextOverflowError("too long"))
+    with Recommender(films, llm=never) as rec:
+        found = explain(rec, [films["2"], films["6"]], ["Heat"])  # nothing is left to leave out
+    assert [one.error for one in found] == [None, "ContextOverflowError: too long"]
+
+
+def test_a_fault_of_ours_is_no_failed_sentence(films: Catalog) -> None:
+    class Broken(FakeLLM):
+        async def chat(self, request: object) -> Exchange:
+            raise KeyError(request)
+
+    with Recommender(films, llm=Broken("x")) as rec, pytest.raises(KeyError):
+        explain(rec, [films["2"], films["6"]], ["Heat"])
 
 
 def test_what_cannot_be_explained(films: Catalog) -> None:

@@ -71,6 +71,17 @@ def test_an_answer_out_of_the_pattern_is_an_error_and_a_cut_one_is_noted(films: 
     assert found.notes == ("1 sentences were cut at max_tokens",)
 
 
+def test_one_answer_out_of_the_pattern_leaves_the_others(films: Catalog) -> None:
+    with Recommender(films, llm=FakeLLM("As an AI I like Heat.", ANSWER)) as rec:
+        found = explain(rec, [films["2"], films["6"]], ["Heat"], template="explain/cited")
+    assert found[0].error is not None
+    assert found[0].error.startswith("CapabilityError: the server's answer does not match the pattern")
+    assert (found[0].text, found[0].citations) == ("", ())
+    assert found[0].exchange is not None
+    assert found[0].exchange.answer == "As an AI I like Heat."  # it can be looked at
+    assert (found[1].cited, found[1].error) == (("1",), None)
+
+
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
 def test_any_title_stands_for_itself(titles: list[str]) -> None:
     views = [item_view(Item(id=str(n), title=title or "x")) for n, title in enumerate(titles)]

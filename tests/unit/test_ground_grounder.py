@@ -109,6 +109,30 @@ def test_a_tie_is_ambiguous_with_the_whole_set(grounder: Grounder, mention: str,
     assert (match.item_id, match.reason, set(match.alternatives)) == (None, "ambiguous", items)
 
 
+@pytest.mark.parametrize(
+    ("mention", "item"),
+    [
+        ("The Matrix: The Last Stand (2014)", None),  # one year off says nothing, and the rest speaks against it
+        ("The Matrix: The Last Stand", None),
+        ("The Matrix - The Last Stand", None),
+        ("The Matrix: The Last Stand (2013)", "stand"),
+        ("X-Men: The Last Stand", "x-men"),
+        ("Batman: The Dark Knight", "knight"),  # heads a series in this catalog
+        ("Matrix: Revisiting the Matrix", "revisited"),  # a word in common
+        ("Heist: The Dark Knight", "knight"),  # a genre
+        ("The Last Stand (2014)", "stand"),
+    ],
+)
+def test_two_titles_in_one_are_neither(mention: str, item: str | None) -> None:
+    films = {
+        "matrix": "Matrix, The (1999)", "stand": "Last Stand, The (2013)", "x-men": "X-Men: The Last Stand (2006)",
+        "batman": "Batman (1989)", "phantasm": "Batman: Mask of the Phantasm (1993)",
+        "knight": "Dark Knight, The (2008)", "heist": "Heist (2001)", "revisited": "Revisiting the Matrix (2001)",
+    }  # fmt: skip
+    match = Grounder(Catalog(list(films), list(films.values()), domain="movies")).ground(mention)
+    assert match.item_id == item
+
+
 def test_context_settles_ties_and_nothing_else(grounder: Grounder) -> None:
     assert grounder.ground("Cape Fear", Context(candidates=("fear91", "heat"))).item_id == "fear91"
     assert grounder.ground("Cape Fear", Context(history=("fear62",))).item_id == "fear62"

@@ -130,6 +130,37 @@ def test_other_answers(answer: str, expected: list[str] | None) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
+        "Heat (crime) and Ronin (thriller)",
+        "Heat (crime) and Ronin (thriller) are great.",
+        "I'd recommend Heat (crime) and Ronin (thriller) to you.",
+        "I'd recommend Heat (a crime film) or Ronin (also crime) because they are dark.",
+        "You might like Heat (drama) & Ronin.",
+        "Heat (crime), Ronin (thriller)",
+    ],
+)
+def test_brackets_and_an_and_part_two_titles(answer: str) -> None:
+    assert titles(answer) == [HEAT, RONIN]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Heat (1995) and Ronin", ["Heat (1995)", "Ronin"]),
+        ("I recommend Heat (1995) and Ronin (1998).", ["Heat (1995)", "Ronin (1998)"]),
+        ("I recommend Heat (1995) and I think you will like it.", ["Heat (1995)"]),
+        ("Try Heat (crime), Ronin (crime) and Thief (crime).", [HEAT, RONIN, THIEF]),
+        ("Heat (crime), Ronin (crime) and Thief (crime) are all good.", [HEAT, RONIN, THIEF]),
+        ("I recommend Romeo and Juliet (drama) and Heat (crime).", ["Romeo and Juliet", "Heat"]),
+        ("Michael Mann (director) and Al Pacino (actor) made it together.", []),
+    ],
+)
+def test_brackets_and_an_and_in_other_places(answer: str, expected: list[str]) -> None:
+    assert titles(answer) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         "",
         " \n\t\n",
         "...",

@@ -12,7 +12,6 @@ A user is done when the line is written, so a killed process asks again only for
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from zsrec.errors import ConfigError, DataError
 from zsrec.interactions import feedback_of
 from zsrec.llm.journal import Journal
 from zsrec.types import Event, History, TemplateRef
+from zsrec.whole import written_whole
 
 _PATIENCE = 60.0  # seconds that a dead process's workers get to let go of a chunk
 
@@ -61,12 +61,9 @@ def write_chunk(files: Files, number: int, part: Part) -> None:
     if part.ratings is not None:
         columns["ratings"] = pa.LargeListArray.from_arrays(starts, part.ratings)
     rows = pa.table(columns)
-
-    def write(file: IO[bytes]) -> None:
-        with pa.ipc.new_file(file, rows.schema) as writer:
-            writer.write_table(rows)
-
-    _replace(files.chunk(number), files.work, write)
+    path = files.chunk(number)
+    with written_whole(path, part=_part_of(path, files)) as file, pa.ipc.new_file(file, rows.schema) as writer:
+        writer.write_table(rows)
 
 
 class Chunk:
@@ -123,11 +120,9 @@ class Chunk:
             ConfigError: It cannot be written.
         """
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
-
-        def write(file: IO[bytes]) -> None:
+        path = self._files.part(self.number)
+        with written_whole(path, part=_part_of(path, self._files)) as file:
             arrow().parquet.write_table(rows, file, compression="zstd")
-
-        _replace(self._files.part(self.number), self._files.work, write)
         self.close()
 
     def close(self) -> None:
@@ -208,22 +203,9 @@ def _remove(files: Files, number: int) -> None:
     files.chunk(number).unlink(missing_ok=True)  # the last one: whoever sees it may still have work
 
 
-def _replace(path: Path, work: Path, write: Any) -> None:  # noqa: ANN401
-    """Writes a file under another name, to the disk, and only then gives it its own."""
-    part = work / f"{path.name}.tmp"
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --out") from error
+def _part_of(path: Path, files: Files) -> Path:
+    """A file while it is written: in the work folder, since who reads the output takes everything in it."""
+    return files.work / f"{path.name}.tmp"
 
 
 def numbers_left(files: Files, chunks: int) -> Sequence[int]:

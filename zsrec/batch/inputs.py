@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.batch.rows import arrow
-from zsrec.errors import BadRowError, ConfigError, DataError, MissingColumnError
+from zsrec.errors import BadRowError, ConfigError, DataError
 from zsrec.interactions import Columns
+from zsrec.tables import check_columns
 
 MOST_MALFORMED = 0.01
 """The largest share of rows that may be passed over."""
@@ -141,20 +142,11 @@ def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
 def _layout(path: Path, columns: Columns) -> str:
     pa = arrow()
     found = _schema(path)
-    for name in (columns.user, columns.item):
-        if name not in found.names:
-            raise MissingColumnError(
-                f"no column {name!r}", path=path, hint=f"the file has: {', '.join(found.names)}"
-            )
+    check_columns(path, None, found.names, (columns.user, columns.item))
     kind = found.field(columns.item).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    needed = (columns.rating,) if lists else (columns.time, columns.rating)
-    for wanted in needed:
-        if wanted is not None and wanted not in found.names:
-            raise MissingColumnError(
-                f"no column {wanted!r}", path=path,
-                hint=f"the file has: {', '.join(found.names)}; leave time or rating empty in --columns if absent",
-            )  # fmt: skip
+    needed = [name for name in (None if lists else columns.time, columns.rating) if name is not None]
+    check_columns(path, None, found.names, needed, "leave time or rating empty in --columns if absent")
     if not lists and columns.time is not None:
         time = found.field(columns.time).type
         fits = pa.types.is_temporal(time) or pa.types.is_integer(time) or pa.types.is_floating(time)

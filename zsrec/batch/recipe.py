@@ -14,7 +14,7 @@ from zsrec.catalog import Catalog
 from zsrec.embed import default_embedder
 from zsrec.errors import ConfigError
 from zsrec.evals.data import sha256
-from zsrec.evals.methods import NAMES, methods
+from zsrec.evals.methods import check_retriever, retriever_named
 from zsrec.interactions import Columns
 from zsrec.job import DEFAULT_POOL, Job
 from zsrec.prompts import Template, load_template
@@ -75,8 +75,8 @@ class Recipe:
             raise ConfigError(
                 f"the template {template.ref} is of the task {template.task!r}", hint="name one that recommends"
             )
-        if self.retriever is not None and self.retriever not in NAMES:
-            raise ConfigError(f"--retriever is {self.retriever!r}", hint=f"write one of {', '.join(NAMES)}")
+        if self.retriever is not None:
+            check_retriever(self.retriever)
         if self.retriever is not None and self.interactions is None:
             raise ConfigError("--retriever without interactions", hint="give others' with --interactions FILE")
         if self.pool < 1:
@@ -141,8 +141,9 @@ class Recipe:
             ).interactions
             popular = top(Popularity(known), (), MOST_POPULAR).ids
             if self.retriever is not None:
-                made, _ = methods([self.retriever], lambda: item_vectors(catalog, default_embedder()))
-                retriever = made[self.retriever](known)
+                retriever = retriever_named(
+                    self.retriever, known, lambda: item_vectors(catalog, default_embedder())
+                )
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
         first = AsyncRecommender(
             catalog,

@@ -19,6 +19,7 @@ from zsrec import data
 from zsrec.cli.console import err, plain
 from zsrec.cli.recommend import COLUMNS, CatalogOption, DomainOption, IdOption, TitleOption, columns_of
 from zsrec.cli.retriever import RETRIEVERS
+from zsrec.cli.watch import Ticker, how_far
 from zsrec.errors import ConfigError
 from zsrec.job import DEFAULT_POOL
 from zsrec.recommender import Fill
@@ -173,8 +174,14 @@ def batch(
         stop_after=stop_after,
     )
     parts = (TextColumn("users"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=err, transient=True) as bar:
+    with Progress(*parts, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("users", total=None)
+        ticker = Ticker()
+
+        def done(users: int) -> None:
+            bar.advance(task, users)
+            ticker.tell(lambda: how_far(bar.tasks[0]))
+
         found = run_batch(
             job,
             out,
@@ -183,7 +190,7 @@ def batch(
             address=address,
             concurrency=concurrency,
             on_read=lambda users: bar.update(task, total=users),
-            on_done=lambda users: bar.advance(task, users),
+            on_done=done,
             on_note=lambda note: err.print(plain(note), soft_wrap=True),
         )
     err.print(plain(f"{found.users:,} users, {found.rows:,} rows in {out}"), soft_wrap=True)

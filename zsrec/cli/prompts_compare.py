@@ -114,6 +114,9 @@ def show(found: Comparing) -> None:
         out.print()
         out.print(plain(verdict), style="bold", soft_wrap=True)
     out.print()
+    for pair in found.lift:
+        if pair.metric.startswith("NDCG"):
+            out.print(plain(pair.verdict), soft_wrap=True)
     for line in _remarks(found):
         out.print(plain(line), style="dim", soft_wrap=True)
 

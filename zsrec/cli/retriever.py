@@ -9,9 +9,8 @@ from zsrec.candidates.semantic import Vectors
 from zsrec.catalog import Catalog
 from zsrec.cli.console import err, plain
 from zsrec.embed import default_embedder
-from zsrec.errors import ConfigError
 from zsrec.evals.methods import NAMES as RETRIEVERS
-from zsrec.evals.methods import methods
+from zsrec.evals.methods import check_retriever, retriever_named
 from zsrec.interactions import Columns
 
 __all__ = ["RETRIEVERS", "made_retriever"]
@@ -31,8 +30,7 @@ def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Col
         DataError: The table cannot be read.
         MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
     """
-    if name not in RETRIEVERS:
-        raise ConfigError(f"--retriever is {name!r}", hint=f"write one of {', '.join(RETRIEVERS)}")
+    check_retriever(name)
     reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     for note in reading.notes:
         err.print(plain(note), soft_wrap=True)
@@ -41,5 +39,4 @@ def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Col
         with err.status("embedding the items"):
             return item_vectors(catalog, default_embedder())
 
-    made, _ = methods([name], vectors)
-    return made[name](reading.interactions)
+    return retriever_named(name, reading.interactions, vectors)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from typing import Any
 
 from zsrec.errors import ConfigError, DataError
 from zsrec.evals.predictions import Header, Predicted, Prediction, header_of, read_predictions, renamed
+from zsrec.whole import written_whole
 
 CONFIG, METRICS, TIMES = "config.json", "metrics.json", "times.json"
 PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
@@ -193,9 +193,7 @@ class RunFolder:
         Raises:
             ConfigError: It cannot be written.
         """
-        (self.path / f"{name}.part").unlink(missing_ok=True)
-        (self.path / f"{name}.part").touch(mode=0o600)
-        self._write(self.path / name, [text])
+        self._write(self.path / name, [text], private=True)
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there.
@@ -230,17 +228,9 @@ class RunFolder:
         for part in [*self.path.glob("*.part"), *self.path.glob("predictions/*.part")]:
             self.remove(str(part.relative_to(self.path)))
 
-    def _write(self, path: Path, parts: Iterable[str]) -> None:
-        part = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --out") from error
+    def _write(self, path: Path, parts: Iterable[str], *, private: bool = False) -> None:
+        with written_whole(path, private=private) as file:
+            file.writelines(part.encode("utf-8", "replace") for part in parts)
 
 
 def _concerning(methods: Sequence[str], config: Mapping[str, Any], *, asks_llm: bool) -> dict[str, Any]:

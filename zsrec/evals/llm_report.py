@@ -138,7 +138,7 @@ def llm_report(one: MethodRun, ks: Sequence[int], *, seed: int, prices: Prices) 
         completion_tokens=completion,
         cost=cost,
         total_tokens=(sum(tokens_in), sum(tokens_out)),
-        lift=_lift(one, ks, seed) if with_candidates else (),
+        lift=lift(one, ks, seed=seed),
         reachable=reachable,
         first_places=_first_places(one.predicted) if with_candidates else (),
         calibration=_calibration(one.predicted) if with_candidates else (),
@@ -153,8 +153,18 @@ def _reachable(predicted: Predicted) -> list[bool]:
     return [target in use.candidates for target, use in zip(predicted.targets, predicted.uses, strict=True)]
 
 
-def _lift(one: MethodRun, ks: Sequence[int], seed: int) -> tuple[Comparison, ...]:
-    """Both lists as long as the method's longest, so that a longer one does not win by its length."""
+def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, ...]:
+    """A method against its candidates in the order of retrieval, by metric; empty without candidates.
+
+    Both lists are as long as the method's longest, so that a longer one does not win by its length.
+
+    Args:
+        one: A method whose predictions have their `uses`.
+        ks: Cut-offs of HR and NDCG.
+        seed: Of resamples and tests.
+    """
+    if not any(use.candidates for use in one.predicted.uses):
+        return ()
     longest = max(ks)
     above = np.array(
         [

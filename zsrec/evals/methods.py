@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from zsrec.candidates import Fused, Interactions, ItemKNN, Popularity, Semantic
+from zsrec.candidates import Fused, Interactions, ItemKNN, Popularity, Retriever, Semantic
 from zsrec.candidates.semantic import Vectors
 from zsrec.errors import ConfigError, MissingExtraError, ZsrecError
 from zsrec.evals.run import Method
@@ -74,6 +74,33 @@ def methods(
     if not made:
         raise next(iter(failed.values()))
     return made, {name: _one_line(error) for name, error in failed.items() if name in names}
+
+
+def check_retriever(name: str) -> None:
+    """Makes sure that a method of this name gives candidates.
+
+    Raises:
+        ConfigError: It is none of `NAMES`.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"--retriever is {name!r}", hint=f"write one of {', '.join(NAMES)}")
+
+
+def retriever_named(name: str, known: Interactions, vectors: Callable[[], Vectors]) -> Retriever:
+    """The method of that name, as `zsrec bench` has it, over what is known.
+
+    Args:
+        name: One of `NAMES`.
+        known: Who met what.
+        vectors: Gives the item vectors; called only where the method needs them.
+
+    Raises:
+        ConfigError: No such retriever.
+        MissingExtraError: It cannot do without vectors, and there are none.
+    """
+    check_retriever(name)
+    made, _ = methods([name], vectors)
+    return made[name](known)
 
 
 def _missing(name: str) -> MissingExtraError | None:

@@ -10,9 +10,10 @@ from statistics import NormalDist
 import numpy as np
 
 from zsrec.errors import ConfigError
-from zsrec.evals.estimates import LEVEL, Estimate, Pair, comparisons, shares
+from zsrec.evals.estimates import LEVEL, Comparison, Estimate, Pair, comparisons, shares
 from zsrec.evals.folder import TIMES, RunFolder
 from zsrec.evals.intervals import holm
+from zsrec.evals.llm_report import lift
 from zsrec.evals.metrics import Values
 from zsrec.evals.predictions import Use
 from zsrec.evals.run import MethodRun, measured
@@ -45,6 +46,8 @@ class Comparing(Frozen):
             "unmatched" are shares of what an answer names.
         pairs: Every pair in every measure.
         verdicts: What to make of each pair, in plain words.
+        lift: Each template with candidates against these in the order of retrieval, by metric, as in the run's
+            report. A template that loses here costs more than it gives, whatever it wins against another.
         tests: How intervals and p-values were made.
     """
 
@@ -57,6 +60,7 @@ class Comparing(Frozen):
     means: dict[str, dict[str, Estimate]]
     pairs: tuple[Paired, ...]
     verdicts: tuple[str, ...]
+    lift: tuple[Comparison, ...] = ()
     tests: str = TESTS
 
 
@@ -97,6 +101,7 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
         means=_means({main: Kind("more", 1.0), **kinds}, columns, seed),
         pairs=tuple(paired),
         verdicts=tuple(verdict(a, b, paired, columns) for a, b in pairs),
+        lift=tuple(pair for one in runs for pair in lift(one, config["ks"], seed=seed)),
     )
 
 

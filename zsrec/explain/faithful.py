@@ -55,7 +55,7 @@ class Faithfulness(Frozen):
 
     Attributes:
         checks: Every item taken away.
-        explained: How many explanations were looked at.
+        explained: How many explanations were looked at; those whose request failed are none.
         citing: How many of them cite something of the history; only these can be checked.
     """
 
@@ -99,7 +99,7 @@ def faithfulness(explained: Iterable[Explanations], score: Score, *, seed: int =
         ids = Ids(event.item for event in history.events)
         drawn = ids.hashes(range(len(ids)), seed)
         for one in of_user.items:
-            explanations += 1
+            explanations += one.error is None
             cited = one.cited
             if not cited:
                 continue

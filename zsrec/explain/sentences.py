@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zsrec.catalog import Catalog
-from zsrec.errors import ConfigError
+from zsrec.errors import ConfigError, ContextOverflowError, LLMError
 from zsrec.explain.citations import Citation, citations, first_sentence
 from zsrec.explain.held import check_held, pattern_of, require_patterns
 from zsrec.fit import Fitted, ask_fitting
@@ -19,7 +19,7 @@ from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.prompts.views import item_view
 from zsrec.recommender import Recommender, User
 from zsrec.redact import Redactor
-from zsrec.steps import Plan, ask
+from zsrec.steps import Plan, ask_each
 from zsrec.told import Told, harmless
 from zsrec.types import Exchange, Frozen, History, Item, Message, Recommendation, TemplateRef
 
@@ -34,15 +34,17 @@ class Explanation(Frozen):
 
     Attributes:
         item: The recommended item.
-        text: The first sentence of the answer; the whole answer stands in `exchange`.
+        text: The first sentence of the answer; the whole answer stands in `exchange`. Empty where there is none.
         citations: The titles in the sentence, each with what it turned out to be.
-        exchange: What was sent and answered.
+        exchange: What was sent and answered; None where no answer came.
+        error: Why there is no sentence, the error's type first; None where there is one.
     """
 
     item: Item
     text: str
     citations: tuple[Citation, ...]
-    exchange: Exchange
+    exchange: Exchange | None
+    error: str | None = None
 
     @property
     def cited(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class Explanations(Frozen):
     """The explanations of one list of recommendations; iterates over them.
 
     Attributes:
-        items: In the order of the recommendations.
+        items: In the order of the recommendations, one for each: also where its request failed (`error`).
         history: The user's history by the catalog's ids, as it stood in the prompts.
         template: The template used.
         notes: What the caller should know, in plain words.
@@ -86,6 +88,8 @@ def explain(
 ) -> Explanations:
     """A sentence for each recommendation, with what it cites.
 
+    Where some of the requests fail, the others' sentences are kept, and each failed one says why in `error`.
+
     With an `AsyncRecommender`: `await recommender.run(explain_plan(…))`.
 
     Args:
@@ -98,7 +102,8 @@ def explain(
     Raises:
         ConfigError: The template has another task, nothing is known of the user, or there is no recommendation.
         TemplateError: The template is not there or is wrong.
-        LLMError: The server failed, or does not hold answers to the template's pattern (`CapabilityError`).
+        LLMError: Every request failed (the first one's error), or the server does not hold answers to the
+            template's pattern (`CapabilityError`).
     """
     plan = explain_plan(
         recommender.catalog,
@@ -160,28 +165,32 @@ def explain_plan(
     if template.pattern:
         yield from require_patterns()
 
-    def one(fitted: Fitted) -> Plan[tuple[Exchange, ...]]:
+    def one(fitted: Fitted) -> Plan[tuple[_Asked, ...]]:
         pattern = pattern_of(template.pattern, told.views(fitted.kept))
         requests = (
             ChatRequest(messages=prompt(item, fitted.kept), sampling=template.sampling, pattern=pattern)
             for item in items
         )
-        exchanges = yield from ask(*requests)
-        for exchange in exchanges:
-            check_held(exchange, pattern)
-        return exchanges
+        replies = yield from ask_each(*requests)
+        asked = tuple(_asked(reply, pattern) for reply in replies)
+        errors = [error for _, error in asked if error is not None]
+        too_long = [error for error in errors if isinstance(error, ContextOverflowError)]
+        if too_long and fitted.kept > 1:
+            raise too_long[0]  # all are asked again with less: every sentence is about the same history
+        if len(errors) == len(asked):
+            raise errors[0]
+        return asked
 
     max_tokens = template.sampling.max_tokens
-    exchanges, fitted = yield from ask_fitting(
-        lambda newest: prompt(longest, newest), told.events, max_tokens, one
-    )
+    asked, fitted = yield from ask_fitting(lambda newest: prompt(longest, newest), told.events, max_tokens, one)
     shown = told.kept(fitted.kept)
     mine = {one.item.id: one.item for one in shown if one.item is not None}
     explanations = []
-    for item, exchange in zip(items, exchanges, strict=True):
-        sentence = first_sentence(exchange.answer)
+    for item, (exchange, error) in zip(items, asked, strict=True):
+        why = None if error is None else f"{type(error).__name__}: {error.message}"
+        sentence = first_sentence(exchange.answer) if exchange is not None and error is None else ""
         found = citations(sentence, item, tuple(mine.values()), grounder)
-        explanations.append(Explanation(item=item, text=sentence, citations=found, exchange=exchange))
+        explanations.append(Explanation(item=item, text=sentence, citations=found, exchange=exchange, error=why))
     return Explanations(
         items=tuple(explanations),
         history=History(
@@ -196,14 +205,36 @@ def explain_plan(
     )
 
 
+class _Asked(NamedTuple):
+    """What came of one request: an answer, an error, or an answer that is no good and why."""
+
+    exchange: Exchange | None
+    error: LLMError | None = None
+
+
+def _asked(reply: Exchange | LLMError, pattern: str) -> _Asked:
+    if isinstance(reply, LLMError):
+        return _Asked(None, reply)
+    try:
+        check_held(reply, pattern)
+    except LLMError as error:
+        return _Asked(reply, error)
+    return _Asked(reply)
+
+
 def _notes(explanations: list[Explanation], *, shown: bool) -> list[str]:
-    bare = sum(not one.cited for one in explanations)
-    cited = [citation for one in explanations for citation in one.citations]
+    errors = [one.error for one in explanations if one.error is not None]
+    said = [one for one in explanations if one.error is None]
+    bare = sum(not one.cited for one in said)
+    cited = [citation for one in said for citation in one.citations]
     strange = sum(citation.status in ("not_in_history", "not_in_catalog") for citation in cited)
-    ends = [(one.exchange.finish_reason, one.exchange.answer.strip() == one.text) for one in explanations]
-    cut = ends.count(("length", True))
+    exchanges = [(one.exchange, one.text) for one in said if one.exchange is not None]
+    cut = sum(
+        exchange.finish_reason == "length" and exchange.answer.strip() == text for exchange, text in exchanges
+    )
     return [
-        *([f"{bare} of {len(explanations)} sentences cite nothing of the history"] if bare and shown else []),
+        *([f"{len(errors)} of {len(explanations)} sentences failed: {errors[0]}"] if errors else []),
+        *([f"{bare} of {len(said)} sentences cite nothing of the history"] if bare and shown else []),
         *([f"{strange} citations are not in the history"] if strange else []),
         *([f"{cut} sentences were cut at max_tokens"] if cut else []),
     ]

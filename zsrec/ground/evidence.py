@@ -15,7 +15,7 @@ from zsrec.ground.compare import compare
 from zsrec.ground.features import Agreement, exact_agreement, vector
 from zsrec.ground.forms import Kind, loose_form, verbatim_form
 from zsrec.ground.index import TitleIndex
-from zsrec.ground.mention import MAX_LENGTH, Cut, Reading, readings
+from zsrec.ground.mention import MAX_LENGTH, Cut, Reading, is_note_word, readings
 from zsrec.text import ARTICLES, MARKERS, SMALL_WORDS, is_number, key, without_article
 
 _CONVINCING = 2.9
@@ -160,6 +160,8 @@ def _add(
 ) -> None:
     if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
         return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
+    if reading.prefix and _mixture(reading, item, index):
+        return
     agreement.franchise = bool(reading.prefix) and _franchise(reading, item, index)
     features = vector(agreement, reading.cut, reading.year, index.year(item), dated=index.dated)
     log_odds = calibration.log_odds(features)
@@ -176,3 +178,23 @@ def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
         other.item != item and other.kind in (Kind.FULL, Kind.ALTERNATIVE, Kind.HEAD)
         for other in index.find(key(reading.prefix))
     )
+
+
+def _mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
+    """Whether a reading left out all of another item's title, and that title heads no series.
+
+    "The Matrix: The Last Stand" is neither film; "Batman: The Dark Knight" is one, since "Batman: Mask of the
+    Phantasm" shows that "Batman" stands before others. The item's own year or a word of the other title in its
+    name speak for it; the name of a genre is a label ("Heist: …").
+    """
+    if sum(word not in SMALL_WORDS for word in reading.words) < 2 or all(map(is_note_word, reading.prefix)):
+        return False  # of one word `_franchise` judges
+    if reading.year is not None and reading.year == index.year(item):
+        return False
+    others = index.find(key(reading.prefix))
+    if any(other.item == item or other.kind == Kind.HEAD for other in others):
+        return False
+    told = {word for word in reading.prefix if word not in SMALL_WORDS}
+    if any(told.intersection(name.words) for name in index.names(item)):
+        return False
+    return any(other.kind in (Kind.FULL, Kind.ALTERNATIVE) for other in others)

@@ -263,6 +263,11 @@ def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[_Na
         yield _Named(name[3:], year, cut, medium)
 
 
+def is_note_word(word: str) -> bool:
+    """Whether a word, in small letters, names a genre or an edition: alone it says nothing of a title."""
+    return word in _NOTE_WORDS
+
+
 def _only_counts(text: str) -> bool:
     """Whether a text only counts: "Part 2" is no subtitle that one might leave out."""
     spelled = words(text)

@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from zsrec.errors import BadReplyError, ConfigError, DataError
 from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
 from zsrec.types import Exchange, Message
+from zsrec.whole import written_whole
 
 _SYNC_EVERY = 1.0  # seconds; a killed process loses nothing, a machine that loses power at most this much
 
@@ -78,7 +79,7 @@ class Journal:
         Raises:
             ConfigError: The disk is full, or the file cannot be written.
         """
-        line = (json.dumps({"key": key, **entry}, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+        line = _line(key, entry)
         start = os.lseek(self._file, 0, os.SEEK_END)
         try:
             written = os.write(self._file, line)
@@ -152,15 +153,15 @@ def without_requests(path: Path, rename: Callable[[str], str]) -> None:
         ConfigError: The file cannot be written.
         DataError: A line before the last one is no entry.
     """
-    part = path.with_name(path.name + ".part")
-    with Journal(path) as journal:
-        part.unlink(missing_ok=True)
-        with Journal(part) as kept:
-            for key in journal:
-                entry = journal[key]
-                del entry["key"]
-                kept.append(rename(key) if entry.pop("request", None) is not None else key, **entry)
-    part.replace(path)
+    with Journal(path) as journal, written_whole(path, private=True, hint="free space") as file:
+        for key in journal:
+            entry = journal[key]
+            del entry["key"]
+            file.write(_line(rename(key) if entry.pop("request", None) is not None else key, entry))
+
+
+def _line(key: str, entry: Mapping[str, object]) -> bytes:
+    return (json.dumps({"key": key, **entry}, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
 
 def request_key(model: str, request: ChatRequest) -> str:

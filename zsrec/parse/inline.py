@@ -20,6 +20,10 @@ _LIST_LABEL = re.compile(
 )
 _SEPARATORS = re.compile(r"[;；]|、|\s[/|•·]\s|，|,(?=\s)")
 _OR = re.compile(r"\sor\s(?=[A-Z\"“*_\d])")
+JOINT = re.compile(r"(?<=[)\]）])\s(?:and|or|&)\s(?!I(?:['’]|\s[a-z]))(?=[A-Z\"“*_\d])")
+"""The "and" between two titles where brackets close the first: "Dracula (horror) and Frankenstein"."""
+
+_BRACKETS = re.compile(r"\s?[(\[（][^()\[\]（）\n]{1,100}[)\]）]$")
 _LEAD = re.compile(
     r"(?:and|or|&|also|finally|lastly|maybe|perhaps|plus|then|as well as|even|the (?:movies?|films?)|watching"
     r"|you to|you|it|them|of"
@@ -43,7 +47,9 @@ def inline_pieces(text: str, span: Span) -> list[Piece]:
     pieces = split_list(text, begin, end)
     if len(pieces) < 2 or (talk and not is_talk(talk)) or is_talk(text[pieces[0].start : pieces[0].end]):
         return []
-    if capitalised(text[pieces[0].start : pieces[0].end]) < 1 and any(c.isupper() for c in text[begin:end]):
+    if capitalised(_unbracketed(text[pieces[0].start : pieces[0].end])) < 1 and any(
+        c.isupper() for c in text[begin:end]
+    ):
         return []  # words before the first title
     small = not any(c.isupper() for c in text[begin:end]) and len(pieces) > 2
     return pieces if all(is_item(text[piece.start : piece.end], small=small) for piece in pieces) else []
@@ -52,8 +58,13 @@ def inline_pieces(text: str, span: Span) -> list[Piece]:
 def is_item(words: str, *, small: bool = False) -> bool:
     """Whether a part of a list is written as a title; `small` allows for lists without any capitals."""
     # Quotes inside with words around them belong to a sentence.
+    words = _unbracketed(words)
     written = capitalised(words) >= 0.7 or (small and len(words.split()) <= 6)
     return written and not any(mark in words for mark in '《》「」『』“”"') and not is_talk(words)
+
+
+def _unbracketed(words: str) -> str:
+    return _BRACKETS.sub("", words)
 
 
 def title_run(text: str, start: int, end: int) -> int:
@@ -91,6 +102,7 @@ def split_list(text: str, start: int, end: int, *, running: bool = False) -> lis
         longer spans in `joins`.
     """
     parts = [span for span in _parts(text, start, end) if has_word(text, *span)]
+    parts = [half for span in parts for half in _cut(span, list(_outside(text, *span, JOINT)))]
     if running:  # no title list in a sentence says "or" inside a title
         parts = [half for span in parts for half in _cut(span, list(_OR.finditer(text, *span)))]
     pieces: list[Span] = []
@@ -158,7 +170,7 @@ def _joined(text: str, pieces: list[Span], place: int) -> Piece:
 
 def _parts(text: str, start: int, end: int) -> list[Span]:
     """The stretch cut at its separators, outside quotes and brackets; semicolons and the like go before commas."""
-    marks = list(_outside(text, start, end))
+    marks = list(_outside(text, start, end, _SEPARATORS))
     strong = [mark for mark in marks if mark[0].strip() != ","]
     marks = strong or marks
     return _cut((start, end), marks)
@@ -170,9 +182,9 @@ def _cut(span: Span, marks: Sequence[re.Match[str]]) -> list[Span]:
     return list(zip(begins, ends, strict=True))
 
 
-def _outside(text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+def _outside(text: str, start: int, end: int, what: re.Pattern[str]) -> Iterator[re.Match[str]]:
     depth, quoted, place = 0, False, start
-    for mark in _SEPARATORS.finditer(text, start, end):
+    for mark in what.finditer(text, start, end):
         for c in text[place : mark.start()]:
             depth += (c in "(（[《「『“") - (c in ")）]》」』”")
             quoted ^= c == '"'

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from zsrec.parse.inline import split_list
+from zsrec.parse.inline import JOINT, split_list
 from zsrec.parse.readings import title_end
 from zsrec.parse.spans import Piece, Span, has_word, lines, trim
 from zsrec.parse.wording import YEAR, capitalised, is_heading, is_label, is_reason, is_talk, is_title
@@ -197,7 +197,7 @@ def _is_bare(text: str, line: Line) -> bool:
         return False
     stop = title_end(whole)
     head, rest = whole[:stop], whole[stop:].lstrip('*_"”» ')
-    if rest[:1].isalpha():  # "Heat (1995) and Ronin (1998) are …"
+    if rest[:1].isalpha() or JOINT.search(whole):  # "Heat (1995) and Ronin (1998) are …"
         return False
     return is_title(head) and not is_talk(head) and not _SENTENCE_QUOTE.search(whole)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from zsrec.parse.inline import WORD, is_item, split_list, title_run
+from zsrec.parse.inline import JOINT, WORD, is_item, split_list, title_run
 from zsrec.parse.spans import Piece, Span, has_word, trim
-from zsrec.parse.wording import SMALL, YEAR, is_talk
+from zsrec.parse.wording import SMALL, YEAR, is_remark, is_talk
 
 _KNOWN = (
     r"(?:since|because|as|if|given that|considering(?: that)?) (?:you|the user|they)(?:'?ve| have| also"
@@ -74,6 +74,7 @@ _SUBJECT = re.compile(
     r"(?=(?:,[^,.!?\n]{1,80},)? (?:is|was|are|tells|follows|stars|features|offers|has) (?:an?|the|one|also"
     r"|set|about|it)?\b)"
 )
+_ANNOTATED = re.compile(r"(?:\s?[(\[（]([^()\[\]（）\n]{1,100})[)\]）])?(?:,\s|$)")
 _PRONOUNS = frozenset(
     "it this that these those he she they we you i there here what which who where when why how all one both"
     " each some"
@@ -153,10 +154,21 @@ def _stretch(text: str, start: int, end: int, opened: str | None, *, first: bool
     listed = split_list(text, *trim(text, start, end)) if first else []
     if len(listed) > 2 and all(is_item(text[piece.start : piece.end]) for piece in listed):
         return listed
+    if first and (annotated := _annotated(text, *trim(text, start, end))):
+        return annotated
     pieces = [_before_year(text, start, year) for year in YEAR.finditer(text, start, end)]
     if not pieces and first:
         pieces = _subject(text, start, end)
     return [piece for piece in pieces if piece.end > piece.start]
+
+
+def _annotated(text: str, start: int, end: int) -> list[Piece]:
+    """The titles of a sentence that begins like "Dracula (horror) and Frankenstein (horror) are …"; else empty."""
+    joint = JOINT.search(text, start, end)
+    title = joint and _ANNOTATED.match(text[title_run(text, start, joint.start()) : joint.start()])
+    if not title or (title[1] and not is_remark(title[1])):
+        return []
+    return split_list(text, start, end, running=True)
 
 
 def _with_year(text: str, piece: Piece, end: int) -> Piece:
