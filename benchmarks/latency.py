@@ -22,7 +22,7 @@ import numpy as np
 from rankers_cases import counters
 
 from zsrec import AsyncRecommender, data
-from zsrec.candidates import Ids, Interactions, ItemKNN
+from zsrec.candidates import Ids, Interactions, ItemKNN, top
 from zsrec.types import History
 
 NEWEST, POOL, K, WARM, SEED = 20, 20, 10, 8, 11
@@ -54,7 +54,10 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
     users = Ids(movies.histories)
     order = users.hashes(range(len(users)), SEED).argsort(kind="stable").tolist()
     drawn = [movies.histories[users.ids[place]] for place in order]
-    histories = [History(events=one.events[-NEWEST:]) for one in drawn]
+    newest = [History(events=one.events[-NEWEST:]) for one in drawn]
+    histories = [
+        one for one in newest if len(top(retriever, one, POOL).ids) == POOL
+    ]  # nobody shares one user's films
     end = WARM + arguments.alone
     rounds = {
         "one after another": (1, histories[WARM:end]),
