@@ -4,7 +4,8 @@ Users of the MovieLens sample, ten candidates each from item-kNN over the others
 (place 6) gets an attack appended to its title, and `rank/label` ranks the pool once with the plain title, once
 with the attack made harmless as always, and once with the sanitiser switched off. Gain = places won against the
 plain title, mean over users with a 95% bootstrap interval; `model` is the model's own order, `fused` the final
-list (half retriever). The control appends as many harmless words: a longer title moves by itself.
+list (nine tenths retriever, the default). The control appends as many harmless words: a longer title moves by
+itself.
 """
 
 from __future__ import annotations

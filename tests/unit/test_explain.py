@@ -82,6 +82,15 @@ def test_a_title_of_two_items_is_told_apart_by_the_history(grounder: Grounder) -
         ("Because you liked Heat. It is tense.", "Because you liked Heat."),
         ("Because Dr. No and Mr. Smith vs. him fit! More", "Because Dr. No and Mr. Smith vs. him fit!"),
         ('Like "Heat." Next', 'Like "Heat."'),
+        # As Qwen2.5-Coder wrote them: a title's own mark ends no sentence.
+        (
+            'Because you know "Hot Shots! Part Deux (1993)", a spoof. More',
+            'Because you know "Hot Shots! Part Deux (1993)", a spoof.',
+        ),
+        ("Because you liked Airplane! (1980), a spoof. More", "Because you liked Airplane! (1980), a spoof."),
+        ('Because you liked "Airplane!" and Heat. More', 'Because you liked "Airplane!" and Heat.'),
+        ("It is tense! (1980) is a year", "It is tense! (1980) is a year"),
+        ("Quite so! (Yes) More", "Quite so!"),
         ("\n no end here\nnext line", "no end here"),
         ("因为你喜欢它。然后", "因为你喜欢它。"),
         ("  ", ""),

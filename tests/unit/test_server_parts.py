@@ -141,8 +141,16 @@ def test_no_log_and_an_endless_log(tmp_path: Path) -> None:
         ),
         ("which is larger than the available KV cache memory (0.5 GiB)", "VLLM_CPU_KVCACHE_SPACE"),
         ("RuntimeError: Out of memory", "memory ran out"),
+        (
+            "ValueError: Free memory on device cuda:0 (6.29/139.8 GiB) on startup is less than desired GPU memory"
+            " utilization (0.92, 128.62 GiB).",
+            "--gpu-memory-utilization",
+        ),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 9 GiB", "--gpu-memory-utilization"),
         ("Cannot access gated repo for url", "hub"),
         ("something else", "read the log"),
+        # What every start on a GPU says is no reason for its failure.
+        ("INFO 11-26 03:11:28 [gpu_worker.py:560] Available KV cache memory: 127.95 GiB", "read the log"),
     ],
 )
 def test_the_hint_follows_the_log(tmp_path: Path, line: str, word: str) -> None:

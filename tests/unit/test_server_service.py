@@ -309,6 +309,23 @@ def test_a_second_server_is_told_that_it_shares_the_processor(
     assert [str(options.port) in note for note in Listening.notes] == [True]
 
 
+def test_a_second_server_on_a_gpu_is_told_what_holds_its_memory(
+    home: Home, recipe: Recipe, options: ServerOptions
+) -> None:
+    notes: list[str] = []
+
+    class Listening(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    gpu = dataclasses.replace(recipe, name="vllm")
+    up(options, home=home, recipe=gpu)
+    other = dataclasses.replace(options, port=free_port())
+    with running_server(other, home=home, recipe=gpu, progress=Listening()):
+        pass
+    assert ["--gpu-memory-utilization" in note and str(options.port) in note for note in notes] == [True]
+
+
 def test_two_ups_at_once_make_one_server(home: Home, recipe: Recipe, options: ServerOptions) -> None:
     script = (
         "from zsrec.server import *; from zsrec.server.engine import Recipe; from pathlib import Path\n"

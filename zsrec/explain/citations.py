@@ -27,7 +27,7 @@ _Span = tuple[int, int]
 _MOST = 4000  # characters of an answer that are read
 _END = re.compile(
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bMrs)(?<!\bVol)(?<!\b[A-Z])[.!?]{1,3}[\"”')\]*]{0,2}(?=\s)"
-    r"|[。！？]|\n"
+    r"(?!\s\((?:18|19|20)\d\d\))|[。！？]|\n"
 )
 _QUOTED = re.compile(
     r"\"([^\"\n]{2,120})\"|“([^”\n]{2,120})”|«([^»\n]{2,120})»|《([^》\n]{2,120})》|「([^」\n]{2,120})」"
@@ -57,10 +57,18 @@ class Citation(Frozen):
 
 
 def first_sentence(answer: str) -> str:
-    """The first sentence of an answer, or its first line where no sentence ends; empty for an empty answer."""
+    """The first sentence of an answer, or its first line where no sentence ends; empty for an empty answer.
+
+    A full stop or exclamation mark of a title ends nothing: "Hot Shots! Part Deux" in quotes, Airplane! (1980).
+    """
     text = answer.strip()[:_MOST]
-    end = _END.search(text)
-    return text if end is None else text[: end.end()].strip()
+    quoted = [found.span() for found in _QUOTED.finditer(text)]
+    for end in _END.finditer(text):
+        inside = any(start < end.start() and end.end() < stop for start, stop in quoted)
+        goes_on = end.group()[0] in "!?" and text[end.end() :].lstrip()[:1].islower()
+        if not inside and not goes_on:
+            return text[: end.end()].strip()
+    return text
 
 
 def citations(sentence: str, item: Item, history: Sequence[Item], grounder: Grounder) -> tuple[Citation, ...]:

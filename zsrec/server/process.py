@@ -35,8 +35,13 @@ _HINTS = {
     "unrecognized arguments": "vLLM does not know one of the --extra-arg arguments",
     "address already in use": "another program took the port: choose another --port",
     "derived max_model_len": "the model has no such long context: pass a shorter --max-model-len",
-    "available kv cache memory": "the KV cache is too small for one request of that length: pass a shorter"
-    " --max-model-len, or set VLLM_CPU_KVCACHE_SPACE (GiB) higher",
+    "less than desired gpu memory utilization": "something else holds the GPU's memory: end it, or pass a"
+    " smaller share, as --extra-arg=--gpu-memory-utilization=0.4",
+    "cuda out of memory": "the GPU's memory ran out: a smaller model, a shorter --max-model-len, or"
+    " --extra-arg=--gpu-memory-utilization=0.8",
+    "than the available kv cache memory": "the KV cache is too small for one request of that length: pass a"
+    " shorter --max-model-len, or allow more: VLLM_CPU_KVCACHE_SPACE (GiB) on the CPU,"
+    " --extra-arg=--gpu-memory-utilization on a GPU",
     "out of memory": _MEMORY,
     "cannot allocate memory": _MEMORY,
     "reduce cpu memory used by other processes": _MEMORY,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from zsrec.errors import ConfigError, ServerError
-from zsrec.server.engine import Recipe, choose_recipe, ensure_engine
+from zsrec.server.engine import GPU, Recipe, choose_recipe, ensure_engine
 from zsrec.server.health import is_healthy, port_is_free
 from zsrec.server.lock import locked
 from zsrec.server.model import SMOLLM2, ensure_model
@@ -140,9 +140,9 @@ def _started(
     model = options.resolved_model() or str(ensure_model(SMOLLM2, home, python, progress))
     if not is_loopback(options.host):
         progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
-    others = [one.state.port for one in status(home=home) if one.alive]
+    others = [one.state for one in status(home=home) if one.alive]
     if others:
-        progress.note(f"this server shares the processor with the one at port {others[0]}: both get slower")
+        progress.note(_shared(recipe, others[0]))
     log = home.server_log(options.port)
     with progress.step(f"starting {options.served_name()} at port {options.port} (log: {log})"):
         process = start(python, model, options, recipe, home)
@@ -156,6 +156,16 @@ def _started(
             home.state(options.port).unlink(missing_ok=True)
             raise
     return Server(state, started=True, ready=wait)
+
+
+def _shared(recipe: Recipe, other: ServerState) -> str:
+    """What it means that another server runs already; vLLM claims nine tenths of a GPU's memory at its start."""
+    if recipe.name == GPU.name == other.engine:
+        return (
+            f"the server at port {other.port} may hold most of the GPU's memory: if this one does not start, give"
+            " both a share, as --extra-arg=--gpu-memory-utilization=0.4"
+        )
+    return f"this server shares the processor with the one at port {other.port}: both get slower"
 
 
 def _require_port(options: ServerOptions) -> None:
