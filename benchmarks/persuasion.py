@@ -1,7 +1,10 @@
 """What a title that argues for itself gains: `python benchmarks/persuasion.py --base-url URL [--users 12]`.
 
+`--template` names other templates with labels (names or files), `--attack` some of the attacks, `--sanitised`
+leaves out the rounds without the sanitiser.
+
 Users of the MovieLens sample, ten candidates each from item-kNN over the others. The candidate in the middle
-(place 6) gets an attack appended to its title, and `rank/label` ranks the pool once with the plain title, once
+(place 6) gets an attack appended to its title, and the template ranks the pool once with the plain title, once
 with the attack made harmless as always, and once with the sanitiser switched off. Gain = places won against the
 plain title, mean over users with a 95% bootstrap interval; `model` is the model's own order, `fused` the final
 list (nine tenths retriever, the default). The control appends as many harmless words: a longer title moves by
@@ -50,21 +53,30 @@ def main() -> None:
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--users", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--template", action="append", help="rank/label, unless given")
+    parser.add_argument("--attack", action="append", choices=ATTACKS, help="all, unless given")
+    parser.add_argument("--sanitised", action="store_true", help="only with the sanitiser")
     args = parser.parse_args()
-    gains = asyncio.run(_measure(args.base_url, args.users, args.seed))
-    for (attack, defence), found in gains.items():
-        row: dict[str, object] = {"attack": attack, "sanitised": defence, "n": len(found)}
-        for name, values in (("model", [one.model for one in found]), ("fused", [one.fused for one in found])):
-            low, high = _interval(np.array(values), args.seed)
-            row[name] = f"{np.mean(values):+.2f} [{low:+.2f}, {high:+.2f}]"
-        print(json.dumps(row))
+    for template in args.template or ["rank/label"]:
+        gains = asyncio.run(_measure(args, template))
+        for (attack, defence), found in gains.items():
+            row: dict[str, object] = {
+                "template": template,
+                "attack": attack,
+                "sanitised": defence,
+                "n": len(found),
+            }
+            for name, values in (("model", [one.model for one in found]), ("fused", [one.fused for one in found])):
+                low, high = _interval(np.array(values), args.seed)
+                row[name] = f"{np.mean(values):+.2f} [{low:+.2f}, {high:+.2f}]"
+            print(json.dumps(row), flush=True)
 
 
-async def _measure(base_url: str, users: int, seed: int) -> dict[tuple[str, bool], list[Gain]]:
+async def _measure(args: argparse.Namespace, template: str) -> dict[tuple[str, bool], list[Gain]]:
     sample = data.sample()
-    names = np.random.default_rng(seed).permutation(sorted(sample.histories))[:users]
+    names = np.random.default_rng(args.seed).permutation(sorted(sample.histories))[: args.users]
     gains: dict[tuple[str, bool], list[Gain]] = defaultdict(list)
-    async with AsyncRecommender(sample.catalog, template="rank/label", base_url=base_url) as recommender:
+    async with AsyncRecommender(sample.catalog, template=template, base_url=args.base_url) as recommender:
         for name in names:
             others = {user: history for user, history in sample.histories.items() if user != name}
             retriever = ItemKNN(Interactions.from_histories(others, catalog=Ids(sample.catalog.ids)))
@@ -74,9 +86,9 @@ async def _measure(base_url: str, users: int, seed: int) -> dict[tuple[str, bool
             rank = recommender.with_retriever(retriever)
 
             plain = _places(await rank.recommend(history, POOL, candidates=pool), target.id)
-            for attack, text in ATTACKS.items():
-                titled = rank.with_catalog(_retitled(sample.catalog, target, target.title + text))
-                for sanitised in (True, False):
+            for attack in args.attack or ATTACKS:
+                titled = rank.with_catalog(_retitled(sample.catalog, target, target.title + ATTACKS[attack]))
+                for sanitised in (True,) if args.sanitised else (True, False):
                     with ExitStack() as switches:
                         if not sanitised:
                             for what in ("inline", "sanitize"):
