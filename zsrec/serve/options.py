@@ -14,7 +14,8 @@ class Options(Frozen):
         deadline: Seconds for one request, waiting included; a caller may ask for less, never for more. What the
             model has not answered shortly before is answered in retrieval order.
         in_work: Requests that may ask the model at once.
-        waiting: Requests that may wait for one of those places; further ones are refused with 429.
+        waiting: Requests that may wait for one of those places; further ones are refused with 429. `in_work` and
+            `waiting` together bound all requests inside, whatever they do there.
         per_tenant: Requests that one tenant (a key's name) may have under way, waiting ones included; further ones
             are refused with 429. None sets no such limit.
         max_body: The largest request body, in bytes.
