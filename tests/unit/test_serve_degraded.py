@@ -155,6 +155,21 @@ def test_a_caller_in_a_hurry_does_not_close_the_model_to_the_others(tmp_path: Pa
     asyncio.run(run())
 
 
+def test_a_model_that_hangs_is_left_alone_though_every_caller_is_in_a_hurry(tmp_path: Path) -> None:
+    async def run() -> list[str | None]:
+        llm = SlowLLM(ANSWER, seconds=0.01)
+        service = make(tmp_path, llm, breaker_failures=2)
+        wanted = RecommendIn.model_validate(WANTED | {"deadline": 0.5})
+        reasons: list[str | None] = []
+        for place in range(4):
+            told = (await service.recommend(wanted, NOBODY, str(place))).degraded
+            reasons.append(None if told is None else told.reason)
+            llm.seconds = 30.0
+        return reasons
+
+    assert asyncio.run(run()) == [None, "deadline", "deadline", "breaker_open"]
+
+
 def test_a_caller_who_leaves_gives_the_place_and_the_breakers_trial_back(tmp_path: Path) -> None:
     async def run() -> None:
         llm = SlowLLM(ANSWER, seconds=30.0)

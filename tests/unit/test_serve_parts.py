@@ -77,28 +77,33 @@ def test_a_breaker_never_locks_itself(steps: list[str]) -> None:
 
 def test_a_deadline_counts_as_a_failure_only_where_the_model_had_its_time() -> None:
     breaker = Breaker(1, 10.0, Clock())
-    breaker.succeeded(0.5)
-    breaker.timed_out(1.4)
+    for seconds in (2.0, 2.0, 2.0):
+        breaker.took(seconds, "a list")
+    breaker.took(0.1, "a label")
+    breaker.timed_out(1.9, "a list")
     assert breaker.state == "closed"
-    breaker.timed_out(1.5)
+    breaker.timed_out(2.0, "a list")
+    assert breaker.state == "open"
+    breaker.succeeded()
+    breaker.timed_out(0.2, "a label")
     assert breaker.state == "open"
 
 
 def test_a_deadline_counts_where_nothing_is_known_of_the_model() -> None:
     breaker = Breaker(1, 10.0, Clock())
-    breaker.succeeded()
-    breaker.timed_out(0.1)
+    breaker.took(5.0, "another")
+    breaker.timed_out(0.1, "this")
     assert breaker.state == "open"
 
 
 def test_a_hurried_trial_leaves_the_breaker_half_open() -> None:
     clock = Clock()
     breaker = Breaker(1, 10.0, clock)
-    breaker.succeeded(2.0)
+    breaker.took(2.0, "a list")
     breaker.failed()
     clock.now += 10.0
     assert breaker.admits()
-    breaker.timed_out(0.1)
+    breaker.timed_out(0.1, "a list")
     assert (breaker.state, breaker.admits()) == ("half_open", True)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
-_FAIR = 3.0  # times as long as the model usually takes
 _SMOOTHING = 0.2
 
 
@@ -34,7 +33,7 @@ class Breaker:
         self._failures = 0
         self._opened: float | None = None
         self._trying = False
-        self._usual: float | None = None
+        self._usual: dict[str, float] = {}
 
     @property
     def state(self) -> State:
@@ -56,15 +55,19 @@ class Breaker:
         self._trying = state == "half_open"
         return True
 
-    def succeeded(self, seconds: float | None = None) -> None:
-        """The model answered (be it that it refused this one request): it is alive.
+    def succeeded(self) -> None:
+        """The model answered (be it that it refused this one request): it is alive."""
+        self._failures, self._opened, self._trying = 0, None, False
+
+    def took(self, seconds: float, what: str) -> None:
+        """Notes how long an answer took, for `timed_out`.
 
         Args:
-            seconds: How long it took; None where that says nothing of its next answers.
+            seconds: How long.
+            what: What was asked, by its template: a label takes less than a list.
         """
-        self._failures, self._opened, self._trying = 0, None, False
-        if seconds is not None:
-            self._usual = seconds if self._usual is None else self._usual + _SMOOTHING * (seconds - self._usual)
+        usual = self._usual.get(what, seconds)
+        self._usual[what] = usual + _SMOOTHING * (seconds - usual)
 
     def failed(self) -> None:
         """The model is down or too slow."""
@@ -75,15 +78,16 @@ class Breaker:
         elif self._trying:  # latecomers from before the opening do not make it last longer
             self._opened, self._trying = self._clock(), False
 
-    def timed_out(self, seconds: float) -> None:
-        """The caller could wait no longer, which is a failure only where the model had its time.
+    def timed_out(self, seconds: float, what: str) -> None:
+        """The caller could wait no longer: a failure only where the model had the time that it usually takes.
 
         Otherwise one caller who is always in a hurry would close the model to everybody.
 
         Args:
             seconds: How long the model was waited for.
+            what: What was asked; see `took`. Where it never was answered, every time-out is a failure.
         """
-        if self._usual is None or seconds >= _FAIR * self._usual:
+        if seconds >= self._usual.get(what, 0.0):
             self.failed()
         else:
             self.gave_up()

@@ -187,7 +187,8 @@ class Service:
                 self._admit()
                 admitted = True
                 found = await self._ask(call)
-                self.breaker.succeeded(call.asking.seconds)
+                self.breaker.succeeded()
+                self.breaker.took(call.asking.seconds, call.recommender.template.ref.name)
                 admitted = False
                 own = time.perf_counter() - started - waited - call.asking.seconds
                 self.metrics.stages.labels("llm").observe(call.asking.seconds)
@@ -198,7 +199,7 @@ class Service:
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
-            self.breaker.timed_out(call.asking.seconds)
+            self.breaker.timed_out(call.asking.seconds, call.recommender.template.ref.name)
             admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
