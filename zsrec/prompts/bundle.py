@@ -50,9 +50,14 @@ class Bundle:
         return self.chain[0].source
 
     @property
+    def units(self) -> tuple[Unit, ...]:
+        """All files: the chain, then its parts."""
+        return (*self.chain, *self.parts.values())
+
+    @property
     def trees(self) -> list[nodes.Template]:
         """The syntax trees of all files that could be read."""
-        return [unit.tree for unit in (*self.chain, *self.parts.values()) if unit.tree]
+        return [unit.tree for unit in self.units if unit.tree]
 
     def block(self, name: str) -> nodes.Block | None:
         """The block as it will be rendered: the nearest in the chain."""

@@ -30,7 +30,7 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
             known = {*syntax.ROLES, *step_blocks(front), *(name for blocks in above for name in blocks)}
             if whole:
                 yield from syntax.unused_blocks(unit.tree, known, unit.source.path)
-    for unit in (*bundle.chain, *bundle.parts.values()):
+    for unit in bundle.units:
         if unit.tree is None:
             continue
         yield from syntax.own_control_tokens(unit.tree, unit.source.path)
@@ -54,7 +54,7 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
 def _unused_variables(bundle: Bundle) -> Iterator[Problem]:
     if any(True for tree in bundle.trees for _ in syntax.unknown_helpers(tree, "")):
         return
-    used = {name for unit in (*bundle.chain, *bundle.parts.values()) for name in unit.used}
+    used = {name for unit in bundle.units for name in unit.used}
     own = bundle.main.front.variables if bundle.main.front else {}
     for name in own:
         if name not in used:

@@ -63,8 +63,7 @@ class Template:
         parts = {name: (unit.source.body, unit.source.path) for name, unit in bundle.parts.items()}
         self._sandbox = Sandbox(parts)
         self._chain = tuple(self._compile(unit.source.body, unit) for unit in bundle.chain)
-        trees = bundle.trees
-        texts = [text for tree in trees for text, _ in syntax.literals(tree)]
+        texts = [text for tree in bundle.trees for text, _ in syntax.literals(tree)]
         self._own_tokens = frozenset(token.text for text in texts for token in control_tokens(text))
         # Macros and assignments outside blocks, from the root of the chain down so that the nearest one wins.
         self._definitions = tuple(

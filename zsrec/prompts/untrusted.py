@@ -70,7 +70,7 @@ def _user(template: Template, text: str) -> User:
 def _suspect(bundle: Bundle) -> tuple[str, int, str]:
     """File, line and name of the likeliest cause: what works on texts; else the line of the block 'user'."""
     found: list[tuple[int, str, int, str]] = []
-    for unit in (*bundle.chain, *bundle.parts.values()):
+    for unit in bundle.units:
         for node in unit.tree.find_all((nodes.Filter, nodes.Getattr, nodes.Slice)) if unit.tree else ():
             name = (
                 "[::-1]"

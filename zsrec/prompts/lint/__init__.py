@@ -89,7 +89,7 @@ def checked(bundle: Bundle) -> Checked:
         except TemplateError as error:  # what only compiling finds
             path = error.path or bundle.main.path
             problems.append(Problem(path, error.line or 1, _message(error, path)))
-    texts = {unit.source.path: unit.source.text for unit in (*bundle.chain, *bundle.parts.values())}
+    texts = {unit.source.path: unit.source.text for unit in bundle.units}
     found = [replace(one, column=column(one, texts.get(one.path, ""))) for one in problems]
     return Checked(found, None if _wrong(found) else template)
 

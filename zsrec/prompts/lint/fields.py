@@ -65,7 +65,7 @@ def _slip(name: str, known: Collection[str]) -> str | None:
 
 def _reads(bundle: Bundle) -> Iterator[tuple[str, str, int]]:
     """What the files read by name of anything, with file and line, in the order of the text."""
-    for unit in (*bundle.chain, *bundle.parts.values()):
+    for unit in bundle.units:
         found = list(_names(unit.tree)) if unit.tree is not None else []
         yield from ((name, unit.source.path, line) for name, line in sorted(found, key=lambda one: one[1]))
 
