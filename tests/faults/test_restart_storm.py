@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.server import ScriptedServer, answers, fails
+from tests.unit.server_fakes import free_port
 from zsrec.errors import LLMRateLimitError
 from zsrec.llm import ChatRequest
 from zsrec.llm.client import OpenAIClient
@@ -59,13 +59,6 @@ async def main():
 with open(sys.argv[2], "a", encoding="ascii") as asked:
     asyncio.run(main())
 """
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port: int = place.getsockname()[1]
-        return port
 
 
 async def listens(port: int) -> None:
