@@ -88,16 +88,16 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _full(request: Request, error: Exception) -> Response:
     assert isinstance(error, FullError)  # noqa: S101
-    request.app.state.service.metrics.refused.inc()
-    problem = RefusedError(429, "Busy", "too many requests are waiting", retry_after=error.retry_after)
-    return answer(problem, request.state.id)
+    return await _refused(
+        request, RefusedError(429, "Busy", "too many requests are waiting", retry_after=error.retry_after)
+    )
 
 
 async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    service: Service = request.app.state.service
-    service.metrics.refused.inc()
-    problem = RefusedError(429, "Busy", "too many requests are under way", retry_after=service.queue.retry_after())
-    return answer(problem, request.state.id)
+    seconds = request.app.state.service.queue.retry_after()
+    return await _refused(
+        request, RefusedError(429, "Busy", "too many requests are under way", retry_after=seconds)
+    )
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

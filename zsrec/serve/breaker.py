@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from zsrec.serve.smoothing import smoothed
+
 State = Literal["closed", "open", "half_open"]
-_SMOOTHING = 0.2
 
 
 class Breaker:
@@ -66,8 +67,7 @@ class Breaker:
             seconds: How long.
             what: What was asked, by its template: a label takes less than a list.
         """
-        usual = self._usual.get(what, seconds)
-        self._usual[what] = usual + _SMOOTHING * (seconds - usual)
+        self._usual[what] = smoothed(self._usual.get(what), seconds)
 
     def failed(self) -> None:
         """The model is down or too slow."""

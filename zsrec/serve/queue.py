@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_SMOOTHING = 0.2
+from zsrec.serve.smoothing import smoothed
 
 
 class FullError(Exception):
@@ -72,8 +72,7 @@ class Queue:
         finally:
             self.in_work -= 1
             self._places.release()
-            held = time.monotonic() - started
-            self._seconds = held if self._seconds is None else self._seconds + _SMOOTHING * (held - self._seconds)
+            self._seconds = smoothed(self._seconds, time.monotonic() - started)
 
     def retry_after(self) -> int:
         """In how many whole seconds those who wait now are likely to be served, at least 1."""
