@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import FakeLLM
-from tests.unit.serve_fakes import ANSWER, SlowLLM, client, make
+from tests.unit.serve_fakes import ANSWER, PSEUDONYMS, SlowLLM, client, make, sources
 from zsrec import errors
 from zsrec.serve.bodies import RecommendIn, RecommendOut
 from zsrec.serve.deadline import CallerGoneError, while_called
 from zsrec.serve.keys import Tenant
+from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, RefusedError
 from zsrec.serve.queue import FullError
+from zsrec.serve.service import Service
+from zsrec.settings import Settings
 
 pytestmark = pytest.mark.alone
 WANTED = {"history": ["Heat"], "k": 3}
@@ -168,6 +171,22 @@ def test_a_model_that_hangs_is_left_alone_though_every_caller_is_in_a_hurry(tmp_
         return reasons
 
     assert asyncio.run(run()) == [None, "deadline", "deadline", "breaker_open"]
+
+
+def test_who_owns_the_process_hears_of_every_stock_that_was_loaded(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def run() -> None:
+        where, settings = sources(tmp_path), Settings.load()
+        service = Service(where, settings, FakeLLM(ANSWER), Options(), PSEUDONYMS, loaded=lambda: told.append("x"))
+        assert told == ["x"]
+        await service.reload()
+        (tmp_path / "films.csv").write_text("no,such\n1,2\n")
+        with pytest.raises(errors.ZsrecError):
+            await service.reload()
+
+    asyncio.run(run())
+    assert told == ["x", "x"]
 
 
 def test_a_caller_who_leaves_gives_the_place_and_the_breakers_trial_back(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def serve(
         from zsrec.serve.logs import config
         from zsrec.serve.options import Options
         from zsrec.serve.service import Service
-        from zsrec.serve.stock import Sources
+        from zsrec.serve.stock import Sources, settle
     except ModuleNotFoundError:
         raise MissingExtraError("serving", "serve") from None
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
@@ -140,7 +140,8 @@ def serve(
     else:
         hash_key = secrets.token_bytes(32)
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
-    app = create_app(Service(sources, settings, llm, options, Pseudonyms(hash_key)), tenants)
+    service = Service(sources, settings, llm, options, Pseudonyms(hash_key), loaded=settle)
+    app = create_app(service, tenants)
     uvicorn.run(
         app,
         host=host,

@@ -22,7 +22,6 @@ from zsrec.serve.problems import RefusedError
 from zsrec.serve.queue import FullError
 from zsrec.serve.routes import router, v1
 from zsrec.serve.service import Service
-from zsrec.serve.stock import settle
 
 _GONE = 499  # nginx's number for a caller that left; nobody reads it but the log and the metrics
 
@@ -72,7 +71,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     if threading.current_thread() is threading.main_thread():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
-    settle()
     log("started", items=len(service.stock.recommender.catalog), fallback=service.stock.fallback)
     yield
     await service.llm.aclose()

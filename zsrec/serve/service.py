@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zsrec.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
@@ -22,7 +23,7 @@ from zsrec.serve.options import Options
 from zsrec.serve.problems import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serve.queue import HopelessError, Queue
 from zsrec.serve.shares import Shares
-from zsrec.serve.stock import Sources, Stock, settle
+from zsrec.serve.stock import Sources, Stock
 from zsrec.settings import Settings
 from zsrec.types import History, Recommendations
 
@@ -57,6 +58,7 @@ class Service:
         llm: The shared client.
         options: Limits.
         pseudonyms: For the log and the tenants' cache salts.
+        loaded: Called whenever a stock was loaded, the first included.
 
     Attributes:
         door: The room for all requests.
@@ -71,14 +73,23 @@ class Service:
     """
 
     def __init__(
-        self, sources: Sources, settings: Settings, llm: LLM, options: Options, pseudonyms: Pseudonyms
+        self,
+        sources: Sources,
+        settings: Settings,
+        llm: LLM,
+        options: Options,
+        pseudonyms: Pseudonyms,
+        *,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._sources = sources
         self._settings = settings
         self.llm = llm
         self.options = options
         self._pseudonyms = pseudonyms
+        self._loaded = loaded
         self.stock: Stock = sources.load(llm, settings)
+        loaded()
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
         self.door = Door(options.in_work + options.waiting)
         self.queue = Queue(options.in_work, options.waiting)
@@ -146,7 +157,7 @@ class Service:
                 log_failure("reload refused", error)
                 raise
             self.stock = stock
-            settle()
+            self._loaded()
             self.metrics.reloads.labels("done").inc()
             log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
             return stock
