@@ -160,9 +160,13 @@ def _add(
 ) -> None:
     if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
         return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
-    if reading.prefix and _mixture(reading, item, index):
-        return
-    agreement.franchise = bool(reading.prefix) and _franchise(reading, item, index)
+    agreement.franchise = False
+    if reading.prefix:
+        if sum(word not in SMALL_WORDS for word in reading.words) > 1:
+            if _mixture(reading, item, index):
+                return
+        else:
+            agreement.franchise = _franchise(reading, item, index)
     features = vector(agreement, reading.cut, reading.year, index.year(item), dated=index.dated)
     log_odds = calibration.log_odds(features)
     known = found.get(item)
@@ -171,9 +175,7 @@ def _add(
 
 
 def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
-    """Whether a reading left out another item's name and kept a single telling word."""
-    if sum(word not in SMALL_WORDS for word in reading.words) > 1:
-        return False
+    """Whether a reading left out another item's name; of those that kept a single telling word."""
     return any(
         other.item != item and other.kind in (Kind.FULL, Kind.ALTERNATIVE, Kind.HEAD)
         for other in index.find(key(reading.prefix))
@@ -181,14 +183,14 @@ def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
 
 
 def _mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
-    """Whether a reading left out all of another item's title, and that title heads no series.
+    """Whether a reading of several telling words left out all of another item's title that heads no series.
 
     "The Matrix: The Last Stand" is neither film; "Batman: The Dark Knight" is one, since "Batman: Mask of the
     Phantasm" shows that "Batman" stands before others. The item's own year or a word of the other title in its
     name speak for it; the name of a genre is a label ("Heist: …").
     """
-    if sum(word not in SMALL_WORDS for word in reading.words) < 2 or all(map(is_note_word, reading.prefix)):
-        return False  # of one word `_franchise` judges
+    if all(map(is_note_word, reading.prefix)):
+        return False
     if reading.year is not None and reading.year == index.year(item):
         return False
     others = index.find(key(reading.prefix))
