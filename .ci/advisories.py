@@ -34,18 +34,17 @@ class Findings:
     unread: list[str] = field(default_factory=list)  # files that are no records, and records that decide nothing
 
 
-def pins(lock: str) -> list[tuple[str, str]]:
-    """Every name and version of a lock's text, whatever system or Python its marker is for."""
-    found = re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE)
-    return [(canonicalize_name(name), version) for name, version in found]
+def pins(lock: str) -> dict[str, list[str]]:
+    """Every version of a lock's text by name, whatever system or Python its marker is for."""
+    found: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE):
+        found.setdefault(canonicalize_name(name), []).append(version)
+    return found
 
 
 def compare(folder: Path, lock: str) -> Findings:
     """Looks every pin of a lock up in every record below a folder."""
-    found = Findings()
-    wanted: dict[str, list[str]] = {}
-    for name, version in pins(lock):
-        wanted.setdefault(name, []).append(version)
+    found, wanted = Findings(), pins(lock)
     for path in sorted(one for one in folder.rglob("*") if one.suffix in {".json", ".yaml", ".yml"}):
         try:
             record = _read(path)
