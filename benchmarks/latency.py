@@ -14,19 +14,18 @@ import argparse
 import asyncio
 import json
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rankers_cases import counters
+from rankers_cases import figures, summed
 
 from zsrec import AsyncRecommender, data
 from zsrec.candidates import Ids, Interactions, ItemKNN, top
 from zsrec.types import History
 
+OWN = "e2e_request_latency_seconds"
 NEWEST, POOL, K, WARM, SEED = 20, 20, 10, 8, 11
-OWN = "vllm:e2e_request_latency_seconds"
 
 
 def main() -> None:
@@ -90,12 +89,15 @@ async def _round(
             await recommender.recommend(history, K)
             taken.append(time.perf_counter() - began)
 
-    before, own_before = counters(base_url), _own(base_url)
+    before = figures(base_url)
     began = time.perf_counter()
     await asyncio.gather(*map(one, histories))
     seconds = time.perf_counter() - began
-    after, own_after = counters(base_url), _own(base_url)
-    requests = own_after[1] - own_before[1]
+    after = figures(base_url)
+    requests, own, prompt, generated = (
+        summed(after, name) - summed(before, name)
+        for name in (f"{OWN}_count", f"{OWN}_sum", "prompt_tokens_total", "generation_tokens_total")
+    )
     p50, p95, p99 = np.quantile(taken, (0.5, 0.95, 0.99))
     return {
         "calls": len(taken),
@@ -105,22 +107,11 @@ async def _round(
         "mean_ms": round(1000 * float(np.mean(taken)), 1),
         "calls_per_s": round(len(taken) / seconds, 2),
         "requests": requests,
-        "server_mean_ms_a_request": round(1000 * (own_after[0] - own_before[0]) / max(requests, 1.0), 1),
-        "prompt_tokens": after["prompt_tokens"] - before["prompt_tokens"],
-        "generated_tokens": after["generation_tokens"] - before["generation_tokens"],
+        "server_mean_ms_a_request": round(1000 * own / max(requests, 1.0), 1),
+        "prompt_tokens": prompt,
+        "generated_tokens": generated,
         "seconds": round(seconds, 2),
     }
-
-
-def _own(base_url: str) -> tuple[float, float]:
-    """Seconds and number of all requests that the server has ended."""
-    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=30) as reply:  # noqa: S310
-        lines = reply.read().decode().splitlines()
-    return _sum(lines, f"{OWN}_sum{{"), _sum(lines, f"{OWN}_count{{")
-
-
-def _sum(lines: Sequence[str], start: str) -> float:
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
 
 
 if __name__ == "__main__":

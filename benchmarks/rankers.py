@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rankers_cases import POOL, Case, Data, Recorded, append, cases, counters, rows
+from rankers_cases import POOL, Case, Data, Recorded, append, cases, counters, figures, rows
 from rankers_report import report
 from rankers_throughput import throughput
 
@@ -125,9 +125,9 @@ async def ask_chunk(
         rec = rec.with_ranking(**method.options)
         await llm.labels(POOL)  # trying the server out is no part of a user's time
         _ = rec.grounder
-        before, began = counters(args.base_url), time.perf_counter()
+        before, began = counters(figures(args.base_url)), time.perf_counter()
         results = await asyncio.gather(*(recommend(rec, case) for case in chunk))
-        seconds, after = time.perf_counter() - began, counters(args.base_url)
+        seconds, after = time.perf_counter() - began, counters(figures(args.base_url))
     for case, result in zip(chunk, results, strict=True):
         append(log, row_of(name, case, result))
     requests = sum(len(result.trace.exchanges) for result in results)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,15 +129,21 @@ class Recorded:
         await self._llm.aclose()
 
 
-def counters(base_url: str) -> dict[str, float]:
-    """vLLM's counters, summed over engines."""
+def figures(base_url: str) -> list[str]:
+    """The lines of vLLM's Prometheus page."""
     with urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=30) as reply:  # noqa: S310
-        lines = reply.read().decode().splitlines()
-    return {name: sum(_values(lines, f"vllm:{name}_total{{")) for name in COUNTERS}
+        lines: list[str] = reply.read().decode().splitlines()
+    return lines
 
 
-def _values(lines: list[str], start: str) -> Iterator[float]:
-    return (float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
+def counters(lines: list[str]) -> dict[str, float]:
+    """vLLM's counters in such a page, summed over engines."""
+    return {name: summed(lines, f"{name}_total") for name in COUNTERS}
+
+
+def summed(lines: list[str], name: str) -> float:
+    """One of vLLM's figures, summed over engines."""
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"vllm:{name}{{"))
 
 
 def _hash(text: str) -> bytes:
