@@ -19,13 +19,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from zsrec.parse import PARSERS
-from zsrec.prompts.front_matter import FrontMatter, Variable
-from zsrec.prompts.ranking import Ranking
+from zsrec.answers.parser import PARSERS
+from zsrec.core.types import Sampling
+from zsrec.prompts.front_matter import FrontMatter, Ranking, Variable
+from zsrec.prompts.item_view import ItemView
 from zsrec.prompts.sandbox import Sandbox
 from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT
-from zsrec.prompts.views import ItemView
-from zsrec.types import Sampling
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "templates.md"
 BUILT_IN = {

@@ -14,9 +14,8 @@ import time
 
 import numpy as np
 
-from zsrec.candidates import Contact, Fused, Ids, Interactions, ItemKNN, Popularity, Retriever, Semantic, top
-from zsrec.candidates.ids import Codes
-from zsrec.candidates.interactions import Arrays
+from zsrec.data.interactions import Arrays, Codes, Contact, Ids, Interactions
+from zsrec.retrieval import Fused, ItemKNN, Popularity, Retriever, Semantic, top
 
 
 def main() -> None:

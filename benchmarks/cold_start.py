@@ -3,7 +3,7 @@
 Leave-one-out by time on ml-latest-small, the whole catalog ranked; HR@10 by what is known of a user:
 
 - the newest 1, 3, 5 or 10 events before the target, or the newest 3 that they liked (a rating of 4 and more);
-- the answers to 10 questions (`zsrec.candidates.questions`): an item of the history is answered by its rating, any
+- the answers to 10 questions (`zsrec.retrieval.onboarding`): an item of the history is answered by its rating, any
   other gives nothing;
 - words only: the user's own tags, written before the target's time and not on the target. This needs the model
   that made the vectors (`--model`), and only users who have such tags can be measured; the other points are
@@ -26,26 +26,15 @@ import numpy as np
 from movielens_halves import load_vectors
 from numpy.typing import NDArray
 
-from zsrec import data
-from zsrec.candidates import (
-    Fused,
-    Ids,
-    Interactions,
-    ItemKNN,
-    Popularity,
-    Profile,
-    Retriever,
-    Semantic,
-    profile,
-    questions,
-)
-from zsrec.candidates.ids import Codes
-from zsrec.embed import Embedder, SentenceEmbedder
-from zsrec.evals import Split, leave_one_out
-from zsrec.evals.intervals import bootstrap
-from zsrec.evals.metrics import NOWHERE, Place, hit_rate, place
-from zsrec.tables import read_rows
-from zsrec.types import Event, Feedback, History
+from zsrec.core.embedding import Embedder, SentenceEmbedder
+from zsrec.data import movielens
+from zsrec.data.history import Event, Feedback, History
+from zsrec.data.interactions import Codes, Ids, Interactions
+from zsrec.data.tables import read_rows
+from zsrec.evaluation import Split, leave_one_out
+from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, place
+from zsrec.evaluation.statistics import bootstrap
+from zsrec.retrieval import Fused, ItemKNN, Popularity, Profile, Retriever, Semantic, profile, questions
 
 K = 10
 EVENTS = (1, 3, 5, 10)
@@ -98,7 +87,7 @@ def main() -> None:
 
 def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders: int) -> dict[str, object]:
     """All points."""
-    found = data.load(folder)
+    found = movielens.load(folder)
     items = Ids(found.catalog.ids)
     histories = {user: _within(history, items) for user, history in found.histories.items()}
     known = Interactions.from_histories(histories, catalog=items)

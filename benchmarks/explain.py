@@ -20,9 +20,10 @@ from pathlib import Path
 from movielens_halves import Halves, User, load
 
 from zsrec import Recommender
-from zsrec.candidates import Ids, ItemKNN, top
-from zsrec.explain import Explanations, Faithfulness, explain, faithfulness, ranker_score, retriever_score
-from zsrec.types import History
+from zsrec.data.history import History
+from zsrec.data.interactions import Ids
+from zsrec.recommender import Explanations, Faithfulness, explain, faithfulness, ranker_score, retriever_score
+from zsrec.retrieval import ItemKNN, top
 
 NEWEST = 10
 POOL = 20

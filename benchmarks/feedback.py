@@ -23,10 +23,10 @@ import numpy as np
 from movielens_halves import Halves, User, load, ndcg_of_many
 from numpy.typing import NDArray
 
-from zsrec.candidates import Fused, ItemKNN, Profile, Retriever, Semantic, profile
-from zsrec.candidates.profile import WEIGHTS
-from zsrec.evals.intervals import bootstrap
-from zsrec.types import Feedback, History
+from zsrec.data.history import Feedback, History
+from zsrec.evaluation.statistics import bootstrap
+from zsrec.retrieval import Fused, ItemKNN, Profile, Retriever, Semantic, profile
+from zsrec.retrieval.base import WEIGHTS
 
 ROUNDS = 3
 NEAREST = 10

@@ -29,17 +29,16 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from zsrec.catalog import Catalog
-from zsrec.embed import default_embedder
-from zsrec.ground import Grounder
-from zsrec.ground.answer import ground_answer
-from zsrec.ground.calibration import Calibration
-from zsrec.ground.features import NAMES
-from zsrec.ground.fit import Labelled, f1, fit_calibration, reliability
-from zsrec.ground.index import TitleIndex
-from zsrec.ground.semantic import SemanticStage
-from zsrec.text import article_first, parse_title
-from zsrec.types import Match
+from zsrec.answers.calibration_fit import Labelled, f1, fit_calibration, reliability
+from zsrec.answers.grounder import Grounder
+from zsrec.answers.grounding import ground_answer
+from zsrec.answers.scoring import NAMES, Calibration
+from zsrec.answers.semantic_match import SemanticStage
+from zsrec.answers.title_index import TitleIndex
+from zsrec.core.embedding import default_embedder
+from zsrec.core.types import Match
+from zsrec.data.catalog import Catalog
+from zsrec.data.titles import article_first, parse_title
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ZSREC_TEST_DATA", ROOT.parent / "shared" / "data"))

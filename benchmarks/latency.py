@@ -20,9 +20,11 @@ from pathlib import Path
 import numpy as np
 from rankers_cases import figures, summed
 
-from zsrec import AsyncRecommender, data
-from zsrec.candidates import Ids, Interactions, ItemKNN, top
-from zsrec.types import History
+from zsrec import AsyncRecommender
+from zsrec.data import movielens
+from zsrec.data.history import History
+from zsrec.data.interactions import Ids, Interactions
+from zsrec.retrieval import ItemKNN, top
 
 OWN = "e2e_request_latency_seconds"
 NEWEST, POOL, K, WARM, SEED = 20, 20, 10, 8, 11
@@ -47,7 +49,7 @@ def main() -> None:
 
 async def measure(arguments: argparse.Namespace) -> dict[str, object]:
     """Both rounds of every template."""
-    movies = data.load(arguments.data)
+    movies = movielens.load(arguments.data)
     items = Ids(movies.catalog.ids)
     retriever = ItemKNN(Interactions.from_histories(movies.histories, catalog=items))
     users = Ids(movies.histories)

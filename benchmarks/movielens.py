@@ -14,10 +14,10 @@ import typer
 
 from zsrec.cli.bench import movielens
 from zsrec.cli.console import complain
-from zsrec.errors import ConfigError, ZsrecError
-from zsrec.evals.bench import rebuild
-from zsrec.evals.folder import RunFolder
-from zsrec.evals.markdown import readme_table
+from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.evaluation.benchmark import rebuild
+from zsrec.evaluation.report_markdown import readme_table
+from zsrec.evaluation.run_folder import RunFolder
 
 START, END = "<!-- bench -->\n", "\n<!-- /bench -->"
 

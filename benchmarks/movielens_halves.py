@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec import data
-from zsrec.candidates import Ids, Interactions
-from zsrec.candidates.semantic import Vectors
-from zsrec.catalog import Catalog
-from zsrec.types import Event, Feedback, History
+from zsrec.data import movielens
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import Event, Feedback, History
+from zsrec.data.interactions import Ids, Interactions
+from zsrec.retrieval.semantic import Vectors
 
 HALVES_SEED = 2026
 TIES_SEED = 1
@@ -67,7 +67,7 @@ class Halves:
 
 def load(folder: Path, vectors: Path | None) -> Halves:
     """The users of a MovieLens folder; events at one time are ordered by a hash, since files are sorted by id."""
-    found = data.load(folder)
+    found = movielens.load(folder)
     ids = Ids(found.histories)
     test = ids.hashes(range(len(ids)), HALVES_SEED) % np.uint64(2) == 1
     items = Ids(found.catalog.ids)

@@ -23,11 +23,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from zsrec import data
-from zsrec.candidates import Ids, Interactions, ItemKNN, top
-from zsrec.catalog import Catalog
-from zsrec.recommender import AsyncRecommender
-from zsrec.types import History, Item, Recommendations
+from zsrec.core.types import Item, Recommendations
+from zsrec.data import movielens
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
+from zsrec.data.interactions import Ids, Interactions
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.retrieval import ItemKNN, top
 
 POOL, PLACE, EVENTS = 10, 5, 8
 ATTACKS = {
@@ -73,7 +75,7 @@ def main() -> None:
 
 
 async def _measure(args: argparse.Namespace, template: str) -> dict[tuple[str, bool], list[Gain]]:
-    sample = data.sample()
+    sample = movielens.sample()
     names = np.random.default_rng(args.seed).permutation(sorted(sample.histories))[: args.users]
     gains: dict[tuple[str, bool], list[Gain]] = defaultdict(list)
     async with AsyncRecommender(sample.catalog, template=template, base_url=args.base_url) as recommender:
@@ -92,7 +94,9 @@ async def _measure(args: argparse.Namespace, template: str) -> dict[tuple[str, b
                     with ExitStack() as switches:
                         if not sanitised:
                             for what in ("inline", "sanitize"):
-                                switches.enter_context(patch(f"zsrec.prompts.views.{what}", lambda text, *_: text))
+                                switches.enter_context(
+                                    patch(f"zsrec.prompts.item_view.{what}", lambda text, *_: text)
+                                )
                         found = await titled.recommend(history, POOL, candidates=pool)
                     now = _places(found, target.id)
                     gains[attack, sanitised].append(Gain(plain.model - now.model, plain.fused - now.fused))

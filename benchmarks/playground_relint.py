@@ -16,7 +16,7 @@ import time
 
 from playwright.sync_api import Page, sync_playwright
 
-from zsrec.playground import drafts
+from zsrec.playground import draft as drafts
 from zsrec.prompts import Library
 
 WATCH = """

@@ -25,9 +25,9 @@ from rankers_report import report
 from rankers_throughput import throughput
 
 from zsrec import AsyncRecommender, Settings
-from zsrec.candidates import top
+from zsrec.core.types import Recommendations
 from zsrec.llm.client import OpenAIClient
-from zsrec.types import Recommendations
+from zsrec.retrieval import top
 
 CHUNK = 25
 MORE_TO_DO = 3

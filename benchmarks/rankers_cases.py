@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zsrec.candidates import Ids, ItemKNN, read_interactions
-from zsrec.catalog import Catalog
-from zsrec.data import load
-from zsrec.evals import leave_one_out
-from zsrec.evals.metrics import Counts, Values, hit_rate, ndcg
-from zsrec.interactions import Columns
-from zsrec.llm import LLM, ChatRequest, LabelSet, ServerInfo
-from zsrec.types import Event, Exchange, History, Message
+from zsrec.core.types import Exchange, Message
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import Event, History
+from zsrec.data.interactions import Ids
+from zsrec.data.movielens import load
+from zsrec.data.readers import Columns, read_interactions
+from zsrec.evaluation import leave_one_out
+from zsrec.evaluation.metrics import Counts, Values, hit_rate, ndcg
+from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.retrieval import ItemKNN
 
 POOL = 20
 COUNTERS = ("prefix_cache_queries", "prefix_cache_hits", "prompt_tokens", "generation_tokens")

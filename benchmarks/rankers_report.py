@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from rankers_cases import POOL, metrics, places, rows
 
-from zsrec.evals.intervals import bootstrap, paired_p_values
-from zsrec.evals.metrics import Values
-from zsrec.llm import Label, LabelSet
-from zsrec.prompts.ranking import DEFAULT_LLM_WEIGHT
-from zsrec.rank import places as by_place
-from zsrec.rank.debias import kendall, orders, ranked
-from zsrec.rank.label import log_softmax, read_labels
+from zsrec.evaluation.metrics import Values
+from zsrec.evaluation.statistics import bootstrap, paired_p_values
+from zsrec.llm.protocol import Label, LabelSet
+from zsrec.prompts.front_matter import DEFAULT_LLM_WEIGHT
+from zsrec.ranking.fusion import places as by_place
+from zsrec.ranking.label import kendall, log_softmax, orders, ranked, read_labels
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 SEED = 7
@@ -51,7 +50,7 @@ def report(work: Path) -> dict[str, Any]:
 
 
 def fused_order(pool: Sequence[str], order: Sequence[str], weight: float) -> tuple[str, ...]:
-    """The pool by (1 - w) · prior + w · llm, as `zsrec.rank.fuse` has it."""
+    """The pool by (1 - w) · prior + w · llm, as `zsrec.ranking.fusion` has it."""
     number = {item: place for place, item in enumerate(pool)}
     prior = by_place(tuple(range(len(pool))), len(pool))
     llm = by_place(tuple(number[item] for item in order), len(pool))

@@ -12,9 +12,9 @@ import openai
 from rankers_cases import rows
 
 from zsrec import Settings
-from zsrec.llm import ChatRequest
+from zsrec.core.types import Message, Sampling
 from zsrec.llm.client import OpenAIClient, request_fields
-from zsrec.types import Message, Sampling
+from zsrec.llm.protocol import ChatRequest
 
 AT_ONCE = 32
 LABELS = 20

@@ -35,13 +35,14 @@ from typing import Any
 
 import httpx2
 
-from zsrec import AsyncRecommender, data
-from zsrec.batch.asking import replica_of
-from zsrec.llm.cache import CacheCounters, read_counters
-from zsrec.llm.chat import ChatRequest
+from zsrec import AsyncRecommender
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange
+from zsrec.data import movielens
 from zsrec.llm.client import OpenAIClient, request_fields
-from zsrec.settings import Settings
-from zsrec.types import Exchange
+from zsrec.llm.protocol import ChatRequest
+from zsrec.llm.responses import CacheCounters, read_counters
+from zsrec.serving.batch_worker import replica_of
 
 NAME, ORDERS, CANDIDATES, AT_ONCE = "small", 4, 10, 4
 Sent = tuple[str, dict[str, Any]]
@@ -61,7 +62,7 @@ class Recorder(OpenAIClient):
 
 async def recorded(base_url: str, users: int) -> list[Sent]:
     """What zsrec asks for so many users, as (user, body)."""
-    sample = data.sample()
+    sample = movielens.sample()
     found: list[Sent] = []
     recorder = Recorder(Settings.load(base_url=base_url, concurrency=2))
     recommender = AsyncRecommender(sample.catalog, template="rank/label", llm=recorder)

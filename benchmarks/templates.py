@@ -16,17 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from zsrec import data
-from zsrec.candidates import popularity
-from zsrec.errors import ZsrecError
-from zsrec.explain import Explanations, explain_plan
-from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.core.errors import ZsrecError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange, Message, Recommendations
+from zsrec.data import movielens
+from zsrec.data.history import History
 from zsrec.llm.client import OpenAIClient
-from zsrec.profile import Profile, profile_plan
+from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
 from zsrec.prompts import Library
-from zsrec.recommender import AsyncRecommender
-from zsrec.settings import Settings
-from zsrec.types import Exchange, History, Message, Recommendations
+from zsrec.recommender.explanations import Explanations, explain_plan
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.taste_summary import Profile, profile_plan
+from zsrec.retrieval import popularity
 
 RESULTS = Path(__file__).parent / "results" / "templates.json"
 K, POOL, NEWEST, MOST_TOKENS = 5, 10, 10, 80
@@ -102,7 +103,7 @@ async def one(rec: AsyncRecommender, history: History, pool: tuple[str, ...]) ->
 
 async def run(names: list[str], users: int, base_url: str) -> dict[str, Any]:
     """Every named template for so many users of the sample data, at most 16 at once."""
-    movies = data.sample()
+    movies = movielens.sample()
     popular = popularity(movies.histories.values())
     chosen = sorted(movies.histories.items(), key=lambda pair: (len(pair[1]), pair[0]))[10 : 10 + users]
     settings = Settings.load(timeout=900).replaced(model=None, base_url=base_url)

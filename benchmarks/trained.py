@@ -14,10 +14,11 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from zsrec import data
-from zsrec.candidates import ItemKNN, Popularity
-from zsrec.evals import Method, leave_one_out, report, run
-from zsrec.evals.trained import EaseConfig, SasRecConfig, trained
+from zsrec.data import movielens
+from zsrec.evaluation import leave_one_out, report, run
+from zsrec.retrieval import ItemKNN, Popularity
+from zsrec.retrieval.base import Method
+from zsrec.retrieval.trained import EaseConfig, SasRecConfig, trained
 
 # Chosen on the last event of the training part of the split (`validate`), before any test event was looked at.
 SASREC = SasRecConfig(factors=64, heads=2, session=50, batch=16, lr=0.003, epochs=20)
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # lightning's and torch's, of themselves
-    split = leave_one_out(data.load_ratings(options.source).reading.interactions)
+    split = leave_one_out(movielens.load_ratings(options.source).reading.interactions)
     if options.part == "validate":
         split = leave_one_out(split.training)
     chosen = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from zsrec import data
-from zsrec.catalog import Catalog
+from zsrec.data.catalog import Catalog
+from zsrec.data.movielens import Dataset, sample
 
 REPO = Path(__file__).parent.parent
 
@@ -27,9 +27,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def movielens() -> data.Dataset:
+def movielens() -> Dataset:
     """The sample in the package."""
-    return data.sample()
+    return sample()
 
 
 @pytest.fixture(scope="session")

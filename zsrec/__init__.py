@@ -14,37 +14,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zsrec.catalog import Catalog
-    from zsrec.errors import ZsrecError
-    from zsrec.ground import Grounder
-    from zsrec.interactions import read_histories
+    from zsrec.answers.grounder import Grounder
+    from zsrec.core.errors import ZsrecError
+    from zsrec.core.settings import Settings
+    from zsrec.core.types import Item, Recommendation, Recommendations, Trace
+    from zsrec.data.catalog import Catalog
+    from zsrec.data.history import Event, Feedback, History
+    from zsrec.data.readers import read_histories
     from zsrec.prompts import Template, load_template
-    from zsrec.recommender import AsyncRecommender, Recommender
-    from zsrec.session import AsyncSession, Session
-    from zsrec.settings import Settings
-    from zsrec.types import Event, Feedback, History, Item, Recommendation, Recommendations, Trace
+    from zsrec.recommender.recommender import AsyncRecommender, Recommender
+    from zsrec.recommender.session import AsyncSession, Session
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AsyncRecommender": "recommender",
-    "AsyncSession": "session",
-    "Catalog": "catalog",
-    "Event": "types",
-    "Feedback": "types",
-    "Grounder": "ground",
-    "History": "types",
-    "Item": "types",
-    "Recommendation": "types",
-    "Recommendations": "types",
-    "Recommender": "recommender",
-    "Session": "session",
-    "Settings": "settings",
-    "Template": "prompts",
-    "Trace": "types",
-    "ZsrecError": "errors",
-    "load_template": "prompts",
-    "read_histories": "interactions",
+    "AsyncRecommender": "recommender.recommender",
+    "AsyncSession": "recommender.session",
+    "Catalog": "data.catalog",
+    "Event": "data.history",
+    "Feedback": "data.history",
+    "Grounder": "answers.grounder",
+    "History": "data.history",
+    "Item": "core.types",
+    "Recommendation": "core.types",
+    "Recommendations": "core.types",
+    "Recommender": "recommender.recommender",
+    "Session": "recommender.session",
+    "Settings": "core.settings",
+    "Template": "prompts.template",
+    "Trace": "core.types",
+    "ZsrecError": "core.errors",
+    "load_template": "prompts.library",
+    "read_histories": "data.readers",
 }
 
 __all__ = [

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from zsrec.catalog import Catalog
-from zsrec.ground import Grounder
-from zsrec.types import Match
+from zsrec.answers.grounder import Grounder
+from zsrec.core.types import Match
+from zsrec.data.catalog import Catalog
 
 Judged = list[tuple[dict[str, Any], Match]]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from zsrec.catalog import Catalog
-from zsrec.ground import Grounder
-from zsrec.ground.answer import ground_answer, item_ids
-from zsrec.types import Grounded
+from zsrec.answers.grounder import Grounder
+from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.core.types import Grounded
+from zsrec.data.catalog import Catalog
 
 Judged = list[tuple[dict[str, Any], list[Grounded]]]
 

@@ -14,13 +14,13 @@ import pytest
 
 from tests.conftest import REPO
 from tests.unit.fakes import FakeLLM
-from zsrec.catalog import Catalog
-from zsrec.errors import AnswerError, TemplateError
+from zsrec.core.errors import AnswerError, TemplateError
+from zsrec.core.types import Message
+from zsrec.data.catalog import Catalog
 from zsrec.prompts import Library, Template, check
-from zsrec.prompts.rules import RULES
+from zsrec.prompts.diagnostics import RULES
 from zsrec.prompts.sanitize import control_tokens
-from zsrec.recommender import Recommender
-from zsrec.types import Message
+from zsrec.recommender.recommender import Recommender
 
 UPDATE = os.environ.get("ZSREC_UPDATE_GOLDEN") == "1"
 FOLDER = Path(__file__).parent / "broken_templates"

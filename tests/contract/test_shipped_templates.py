@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPO
+from zsrec.core.types import Item
+from zsrec.data.history import Event, Feedback
 from zsrec.prompts import Library, Template, check, item_view, load_template, title_view
 from zsrec.prompts.library import built_in_folder
-from zsrec.types import Event, Feedback, Item
 
 UPDATE = os.environ.get("ZSREC_UPDATE_GOLDEN") == "1"
 GOLDEN = REPO / "tests" / "golden"

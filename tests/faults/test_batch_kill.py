@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from tests.conftest import REPO
 from tests.faults.server import ScriptedServer, completion, send
-from zsrec.cli import app, watch
+from zsrec.cli import app, console
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -146,7 +146,7 @@ def test_a_file_gets_lines_of_progress(
 ) -> None:
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(watch, "EVERY", 0.0)
+    monkeypatch.setattr(console, "EVERY", 0.0)
     command = ["batch", "--input", "in.parquet", "--catalog", "stories.csv", "--out", "out", "--k", "1"]
     result = CliRunner().invoke(app, [*command, "--columns", "user,item,timestamp", "--base-url", server.base_url])
     assert result.exit_code == 0, (result.output, result.exception)

@@ -16,7 +16,7 @@ from tests.conftest import REPO
 from tests.faults.server import ScriptedServer, answers, fails
 from tests.faults.test_bench_kill import FILMS, answer, write_data
 from zsrec.cli import app
-from zsrec.errors import ConfigError, LLMRequestError, LLMServerError, TemplateError, TemplateNotFoundError
+from zsrec.core.errors import ConfigError, LLMRequestError, LLMServerError, TemplateError, TemplateNotFoundError
 
 
 @pytest.fixture

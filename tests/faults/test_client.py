@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.server import Script, ScriptedServer, answers, cut, fails, hang, says
-from zsrec import errors
-from zsrec.llm import ChatRequest
+from zsrec.core import errors
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange, Message, Sampling
 from zsrec.llm.client import OpenAIClient
-from zsrec.settings import Settings
-from zsrec.types import Exchange, Message, Sampling
+from zsrec.llm.protocol import ChatRequest
 
 REQUEST = ChatRequest(messages=(Message(role="user", content="SECRET-HISTORY"),), sampling=Sampling(max_tokens=8))
 GOOD = answers("1. Heat (1995)")

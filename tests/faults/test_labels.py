@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.faults.server import Script, ScriptedServer, answers, completion, fails, send
-from zsrec.errors import BadReplyError, CapabilityError, LLMRequestError, LLMServerError
-from zsrec.llm import ChatRequest
+from zsrec.core.errors import BadReplyError, CapabilityError, LLMRequestError, LLMServerError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Message, Sampling
 from zsrec.llm.client import OpenAIClient
-from zsrec.settings import Settings
-from zsrec.types import Message, Sampling
+from zsrec.llm.protocol import ChatRequest
 
 Found = TypeVar("Found")
 PROMPT = (Message(role="user", content="Which one?"),)

@@ -21,10 +21,10 @@ from tests.faults.server import ScriptedServer, completion, fails, send
 from tests.faults.service import ADMIN, KEY, Process
 from tests.faults.test_bench_kill import FILMS
 from tests.unit.serve_fakes import CATALOG
-from zsrec.catalog import Catalog
-from zsrec.recommender import Recommender
-from zsrec.session import Session
-from zsrec.settings import Settings
+from zsrec.core.settings import Settings
+from zsrec.data.catalog import Catalog
+from zsrec.recommender.recommender import Recommender
+from zsrec.recommender.session import Session
 
 PLANTED = {
     "history": "PlantedHistory",

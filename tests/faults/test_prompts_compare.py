@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.faults.server import ScriptedServer, fails
 from tests.faults.test_bench_kill import answer, write_data
 from zsrec.cli import app
-from zsrec.errors import ConfigError, LLMServerError
+from zsrec.core.errors import ConfigError, LLMServerError
 
 TEMPLATE = """\
 ---

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.server import Script, ScriptedServer, answers, cut, fails
-from zsrec.catalog import Catalog
-from zsrec.errors import LLMConnectionError, LLMRequestError, ModelNotServedError
-from zsrec.llm import ChatRequest
+from zsrec.core.errors import LLMConnectionError, LLMRequestError, ModelNotServedError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Message, Recommendations
+from zsrec.data.catalog import Catalog
 from zsrec.llm.client import OpenAIClient
-from zsrec.recommender import Recommender
-from zsrec.settings import Settings
-from zsrec.types import Message, Recommendations
+from zsrec.llm.protocol import ChatRequest
+from zsrec.recommender.recommender import Recommender
 
 REQUEST = ChatRequest(messages=(Message(role="user", content="x"),))
 GOOD = answers("1. Ronin (1998)")

@@ -15,12 +15,12 @@ import pytest
 
 from tests.faults.server import ScriptedServer, answers, fails
 from tests.unit.server_fakes import free_port
-from zsrec.errors import LLMRateLimitError
-from zsrec.llm import ChatRequest
+from zsrec.core.errors import LLMRateLimitError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange, Message
 from zsrec.llm.client import OpenAIClient
-from zsrec.serve.breaker import Breaker
-from zsrec.settings import Settings
-from zsrec.types import Exchange, Message
+from zsrec.llm.protocol import ChatRequest
+from zsrec.serving.admission import Breaker
 
 REQUESTS, AT_ONCE, KILLED_AT = 1000, 32, 400
 DAY = 86_400.0

@@ -8,10 +8,10 @@ import pytest
 
 from tests.hostile.attacks import ATTACKS, HOMOGLYPHS, Attack
 from tests.unit.fakes import FakeLLM
-from zsrec.catalog import Catalog
+from zsrec.answers.grounder import Grounder
 from zsrec.cli import console
-from zsrec.ground import Grounder
-from zsrec.recommender import Recommender
+from zsrec.data.catalog import Catalog
+from zsrec.recommender.recommender import Recommender
 
 SHORT = [one for one in ATTACKS if len(one.text) < 1000]
 WRAPPED = ["{}", "1. {}\n2. Ronin (1998)", '["{}", "Ronin (1998)"]', "I suggest {} and Ronin (1998)."]

@@ -10,8 +10,8 @@ from schemathesis.checks import positive_data_acceptance
 
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, make
-from zsrec.serve.app import create_app
-from zsrec.serve.keys import Keys
+from zsrec.serving.app import create_app
+from zsrec.serving.auth import Keys
 
 pytestmark = pytest.mark.slow
 KEY = "o" * 16

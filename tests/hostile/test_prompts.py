@@ -8,10 +8,10 @@ import unicodedata
 import pytest
 
 from tests.hostile.attacks import ATTACKS, Attack
-from zsrec.errors import TemplateError
+from zsrec.core.errors import TemplateError
+from zsrec.core.types import Item, Message
 from zsrec.prompts import Library, Template
-from zsrec.prompts.views import item_view, title_view
-from zsrec.types import Item, Message
+from zsrec.prompts.item_view import item_view, title_view
 
 LIBRARY = Library()
 TEMPLATES = [LIBRARY.load(one.name) for one in LIBRARY.entries()]

@@ -15,13 +15,14 @@ from tests.conftest import REPO
 from tests.hostile.attacks import ATTACKS, Attack
 from tests.unit.bench_world import Quiet, llm_method
 from tests.unit.fakes import FakeLLM
-from zsrec.candidates import Contact, Ids, Interactions, ItemKNN, Popularity
-from zsrec.catalog import Catalog
-from zsrec.evals import leave_one_out
-from zsrec.evals.bench import Task, in_folder
-from zsrec.evals.folder import RunFolder
-from zsrec.evals.html import plain
-from zsrec.evals.markdown import escaped
+from zsrec.data.catalog import Catalog
+from zsrec.data.interactions import Contact, Ids, Interactions
+from zsrec.evaluation import leave_one_out
+from zsrec.evaluation.benchmark import Task, in_folder
+from zsrec.evaluation.report_html import plain
+from zsrec.evaluation.report_markdown import escaped
+from zsrec.evaluation.run_folder import RunFolder
+from zsrec.retrieval import ItemKNN, Popularity
 
 SHORT = [one for one in ATTACKS if len(one.text) < 1000]
 TAGS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zsrec import data
-from zsrec.recommender import Recommender
-from zsrec.settings import Settings
+from zsrec.core.settings import Settings
+from zsrec.data.movielens import Dataset
+from zsrec.recommender.recommender import Recommender
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def base_url() -> str:
 
 
 @pytest.fixture
-def recommender(base_url: str, movielens: data.Dataset) -> Iterator[Recommender]:
+def recommender(base_url: str, movielens: Dataset) -> Iterator[Recommender]:
     """With the shipped templates, three of them cut short: a 135M model repeats itself up to any limit."""
     prompts = Path(__file__).parent / "prompts"
     settings = Settings.load(timeout=800)

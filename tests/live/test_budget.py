@@ -6,16 +6,17 @@ import asyncio
 
 import pytest
 
-from zsrec import data
-from zsrec.budget import Measured, Served, budget_of, cast_of, label_tokens, measure_orders
+from zsrec.core.settings import Settings
+from zsrec.data.movielens import Dataset
+from zsrec.evaluation.prefix_cache import Measured, label_tokens, measure_orders
+from zsrec.evaluation.token_budget import Served, budget_of, cast_of
 from zsrec.llm.client import OpenAIClient
 from zsrec.prompts import load_template
-from zsrec.settings import Settings
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
-def test_orders_share_what_stands_before_the_candidates(base_url: str, movielens: data.Dataset) -> None:
+def test_orders_share_what_stands_before_the_candidates(base_url: str, movielens: Dataset) -> None:
     template = load_template("rank/label")
     cast = cast_of(movielens, template, others=2)
 

@@ -17,14 +17,16 @@ import pytest
 
 from tests.live.passing import PassThrough
 from tests.unit.server_fakes import free_port
-from zsrec import data
+from zsrec.core.files import Home
+from zsrec.core.settings import Settings
+from zsrec.core.types import Recommendations
+from zsrec.data.movielens import Dataset
 from zsrec.llm.client import OpenAIClient
 from zsrec.llm.journal import Journal, JournalledLLM
-from zsrec.recommender import AsyncRecommender
-from zsrec.server import Home, ServerOptions, down, status, up
-from zsrec.server.proc import session_members
-from zsrec.settings import Settings
-from zsrec.types import Recommendations
+from zsrec.llm.vllm_options import ServerOptions
+from zsrec.llm.vllm_process import session_members
+from zsrec.llm.vllm_server import down, status, up
+from zsrec.recommender.recommender import AsyncRecommender
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
 TEMPLATE = Path(__file__).parent / "short_answer.j2"
@@ -51,7 +53,7 @@ def kill(port: int) -> None:
 
 
 def test_a_batch_lives_through_the_servers_death(
-    base_url: str, movielens: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base_url: str, movielens: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.environ.get("ZSREC_TEST_KILL") != "1":
         pytest.skip("starts vLLM twice: set ZSREC_TEST_KILL=1")

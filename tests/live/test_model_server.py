@@ -6,10 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from zsrec.server import ServerStatus, status
-from zsrec.server.health import is_healthy, served_models
-from zsrec.server.paths import Home
-from zsrec.server.proc import session_members
+from zsrec.core.files import Home
+from zsrec.llm.vllm_process import is_healthy, served_models, session_members
+from zsrec.llm.vllm_server import ServerStatus, status
 
 pytestmark = pytest.mark.live
 

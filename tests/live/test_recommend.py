@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from zsrec import data
-from zsrec.errors import ContextOverflowError, LLMConnectionError, ModelNotServedError
-from zsrec.recommender import AsyncRecommender, Recommender
-from zsrec.settings import Settings
-from zsrec.types import Event, History, Recommendations
+from zsrec.core.errors import ContextOverflowError, LLMConnectionError, ModelNotServedError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Recommendations
+from zsrec.data.history import Event, History
+from zsrec.data.movielens import Dataset
+from zsrec.recommender.recommender import AsyncRecommender, Recommender
 
 # A request takes seconds on two quiet cores and far longer on busy ones.
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
@@ -53,7 +54,7 @@ def test_the_server_says_what_it_is(recommender: Recommender) -> None:
 
 
 @pytest.mark.parametrize("template", ["generate/default", "generate/json", "rank/default", "rank/terse"])
-def test_real_users_get_grounded_answers(recommender: Recommender, movielens: data.Dataset, template: str) -> None:
+def test_real_users_get_grounded_answers(recommender: Recommender, movielens: Dataset, template: str) -> None:
     users = sorted(movielens.histories.values(), key=len)[:4]
     rec = recommender.with_template(template)
     pool = None if template.startswith("generate") else movielens.catalog.ids[:40:2]
@@ -70,7 +71,7 @@ def test_real_users_get_grounded_answers(recommender: Recommender, movielens: da
 
 
 def test_the_same_call_gives_the_same_answer_twice_sync_and_async(
-    recommender: Recommender, movielens: data.Dataset
+    recommender: Recommender, movielens: Dataset
 ) -> None:
     history = next(iter(movielens.histories.values()))
 
@@ -83,7 +84,7 @@ def test_the_same_call_gives_the_same_answer_twice_sync_and_async(
     assert first.trace.exchanges[0].answer == second.trace.exchanges[0].answer
 
 
-def test_many_at_once(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_many_at_once(recommender: Recommender, movielens: Dataset) -> None:
     users = dict(sorted(movielens.histories.items(), key=lambda user: len(user[1]))[:6])
     done: list[int] = []
     outcomes = recommender.recommend_many(users, 3, concurrency=6, on_done=lambda n, _: done.append(n))
@@ -105,7 +106,7 @@ def test_hostile_titles_reach_the_model_as_data(recommender: Recommender) -> Non
     assert not any(token in text for text in sent for token in ("<|im_end|>", "<|im_start|>"))
 
 
-def test_ten_thousand_events_fit(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_ten_thousand_events_fit(recommender: Recommender, movielens: Dataset) -> None:
     ids = list(movielens.catalog.ids)
     events = tuple(Event(item=ids[n % len(ids)], by="id") for n in range(10_000))
     template = Path(__file__).parent / "short_answer.j2"
@@ -119,19 +120,19 @@ def test_ten_thousand_events_fit(recommender: Recommender, movielens: data.Datas
     assert 0.9 * (context - 8) <= prompt_tokens <= context - 8
 
 
-def test_too_many_candidates_for_the_context(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_too_many_candidates_for_the_context(recommender: Recommender, movielens: Dataset) -> None:
     with pytest.raises(ContextOverflowError, match="without any history"):
         recommender.with_template("rank/default").recommend(["1"], 3, candidates=movielens.catalog.ids)
 
 
-def test_an_answer_cut_in_the_middle(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_an_answer_cut_in_the_middle(recommender: Recommender, movielens: Dataset) -> None:
     template = Path(__file__).parent / "short_answer.j2"
     result = recommender.with_template(template).recommend(["1"], 5)
     assert result.trace.exchanges[0].finish_reason == "length"
     assert any("cut at max_tokens" in note for note in result.trace.notes)
 
 
-def test_another_model_and_an_absent_server(base_url: str, movielens: data.Dataset) -> None:
+def test_another_model_and_an_absent_server(base_url: str, movielens: Dataset) -> None:
     other = Recommender(movielens.catalog, base_url=base_url, model="gpt-9")
     with other, pytest.raises(ModelNotServedError, match="served: "):
         other.recommend(["1"])

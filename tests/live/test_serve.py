@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.service import Process
-from zsrec import data
+from zsrec.data.movielens import Dataset
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 TEMPLATES = ["rank/label", "generate/default"]
 
 
-def test_many_users_at_once(base_url: str, movielens: data.Dataset, tmp_path: Path) -> None:
+def test_many_users_at_once(base_url: str, movielens: Dataset, tmp_path: Path) -> None:
     service = Process(tmp_path, base_url, "--deadline", "120", "--in-work", "4", sample=True)
     histories = [[event.item for event in one.events[-5:]] for one in movielens.histories.values()][:16]
     try:

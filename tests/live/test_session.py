@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from zsrec import data
-from zsrec.explain import explain
-from zsrec.recommender import Recommender
-from zsrec.session import Session
+from zsrec.data.movielens import Dataset
+from zsrec.recommender import explain
+from zsrec.recommender.recommender import Recommender
+from zsrec.recommender.session import Session
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1800)]
 
 
-def test_rounds_with_feedback(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_rounds_with_feedback(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     pool = [one for one in movielens.catalog.ids if one not in {event.item for event in history.events}][:12]
     rec = recommender.with_template("rank/default")
@@ -30,7 +30,7 @@ def test_rounds_with_feedback(recommender: Recommender, movielens: data.Dataset)
     assert [one.item.id for one in replayed] == [one.item.id for one in second]
 
 
-def test_explanations_of_real_recommendations(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_explanations_of_real_recommendations(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     items = [movielens.catalog[one] for one in movielens.catalog.ids[5:7]]
     found = explain(recommender, items, history)

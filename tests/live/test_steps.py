@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from zsrec import data
-from zsrec.profile import profile
+from zsrec.data.movielens import Dataset
 from zsrec.prompts import inline
-from zsrec.recommender import Recommender
+from zsrec.recommender.recommender import Recommender
+from zsrec.recommender.taste_summary import profile
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 
 
-def test_the_first_answer_stands_in_the_second_question(recommender: Recommender, movielens: data.Dataset) -> None:
+def test_the_first_answer_stands_in_the_second_question(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     pool = [item for item in movielens.catalog.ids[:12] if item not in {event.item for event in history.events}]
     result = recommender.with_template(HERE / "two_questions.j2").recommend(history, 3, candidates=pool)
@@ -30,9 +30,7 @@ def test_the_first_answer_stands_in_the_second_question(recommender: Recommender
         assert last.answer[one.mention.start : one.mention.end] == one.mention.text
 
 
-def test_a_profile_is_one_line_that_can_be_used_as_about(
-    recommender: Recommender, movielens: data.Dataset
-) -> None:
+def test_a_profile_is_one_line_that_can_be_used_as_about(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     me = profile(recommender, history, template=HERE / "short_profile.j2")
     assert me.text

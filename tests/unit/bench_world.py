@@ -6,15 +6,16 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from zsrec.candidates import Contact, Ids, Interactions, ItemKNN, Popularity
-from zsrec.catalog import Catalog
-from zsrec.evals import leave_one_out
-from zsrec.evals.bench import Task
-from zsrec.evals.llm_methods import LLMMethod
-from zsrec.evals.run import Method
-from zsrec.llm import ChatRequest
+from zsrec.core.types import Exchange, Usage
+from zsrec.data.catalog import Catalog
+from zsrec.data.interactions import Contact, Ids, Interactions
+from zsrec.evaluation import leave_one_out
+from zsrec.evaluation.benchmark import Task
+from zsrec.evaluation.llm_methods import LLMMethod
+from zsrec.llm.protocol import ChatRequest
 from zsrec.prompts import load_template
-from zsrec.types import Exchange, Usage
+from zsrec.retrieval import ItemKNN, Popularity
+from zsrec.retrieval.base import Method
 
 FILMS = [f"Film {chr(65 + n // 26)}{chr(65 + n % 26)} ({1950 + n})" for n in range(40)]
 CANARY = "Zanzibar Canary Quux (2099)"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import string
 from collections.abc import Callable
 
-from zsrec.errors import CapabilityError, LLMError
-from zsrec.llm import ChatRequest, Label, LabelSet, ServerInfo
-from zsrec.types import Exchange, Message, Usage
+from zsrec.core.errors import CapabilityError, LLMError
+from zsrec.core.types import Exchange, Message, Usage
+from zsrec.llm.protocol import ChatRequest, Label, LabelSet, ServerInfo
 
 Answer = str | Exchange | LLMError
 

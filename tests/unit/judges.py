@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tests.unit.fakes import FakeLLM
-from zsrec.llm import ChatRequest
-from zsrec.types import Exchange, Usage
+from zsrec.core.types import Exchange, Usage
+from zsrec.llm.protocol import ChatRequest
 
 LINE = re.compile(r"^(\w+)\. (.+)$", re.MULTILINE)
 

@@ -12,18 +12,16 @@ from unittest.mock import patch
 from starlette.testclient import TestClient
 
 from tests.unit.fakes import Answer, FakeLLM
-from zsrec.llm import ChatRequest
-from zsrec.llm.chat import LLM
+from zsrec.core.privacy import Pseudonyms
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange
+from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts import Library, Template
-from zsrec.pseudonyms import Pseudonyms
-from zsrec.serve import stock
-from zsrec.serve.app import create_app
-from zsrec.serve.keys import Keys
-from zsrec.serve.options import Options
-from zsrec.serve.service import Service
-from zsrec.serve.stock import Sources
-from zsrec.settings import Settings
-from zsrec.types import Exchange
+from zsrec.recommender import loader
+from zsrec.recommender.loader import Sources
+from zsrec.serving.app import create_app
+from zsrec.serving.auth import Keys
+from zsrec.serving.service import Options, Service
 
 ANSWER = "1. The Matrix (1999) - bends the mind\n2. Ronin (1998)\n3. John Wick (2014)"
 CATALOG = """movieId,title,genres
@@ -79,7 +77,7 @@ def make(
 ) -> Service:
     """A service with its stock loaded."""
     where = sources(folder, contacts=contacts, prompts=prompts)
-    with patch.object(stock, "Library", LoadedOnce if prompts is None else Library):
+    with patch.object(loader, "Library", LoadedOnce if prompts is None else Library):
         return Service(where, Settings.load(), llm, Options.model_validate(options), PSEUDONYMS)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zsrec.server import Home, SilentProgress
-from zsrec.server.engine import Recipe, ensure_engine
+from zsrec.core.files import Home
+from zsrec.llm.vllm_install import Recipe, ensure_engine
+from zsrec.llm.vllm_options import SilentProgress
 
 # It has a child, as vLLM has; the switches make it misbehave.
 SERVER = """

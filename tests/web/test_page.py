@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.server import ScriptedServer, answers, fails
 from tests.web.conftest import HOSTILE, Playground, write
-from zsrec import data
+from zsrec.data import movielens
 
 pytestmark = pytest.mark.web
 Tab = Callable[..., Any]
@@ -204,7 +204,7 @@ def test_no_server_at_all(tab: Tab) -> None:
 
 
 def test_five_thousand_items(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
-    titles = data.sample().catalog.titles
+    titles = movielens.sample().catalog.titles
     history = "\n".join(titles[place % len(titles)] for place in range(5_000))
     model.scripts[:] = [answers("1. Heat (1995)\n2. An Unheard Of Film (2031)")]
     page = tab(playground.url)

@@ -6,22 +6,9 @@ import sys
 
 import typer
 
-from zsrec.cli import (
-    batch,
-    bench,
-    data,
-    demo,
-    doctor,
-    ground,
-    ground_fit,
-    model,
-    playground,
-    prompts,
-    recommend,
-    serve,
-)
+from zsrec.cli import batch, bench, data, doctor, ground, model, playground, prompts, recommend, serve
 from zsrec.cli.console import complain
-from zsrec.errors import ZsrecError
+from zsrec.core.errors import ZsrecError
 
 app = typer.Typer(
     name="zsrec",
@@ -31,8 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _room in (recommend, batch, serve, playground, ground, ground_fit, prompts, model, bench, doctor, data, demo):
-    _room.register(app)
+for _command in (recommend, batch, serve, playground, ground, prompts, model, bench, doctor, data):
+    _command.register(app)
 
 
 def main() -> None:

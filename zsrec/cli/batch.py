@@ -15,15 +15,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from zsrec import data
-from zsrec.cli.console import err, plain
+from zsrec.cli.console import Ticker, err, how_far, plain
 from zsrec.cli.recommend import COLUMNS, CatalogOption, DomainOption, IdOption, TitleOption, columns_of
-from zsrec.cli.retriever import RETRIEVERS
-from zsrec.cli.watch import Ticker, how_far
-from zsrec.errors import ConfigError
-from zsrec.job import DEFAULT_POOL
-from zsrec.recommender import Fill
-from zsrec.settings import Settings
+from zsrec.core.errors import ConfigError
+from zsrec.core.settings import Settings
+from zsrec.data import movielens
+from zsrec.recommender.recommender import Fill
+from zsrec.recommender.request import DEFAULT_POOL
+from zsrec.retrieval.registry import NAMES as RETRIEVERS
 
 IN_AND_OUT = "Input and output"
 FROM_MODEL = "Model and prompt"
@@ -51,10 +50,10 @@ def batch(
     ] = COLUMNS,
     liked_from: Annotated[
         float, typer.Option(help="Ratings of at least this are likes.", rich_help_panel=IN_AND_OUT)
-    ] = data.LIKED_FROM,
+    ] = movielens.LIKED_FROM,
     disliked_to: Annotated[
         float, typer.Option(help="Ratings of at most this are dislikes.", rich_help_panel=IN_AND_OUT)
-    ] = data.DISLIKED_TO,
+    ] = movielens.DISLIKED_TO,
     catalog: CatalogOption = None,
     id_column: IdOption = "movieId",
     title: TitleOption = "title",
@@ -139,7 +138,10 @@ def batch(
     Killed at any moment, the same command goes on: nobody who is done is asked again. A user for whom the model
     fails is a row with the error's code. docs/scaling.md has the columns, and how to run it on a cluster.
     """
-    from zsrec.batch import Batch, Input, Recipe, run_batch
+    from zsrec.recommender.loader import Recipe
+    from zsrec.serving.batch_input import Input
+    from zsrec.serving.batch_job import run_batch
+    from zsrec.serving.batch_worker import Batch
 
     if fill not in (None, "candidates", "popularity"):
         raise ConfigError(f"--fill is {fill!r}", hint="write 'candidates' or 'popularity'")

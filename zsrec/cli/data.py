@@ -10,8 +10,9 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
-from zsrec import data
 from zsrec.cli.console import err, out, plain
+from zsrec.data.download import BASE_URL, CITATION, SETS, MovieLensSet, cache_folder, fetch, named
+from zsrec.data.movielens import load_ratings
 
 app = typer.Typer(help="Data sets to try and measure zsrec with.", no_args_is_help=True)
 
@@ -19,7 +20,7 @@ app = typer.Typer(help="Data sets to try and measure zsrec with.", no_args_is_he
 @app.command()
 def movielens(
     name: Annotated[
-        str | None, typer.Argument(help=f"The set: {', '.join(data.SETS)}; latest-small by default.")
+        str | None, typer.Argument(help=f"The set: {', '.join(SETS)}; latest-small by default.")
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Take this local folder or zip instead of fetching.")
@@ -27,14 +28,14 @@ def movielens(
     target: Annotated[
         Path | None, typer.Option("--to", help="Where fetched sets are kept; zsrec's cache folder by default.")
     ] = None,
-    base_url: Annotated[str, typer.Option(help="Where the archives and their .md5 files are.")] = data.BASE_URL,
+    base_url: Annotated[str, typer.Option(help="Where the archives and their .md5 files are.")] = BASE_URL,
 ) -> None:
     """Fetches a MovieLens set with its checksum, or checks a local one; prints where it lies and what is in it.
 
     A broken download goes on where it ended. The set's own licence applies: `zsrec data info NAME`.
     """
-    folder = source or fetched(data.named(name or "latest-small"), target, base_url)
-    loaded = data.load_ratings(folder)
+    folder = source or fetched(named(name or "latest-small"), target, base_url)
+    loaded = load_ratings(folder)
     users = len(loaded.reading.interactions.users)
     out.print(
         f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.reading.rows:,} ratings",
@@ -43,11 +44,11 @@ def movielens(
     for note in loaded.reading.notes[1:]:
         out.print(plain(note), style="yellow", soft_wrap=True)
     known = name or ("latest-small" if source is None else None)
-    licence = data.named(known).licence if known else "see the set's README; all sets are for research use only."
-    out.print(f"Licence: {licence}\nCite: {data.CITATION}", soft_wrap=True)
+    licence = named(known).licence if known else "see the set's README; all sets are for research use only."
+    out.print(f"Licence: {licence}\nCite: {CITATION}", soft_wrap=True)
 
 
-def fetched(one: data.MovieLensSet, target: Path | None, base_url: str = data.BASE_URL) -> Path:
+def fetched(one: MovieLensSet, target: Path | None, base_url: str = BASE_URL) -> Path:
     """The folder of a set, fetched with a progress bar where it is not there yet; see `zsrec.data.fetch`."""
     with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=err) as bar:
         task = bar.add_task(one.folder, total=None)
@@ -55,7 +56,7 @@ def fetched(one: data.MovieLensSet, target: Path | None, base_url: str = data.BA
         def on_bytes(done: int, size: int | None) -> None:
             bar.update(task, completed=done, total=size)
 
-        return data.fetch(one.name, target, base_url=base_url, on_bytes=on_bytes)
+        return fetch(one.name, target, base_url=base_url, on_bytes=on_bytes)
 
 
 @app.command()
@@ -66,16 +67,16 @@ def info(
     if name is None:
         _show_all()
         return
-    one = data.named(name)
-    folder = data.cache_folder() / one.folder
+    one = named(name)
+    folder = cache_folder() / one.folder
     state = "fetched" if (folder / one.form.ratings).is_file() else "not fetched"
     lines = (
         f"MovieLens {one.name}: {one.users:,} users, {one.movies:,} movies, {one.ratings:,} ratings, {one.years}",
         f"Files: {one.form.movies}, {one.form.ratings} ({one.form.encoding}); archive about {one.megabytes} MB",
-        f"From: {data.BASE_URL}/{one.archive}, MD5 {one.md5 or 'as published beside it (this set changes)'}",
+        f"From: {BASE_URL}/{one.archive}, MD5 {one.md5 or 'as published beside it (this set changes)'}",
         f"Cached: {folder} ({state})",
         f"Licence: {one.licence}",
-        f"Cite: {data.CITATION}",
+        f"Cite: {CITATION}",
     )
     for line in lines:
         out.print(Text(line), soft_wrap=True)
@@ -85,12 +86,12 @@ def _show_all() -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("set", "users", "movies", "ratings", "MB", "years"):
         table.add_column(column, justify="left" if column in ("set", "years") else "right", no_wrap=True)
-    for one in data.SETS.values():
+    for one in SETS.values():
         table.add_row(
             one.name, f"{one.users:,}", f"{one.movies:,}", f"{one.ratings:,}", f"{one.megabytes}", one.years
         )
     out.print(table)
-    out.print(Text(f"Research use only. Cite: {data.CITATION}"), soft_wrap=True)
+    out.print(Text(f"Research use only. Cite: {CITATION}"), soft_wrap=True)
 
 
 def register(main: typer.Typer) -> None:

@@ -12,11 +12,10 @@ from rich.text import Text
 
 from zsrec.cli.console import out
 from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption, open_catalog
-from zsrec.errors import CapabilityError, ZsrecError
-from zsrec.llm import ServerInfo
-from zsrec.llm.chat import LabelSet
+from zsrec.core.errors import CapabilityError, ZsrecError
+from zsrec.core.settings import Settings
+from zsrec.llm.protocol import LabelSet, ServerInfo
 from zsrec.prompts import load_template
-from zsrec.settings import Settings
 
 
 class Finding(NamedTuple):

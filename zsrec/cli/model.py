@@ -10,8 +10,8 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from zsrec import server
 from zsrec.cli.console import err, out
+from zsrec.llm import vllm_options, vllm_process, vllm_server
 
 app = typer.Typer(help="Bring the local model server up and down.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def up(
     name: Annotated[
         str | None, typer.Option(help="The name that requests use; by default from the model.")
     ] = None,
-    port: PortOption = server.DEFAULT_PORT,
+    port: PortOption = vllm_options.DEFAULT_PORT,
     host: Annotated[
         str, typer.Option(help="The address to listen at; a loopback one is for this machine only.")
     ] = "127.0.0.1",
@@ -49,19 +49,19 @@ def up(
 
     Where the same server runs already, says so. Ctrl-C ends what was started.
     """
-    options = server.ServerOptions(
+    options = vllm_options.ServerOptions(
         model=model,
         name=name,
         host=host,
         port=port,
         max_model_len=max_model_len,
         block_size=block_size,
-        engine=cast("server.EngineChoice", engine),  # checked by ServerOptions
+        engine=cast("vllm_options.EngineChoice", engine),  # checked by ServerOptions
         python=python,
         extra_args=tuple(extra_arg or ()),
     )
-    with server.ended_politely():
-        one = server.up(options, progress=server.ConsoleProgress(err), wait=wait, timeout=timeout)
+    with vllm_process.ended_politely():
+        one = vllm_server.up(options, progress=vllm_options.ConsoleProgress(err), wait=wait, timeout=timeout)
     how = ("is up" if one.started else "is up already") if one.ready else "is starting"
     out.print(Text(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})"), soft_wrap=True)
     out.print(Text(f"log: {one.state.log}"), soft_wrap=True)
@@ -69,12 +69,12 @@ def up(
 
 @app.command()
 def down(
-    port: PortOption = server.DEFAULT_PORT,
+    port: PortOption = vllm_options.DEFAULT_PORT,
     every: Annotated[bool, typer.Option("--all", help="End every server that zsrec started.")] = False,
 ) -> None:
     """Ends the server at a port with all its processes; nothing to end is no error."""
-    ports = [one.state.port for one in server.status()] if every else [port]
-    ended = [state for each in ports if (state := server.down(each)) is not None]
+    ports = [one.state.port for one in vllm_server.status()] if every else [port]
+    ended = [state for each in ports if (state := vllm_server.down(each)) is not None]
     for state in ended:
         out.print(Text(f"{state.name} at port {state.port} is down"))
     if not ended:
@@ -87,7 +87,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a server.")] = False,
 ) -> None:
     """Says which servers zsrec started and how they are; exit code 1 where none answers."""
-    found = server.status(port)
+    found = vllm_server.status(port)
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in found], indent=2))
     for one in () if as_json else found:
@@ -103,7 +103,7 @@ def register(main: typer.Typer) -> None:
     main.add_typer(app, name="model")
 
 
-def _as_json(one: server.ServerStatus) -> dict[str, object]:
+def _as_json(one: vllm_server.ServerStatus) -> dict[str, object]:
     state = asdict(one.state)
     process = state.pop("process")
     return {
@@ -116,7 +116,7 @@ def _as_json(one: server.ServerStatus) -> dict[str, object]:
     }
 
 
-def _as_text(one: server.ServerStatus) -> Text:
+def _as_text(one: vllm_server.ServerStatus) -> Text:
     state = one.state
     word, style = ("up", "green") if one.healthy else ("not answering", "yellow") if one.alive else ("dead", "red")
     head = Text(f"{state.name} at {one.base_url}: ") + Text(word, style=style)

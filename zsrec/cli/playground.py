@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from zsrec import data
-from zsrec.catalog import Catalog
 from zsrec.cli.console import err
 from zsrec.cli.recommend import DomainOption, IdOption, TitleOption
-from zsrec.errors import ConfigError, MissingExtraError
-from zsrec.settings import Settings
-from zsrec.types import History
+from zsrec.core.errors import ConfigError, MissingExtraError
+from zsrec.core.settings import Settings
+from zsrec.data import movielens
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
 
 OF_PAGE = "Page"
 FROM_MODEL = "Model and prompt"
@@ -63,14 +63,13 @@ def playground(
         import nicegui  # noqa: F401  (only to learn whether it is there)
         import uvicorn
 
-        from zsrec.playground.app import create_app
-        from zsrec.playground.guard import check_exposure
-        from zsrec.playground.workshop import Workshop
+        from zsrec.playground.app import check_exposure, create_app
+        from zsrec.playground.state import Workshop
     except ModuleNotFoundError:
         raise MissingExtraError("the playground", "playground") from None
-    from zsrec.candidates import popularity
     from zsrec.prompts import Library
-    from zsrec.recommender import Recommender
+    from zsrec.recommender.recommender import Recommender
+    from zsrec.retrieval.popularity import popularity
 
     hosts = check_exposure(host, expose or ())
     items, histories, opening = _opened(source, catalog, id_column, title, domain)
@@ -126,5 +125,5 @@ def _opened(
         arguments = f"{str(path)!r}, id={id_column!r}, title={title!r}, domain={domain!r}"
         return items, {}, (f"catalog = Catalog.from_file({arguments})",)
     if source == SAMPLE:
-        return *data.sample(), ("catalog, histories = data.sample()",)
-    return *data.load(source), (f"catalog, histories = data.load({source!r})",)
+        return *movielens.sample(), ("catalog, histories = movielens.sample()",)
+    return *movielens.load(source), (f"catalog, histories = movielens.load({source!r})",)

@@ -9,18 +9,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from zsrec.cli import bench_options as options
+from zsrec.cli import options
 from zsrec.cli.bench import carry_out, movielens_data, own_tables
-from zsrec.cli.bench_options import Wanted
 from zsrec.cli.console import err, out, plain
-from zsrec.cli.prompts_shared import Folders
-from zsrec.data import SETS
-from zsrec.errors import ConfigError
-from zsrec.evals.data import Data
-from zsrec.evals.folder import RunFolder
-from zsrec.evals.protocols import problems
-from zsrec.evals.templates import Comparing, compare_templates
-from zsrec.evals.verdicts import written
+from zsrec.cli.options import Folders, Wanted
+from zsrec.core.errors import ConfigError
+from zsrec.data.download import SETS
+from zsrec.evaluation.comparison import written
+from zsrec.evaluation.datasets import Data
+from zsrec.evaluation.protocols import problems
+from zsrec.evaluation.run_folder import RunFolder
+from zsrec.evaluation.template_comparison import Comparing, compare_templates
 from zsrec.prompts import load_template
 
 

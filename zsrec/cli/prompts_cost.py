@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zsrec import budget as budgets
-from zsrec import data as datasets
-from zsrec.budget import Budget, Measured, Meter, Prefix, Shared
+from zsrec.core.settings import Settings
+from zsrec.data import movielens
+from zsrec.evaluation import prefix_cache, token_budget
+from zsrec.evaluation.prefix_cache import Measured, Prefix, Shared
+from zsrec.evaluation.token_budget import Budget, Meter
 from zsrec.prompts import Problem, Template
-from zsrec.prompts.questions import question_in_words
-from zsrec.settings import Settings
+from zsrec.prompts.diagnostics import question_in_words
 
 
 @dataclass(frozen=True)
@@ -135,45 +136,45 @@ async def cost_of(
         ConfigError: The server's address is not allowed, or the data has no histories.
         LLMError: The server failed.
     """
-    cast = budgets.cast_of(_dataset(data), template, pool=pool, others=max(users, 2))
+    cast = token_budget.cast_of(_dataset(data), template, pool=pool, others=max(users, 2))
 
     async def counted(meter: Meter) -> Cost:
         *earlier, last = [
             Question(
                 step,
-                typical=await budgets.budget_of(template, cast.typical, meter, step),
-                worst=await budgets.budget_of(template, cast.worst, meter, step),
-                prefix=await budgets.prefix_of(template, cast, meter, step),
+                typical=await token_budget.budget_of(template, cast.typical, meter, step),
+                worst=await token_budget.budget_of(template, cast.worst, meter, step),
+                prefix=await prefix_cache.prefix_of(template, cast, meter, step),
             )
-            for step in budgets.questions_of(template)
+            for step in token_budget.questions_of(template)
         ]
         return Cost(last, tuple(earlier))
 
     if base_url is None:
-        return await counted(budgets.Estimate())
+        return await counted(token_budget.Estimate())
     from zsrec.llm.client import OpenAIClient  # importing the openai package takes a second
 
     async with OpenAIClient(Settings.load(base_url=base_url, model=model)) as client:
         server = await client.handshake()
         counters = await client.cache_counters()
-        meter = budgets.Served(client, server.model, counters.block if counters else None)
+        meter = token_budget.Served(client, server.model, counters.block if counters else None)
         cost = await counted(meter)
-        problems = await budgets.label_tokens(template, client, cost.last.typical.candidates)
+        problems = await prefix_cache.label_tokens(template, client, cost.last.typical.candidates)
         measured: list[Question] = []
         for one in (*cost.earlier, cost.last):
-            problems += budgets.context_fits(template, one.worst, server, one.step)
-            asked = users and await budgets.measure_users(template, cast.others, meter, client, one.step)
+            problems += prefix_cache.context_fits(template, one.worst, server, one.step)
+            asked = users and await prefix_cache.measure_users(template, cast.others, meter, client, one.step)
             measured.append(replace(one, users=asked or None))
         *earlier, last = measured
         orders = None
         if users and last.prefix.orders is not None:
-            orders = await budgets.measure_orders(template, cast.others, meter, client)
+            orders = await prefix_cache.measure_orders(template, cast.others, meter, client)
         return Cost(last, tuple(earlier), orders, tuple(problems))
 
 
 @cache
-def _dataset(path: Path | None) -> datasets.Dataset:
-    return datasets.sample() if path is None else datasets.load(path)
+def _dataset(path: Path | None) -> movielens.Dataset:
+    return movielens.sample() if path is None else movielens.load(path)
 
 
 def _events(budget: Budget) -> str:

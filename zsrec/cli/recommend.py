@@ -12,18 +12,23 @@ from typing import Annotated, TextIO
 import typer
 from rich.progress import Progress
 
-from zsrec import data
-from zsrec.candidates import popularity
-from zsrec.catalog import Catalog
-from zsrec.cli.console import complain, err, show
-from zsrec.cli.retriever import RETRIEVERS, made_retriever
-from zsrec.errors import ConfigError, ZsrecError
-from zsrec.interactions import Columns, read_histories
-from zsrec.job import DEFAULT_POOL
-from zsrec.recommender import Fill, Outcome, Recommender
-from zsrec.redact import redactor
-from zsrec.tables import SUFFIXES
-from zsrec.types import History, Recommendations
+from zsrec.cli.console import complain, err, out, show
+from zsrec.cli.options import made_retriever
+from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.core.privacy import redactor
+from zsrec.core.types import Recommendations
+from zsrec.data import movielens
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
+from zsrec.data.readers import Columns, read_histories
+from zsrec.data.tables import SUFFIXES
+from zsrec.data.titles import display_title
+from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
+from zsrec.llm.vllm_server import running_server
+from zsrec.recommender.recommender import Fill, Outcome, Recommender
+from zsrec.recommender.request import DEFAULT_POOL
+from zsrec.retrieval.popularity import popularity
+from zsrec.retrieval.registry import NAMES as RETRIEVERS
 
 IN_CATALOG = "Catalog"
 OF_USER = "User"
@@ -56,7 +61,7 @@ COLUMNS = "userId,movieId,timestamp,rating"
 def open_catalog(path: Path | None, id_column: str, title: str, domain: str) -> Catalog:
     """The caller's catalog, or the MovieLens sample."""
     if path is None:
-        return data.sample().catalog
+        return movielens.sample().catalog
     return Catalog.from_file(path, id=id_column, title=title, domain=domain)
 
 
@@ -178,8 +183,9 @@ def recommend(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the application."""
+    """Adds the commands to the application."""
     app.command()(recommend)
+    app.command()(demo)
 
 
 def _recommend_all(
@@ -222,8 +228,8 @@ def users_of(history: str, user: str | None, columns: str) -> tuple[dict[str, Hi
     everybody = read_histories(
         history,
         columns=columns_of(columns),
-        liked_from=data.LIKED_FROM,
-        disliked_to=data.DISLIKED_TO,
+        liked_from=movielens.LIKED_FROM,
+        disliked_to=movielens.DISLIKED_TO,
     )
     if user is None:
         return everybody, everybody
@@ -278,3 +284,40 @@ def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) ->
     found = result.model_dump(mode="json", exclude=None if trace else {"trace"})
     lines.write(json.dumps({"user": user or None, **found}, ensure_ascii=False) + "\n")
     lines.flush()
+
+
+COLD_START = "I love slow-burn heist films and clever thrillers. Nothing gory, please."
+
+
+def demo(
+    k: Annotated[int, typer.Option("-k", "--k", help="How many items a user.")] = 5,
+    users: Annotated[int, typer.Option(help="How many MovieLens users.", min=1, max=50)] = 3,
+    template: Annotated[str | None, typer.Option(help="A template's name or path.")] = None,
+    port: Annotated[int, typer.Option(help="The port for the server.")] = 8321,
+) -> None:
+    """Starts the embedded vLLM, recommends for MovieLens users and for one known by words only, and stops it.
+
+    The small model names few films that the catalog has and the user lacks: the places left over are filled from
+    popularity, and say so. A server that `zsrec model up` started at this port before is used and stays up.
+    """
+    movies = movielens.sample()
+    with (
+        running_server(ServerOptions(port=port), progress=ConsoleProgress()) as base_url,
+        Recommender(
+            movies.catalog,
+            base_url=base_url,
+            template=template,
+            popularity=popularity(movies.histories.values()),
+        ) as recommender,
+    ):
+        for name in list(movies.histories)[:users]:
+            history = movies.histories[name]
+            newest = [display_title(movies.catalog[event.item].title) for event in history.events[-3:]]
+            out.print(f"Their newest films: {'; '.join(newest)}", markup=False)
+            show(
+                recommender.recommend(history, k, fill="popularity"),
+                f"MovieLens user {name} ({len(history)} films known)",
+            )
+        out.print(f"In their own words: {COLD_START}", markup=False)
+        show(recommender.recommend(k=k, about=COLD_START, fill="popularity"), "A new user, known by words only")
+    out.print("Done. `zsrec model status` lists the servers that are up; next: `zsrec recommend --help`.")

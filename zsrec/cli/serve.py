@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from zsrec.cli.recommend import CatalogOption, DomainOption, IdOption, TitleOption
-from zsrec.errors import ConfigError, MissingExtraError
-from zsrec.interactions import Columns
-from zsrec.settings import Settings, is_loopback
+from zsrec.core.errors import ConfigError, MissingExtraError
+from zsrec.core.settings import Settings, is_loopback
+from zsrec.data.readers import Columns
 
 OF_SERVICE = "Service"
 OF_LIMITS = "Limits"
@@ -97,13 +97,12 @@ def serve(
     try:
         import uvicorn
 
-        from zsrec.pseudonyms import Pseudonyms
-        from zsrec.serve.app import create_app
-        from zsrec.serve.keys import Keys, check_exposure, read_secret
-        from zsrec.serve.logs import config
-        from zsrec.serve.options import Options
-        from zsrec.serve.service import Service
-        from zsrec.serve.stock import Sources, settle
+        from zsrec.core.privacy import Pseudonyms
+        from zsrec.recommender.loader import Sources, settle
+        from zsrec.serving.app import create_app
+        from zsrec.serving.auth import Keys, check_exposure, read_secret
+        from zsrec.serving.observability import config
+        from zsrec.serving.service import Options, Service
     except ModuleNotFoundError:
         raise MissingExtraError("serving", "serve") from None
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import

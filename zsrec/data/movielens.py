@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zsrec.candidates import Ids, Reading, read_interactions
-from zsrec.catalog import Catalog
-from zsrec.data.download import unpack
-from zsrec.data.sets import COLUMNS, GENRES_100K, ITEM, Form, form_of
-from zsrec.interactions import read_histories
-from zsrec.tables import read_rows
-from zsrec.types import History
+from zsrec.data.catalog import Catalog
+from zsrec.data.download import COLUMNS, GENRES_100K, ITEM, Form, form_of, unpack
+from zsrec.data.history import History
+from zsrec.data.interactions import Ids
+from zsrec.data.readers import Reading, read_histories, read_interactions
+from zsrec.data.tables import read_rows
 
 LIKED_FROM, DISLIKED_TO = 4.0, 2.0
 _SAMPLE = Path(__file__).parent / "movielens_sample"
@@ -59,7 +58,7 @@ def load(source: str | Path) -> Dataset:
     """Loads a set with its ratings as histories; for a million events and more, see `load_ratings`.
 
     Args:
-        source: A folder or a zip file, in any of MovieLens' three forms (`zsrec.data.sets.form_of`).
+        source: A folder or a zip file, in any of MovieLens' three forms (`zsrec.data.download.form_of`).
 
     Raises:
         DataError: A file is missing or wrong; the message names file and line.
@@ -84,10 +83,10 @@ def load_ratings(source: str | Path, *, most_malformed: float | None = None) -> 
 
     Args:
         source: As in `load`.
-        most_malformed: See `zsrec.candidates.read_interactions`.
+        most_malformed: See `zsrec.data.readers.read_interactions`.
 
     Raises:
-        DataError: As `zsrec.candidates.read_interactions`.
+        DataError: As `zsrec.data.readers.read_interactions`.
     """
     limits = {} if most_malformed is None else {"most_malformed": most_malformed}
     with _opened(source) as folder:

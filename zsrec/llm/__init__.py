@@ -4,6 +4,6 @@
 whoever only grounds answers should not wait for it.
 """
 
-from zsrec.llm.chat import LLM, ChatRequest, Label, LabelSet, ServerInfo
+from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, ServerInfo
 
 __all__ = ["LLM", "ChatRequest", "Label", "LabelSet", "ServerInfo"]

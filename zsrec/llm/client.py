@@ -12,15 +12,12 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from zsrec.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
-from zsrec.llm.cache import CacheCounters, read_counters
-from zsrec.llm.chat import ChatRequest, LabelSet, ServerInfo
-from zsrec.llm.failures import as_llm_error
-from zsrec.llm.logprobs import label_fields, read_labels
-from zsrec.llm.probes import Probes
-from zsrec.llm.reply import Reply
-from zsrec.settings import Settings, check_host, is_loopback
-from zsrec.types import Exchange, Message, Sampling
+from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
+from zsrec.core.settings import Settings, check_host, is_loopback
+from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.llm.capabilities import Probes
+from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.responses import CacheCounters, Reply, as_llm_error, label_fields, read_counters, read_labels
 
 _RETRIES = "x-stainless-retry-count"  # the openai package says so in each request's headers
 _LOOK_AGAIN = 1.0  # seconds

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 
-from zsrec.types import Message, Sampling
+from zsrec.core.types import Message, Sampling
 
 KEY = "ZSREC_API_KEY"
 _END = "JSON"

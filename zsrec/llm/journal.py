@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from zsrec.errors import BadReplyError, ConfigError, DataError
-from zsrec.llm.chat import LLM, ChatRequest, LabelSet, ServerInfo
-from zsrec.types import Exchange, Message
-from zsrec.whole import written_whole
+from zsrec.core.errors import BadReplyError, ConfigError, DataError
+from zsrec.core.files import written_whole
+from zsrec.core.types import Exchange, Message
+from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
 
 _SYNC_EVERY = 1.0  # seconds; a killed process loses nothing, a machine that loses power at most this much
 
@@ -192,19 +192,19 @@ class JournalledLLM:
         self._asked: dict[str, asyncio.Task[Exchange]] = {}
 
     async def handshake(self) -> ServerInfo:
-        """See `zsrec.llm.LLM.handshake`; always asked, never written down."""
+        """See `zsrec.llm.protocol.LLM.handshake`; always asked, never written down."""
         return await self._llm.handshake()
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        """See `zsrec.llm.LLM.count_tokens`; costs nothing, so it is not written down."""
+        """See `zsrec.llm.protocol.LLM.count_tokens`; costs nothing, so it is not written down."""
         return await self._llm.count_tokens(messages)
 
     async def labels(self, count: int) -> LabelSet:
-        """See `zsrec.llm.LLM.labels`; tried out anew in each process, since the server may be another one."""
+        """See `LLM.labels`; tried anew in each process, since the server may be another one."""
         return await self._llm.labels(count)
 
     async def binds_choices(self) -> bool:
-        """See `zsrec.llm.LLM.binds_choices`; tried out anew in each process."""
+        """See `zsrec.llm.protocol.LLM.binds_choices`; tried out anew in each process."""
         return await self._llm.binds_choices()
 
     async def aclose(self) -> None:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from nicegui import html, ui
 
-from zsrec.playground.asking import Question, toggle
-from zsrec.playground.panes import Pane
-from zsrec.playground.parts import named, say
-from zsrec.playground.people import MOST_LISTED, Person
-from zsrec.playground.workshop import Workshop
+from zsrec.data.history import Feedback
+from zsrec.playground.draft import MOST_LISTED, Person
+from zsrec.playground.pane import Pane
+from zsrec.playground.results import named, say
+from zsrec.playground.state import Question, Workshop, toggle
 from zsrec.prompts import Template
-from zsrec.types import Feedback
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"

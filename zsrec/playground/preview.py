@@ -9,13 +9,12 @@ import string
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from zsrec.errors import LLMError
-from zsrec.llm.chat import LLM, ChatRequest, Label, LabelSet, ServerInfo
-from zsrec.playground.asking import Question
-from zsrec.prompts.questions import unanswered
-from zsrec.recommender import Recommender
-from zsrec.steps import Plan, count_tokens
-from zsrec.types import Exchange, Message
+from zsrec.core.errors import LLMError
+from zsrec.core.types import Exchange, Message
+from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, Plan, ServerInfo, count_tokens
+from zsrec.playground.state import Question
+from zsrec.prompts.diagnostics import unanswered
+from zsrec.recommender.recommender import Recommender
 
 _BYTES_PER_TOKEN = 4  # of English text, roughly; only where no server counts
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase

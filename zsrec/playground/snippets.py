@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from zsrec.llm.chat import ChatRequest, ServerInfo
+from zsrec.data.history import Feedback, History
 from zsrec.llm.curl import command
-from zsrec.playground.asking import Question
-from zsrec.playground.drafts import Draft
-from zsrec.types import Feedback, History
+from zsrec.llm.protocol import ChatRequest, ServerInfo
+from zsrec.playground.draft import Draft
+from zsrec.playground.state import Question
 
 EDITED = "edited.j2"
 """Where the Python writes a template that was edited."""
@@ -48,7 +48,7 @@ def as_python(
     history = _history(question.history, base, None if known is None else f"histories[{known!r}]")
     imports = ["Catalog"] if any("Catalog." in line for line in opening) else []
     imports += ["History"] if history.startswith("History") else []
-    imports += ["Recommender"] + (["data"] if any("data." in line for line in opening) else [])
+    imports += ["Recommender"]
     arguments = ["catalog", *(f"{name}={value!r}" for name, value in (model or {}).items())]
     arguments.append(f"template={(EDITED if edited else draft.name)!r}")
     arguments += ["popularity=popularity(histories.values())"] if uses_popular else []
@@ -57,7 +57,8 @@ def as_python(
     asked += [f"candidates={list(question.candidates)!r}"] if question.candidates else []
     lines = [*(["from pathlib import Path", ""] if edited else [])]
     lines.append(f"from zsrec import {', '.join(imports)}")
-    lines += ["from zsrec.candidates import popularity"] if uses_popular else []
+    lines += ["from zsrec.data import movielens"] if any("movielens." in line for line in opening) else []
+    lines += ["from zsrec.retrieval import popularity"] if uses_popular else []
     lines += ["", *opening]
     if edited:
         lines.append(f"Path({EDITED!r}).write_text({_literal(draft.text)}, encoding='utf-8')")

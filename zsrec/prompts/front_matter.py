@@ -10,11 +10,55 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError
 
-from zsrec.parse import PARSERS
-from zsrec.prompts.problems import Problem, did_you_mean
-from zsrec.prompts.ranking import Ranker, Ranking
+from zsrec.core.types import ANSWER_STYLES, Frozen, Sampling
+from zsrec.prompts.diagnostics import Problem, did_you_mean
 from zsrec.prompts.sanitize import TEXT_LIMIT
-from zsrec.types import Frozen, Sampling
+
+Ranker = Literal["generate", "label", "window", "pairwise", "choose"]
+Calibration = Literal["none", "labels", "titles"]
+
+DEFAULT_LLM_WEIGHT = 0.1
+"""The model's share in the fused score; where it comes from stands in docs/ranking.md."""
+
+
+class Ranking(Frozen):
+    """The `ranking:` of a template's front matter.
+
+    Attributes:
+        permutations: The most orders of the candidates that are asked about; their log-probabilities are
+            averaged, and asking stops before as soon as the first k stay the same. 1 asks once, in the
+            candidates' own order. For the rankers that read labels.
+        calibrate: "labels" divides out what the model thinks of each label when all titles and the history are
+            "N/A"; "titles" what it thinks of these very candidates when only the history is "N/A" (this takes a
+            further request an order). For the rankers that read labels.
+        llm_weight: The w of score = (1 - w) · prior + w · llm where a retriever gives a prior; in [0, 1].
+        window: Candidates in one window of the ranker "window"; "pairwise" has 2.
+        stride: How far a window moves; "pairwise" has 1.
+        within: How a window is ranked: by its "label", or by the answer's text ("generate").
+    """
+
+    permutations: int = Field(default=1, ge=1, le=64)
+    calibrate: Calibration = "none"
+    llm_weight: float = Field(default=DEFAULT_LLM_WEIGHT, ge=0.0, le=1.0)
+    window: int = Field(default=4, ge=2, le=128)
+    stride: int = Field(default=2, ge=1, le=127)
+    within: Literal["label", "generate"] = "label"
+
+    def reads_labels(self, ranker: Ranker) -> bool:
+        """Whether the ranker reads the log-probabilities of labels."""
+        return ranker == "label" or (ranker in ("window", "pairwise") and self.within == "label")
+
+    def misfit(self, ranker: Ranker) -> tuple[str, str] | None:
+        """The field that does not go with the ranker or another field, and why; None where all fit."""
+        if not self.reads_labels(ranker):
+            if self.permutations > 1:
+                return "permutations", f"the ranker {ranker!r} has no log-probabilities to average over orders"
+            if self.calibrate != "none":
+                return "calibrate", f"the ranker {ranker!r} has no log-probabilities to calibrate"
+        if ranker == "window" and self.stride >= self.window:
+            return "stride", f"windows of {self.window} that move by {self.stride} do not overlap"
+        return None
+
 
 Task = Literal["generate", "rank", "compare", "explain", "profile"]
 Scope = Literal["catalog", "pool", "user"]
@@ -70,7 +114,7 @@ class FrontMatter(Frozen, strict=True):
     Attributes:
         task: What the prompt asks for; None in a template that takes it from the one it extends.
         version: Counts up with every change of wording; stands in every trace.
-        answer: The parser that reads the model's answer (`zsrec.parse.PARSERS`).
+        answer: The parser that reads the model's answer (one of `zsrec.core.types.ANSWER_STYLES`).
         side: Where the answer pairs titles ("watched - candidate"), the side that is recommended.
         ranker: How a "rank" template's candidates are ranked (docs/ranking.md).
         ranking: Options of the ranker.
@@ -228,8 +272,8 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401  (whatever YAML holds)
 
 
 def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
-    if front.answer not in PARSERS:
-        known = ", ".join(sorted(PARSERS))
+    if front.answer not in ANSWER_STYLES:
+        known = ", ".join(ANSWER_STYLES)
         yield Problem(path, lines["answer",], f"unknown answer {front.answer!r}; known: {known}")
     if front.ranker != "generate" and front.task not in (None, "rank"):
         yield Problem(path, lines["ranker",], f"a ranker needs 'task: rank', and the task is {front.task!r}")

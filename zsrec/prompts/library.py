@@ -9,15 +9,118 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
-from zsrec.errors import ConfigError, TemplateError, TemplateNotFoundError
-from zsrec.prompts.bundle import Bundle
-from zsrec.prompts.gather import gather
-from zsrec.prompts.problems import Problem, did_you_mean, raise_first
-from zsrec.prompts.sources import SUFFIX, Source, read_source, source_of
+from zsrec.core.errors import ConfigError, TemplateError, TemplateNotFoundError
+from zsrec.prompts import syntax
+from zsrec.prompts.bundle import SUFFIX, Bundle, Source, Unit, read_source, source_of
+from zsrec.prompts.diagnostics import Problem, did_you_mean, raise_first
+from zsrec.prompts.front_matter import FrontMatter
+from zsrec.prompts.injection_check import untrusted_text
+from zsrec.prompts.static_checks import check_bundle
 from zsrec.prompts.template import Template
-from zsrec.prompts.untrusted import untrusted_text
+
+_MAX_FILES = 64
+
+
+class Finder(Protocol):
+    """Whatever finds a template by name: the library."""
+
+    def find(self, name: str, *, after: int | None = None) -> Source:
+        """The first source of that name, or the first one behind the place `after`."""
+        ...
+
+
+def gather(main: Source, finder: Finder) -> Bundle:
+    """Reads everything behind a template and checks it, without running anything."""
+    problems: list[Problem] = []
+    chain, resolved = _chain(main, finder, problems)
+    whole = resolved and all(unit.tree and unit.source.front for unit in chain)
+    parts: dict[str, Unit] = {}
+    for unit in chain:
+        _collect(unit, finder, parts, problems, (), skip_extends=True)
+    front = FrontMatter()
+    for unit in reversed(chain):
+        front = (unit.source.front or FrontMatter()).extending(front)
+    bundle = Bundle(tuple(chain), parts, front, ())
+    problems.extend(check_bundle(bundle, whole))
+    unique = sorted(set(problems), key=lambda p: (p.path != main.path, p))
+    return Bundle(bundle.chain, parts, front, tuple(unique))
+
+
+def _open(source: Source, problems: list[Problem]) -> Unit:
+    problems.extend(source.problems)
+    tree, broken = syntax.parse_body(source.body, source.path)
+    problems.extend(broken)
+    return Unit(source, tree)
+
+
+def _find(
+    finder: Finder, reference: syntax.Reference, path: str, problems: list[Problem], after: int | None = None
+) -> Source | None:
+    try:
+        return finder.find(reference.name, after=after)
+    except TemplateError as error:
+        message = f"'{reference.kind}': {error.message}"
+        problems.append(Problem(path, reference.line, message, rule="reference"))
+        return None
+
+
+def _chain(main: Source, finder: Finder, problems: list[Problem]) -> tuple[list[Unit], bool]:
+    """The template and what it extends, and whether all of that was found.
+
+    A template that extends its own name extends the one that it shadows.
+    """
+    chain = [_open(main, problems)]
+    while (unit := chain[-1]).tree is not None:
+        source = unit.source
+        named, broken = syntax.references(unit.tree, source.path)
+        problems.extend(broken)
+        parent = next((reference for reference in named if reference.kind == "extends"), None)
+        if parent is None:
+            return chain, True
+        after = source.place if parent.name == source.name else None
+        found = _find(finder, parent, source.path, problems, after)
+        if found is None:
+            break
+        if found.path in {unit.source.path for unit in chain}:
+            circle = f"extending {parent.name!r} goes round in a circle"
+            problems.append(Problem(source.path, parent.line, circle, rule="reference"))
+            break
+        chain.append(_open(found, problems))
+    return chain, False
+
+
+def _collect(
+    unit: Unit,
+    finder: Finder,
+    parts: dict[str, Unit],
+    problems: list[Problem],
+    trail: tuple[str, ...],
+    *,
+    skip_extends: bool = False,
+) -> None:
+    """Adds what a template includes and imports to `parts`, at any depth."""
+    if unit.tree is None:
+        return
+    path = unit.source.path
+    named, broken = syntax.references(unit.tree, path)
+    problems.extend(broken)
+    for reference in named:
+        if skip_extends and reference.kind == "extends":
+            continue
+        if reference.name in trail:
+            circle = f"{reference.name!r} includes itself in a circle"
+            problems.append(Problem(path, reference.line, circle, rule="reference"))
+        elif reference.name not in parts and len(parts) < _MAX_FILES:
+            source = _find(finder, reference, path, problems)
+            if source is not None:
+                parts[reference.name] = _open(source, problems)
+        if reference.name in parts and reference.name not in trail:
+            _collect(parts[reference.name], finder, parts, problems, (*trail, reference.name))
+
 
 GROUP = "zsrec.prompts"
 VARIABLE = "ZSREC_PROMPTS"
@@ -123,7 +226,7 @@ class Library:
         return gather(source_of(text, name, name + SUFFIX), self)
 
     def load(self, name_or_path: str | Path) -> Template:
-        """A template ready to render, tried with a hostile title first (`zsrec.prompts.untrusted`).
+        """A template ready to render, tried with a hostile title first (`zsrec.prompts.injection_check`).
 
         Args:
             name_or_path: A name such as "rank/default", or a path: a `Path`, or a text that ends with ".j2".
@@ -222,3 +325,50 @@ def _packs() -> Iterator[Folder]:
             )
         for location in spec.submodule_search_locations:
             yield Folder(f"pack {entry.name}", Path(location))
+
+
+class Kept:
+    """The templates that a recommender has loaded. Safe to share between threads.
+
+    Loading tries a template with a hostile title and takes some hundredths of a second; looking whether the files
+    are still the same takes less than a thousandth.
+
+    Args:
+        prompts: Folders of the caller's own templates.
+
+    Raises:
+        ConfigError: A folder is not there.
+    """
+
+    def __init__(self, prompts: Folders = None) -> None:
+        self._library = Library(prompts)
+        self._loaded: dict[str | Path, Template] = {}
+
+    def load(self, name_or_path: str | Path) -> Template:
+        """See `Library.load`."""
+        template = self._loaded.get(name_or_path)
+        if template is None or not self._unchanged(template.bundle):
+            template = self._loaded[name_or_path] = self._library.load(name_or_path)
+        return template
+
+    def _unchanged(self, bundle: Bundle) -> bool:
+        """Whether the names still lead to the same files, and these hold the same texts."""
+        chain = [unit.source for unit in bundle.chain]
+        try:
+            parents = all(
+                self._same(source, after=below.place if source.name == below.name else None)
+                for below, source in pairwise(chain)
+            )
+            return (
+                parents and self._same(chain[0]) and all(self._same(one.source) for one in bundle.parts.values())
+            )
+        except TemplateError:
+            return False
+
+    def _same(self, source: Source, after: int | None = None) -> bool:
+        now = (
+            read_source(Path(source.path), source.name)
+            if source.place < 0
+            else self._library.find(source.name, after=after)
+        )
+        return (now.path, now.digest) == (source.path, source.digest)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
-from zsrec.prompts.problems import Problem, did_you_mean
+from zsrec.prompts.diagnostics import Problem, did_you_mean
 from zsrec.prompts.sandbox import FILTERS_LEFT_OUT, Sandbox
 from zsrec.prompts.sanitize import control_tokens
 

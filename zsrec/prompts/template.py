@@ -9,17 +9,15 @@ from typing import Any, Literal, cast
 import jinja2
 from jinja2.exceptions import SecurityError
 
-from zsrec.errors import TemplateError
+from zsrec.core.errors import TemplateError
+from zsrec.core.types import Item, Message, Sampling, TemplateRef
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
-from zsrec.prompts.front_matter import StepOptions, Task, Variable
-from zsrec.prompts.problems import did_you_mean
-from zsrec.prompts.questions import unanswered
-from zsrec.prompts.ranking import Ranker, Ranking
+from zsrec.prompts.diagnostics import did_you_mean, unanswered
+from zsrec.prompts.front_matter import Ranker, Ranking, StepOptions, Task, Variable
+from zsrec.prompts.item_view import FIELDS, ItemView, item_view, title_view
 from zsrec.prompts.sandbox import Sandbox
 from zsrec.prompts.sanitize import TEXT_LIMIT, break_tokens, control_tokens, inline
-from zsrec.prompts.views import FIELDS, ItemView, item_view, title_view
-from zsrec.types import Item, Message, Sampling, TemplateRef
 
 _Role = Literal["system", "user"]
 Items = Sequence[ItemView | Item | str]

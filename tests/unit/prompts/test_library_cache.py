@@ -1,0 +1,77 @@
+"""A recommender's templates are loaded once, and once more when a file has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fakes import FakeLLM
+from zsrec.core.errors import TemplateNotFoundError
+from zsrec.data.catalog import Catalog
+from zsrec.prompts.library import Kept
+from zsrec.recommender.recommender import Recommender
+from zsrec.recommender.taste_summary import profile
+
+MINE = """\
+---
+task: profile
+version: {}
+variables:
+  history: {{scope: user, type: items}}
+---
+{{% block user %}}
+{{% include "_part" %}} {{{{ history|join("; ") }}}}
+{{% endblock %}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "_part.j2").write_text("I know")
+    (tmp_path / "mine.j2").write_text(MINE.format(1))
+    return tmp_path
+
+
+def test_it_is_the_same_template_until_a_file_changes(folder: Path) -> None:
+    kept = Kept(folder)
+    for name in ("mine", folder / "mine.j2", "profile/default"):
+        assert kept.load(name) is kept.load(name)
+    first = kept.load("mine")
+    (folder / "_part.j2").write_text("I have seen")
+    second = kept.load("mine")
+    assert "I have seen Heat" in second.render(history=["Heat"])[0].content
+    assert "I know Heat" in first.render(history=["Heat"])[0].content
+    (folder / "mine.j2").write_text(MINE.format(2))
+    assert kept.load("mine").ref.version == 2
+    (folder / "mine.j2").unlink()
+    with pytest.raises(TemplateNotFoundError):
+        kept.load("mine")
+
+
+def test_a_new_file_that_hides_another_is_seen(folder: Path) -> None:
+    kept = Kept(folder)
+    (folder / "own.j2").write_text('---\ntask: rank\n---\n{% extends "rank/label" %}\n')
+    assert kept.load("own") is kept.load("own")
+    assert kept.load("profile/default").ref.path != str(folder / "profile" / "default.j2")
+    (folder / "profile").mkdir()
+    (folder / "rank").mkdir()
+    (folder / "profile" / "default.j2").write_text(MINE.format(7))
+    (folder / "rank" / "label.j2").write_text('---\ntask: rank\nversion: 9\n---\n{% extends "rank/label" %}\n')
+    assert kept.load("profile/default").ref.version == 7
+    assert [unit.source.name for unit in kept.load("own").bundle.chain] == ["own", "rank/label", "rank/label"]
+    assert kept.load("own") is kept.load("own")
+
+
+def test_a_profile_loads_its_template_once(films: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zsrec.prompts import library
+
+    tried = []
+    real = library.untrusted_text
+    monkeypatch.setattr(library, "untrusted_text", lambda *given: tried.append(given) or real(*given))
+    with Recommender(films, llm=FakeLLM("I like crime.")) as rec:
+        tried.clear()
+        for _ in range(3):
+            profile(rec, ["Heat"])
+        profile(rec.with_template("rank/default"), ["Heat"])
+    assert len(tried) == 2  # profile/default and rank/default

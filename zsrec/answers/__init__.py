@@ -1,0 +1,1 @@
+"""Answers: a model's free text to mentions (`parser`), mentions to catalog items or to nothing (`grounder`)."""

@@ -1,0 +1,237 @@
+"""The grounder: one mention in, one `Match` out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from zsrec.answers.evidence import Evidence, gather
+from zsrec.answers.scoring import Calibration
+from zsrec.answers.semantic_match import Near, SemanticStage
+from zsrec.answers.title_compare import odd_number
+from zsrec.answers.title_forms import Kind, Reading, readings
+from zsrec.answers.title_index import TitleIndex
+from zsrec.core.embedding import Embedder
+from zsrec.core.errors import ConfigError
+from zsrec.core.types import Abstention, Match
+from zsrec.data.catalog import Catalog
+
+_TIE = 1.0
+"""Log-odds within which two items count as equally good."""
+_PARTIAL_TIE = 3.0
+"""The same for two items that share a head or tail: the shape of what was dropped does not choose between them."""
+_PLAUSIBLE = 0.1
+"""The least probability at which several equal items are worth naming."""
+
+
+class Decision(NamedTuple):
+    """The outcome for one mention.
+
+    Attributes:
+        evidence: Of the chosen or of the best turned-down item; None where there was none.
+        probability: That this item is right.
+        why: Why it was turned down; None where it was chosen.
+        tied: The items that the mention could mean as well, best first, the chosen one included.
+    """
+
+    evidence: Evidence | None
+    probability: float
+    why: Abstention | None
+    tied: tuple[int, ...] = ()
+
+
+def decide(
+    found: Iterable[Evidence],
+    threshold: float,
+    pools: Iterable[Collection[int]] = (),
+    forbidden: Callable[[Evidence], bool] = lambda _: False,
+) -> Decision:
+    """Chooses an item, or abstains.
+
+    Args:
+        found: The evidence by item.
+        threshold: The least probability of a match.
+        pools: Sets of items from the context, the most telling first; a pool that holds exactly one of several
+            tied items settles the tie.
+        forbidden: Whether an item is ruled out by something that is no evidence about titles.
+    """
+    ranked = sorted(found, key=lambda e: (-e.log_odds, e.item))
+    if not ranked:
+        return Decision(None, 0.0, "not_in_catalog")
+    best = ranked[0]
+    alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
+    tied = [e for e in ranked if _ties(best, e)]
+    probability = alone
+    others = [e for e in ranked if e is not best]
+    if others:
+        odds = sum(math.exp(min(e.log_odds, 30.0)) for e in ranked)
+        probability = math.exp(min(best.log_odds, 30.0)) / (1.0 + odds)
+    if forbidden(best):
+        return Decision(best, min(probability, threshold / 2), "not_in_catalog", tuple(e.item for e in tied))
+    if len(tied) > 1 and alone >= _PLAUSIBLE:
+        for pool in pools:
+            inside = [e for e in tied if e.item in pool]
+            if len(inside) == 1:
+                return Decision(inside[0], max(alone, threshold), None, tuple(e.item for e in tied))
+    places = tuple(e.item for e in tied)
+    if alone >= _PLAUSIBLE and len(tied) > 1:
+        return Decision(best, probability, "ambiguous", places)
+    if probability >= threshold:
+        return Decision(best, probability, None, places)
+    return Decision(best, probability, "below_threshold" if alone >= _PLAUSIBLE else "not_in_catalog", places)
+
+
+def _ties(best: Evidence, other: Evidence) -> bool:
+    """Whether another item explains the mention as well as the best one.
+
+    A name that is spelled word by word ("Oldboy") stands above one that is not ("Old Boy").
+    """
+    if best.literal != other.literal:
+        return False
+    gap = best.log_odds - other.log_odds
+    kind = best.agreement.kind
+    partial = kind >= Kind.HEAD and kind is other.agreement.kind and best.reading is other.reading
+    return gap < (_PARTIAL_TIE if partial else _TIE)
+
+
+_MOST_ALTERNATIVES = 100
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the request knows besides the mention; it only settles ties.
+
+    Attributes:
+        candidates: Ids of the items that the model was to choose from.
+        history: Ids of the items that the user knows.
+    """
+
+    candidates: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+
+
+class Grounder:
+    """Finds the catalog item behind a mention, or says why there is none.
+
+    Args:
+        catalog: The items that may be found.
+        index: Of the catalog's titles; None builds one.
+        calibration: The model behind the scores; None takes the one fitted on the development data.
+        semantic: An embedder for paraphrases and translated titles, or the whole stage where its vectors were
+            saved; None leaves it out.
+
+    Raises:
+        ConfigError: `index` or the stage's vectors belong to another catalog.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        index: TitleIndex | None = None,
+        calibration: Calibration | None = None,
+        semantic: Embedder | SemanticStage | None = None,
+    ) -> None:
+        self.catalog = catalog
+        if index is not None:
+            index.check(catalog.titles)
+        self.index = TitleIndex.build(catalog.titles) if index is None else index
+        self.calibration = calibration or Calibration.default()
+        if semantic is None or isinstance(semantic, SemanticStage):
+            self._semantic = semantic
+        else:
+            self._semantic = SemanticStage(semantic, catalog.titles)
+
+    def extended(self, catalog: Catalog) -> Self:
+        """A grounder for a catalog that has further items at the end; only those are indexed.
+
+        Raises:
+            ConfigError: `catalog` does not start with this grounder's items.
+        """
+        index = self.index.extended(catalog.titles)
+        stage = None if self._semantic is None else self._semantic.extended(catalog.titles)
+        return type(self)(catalog, index=index, calibration=self.calibration, semantic=stage)
+
+    def moved(self, catalog: Catalog) -> Self:
+        """A grounder of the same kind for another catalog; of one that only grew, the new items are indexed."""
+        if tuple(catalog.ids[: len(self.catalog)]) == tuple(self.catalog.ids):
+            try:
+                return self.extended(catalog)
+            except ConfigError:
+                pass  # the same ids with other titles
+        embedder = None if self._semantic is None else self._semantic.embedder
+        return type(self)(catalog, calibration=self.calibration, semantic=embedder)
+
+    def ground(self, mention: str, context: Context | None = None) -> Match:
+        """The match of one mention.
+
+        Args:
+            mention: A title as a model wrote it; any text is allowed.
+            context: What the request knows.
+        """
+        return self.ground_many([mention], context)[0]
+
+    def ground_many(self, mentions: Sequence[str], context: Context | None = None) -> list[Match]:
+        """The matches of several mentions of one request, in their order.
+
+        Mentions that no title resembles go through the semantic stage together, where there is one.
+        """
+        matches = [self._by_title(mention, context) for mention in mentions]
+        if self._semantic is not None:
+            left = [place for place, match in enumerate(matches) if match.reason == "not_in_catalog"]
+            found = self._semantic.find([mentions[place] for place in left])
+            for place, near in zip(left, found, strict=True):
+                if near is not None and not _names_medium(mentions[place]):
+                    matches[place] = self._by_meaning(mentions[place], near)
+        return matches
+
+    def _by_title(self, mention: str, context: Context | None) -> Match:
+        found = gather(mention, self.index, self.calibration)
+        threshold = self.calibration.threshold
+        return self._match(decide(found.values(), threshold, self._pools(context, found), self._ruled_out))
+
+    def _by_meaning(self, mention: str, near: Near) -> Match:
+        score = 0.0
+        if self._may_mean(next(iter(readings(mention))), near.item):
+            score = self.calibration.by_meaning(near.cosine, near.margin)
+        if score < self.calibration.threshold:
+            return Match(item_id=None, score=score, reason="not_in_catalog")
+        return Match(item_id=self.catalog.ids[near.item], score=score, method="semantic")
+
+    def _may_mean(self, reading: Reading, item: int) -> bool:
+        """Whether neither year nor number speaks against an item: to a sentence model, sequels mean the same."""
+        actual = self.index.year(item)
+        if reading.year is not None and actual is not None and abs(reading.year - actual) > 1:
+            return False
+        read = set(reading.words)
+        names = [set(name.words) for name in self.index.names(item)]
+        return any(not odd_number(sorted(read - its), sorted(its - read)) for its in names)
+
+    def _pools(self, context: Context | None, found: Iterable[int]) -> list[set[int]]:
+        if context is None:
+            return []
+        ids = {self.catalog.ids[item]: item for item in found}
+        return [{ids[i] for i in pool if i in ids} for pool in (context.candidates, context.history)]
+
+    def _ruled_out(self, evidence: Evidence) -> bool:
+        """Whether the mention names another medium than the catalog's ("Fargo (TV series)" among movies)."""
+        medium = evidence.reading.medium
+        if not medium:
+            return False
+        own = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        return not any(word.rstrip("s") in own for word in medium.split())
+
+    def _match(self, decision: Decision) -> Match:
+        ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
+        score = min(max(decision.probability, 0.0), 1.0)
+        if decision.why is not None or decision.evidence is None:
+            return Match(item_id=None, score=score, reason=decision.why, alternatives=ids)
+        chosen = self.catalog.ids[decision.evidence.item]
+        others = tuple(i for i in ids if i != chosen)
+        return Match(item_id=chosen, score=score, method=decision.evidence.method, alternatives=others)
+
+
+def _names_medium(mention: str) -> bool:
+    return any(reading.medium for reading in readings(mention))

@@ -1,0 +1,398 @@
+"""Answers that name one item a line: numbered, bulleted, headed, labelled, or bare lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from zsrec.answers.inline_format import JOINT, split_list
+from zsrec.answers.mention_spans import title_end
+from zsrec.answers.text_spans import (
+    YEAR,
+    Piece,
+    Span,
+    capitalised,
+    has_word,
+    is_heading,
+    is_label,
+    is_reason,
+    is_talk,
+    is_title,
+    lines,
+    trim,
+)
+
+_NUMBER = re.compile(
+    r"""
+    (?:\#{1,6}[ \t]{1,4})? (?:[-*•>][ \t]{1,4})? [*_]{0,3}
+    (?P<word>(?:no|number|rank|movie|film|book|item|pick|recommendation|option|choice|top|第)\b\.?[ \t]{0,2})?
+    (?: [#№(\[（【]?[ \t]?(?P<digits>\d{1,3})(?:st|nd|rd|th|[部位名个番本首款门])?
+        (?P<stop>[ \t]?(?:[.)\]．、。）】](?!\d)|[:：])|\ufe0f?\u20e3|[ \t]{1,4}[-–—](?=[ \t]))
+      | \#(?P<hash>\d{1,3})(?=[ \t]) | (?P<ring>[\u2460-\u2473])
+      | [第(（]?(?P<han>十?[一二三四五六七八九]|二?十)(?:[部位名个番本首款门]?[、．.：:]|[)）]) )
+    [*_]{0,3}[ \t]{0,8}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LETTER = re.compile(r"[*_]{0,3}\(?([A-Za-z])[.)][*_]{0,3}[ \t]{1,8}")
+_BULLET = re.compile(
+    r"(?:[-*+–—‧∙⁃✓✔☑✅★☆→➤►▶▷>][ \t]{1,8}|[•·・‣▪◦●○▸]\s{0,8}"
+    r"|(?:[\U0001f000-\U0001faff\u2600-\u27bf]\ufe0f?){1,3}[ \t]{1,4})+"
+)
+_HEADED = re.compile(r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4}|\*\*(?=\S)|__(?=\S)|[\"“《「『](?=\S))")
+_LABELLED = re.compile(
+    r"[ \t]{0,8}[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?"
+    r"|candidate|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
+    r"|answer)(?: (?:title|name))?(?: ?\#?\d{1,2})?[*_]{0,3}[ \t]?[:：](?=.*\w)",
+    re.IGNORECASE,
+)
+_USER_TALK = re.compile(
+    r"\b(?:thank(?:s| you)|can you|could you|would you|please|i'?m looking|i am looking|i want|i need"
+    r"|i would like|do you"
+    r"|what (?:are|is)|you'?re welcome|recommend me)\b|[?？]",
+    re.IGNORECASE,
+)
+_KNOWN_HEAD = re.compile(
+    r"\b(?:history|watched|already seen|have seen|you(?:'ve| have)? (?:seen|liked|enjoyed|rated)|previously"
+    r"|recently"
+    r"|your (?:list|favou?rites)|not recommended|avoid|input)\b",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(r"\*\*[^*\n]{1,120}\*\*|[\"“《「『][^\"”》」』\n]{1,120}[\"”》」』]")
+_SENTENCE_QUOTE = re.compile(r"[^\W_][《「『][^》」』\n]{1,120}[》」』]|[》」』][^\W_]")
+Kind = Literal["number", "bullet", "text"]
+
+
+class Line(NamedTuple):
+    """One line that is not empty.
+
+    Attributes:
+        start: Where its content begins, behind the list mark.
+        end: Where it ends.
+        indent: Columns before the list mark.
+        kind: What the mark was.
+        number: The number in front, 0 where there is none.
+        sure: Whether the mark can be nothing else ("1." but not "300:", which may begin a title).
+    """
+
+    start: int
+    end: int
+    indent: int
+    kind: Kind
+    number: int
+    sure: bool
+
+
+def read_lines(text: str, span: Span) -> list[Line]:
+    """The lines of a span with their list marks understood."""
+    found: list[Line] = []
+    for start, end in lines(text, *span):
+        begin = start
+        while begin < end and text[begin] in " \t\u3000\xa0":
+            begin += 1
+        if begin == end:
+            continue
+        found += _numbered(text, begin, end, begin - start) or _run_in(text, begin, end, begin - start)
+    return _only_sequences(text, found)
+
+
+def _numbered(text: str, begin: int, end: int, indent: int) -> list[Line]:
+    """The numbered items of one line: mostly one, but "1. Heat 2. Ronin" holds two."""
+    found: list[Line] = []
+    mark = _NUMBER.match(text, begin, end)
+    while mark is not None:
+        number = _value(mark)
+        following = _next_mark(text, mark.end(), end, number + 1)
+        sure = (
+            mark["word"] is not None
+            or mark["hash"] is not None
+            or (mark["han"] is None and (mark["stop"] or ".").strip()[:1] not in ":：-–—")
+        )
+        found.append(Line(mark.end(), following.start() if following else end, indent, "number", number, sure))
+        mark = following
+    return found
+
+
+def _run_in(text: str, begin: int, end: int, indent: int) -> list[Line]:
+    """A line without a mark, or with a numbered list behind some words: "My picks: 1) Heat, 2) Ronin"."""
+    first = _next_mark(text, begin, end, 1)
+    if first is None or _next_mark(text, first.end(), end, 2) is None:
+        return [_other(text, begin, end, indent)]
+    return [_other(text, begin, first.start(), indent), *_numbered(text, first.start(), end, indent)]
+
+
+def _value(mark: re.Match[str]) -> int:
+    if mark["han"]:
+        tens = {"十": 10, "二十": 20}.get(mark["han"])
+        return tens or 10 * ("十" in mark["han"]) + "一二三四五六七八九".index(mark["han"][-1]) + 1
+    return ord(mark["ring"]) - 0x245F if mark["ring"] else int(mark["digits"] or mark["hash"])
+
+
+def _next_mark(text: str, start: int, end: int, number: int) -> re.Match[str] | None:
+    for form in (f" {number}.", f" {number})", f" ({number})", f"、{number}.", f"，{number}."):
+        place = text.find(form, start, end)
+        if place > start and (mark := _NUMBER.match(text, place + 1, end)) is not None and mark.end() < end:
+            return mark
+    # "1、《活着》2、《三体》": nothing parts the items but the marks themselves
+    packed = re.compile(rf"[ 》」』，；。：]{number}[、．.](?!\d)").search(text, start + 1, end)
+    return _NUMBER.match(text, packed.start() + 1, end) if packed else None
+
+
+def _other(text: str, begin: int, end: int, indent: int) -> Line:
+    bullet = _BULLET.match(text, begin, end)
+    if bullet is not None and bullet.end() < end:
+        return Line(bullet.end(), end, indent, "bullet", 0, sure=True)
+    letter = _LETTER.match(text, begin, end)
+    if letter is not None and letter.end() < end:
+        return Line(letter.end(), end, indent, "number", ord(letter[1].lower()) - 96, sure=False)
+    return Line(begin, end, indent, "text", 0, sure=True)
+
+
+def _only_sequences(text: str, found: list[Line]) -> list[Line]:
+    """Unsure numbers count only if they count up from 1; else they begin a title ("300: Rise of an Empire")."""
+    unsure = [line for line in found if line.kind == "number" and not line.sure]
+    if not unsure or [line.number for line in unsure[:2]] == [1, 2]:
+        return found
+    return [_as_text(text, line) if line.kind == "number" and not line.sure else line for line in found]
+
+
+def _as_text(text: str, line: Line) -> Line:
+    begin = text.rfind("\n", 0, line.start) + 1 + line.indent
+    return Line(min(begin, line.start), line.end, line.indent, "text", 0, sure=True)
+
+
+def numbered_pieces(text: str, span: Span) -> list[Piece]:
+    """The items of a numbered list; of several lists those that are the answer."""
+    return _marked(text, read_lines(text, span), "number")
+
+
+def bulleted_pieces(text: str, span: Span) -> list[Piece]:
+    """The items of a bulleted list, unless its bullets only describe headed titles."""
+    found = read_lines(text, span)
+    pieces = _marked(text, found, "bullet")
+    titles = sum(_titled(text, piece) for piece in pieces)
+    if titles * 2 < len(pieces) and any(_is_headed(text, line) for line in found):
+        return []
+    return pieces if titles else []
+
+
+def headed_pieces(text: str, span: Span) -> list[Piece]:
+    """Titles that stand in bold, in quotes or as a heading at the start of their line."""
+    headed = [line for line in read_lines(text, span) if _is_headed(text, line)]
+    if len(headed) == 1 and _MARKED.findall(text, headed[0].start, headed[0].end)[1:]:
+        return []  # a sentence that begins with one of its titles
+    return [Piece(line.start, line.end) for line in headed]
+
+
+def labelled_pieces(text: str, span: Span) -> list[Piece]:
+    """Titles in lines such as "Title: Heat"."""
+    return [
+        Piece(line.start, line.end)
+        for line in read_lines(text, span)
+        if _LABELLED.match(text, line.start, line.end)
+    ]
+
+
+def bare_pieces(text: str, span: Span) -> list[Piece]:
+    """Titles that fill their line without any mark; empty unless most lines are such or talk."""
+    found = [line for line in read_lines(text, span) if line.kind == "text"]
+    titles = [line for line in found if _is_bare(text, line)]
+    prose = sum(1 for line in found if line not in titles and not is_talk(text[line.start : line.end]))
+    enough = len(titles) > prose or len(titles) == prose > 1  # a title and a paragraph about it, by turns
+    return [Piece(line.start, line.end) for line in titles] if enough else []
+
+
+def _is_bare(text: str, line: Line) -> bool:
+    whole = text[line.start : line.end].strip()
+    if is_talk(whole) or is_label(whole):
+        return False
+    stop = title_end(whole)
+    head, rest = whole[:stop], whole[stop:].lstrip('*_"”» ')
+    if rest[:1].isalpha() or JOINT.search(whole):  # "Heat (1995) and Ronin (1998) are …"
+        return False
+    return is_title(head) and not is_talk(head) and not _SENTENCE_QUOTE.search(whole)
+
+
+def _is_headed(text: str, line: Line) -> bool:
+    if line.kind != "text" or not _HEADED.match(text, line.start, line.end):
+        return False
+    if _SENTENCE_QUOTE.search(text, line.start, line.end):
+        return False
+    start, end = trim(text, line.start, line.end)
+    whole = text[start:end]
+    return not is_heading(_head(whole)) and not is_talk(_head(whole)) and not is_label(whole)
+
+
+def _head(whole: str) -> str:
+    for mark in ("**", "__", '"', "”", "》", "」", "』"):
+        whole = whole.split(mark, 1)[0]
+    return whole
+
+
+def _titled(text: str, piece: Piece) -> bool:
+    start, end = trim(text, piece.start, piece.end)
+    whole = text[start:end]
+    return YEAR.search(whole) is not None or not (is_label(whole) or is_reason(whole))
+
+
+def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
+    """The outermost items of one kind, over all lists that belong to the answer."""
+    marked = [line for line in found if line.kind == kind]
+    if not marked:
+        return []
+    outer = min(line.indent for line in marked) + 2
+    groups: list[list[Piece]] = [[]]
+    heads: list[str] = [""]
+    between: list[str] = []
+    last = 0
+    for place, line in enumerate(found):
+        if line.kind != kind or line.indent > outer:
+            if line.kind == "text" and line.indent <= outer:
+                between.append(text[line.start : line.end])
+            continue
+        restarted = kind == "number" and line.number <= 1 and last >= 1 and between
+        if restarted and any(_USER_TALK.search(talk) for talk in between):
+            break
+        if (restarted or (kind == "bullet" and between)) and groups[-1]:
+            groups.append([])
+            heads.append(between[-1])
+        elif not groups[-1]:
+            heads[-1] = between[-1] if between else ""
+        if _is_closing(text[line.start : line.end]):
+            continue
+        groups[-1] += _item(text, line, _children(found, place, kind, outer))
+        between, last = [], line.number
+    kept = [
+        group
+        for group, head in zip(groups, heads, strict=True)
+        if not (_KNOWN_HEAD.search(head[:200]) and group is not groups[-1] and not YEAR.search(head[:200]))
+    ]
+    return [piece for group in kept for piece in group]
+
+
+def _is_closing(words: str) -> bool:
+    # "- I hope you enjoy these movies!" at the end of a list.
+    return len(words.split()) > 3 and is_talk(words) and capitalised(words) < 0.5 and not YEAR.search(words)
+
+
+def _children(found: Sequence[Line], place: int, kind: Kind, outer: int) -> list[Line]:
+    """The marked lines under an item, up to the next item of its own kind and depth."""
+    under: list[Line] = []
+    for line in found[place + 1 : place + 40]:
+        if line.kind == kind and line.indent <= outer:
+            break
+        under.append(line)
+    return under
+
+
+def _item(text: str, line: Line, under: Sequence[Line]) -> list[Piece]:
+    if not has_word(text, line.start, line.end):  # "1." and the title on the next line
+        return [Piece(line.start, under[0].end)] if under else []
+    inside = [child for child in under if child.kind != "text"]
+    titles = [child for child in inside if _titled(text, Piece(child.start, child.end))]
+    whole = text[line.start : line.end].strip()
+    if inside and len(titles) == len(inside) and is_heading(whole):
+        return [Piece(child.start, child.end) for child in inside]
+    group, colon, rest = whole.partition(": ")
+    if colon and is_heading(group) and "," in rest:
+        several = split_list(text, line.end - len(text[line.start : line.end].lstrip()) + len(group) + 2, line.end)
+        if len(several) > 1:
+            return several
+    return [Piece(line.start, line.end)]
+
+
+_TITLE_HEAD = re.compile(
+    r"\b(?:title|movie|film|name|item|book|product|recommend\w*|candidate|show|song|game)", re.I
+)
+_KNOWN_HEADER = re.compile(r"\b(?:watched|seen|history|liked|because)\b", re.I)
+_YEAR_HEAD = re.compile(r"\b(?:year|released?|date)\b", re.I)
+_REASON_HEAD = re.compile(r"\b(?:reason|why|description|comment|note|synopsis|plot|summary|explanation)", re.I)
+_YEAR = re.compile(r"(?:18|19|20)\d\d")
+_ASIDE_HEAD = re.compile(r"\b(?:#|no|rank|genre|director|cast|stars?|rating|score|author)\b|^\W*$", re.I)
+
+Row = list[Span]
+
+
+def table_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
+    """The titles of the first table in a span, in order; empty where there is none.
+
+    Args:
+        text: The cleaned answer.
+        span: The turn to read.
+        side: Where the two columns of titles are watched and recommended items: the one to take.
+    """
+    head: Row | None = None
+    body: list[Row] = []
+    ruled = False
+    previous: Row | None = None
+    for start, end in lines(text, *span):
+        if "|" not in text[start:end]:
+            if ruled and body:
+                break
+            previous = None
+            continue
+        if _is_rule(text[start:end]):
+            if not ruled:
+                head, ruled = previous, True
+            continue
+        previous = _cells(text, start, end)
+        if ruled:
+            body.append(previous)
+    if not body:
+        return []
+    column = _title_column(text, head, body, side)
+    return [piece for row in body if (piece := _piece(text, row, head, column)) is not None]
+
+
+def _is_rule(line: str) -> bool:
+    return "--" in line and not line.strip(" \t|:+=-")
+
+
+def _cells(text: str, start: int, end: int) -> Row:
+    start, end = start + (len(text[start:end]) - len(text[start:end].lstrip())), end
+    end -= len(text[start:end]) - len(text[start:end].rstrip())
+    if text[start : start + 1] == "|":
+        start += 1
+    if end > start and text[end - 1] == "|":
+        end -= 1
+    cells: Row = []
+    for part in text[start:end].split("|"):
+        cells.append(trim(text, start, start + len(part)))
+        start += len(part) + 1
+    return cells
+
+
+def _words(text: str, cell: Span) -> str:
+    return text[cell[0] : cell[1]]
+
+
+def _title_column(text: str, head: Row | None, body: list[Row], side: str | None) -> int:
+    names = [_words(text, cell) for cell in head or ()]
+    titled = [i for i, name in enumerate(names) if _TITLE_HEAD.search(name) or _KNOWN_HEADER.search(name)]
+    if side is not None and len(titled) == 2:
+        return titled[0] if side == "left" else titled[1]
+    new = [i for i in titled if not _KNOWN_HEADER.search(names[i])]
+    if new:
+        return new[0]
+    wordy = [
+        i
+        for i in range(max(len(row) for row in body))
+        if not (i < len(names) and _ASIDE_HEAD.search(names[i]))
+        and sum(i < len(row) and any(c.isalpha() for c in _words(text, row[i])) for row in body) * 2 > len(body)
+    ]
+    if side == "right" and len(wordy) == 2:
+        return wordy[1]
+    return wordy[0] if wordy else 0
+
+
+def _piece(text: str, row: Row, head: Row | None, column: int) -> Piece | None:
+    if column >= len(row) or not has_word(text, *row[column]):
+        return None
+    year = reason = None
+    for name, cell in zip(head or (), row, strict=False):
+        if _YEAR_HEAD.search(_words(text, name)) and (digits := _YEAR.search(text, *cell)):
+            year = digits[0]
+        elif _REASON_HEAD.search(_words(text, name)):
+            reason = _words(text, cell) or None
+    return Piece(*row[column], reason, year)

@@ -1,0 +1,253 @@
+"""From a stretch that holds a title to a `Mention`: where the title ends, and where else it may end.
+
+A line such as "Star Wars: A New Hope - the film that began it" has several places to cut. Form tells some of
+them (a year in brackets, closing bold, a reason in small letters); those give the mention and its reason. The
+rest stay as `readings` for the grounder to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import zip_longest
+
+from zsrec.answers.text_spans import (
+    QUOTES,
+    YEAR,
+    Piece,
+    Span,
+    capitalised,
+    has_word,
+    is_reason,
+    is_remark,
+    plain,
+    trim,
+)
+from zsrec.core.types import Mention
+
+MOST_READINGS = 10
+_LONGEST_TITLE = 160
+_LABEL = re.compile(
+    r"[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?|candidate"
+    r"|answer|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
+    r"|my (?:pick|recommendation))(?: (?:title|name))?(?: ?#?\d{1,2})?[*_]{0,3}\s?[:：][*_]{0,3}\s*",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d{1,3}[.)]\s{1,4}")
+_SEPARATOR = re.compile(
+    r"\s{1,4}[-–—]{1,3}\s{1,4}|[:：]\s{1,4}|：|\s{0,4}[—–]{1,2}\s{0,4}|\s{1,4}\|\s{1,4}|\t|\s{0,4}(?:→|->|=>"
+    r"|⟶)\s{0,4}"
+    r"|;\s{1,4}|(?<=[^\W\d_]{2})[.!?]\s{1,4}(?=[A-Z])|,\s{1,4}|\s{1,4}(?=[(（])|\s{1,4}by\s{1,4}(?=[A-Z])"
+)
+_YEAR_WITHIN = re.compile(r"[(\[][^()\[\]\n]{0,80}(?:18|19|20)\d\d[^()\[\]\n]{0,80}[)\]]")
+_PAIR = re.compile(
+    r"\s{1,4}[-–—]{1,3}>?\s{1,4}|\s{0,4}(?:→|->|=>|⟶|—>|➔|➜|<-|←|\||—)\s{0,4}|\t"
+    r"|[\"”»》」]\s{0,4}[-–:]\s{0,4}(?=[\"“«《「])"
+)
+_NAMES = re.compile(r"(?:[A-Z][\w.'’-]*,?\s+(?:and\s+|&\s+|de\s+|van\s+|von\s+|del\s+)?){1,4}[A-Z][\w.'’-]*")
+_NOT_NAMES = re.compile(r"\b(?:Your|My|His|Her|Our|Their|Its|The|An?|Me|You|Night|Day)\b")
+_AND = re.compile(
+    r"\s{0,4},\s{0,4}(?:and|or|&)\s{1,4}|\s{0,4}[,;]\s{1,4}|\s{1,4}(?:and|or)\s{1,4}|\s{1,4}[/|]\s{1,4}"
+    r"|/(?=[A-Z])|、"
+)
+_LEAD = re.compile(
+    r"(?:(?:i(?:['’]d| would| can)? (?:also )?(?:recommend|suggest)(?: watching)?"
+    r"|you (?:should|might|may|could|can)(?: also)? (?:watch|like|enjoy|try|love|see)|try|watch|check out"
+    r"|consider|how about|what about) "
+    r"(?:the (?:movie|film|book|series|show) )?(?=[\"“*_《「]|(?-i:[A-Z0-9]))"
+    r"|the (?:movie|film|book|series|show) (?=[\"“*_《「]))",
+    re.IGNORECASE,
+)
+# "余华《活着》", "电影《活着》": book-title marks behind a short word hold the title; not so in "A和《B》".
+_BEFORE_MARKS = re.compile(r"[^\W\d_]{1,12}(?<![和与及])[:：]?\s?《(?=[^》\n]{1,120}(?:》|$))")
+_BRACKETED = re.compile(r"[(（]([^()（）\n]{2,100}?)(?:[,，]\s?(?:18|19|20)\d\d)?[)）]")
+_MOST_CUTS = 12
+_LONGEST_PIECE = 1000
+
+
+def read(text: str, piece: Piece, *, side: str | None = None, habit: str | None = None) -> Mention | None:
+    """The mention in a piece; None where it has no word.
+
+    Args:
+        text: The cleaned answer.
+        piece: Where to look.
+        side: Which half of a "watched - candidate" pair is meant.
+        habit: The separator that sets the reasons off in this list, where the list as a whole shows it.
+    """
+    start, end = _unlabelled(text, *trim(text, piece.start, min(piece.end, piece.start + _LONGEST_PIECE)))
+    unled = start, end
+    start, end = trim(text, _led(text, start, end), end)
+    outer = [unled] if unled[0] < start else []
+    halves: list[Span] = []
+    if side is not None:
+        halves = _halves(text, start, end, side)
+        if halves:
+            start, end = halves[0]
+    if not has_word(text, start, end):
+        return None
+    closing = _closing(text, piece.start, start, end)
+    cuts = [closing] if closing else _cuts(text, start, end, habit)
+    stop = cuts[0] if cuts else end
+    title = trim(text, start, stop)
+    if not has_word(text, *title) or title[0] != start:
+        title, cuts = (start, end), []
+    heads = [trim(text, start, cut) for cut in (*cuts[1:], end)]
+    if closing and is_reason(text[closing:end]):
+        heads = []
+    inner = [] if closing else _inner(text, *title)
+    inner += _translation(text, *title)
+    readings = [
+        span
+        for span in dict.fromkeys(
+            (*piece.joins, *outer, *heads, *inner, *(trim(text, *half) for half in halves[1:]))
+        )
+        if span != title and 0 < span[1] - span[0] <= _LONGEST_TITLE and has_word(text, *span)
+    ]
+    return Mention(
+        text=text[title[0] : title[1]],
+        start=title[0],
+        end=title[1],
+        reason=piece.reason or _reason(text, title[1], end),
+        readings=tuple(readings[:MOST_READINGS]),
+        query=_with_year(text, title, piece.year),
+    )
+
+
+def _unlabelled(text: str, start: int, end: int) -> Span:
+    label = _LABEL.match(text, start, end) or _NUMBER.match(text, start, end)
+    return trim(text, label.end(), end) if label and has_word(text, label.end(), end) else (start, end)
+
+
+def _led(text: str, start: int, end: int) -> int:
+    lead = _LEAD.match(text, start, end) or _BEFORE_MARKS.match(text, start, end)
+    return lead.end() if lead and lead.end() < end else start
+
+
+def _translation(text: str, start: int, end: int) -> list[Span]:
+    """The title in brackets behind one in a script without capitals: "教父 (The Godfather)"."""
+    name = _BRACKETED.search(text, start, end)
+    if name is None or any(c.isupper() or c.islower() for c in text[start : name.start()]):
+        return []
+    return [trim(text, *name.span(1))]
+
+
+def title_end(text: str) -> int:
+    """Where the title ends in a line that begins with one, as far as form tells."""
+    return next(
+        (cut for cut in _cuts(text, 0, len(text), None) if text[cut : cut + 1] not in {",", "."}), len(text)
+    )
+
+
+def _with_year(text: str, title: Span, year: str | None) -> str | None:
+    if year is None or YEAR.search(text, *title):
+        return None
+    return f"{plain(text[title[0] : title[1]])} ({year})"
+
+
+def _reason(text: str, start: int, end: int) -> str | None:
+    reason = plain(text[start:end]).strip(" -–—:：|,;.→>=\t")
+    return reason or None
+
+
+def _halves(text: str, start: int, end: int, side: str) -> list[Span]:
+    """The spans that may be the wanted half of a pair, the likeliest first."""
+    marks = [mark for _, mark in zip(range(_MOST_CUTS), _PAIR.finditer(text, start, end), strict=False)]
+    halves = [
+        trim(text, start, mark.start() + 1) if side == "left" else trim(text, mark.end(), end)
+        for mark in marks
+        if has_word(text, start, mark.start()) and has_word(text, mark.end(), end)
+    ]
+    # "A - B: C - D": the first mark is the pair's, unless both titles have one of their own.
+    middle = (len(halves) - 1) // 2 if len(halves) % 2 else 0
+    return [*halves[middle : middle + 1], *halves[:middle], *halves[middle + 1 :]]
+
+
+def _closing(text: str, outer: int, start: int, end: int) -> int | None:
+    """Where the title ends if it is quoted or emphasised from its first letter; a year behind it belongs to it."""
+    opened = start
+    while opened > outer and text[opened - 1] in QUOTES and opened > start - 4:
+        opened -= 1
+    if opened == start:
+        return None
+    close = text.find(QUOTES[text[start - 1]], start, end)
+    if close < 0 or (text[start - 1] in "'‘" and text[close + 1 : close + 2].isalnum()):
+        return None
+    after = close
+    while after < end and (text[after] in QUOTES.values() or text[after].isspace()):
+        after += 1
+    year = _YEAR_WITHIN.match(text, after, end)
+    return year.end() if year else close
+
+
+def _cuts(text: str, start: int, end: int, habit: str | None) -> list[int]:
+    """Where the title may end, the likeliest first; empty where nothing but the title seems to be there."""
+    year = YEAR.search(text, start + 1, end)
+    if year is not None:
+        return [year.end()]
+    marks = [mark for _, mark in zip(range(_MOST_CUTS), _SEPARATOR.finditer(text, start + 1, end), strict=False)]
+    cuts = []
+    for mark, following in zip_longest(marks, marks[1:]):
+        kind = mark[0].strip()
+        rest = text[mark.end() : end]
+        if kind == "by":
+            names = _NAMES.match(text, mark.end(), end)
+            wanted = names is not None and names.end() >= end - 1 and not _NOT_NAMES.search(names[0])
+        elif habit is not None and kind == habit:
+            wanted = True
+        elif kind == "":
+            close = text.find(")", mark.end(), end)
+            wanted = is_remark(text[mark.end() + 1 : close if close > 0 else end])
+        elif kind == ",":
+            wanted = _is_aside(rest)
+        elif kind in {".", "!", "?"}:
+            wanted = is_reason(rest)
+        else:
+            segment = text[
+                mark.end() : following.start() if following and following[0].strip() in "-–—:：|" else end
+            ]
+            # A full stop of Chinese, which `trim` took off, ends a sentence and never a title.
+            wanted = is_reason(segment) or (following is None and text[end : end + 1] == "。")
+        if wanted:
+            cuts.append(mark.start() + (1 if kind in {"!", "?"} else 0))
+    return cuts
+
+
+def _is_aside(rest: str) -> bool:
+    # Behind a comma only a clear aside ends a title: "Heat, a crime film", not "The Good, the Bad and the Ugly".
+    return is_reason(rest) and (rest[:1].islower() or capitalised(rest) < 0.5)
+
+
+def _inner(text: str, start: int, end: int) -> list[Span]:
+    """The parts of a stretch that may be several titles: "Heat, Ronin and Thief"."""
+    marks = [mark for _, mark in zip(range(_MOST_CUTS), _AND.finditer(text, start, end), strict=False)]
+    marks = [mark for mark in marks if not text[mark.end()].islower() and _balanced(text, start, mark.start())]
+    if not marks:
+        return []
+    begins = [start, *(mark.end() for mark in marks)]
+    ends = [*(mark.start() for mark in marks), end]
+    parts = [trim(text, *span) for span in zip(begins, ends, strict=True)]
+    return parts if all(has_word(text, *part) for part in parts) else []
+
+
+def _balanced(text: str, start: int, end: int) -> bool:
+    return text.count("(", start, end) == text.count(")", start, end)
+
+
+def habit_of(text: str, pieces: list[Piece]) -> str | None:
+    """The separator that most pieces of a list have, with different titles before it; None where there is none.
+
+    A list of "Heat - Michael Mann", "Ronin - John Frankenheimer", … shows as a whole that the dash ends the title,
+    which no single line shows.
+    """
+    if len(pieces) < 3:
+        return None
+    for kind in ("-", "–", "—", "|", ":"):
+        heads = set()
+        for piece in pieces:
+            mark = next(
+                (m for m in _SEPARATOR.finditer(text, piece.start + 1, piece.end) if m[0].strip() == kind), None
+            )
+            if mark is not None:
+                heads.add(text[piece.start : mark.start()].strip().casefold())
+        if len(heads) >= 0.7 * len(pieces):
+            return kind
+    return None

@@ -1,0 +1,202 @@
+"""Answers in sentences: titles inside running text.
+
+A title in prose is taken only where something points at it: a cue ("I'd recommend", "such as", "options
+include:"), quotes or emphasis around it, a year behind it, or its place as the subject of a description ("Heat is
+a …"). What follows "since you liked" or "similar to" is what the user knows, and is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from zsrec.answers.inline_format import JOINT, WORD, is_item, split_list, title_run
+from zsrec.answers.text_spans import SMALL, YEAR, Piece, Span, has_word, is_remark, is_talk, trim
+
+_KNOWN = (
+    r"(?:since|because|as|if|given that|considering(?: that)?) (?:you|the user|they)(?:'?ve| have| also"
+    r"| really| may| might"
+    r"| already|'re| are| were){0,3}(?: (?:like|love|enjoy|watch|see|mention|rate|appreciate)(?:d|s|ed)?"
+    r"| seen| a fan of"
+    r"| into| looking for)?"
+    r"|based (?:up)?on|given your|considering your|inspired by|as a fan of|fans? of|lovers? of|who (?:like"
+    r"|love|enjoy)(?:d|s|ed)?"
+    r"|similar(?:ly)? to|reminiscent of|in the (?:vein|style|spirit) of|compar(?:ed|able) to"
+    r"|along the lines of|just like"
+    r"|you(?:'?ve| have)? (?:also |already |recently |previously |really )?(?:liked|loved|enjoyed|watched"
+    r"|seen|mentioned|rated)"
+    r"|(?:i|we)(?:'?ve| have)? (?:also |already )?(?:seen|watched)|your (?:love|interest|enjoyment"
+    r"|appreciation|liking|fondness)"
+    r" (?:of|for|in)|(?:sequel|prequel|follow-up|companion) to|based off|known for|starred in|appeared in"
+    r"|roles? in"
+    r"|(?:actors?|actress(?:es)?|directors?|stars?|cast|performances?|writers?|authors?|characters?|themes?"
+    r"|elements?|genres?)"
+    r"(?: \w{1,20}){0,2} (?:like|such as|includ\w{1,4}|by|from)|starring|directed by|written by|produced by"
+    r"|featuring|played by"
+    r"|because|set in|(?:director|creators?|makers?|writer) of|instead of|rather than|other than|apart from"
+    r"|besides|unlike|than"
+)
+_KNOWN_CJK = "根据|基于|由于|因为|如果你喜欢|如果您喜欢|你喜欢|您喜欢|看过|类似于?|気に入|好きな方"
+_CUE = (
+    r"recommend(?:ed|ing|ation(?:s)?)?(?: you| that you)?(?: (?:watch(?:ing)?|check(?:ing)? out|try(?:ing)?"
+    r"|the (?:movies?|films?)"
+    r"|would be|is|are))?|suggest(?:ed|ing|ions?)?(?: (?:watching|trying|the (?:movies?|films?)|would be|is"
+    r"|are))?|(?:to )?try"
+    r"|watch|check(?:ing)? out|consider(?:ing)?|how about|what about|(?:might|may|will|would|(?:you|they"
+    r"|i)['’]ll|could|can|should"
+    r"|also)(?: also| really| probably| definitely| likely| surely| absolutely| find| even){0,2} (?:enjoy"
+    r"|like|love|appreciate|watch|see|want to (?:watch|see)|be interested in)"
+    r"|such as|like|includ(?:e|es|ing)|(?:options?|choices?|picks?|ones?|titles?|movies?|films?|books?|pick"
+    r"|next|one)"
+    r"(?: \w+){0,3} (?:is|are|would be|might be|could be)|go with|go for|look into|start with|don'?t miss"
+    r"|can'?t go wrong with"
+    r"|give|there(?:'s| is| are)|or maybe|perhaps|maybe|for example|e\.g\.|namely"
+)
+_CUE_CJK = "推荐|推薦|建议|试试|不妨|可以看|包括|比如|例如"
+_SWITCH = re.compile(
+    rf"(?P<known>(?<![^\W_])(?:{_KNOWN})(?![a-z])|{_KNOWN_CJK})|(?P<cue>(?<![^\W_])(?:{_CUE})(?![a-z])|{_CUE_CJK})"
+    r"|(?P<colon>(?<=[^\W\d_])[:：](?=\s|[\"“《「『]))|(?P<clause>,(?= (?-i:I|I'd|you|then|we|here|my|try"
+    r"|how about|check|consider)\b))",
+    re.IGNORECASE,
+)
+_STOP = re.compile(
+    r"(?:(?<![A-Z])(?<!\b[A-Z][a-z])(?<!\bvs)(?<!\bVol)(?<!\bMrs)\.|[!?])[.!?]{0,9}[\"”']?(?=\s)|[。！？]|\n"
+)
+_QUOTED = re.compile(
+    r"\"(?P<a>[^\"\n]{1,120})\"|“(?P<b>[^”\n]{1,120})”|《(?P<c>[^》\n]{1,120})》|「(?P<d>[^」\n]{1,120})」"
+    r"|『(?P<e>[^』\n]{1,120})』"
+    r"|\*{1,3}(?P<f>[^*\s][^*\n]{0,120})\*{1,3}|(?<!\w)_(?P<g>[^_\s][^_\n]{0,120})_(?!\w)|«(?P<h>[^»\n]{1,120})»"
+    r"|(?<![\w])['‘](?P<i>[A-Z0-9][^'’\n]{1,80}(?:['’][a-z][^'’\n]{0,60})?)['’](?!\w)"
+)
+_LIKED_BEHIND = re.compile(r"[》」』\"”]?\s?(?:が(?:お)?好き|をご?覧|を見|を観|的(?:爱好|喜爱|喜欢))")
+_SUBJECT = re.compile(
+    r"(?=(?:,[^,.!?\n]{1,80},)? (?:is|was|are|tells|follows|stars|features|offers|has) (?:an?|the|one|also"
+    r"|set|about|it)?\b)"
+)
+_ANNOTATED = re.compile(r"(?:\s?[(\[（]([^()\[\]（）\n]{1,100})[)\]）])?(?:,\s|$)")
+_PRONOUNS = frozenset(
+    "it this that these those he she they we you i there here what which who where when why how all one both"
+    " each some"
+    " many the".split()
+) | {"the film", "the movie", "the plot", "the story", "the book", "this film", "this movie"}
+
+
+def prose_pieces(text: str, span: Span) -> list[Piece]:
+    """The titles that sentences point at, in order."""
+    found: list[Piece] = []
+    for start, end in _sentences(text, *span):
+        found += _sentence(text, start, end)
+    return found
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    for stop in _STOP.finditer(text, start, end):
+        if stop.end() > start and text[start : stop.end()].strip():
+            yield start, stop.end()
+        start = stop.end()
+    if text[start:end].strip():
+        yield start, end
+
+
+def _sentence(text: str, start: int, end: int) -> list[Piece]:
+    """The titles of one sentence: each cue opens a stretch that may name items, each "known" one that may not."""
+    found: list[Piece] = []
+    opened: str | None = None
+    begin = start
+    switches: list[re.Match[str] | None] = [
+        *(switch for switch in _SWITCH.finditer(text, start, end) if _is_switch(text, start, switch)),
+        None,
+    ]
+    for switch in switches:
+        stop = switch.start() if switch else end
+        found += _stretch(text, begin, stop, opened, first=begin == start)
+        if switch is None:
+            break
+        kind = switch.lastgroup
+        if kind == "colon" and not _ends_talk(text, start, switch.start()):
+            found = [piece for piece in found if piece.end <= begin]
+            begin = begin if opened != "known" else switch.end()
+            if opened != "known":
+                continue
+        opened = kind if kind != "clause" or opened == "known" else opened
+        opened = None if kind == "clause" else opened
+        begin = switch.end()
+    return found
+
+
+def _is_switch(text: str, start: int, switch: re.Match[str]) -> bool:
+    # "Always Be My Maybe" has no cue in it: a capital is a cue's only where the sentence begins.
+    return not switch[0][:1].isupper() or not has_word(text, start, switch.start()) or switch[0] in {"I", "I've"}
+
+
+def _ends_talk(text: str, start: int, colon: int) -> bool:
+    # "other movies you might enjoy:" opens a list; "Mission: Impossible" does not.
+    word = text[start:colon].rsplit(None, 1)[-1:] or [""]
+    if word[0].lower() in SMALL:  # "Dr. Strangelove or: …"
+        return False
+    return not word[0][:1].isupper() or (len(text[start:colon].split()) == 1 and is_talk(text[start:colon]))
+
+
+def _stretch(text: str, start: int, end: int, opened: str | None, *, first: bool) -> list[Piece]:
+    if opened == "known" or not has_word(text, start, end):
+        return []
+    quoted = [
+        Piece(*match.span(match.lastgroup or 0))
+        for match in _QUOTED.finditer(text, start, end)
+        if not _LIKED_BEHIND.match(text, match.end(match.lastgroup or 0))
+        and has_word(text, *match.span(match.lastgroup or 0))
+    ]
+    if quoted:
+        return [_with_year(text, piece, end) for piece in quoted]
+    if opened in {"cue", "colon"}:
+        return split_list(text, start, end, running=True)
+    listed = split_list(text, *trim(text, start, end)) if first else []
+    if len(listed) > 2 and all(is_item(text[piece.start : piece.end]) for piece in listed):
+        return listed
+    if first and (annotated := _annotated(text, *trim(text, start, end))):
+        return annotated
+    pieces = [_before_year(text, start, year) for year in YEAR.finditer(text, start, end)]
+    if not pieces and first:
+        pieces = _subject(text, start, end)
+    return [piece for piece in pieces if piece.end > piece.start]
+
+
+def _annotated(text: str, start: int, end: int) -> list[Piece]:
+    """The titles of a sentence that begins like "Dracula (horror) and Frankenstein (horror) are …"; else empty."""
+    joint = JOINT.search(text, start, end)
+    title = joint and _ANNOTATED.match(text[title_run(text, start, joint.start()) : joint.start()])
+    if not title or (title[1] and not is_remark(title[1])):
+        return []
+    return split_list(text, start, end, running=True)
+
+
+def _with_year(text: str, piece: Piece, end: int) -> Piece:
+    after = piece.end
+    while after < end and (text[after] in "\"”》」』*_»'’ "):
+        after += 1
+    year = YEAR.match(text, after, end)
+    return Piece(piece.start, year.end()) if year else piece
+
+
+def _before_year(text: str, start: int, year: re.Match[str]) -> Piece:
+    """The title that ends at a year: the capitalised words before it."""
+    words = list(WORD.finditer(text, max(start, year.start() - 100), year.start()))
+    begin = year.start()
+    last = year.start()
+    for word in reversed(words):
+        if text[word.end() : last].strip(" :*_-–'’"):
+            break
+        last = word.start()
+        if word[0].lower() not in SMALL and word[0][:1].islower():
+            break
+        if word[0][:1].isupper() or word[0][:1].isdigit():
+            begin = word.start()
+    return Piece(begin, year.end() if begin < year.start() else begin)
+
+
+def _subject(text: str, start: int, end: int) -> list[Piece]:
+    begin, _ = trim(text, start, end)
+    title = title_run(text, begin, end)
+    if title <= begin or not _SUBJECT.match(text, title, end) or text[begin:title].lower() in _PRONOUNS:
+        return []
+    return [Piece(begin, title)]

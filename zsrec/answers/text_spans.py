@@ -1,0 +1,344 @@
+"""Spans of text: trimming them, reading them as plain words, comparing them.
+
+Every step of the parser works on spans, pairs of (start, end) offsets into one text, and never on copies. So
+a mention can always say where in the raw answer it stands.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+Span = tuple[int, int]
+"""Start and end (exclusive) in characters."""
+
+
+class Piece(NamedTuple):
+    """A stretch of the answer that holds a title, before its readings are worked out.
+
+    Attributes:
+        start: Where it begins.
+        end: Where it ends; list marks are outside, a reason behind the title may be inside.
+        reason: What the model wrote about the item elsewhere (a JSON key, a column of its own).
+        year: A year that stands elsewhere.
+        joins: Longer spans that begin here and may be the title instead, over the pieces that follow.
+    """
+
+    start: int
+    end: int
+    reason: str | None = None
+    year: str | None = None
+    joins: tuple[Span, ...] = ()
+
+
+QUOTES = {
+    '"': '"', "“": "”", "„": "“", "”": "”", "«": "»", "《": "》", "〈": "〉", "「": "」", "『": "』", "【": "】",
+    "‘": "’", "'": "'", "`": "`", "*": "*", "_": "_", "＂": "＂",
+}  # fmt: skip
+"""Marks that models put around titles, with what closes them."""
+
+_EDGE_OPEN = '*_"“„”«《〈「『【`~>＂'
+_EDGE_CLOSE = '*_"“”»》〉」』】`~＂,;:，、；：。'
+_EMOJI = "\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2b00-\u2bff\ufe0f\u200b-\u200d\u2060\ufeff"
+_LEADING = re.compile(rf"[\s{re.escape(_EDGE_OPEN)}{_EMOJI}\U0001f000-\U0001faff]+")
+_TRAILING = re.compile(rf"[\s{re.escape(_EDGE_CLOSE)}{_EMOJI}\U0001f000-\U0001faff]")
+_DASHES = "-–—"
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/*_#`\[\]()~'nt]))")
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,9}(?: [^<>\n]{0,200})?/?>")
+_LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
+_YEAR_AND_MORE = re.compile(r"[(\[]((?:18|19|20)\d\d)\s?[,;/|]\s?[^()\[\]\n]{1,120}[)\]]")
+_MORE_AND_YEAR = re.compile(r"[(\[][^()\[\]\n]{1,120}[,;/|]\s?((?:18|19|20)\d\d)[)\]]")
+_WIDE = str.maketrans("（）：，［］", "():,[]")
+_SPACES = re.compile(r"\s+")
+_LETTER = re.compile(r"[^\W_]")
+
+
+def trim(text: str, start: int, end: int) -> Span:
+    """The span without spaces, list marks, emphasis and quotes at its edges; may end up empty (end == start).
+
+    A closing "!" or "?" stays, since titles end so; one full stop goes unless it ends an abbreviation.
+    """
+    before = -1
+    while start < end and before != end - start:
+        before = end - start
+        leading = _LEADING.match(text, start, end)
+        start = leading.end() if leading else start
+        while end > start and _TRAILING.match(text[end - 1]):
+            end -= 1
+        while start < end and text[start] in _DASHES and text[start + 1 : start + 2].isspace():
+            start += 1
+        while end > start and text[end - 1] in _DASHES and (end - 1 == start or text[end - 2].isspace()):
+            end -= 1
+        start, end = _single_quotes(text, start, end)
+        end = _without_stop(text, start, end)
+        start, end = _brackets(text, start, end)
+    return start, max(start, end)
+
+
+def _single_quotes(text: str, start: int, end: int) -> Span:
+    # An apostrophe may belong to the title ("'Til", "Bros'"): only a pair around everything goes.
+    if end - start > 2 and text[start] in "'‘’" and text[end - 1] in "'’":
+        return start + 1, end - 1
+    return start, end
+
+
+def _without_stop(text: str, start: int, end: int) -> int:
+    tail = text[max(start, end - 4) : end]
+    if (
+        tail.endswith(".")
+        and tail.count(".") == 1
+        and end - start > 2
+        and (tail[-2].isalnum() or tail[-2] in ')]!?"”»》')
+    ):
+        return end - 1
+    return end
+
+
+def _brackets(text: str, start: int, end: int) -> Span:
+    """Drops brackets that have no partner inside the span, and one pair of square ones around it."""
+    while end > start and text[end - 1] in ")]}" and text.count(_PARTNER[text[end - 1]], start, end) == 0:
+        end -= 1
+    while start < end and text[start] in "([{" and text.count(_PARTNER[text[start]], start, end) == 0:
+        start += 1
+    if end - start > 2 and text[start] == "[" and text[end - 1] == "]" and text.count("[", start, end) == 1:
+        return start + 1, end - 1
+    return start, end
+
+
+_PARTNER = {")": "(", "]": "[", "}": "{", "(": ")", "[": "]", "{": "}"}
+
+
+def plain(text: str) -> str:
+    """A title as words only: without markdown, tags, quotes around parts of it, and escapes.
+
+    Args:
+        text: A stretch of a raw answer, for example `**Heat** (1995, Michael Mann)`.
+
+    Returns:
+        What to look up, here "Heat (1995)".
+    """
+    if "\\" in text:
+        text = _ESCAPE.sub(_unescape, text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if "&" in text:
+        text = html.unescape(text)
+    text = text.translate(_WIDE)
+    text = "".join(" " if mark in '*_`"“”„«»《》〈〉「」『』【】＂' else mark for mark in text)
+    text = _MORE_AND_YEAR.sub(r"(\1)", _YEAR_AND_MORE.sub(r"(\1)", text))
+    return _SPACES.sub(" ", text).strip()
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1]:
+        code = int(match[1], 16)
+        return "" if 0xD800 <= code <= 0xDFFF else chr(code)
+    return " " if match[2] in "nt" else match[2]
+
+
+def has_word(text: str, start: int, end: int) -> bool:
+    """Whether a letter or digit stands in the span."""
+    return _LETTER.search(text, start, end) is not None
+
+
+def blank(text: str, spans: Iterable[Span]) -> str:
+    """The text with some spans, in order and apart, overwritten by newlines; every offset stays."""
+    parts, done = [], 0
+    for start, end in spans:
+        parts += [text[done:start], "\n" * (end - start)]
+        done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def lines(text: str, start: int, end: int) -> Iterator[Span]:
+    """The lines of a span, without their newlines."""
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        yield start, stop
+        start = stop + 1
+
+
+def same(text: str) -> str:
+    """A form in which a repeat or an echo equals what it repeats: words in lower case."""
+    return " ".join(re.findall(r"[^\W_]+", plain(text).casefold()))
+
+
+SMALL = frozenset(
+    "a an and as at au but by d' da das de del der des di du e el en et for from i in into is it its l' la le"
+    " les lo"
+    " los n' nor o' of off on onto or out over per the to und up upon v via von vs vs. with without y &".split()
+)
+"""Words that stay small inside a title."""
+
+GENRES = frozenset(
+    "action adventure animated animation anime art biographical biography biopic blockbuster caper christmas"
+    " classic"
+    " comedies comedy coming-of-age courtroom crime cult dark disaster documentary drama dramas dramedy"
+    " dystopian epic"
+    " espionage family fantasy feel-good film-noir fiction foreign gangster gothic heist historical history"
+    " holiday"
+    " horror indie legal martial arts medical melodrama military mockumentary monster music musical mystery"
+    " neo-noir"
+    " noir nonfiction non-fiction paranormal parody period political psychological road rom-com romance romantic"
+    " satire satirical sci-fi science slasher slice-of-life spy sport sports steampunk superhero supernatural"
+    " survival"
+    " suspense suspenseful teen thriller thrillers time-travel tragedy true war western westerns whodunit"
+    " young adult"
+    " zombie".split()
+)
+"""Words of genre labels: "Crime Drama" behind a title is an annotation, not a subtitle."""
+
+_GENERIC = re.compile(
+    r"\b(?:movies?|films?|books?|shows?|series|recommendations?|suggestions?|picks?|titles?|options?|items?"
+    r"|products?"
+    r"|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^[*_\s]*(?:genres?|director|directed by|stars?|starring|cast|runtime|budget|box office|imdb(?: rating)?"
+    r"|rating|score"
+    r"|synopsis|plot|summary|year|release(?:d| date| year)?|reason|why(?: it'?s recommended| you'?ll \w+)?"
+    r"|description"
+    r"|note|language|country|author|writers?|length|duration|themes?|tone|style|overview|similarit(?:y|ies)"
+    r"|tagline"
+    r"|rotten tomatoes|where to watch|available on|explanation|key \w+"
+    r"|(?:推荐)?理由|导演|主演|作者|类型|年份|评分|简介|剧情|出版社|价格|说明)\b[*_\s]*[:：]",
+    re.IGNORECASE,
+)
+_TALK = re.compile(
+    r"^\W*(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|yes|no problem|yeah|hi|hello|hey|thanks?"
+    r"|thank you|you'?re welcome|sorry|unfortunately|however|note|please|enjoy|i|i'm|i'd|i'll|i've|i hope"
+    r"|i can|i am|i would"
+    r"|i have|i think|here|here'?s|here are|based|these|this list|the following|the user|as an|as for|let me"
+    r"|let us"
+    r"|let's|if you|since you|given|considering|because|happy|hope|feel free|would you|do you|can you|could you"
+    r"|what|which|how about|how|my|your|recommendations?|my recommendations|recommended \w+|output|answer|titles?"
+    r"|other recommendations|movies?|films?|watch history|history)(?=[\s,:!.]|$)",
+    re.IGNORECASE,
+)
+_CREDIT = re.compile(
+    r"^\W*(?:directed|dir\.|starring|stars|featuring|feat\.|written|voiced) ?(?:by|and|with)?\b", re.IGNORECASE
+)
+_REASON_START = re.compile(
+    r"^\W*(?:based|set in|released|follows?|tells|because|which|about|it'?s|it is|this|another|similar|known"
+    r"|winner|won|with its"
+    r"|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
+    re.IGNORECASE,
+)
+_REASON_START_HAN = re.compile(
+    r"^\W*(?:讲述|描[写绘述]|这[是部本款门]|该[片书]|一[部本款门首位个]|因为|由于|改编|导演|作者|主演|适合)"
+)
+_TALK_HAN = re.compile(
+    r"^\W*(?:好的[,，!！。]|当然[,，!！。]|以下[是为]|希望[您你]|根据[您你]|祝[您你]|如果[您你])"
+)
+_MEDIA = frozenset("animated animation anime documentary short musical".split())
+_RATING = re.compile(
+    r"^\W*(?:\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)", re.I
+)
+_WORD = re.compile(r"[^\s,;:.!?\"“”()\[\]《》「」、。，]+")
+YEAR = re.compile(r"[(\[]\s?(?:18|19|20)\d\d(?:\s?[-–—,;/][^()\[\]\n]{0,120})?[)\]]")
+"""A year in brackets behind a title, also of a series ("1999-2007") or with more in it ("1995, Michael Mann")."""
+
+
+def is_label(text: str) -> bool:
+    """Whether a line gives a property ("Director: …") and no title."""
+    return _LABEL.match(text[:60]) is not None
+
+
+def is_talk(text: str) -> bool:
+    """Whether a line speaks to the reader ("Here are …", "Enjoy!") instead of naming an item.
+
+    A line that begins like talk may still be a title ("What Women Want"): then its words are capitalised.
+    """
+    if text.rstrip("*_ ").endswith((":", "：")):
+        return True
+    if _TALK_HAN.match(text[:20]):
+        return True
+    return _TALK.match(text[:80]) is not None and capitalised(text) < 0.99
+
+
+def capitalised(text: str) -> float:
+    """The share of words written as in a title, in [0, 1]; small words count only in front."""
+    found = [word for word in _WORD.findall(text[:300]) if any(c.isalnum() for c in word)]
+    counted = [word for place, word in enumerate(found) if place == 0 or word.lower() not in SMALL]
+    if not counted:
+        return 0.0
+    return sum(not _starts_lower(word) for word in counted) / len(counted)
+
+
+def _starts_lower(word: str) -> bool:
+    letter = next((c for c in word if c.isalnum()), "x")
+    return letter.islower() and not any(c.isupper() for c in word)  # "iPhone" and "WALL-E" are fine
+
+
+def is_title(text: str) -> bool:
+    """Whether a whole stretch can be a title by its form."""
+    if len(text) > 200 or is_label(text):
+        return False
+    text = YEAR.sub("", text).strip()
+    if text.isascii() and text.endswith(".") and len(text.split()) > 6:
+        return False
+    if not text or text[-1] in "。！？" or len(_WORD.findall(text)) > 14:
+        return False
+    return capitalised(text) >= 0.75
+
+
+def is_reason(text: str) -> bool:
+    """Whether what stands behind a title and a separator is about the item, and not the rest of its title."""
+    text = text[:240].strip(" *_\t-–—:")
+    if not text:
+        return False
+    if is_credit(text) or _RATING.match(text) or is_label(text) or _REASON_START_HAN.match(text[:20]):
+        return True
+    if _REASON_START.match(text) and capitalised(text) < 1:  # not "A Star Wars Story"
+        return True
+    found = _WORD.findall(text)
+    if not found:
+        return False
+    names = [part for word in found for part in word.lower().split("/") if any(c.isalnum() for c in part)]
+    if _only_genres(names):
+        return True
+    rest = [word for word in found if word.lower() not in SMALL]
+    lower = sum(_starts_lower(word) for word in rest)
+    if _starts_lower(found[0]) and found[0].lower() not in {"the", "and", "of", "vs", "vs."} and lower:
+        return True
+    if lower >= 3 or (len(found) >= 4 and lower * 2 >= len(rest)):
+        return True
+    return (text.endswith(".") and len(found) >= 5 and lower >= 1) or any(c in text for c in "。，")
+
+
+def is_credit(text: str) -> bool:
+    """Whether a stretch names makers or actors ("starring Al Pacino", "directed by …")."""
+    return _CREDIT.match(text[:40]) is not None
+
+
+def is_remark(text: str) -> bool:
+    """Whether brackets behind a title hold an annotation.
+
+    Not so for what tells one version from another ("TV series", "animated"): that belongs to the title.
+    """
+    names = [word.lower() for word in _WORD.findall(text)]
+    return is_credit(text) or (_only_genres(names) and not _MEDIA.intersection(names))
+
+
+def _only_genres(names: list[str]) -> bool:
+    told = [name for name in names if name not in SMALL]
+    return bool(told) and all(map(_is_genre, told))
+
+
+def _is_genre(word: str) -> bool:
+    return word in GENRES or all(part in GENRES for part in word.split("-") if part)
+
+
+def is_heading(text: str) -> bool:
+    """Whether a line names a group of items ("Action movies:", "**Drama**")."""
+    text = text.strip(" *_#:：\t")
+    if not text or YEAR.search(text):
+        return False
+    names = [word.lower() for word in _WORD.findall(text)]
+    return _only_genres(names) or _GENERIC.search(text) is not None

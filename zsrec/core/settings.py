@@ -1,0 +1,128 @@
+"""Settings: how to reach the model. From arguments first, then from `ZSREC_*` environment variables."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from zsrec.core.errors import ConfigError, HostNotAllowedError
+from zsrec.core.privacy import Redact
+
+DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
+
+Keep = Literal["all", "answers", "none"]
+"""What stays of a run's requests and replies: both, the answers without their prompts, or neither."""
+
+
+class Settings(BaseSettings):
+    """How to reach the model; each field may come from the environment as `ZSREC_<FIELD>`.
+
+    Attributes:
+        base_url: The OpenAI-compatible endpoint, with its `/v1`.
+        model: The served model's name; None takes the only one that is served.
+        api_key: The key the server asks for; vLLM asks for none unless told to.
+        template: The template's name or path used where none is given.
+        allow_hosts: Hosts beside this machine that histories may be sent to (comma-separated in the
+            environment). Loopback addresses are always allowed.
+        timeout: Seconds for one request, its answer included.
+        max_retries: How often a request that failed for a passing reason is sent again.
+        restart_wait: Seconds for which a request waits, after its retries, for a server that was there before to
+            come back: a batch then lives through a restart. 0 does not wait.
+        concurrency: Requests in flight at once.
+        cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
+            tell nobody what others ask about; None shares it.
+        strict: Strictly zero-shot: refuse whatever uses other users' interactions (popularity, item-kNN).
+        redact: What takes personal data out of the user's own words before they are sent (`zsrec.core.privacy`).
+        keep: What of requests and replies stays in a complete run's folder (`zsrec.evaluation.retention`).
+        hash_key: The key of the pseudonyms in run folders and in the service's log; None makes one up each time.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ZSREC_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    base_url: str = DEFAULT_BASE_URL
+    model: str | None = None
+    api_key: SecretStr = SecretStr("none")
+    template: str = "generate/default"
+    allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    timeout: float = Field(default=300.0, gt=0)
+    max_retries: int = Field(default=4, ge=0, le=20)
+    restart_wait: float = Field(default=0.0, ge=0, le=86_400)
+    concurrency: int = Field(default=32, ge=1, le=4096)
+    cache_salt: str | None = None
+    strict: bool = False
+    redact: Redact = "default"
+    keep: Keep = "all"
+    hash_key: SecretStr | None = None
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:  # noqa: ANN401
+        """Settings from arguments (those that are not None) and the environment.
+
+        Raises:
+            ConfigError: A value does not fit; the message names the argument or variable.
+            HostNotAllowedError: `base_url` names a host that is not allowed.
+        """
+        known = {name: value for name, value in given.items() if value is not None}
+        try:
+            settings = cls(**known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = str(first["loc"][0]) if first["loc"] else "settings"
+            source = f"argument {field!r}" if field in known else f"ZSREC_{field.upper()}"
+            raise ConfigError(
+                f"{source}: {first['msg']}, found {first.get('input')!r}", hint="correct or unset it"
+            ) from None
+        check_host(settings.base_url, settings.allow_hosts)
+        return settings
+
+    def replaced(self, **given: Any) -> Self:  # noqa: ANN401
+        """These settings with those of `given` that are not None in their place.
+
+        Raises:
+            ConfigError: As for `load`.
+        """
+        known = {name: value for name, value in given.items() if value is not None}
+        return self.load(**self.model_dump() | known) if known else self
+
+    @field_validator("allow_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(host.strip() for host in value.split(",") if host.strip())
+        return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone; no name is looked up.
+
+    Names below `.localhost` do not count: some resolvers ask the network for them.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
+    """Makes sure that `base_url` is one that histories may be sent to.
+
+    Raises:
+        ConfigError: `base_url` is no http(s) URL.
+        HostNotAllowedError: Its host is neither loopback nor in `allow_hosts`.
+    """
+    try:
+        parts = urlsplit(base_url)
+        host = parts.hostname
+    except ValueError:
+        parts, host = None, None
+    if parts is None or parts.scheme not in {"http", "https"} or not host:
+        raise ConfigError(f"base_url {base_url!r} is no http(s) URL", hint=f"for example {DEFAULT_BASE_URL}")
+    if not is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
+        raise HostNotAllowedError(
+            f"{host!r} is not on the list of hosts that histories may be sent to",
+            hint=f"if you trust it, set ZSREC_ALLOW_HOSTS={host} or Settings.load(allow_hosts=({host!r},))",
+        )

@@ -1,0 +1,240 @@
+"""The catalog: the items that may be recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zsrec.core.errors import BadRowError, ConfigError, DataError, DuplicateItemError, UnknownItemError
+from zsrec.core.types import Item
+from zsrec.data.tables import read_rows
+
+
+class Catalog:
+    """An immutable, ordered collection of items, looked up by id.
+
+    It is stored by column, so that a million items cost two lists and not a million objects; an `Item` is
+    made when one is asked for.
+
+    Args:
+        ids: One id an item, unique and not empty.
+        titles: One title an item, not empty; ids and titles have the same length.
+        attributes: Further columns by name, each as long as `ids`.
+        domain: What the items are, in the plural, as a prompt should call them ("movies", "books").
+
+    Raises:
+        DataError: There is no item, or the columns differ in length.
+        BadRowError: An id or a title is empty.
+        DuplicateItemError: An id stands twice.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        titles: Sequence[str],
+        *,
+        attributes: Mapping[str, Sequence[Any]] | None = None,
+        domain: str = "items",
+    ) -> None:
+        columns = _Columns()
+        attributes = attributes or {}
+        if any(len(column) != len(ids) for column in (titles, *attributes.values())):
+            raise DataError("the catalog's columns differ in length")
+        for place, (item_id, title) in enumerate(zip(ids, titles, strict=True), start=1):
+            columns.add(item_id, title, {name: values[place - 1] for name, values in attributes.items()}, place)
+        self._take(columns, domain)
+
+    def _take(self, columns: _Columns, domain: str) -> None:
+        if not columns.ids:
+            raise DataError("the catalog has no items", path=columns.path, hint="give it at least one row")
+        self._ids, self._titles, self._attributes = columns.ids, columns.titles, columns.attributes
+        self._place = columns.place
+        self.domain = domain
+
+    # -- loading --------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        id: str = "id",  # noqa: A002  (the name that users write)
+        title: str = "title",
+        domain: str = "items",
+        encoding: str = "utf-8",
+        delimiter: str | None = None,
+    ) -> Catalog:
+        """Loads a .csv, .tsv, .jsonl or .parquet file; the suffix decides.
+
+        Args:
+            path: The file.
+            id: The column that holds the item's id. Numbers become text.
+            title: The column that holds the title. Every other column is kept as an attribute.
+            domain: What the items are, in the plural.
+            encoding: Of text formats.
+            delimiter: Of CSV.
+
+        Raises:
+            DataError: With file and line: MissingColumnError, DuplicateItemError, BadRowError (an empty id
+                or title, a broken row), EncodingError; or the file is missing or has no rows.
+        """
+        columns = _Columns(Path(path))
+        for line, row in read_rows(path, columns=(id, title), encoding=encoding, delimiter=delimiter):
+            values = dict(row)
+            columns.add(values.pop(id), values.pop(title), values, line)
+        return cls._from_columns(columns, domain)
+
+    from_csv = from_jsonl = from_parquet = from_file
+
+    @classmethod
+    def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Catalog:
+        """A catalog of `Item` objects or of mappings with "id", "title" and further attributes.
+
+        Raises:
+            DataError: As for `from_file`; the line is the item's place, counted from 1.
+        """
+        columns = _Columns()
+        for place, item in enumerate(items, start=1):
+            columns.add_item(item, place)
+        return cls._from_columns(columns, domain)
+
+    @classmethod
+    def _from_columns(cls, columns: _Columns, domain: str) -> Catalog:
+        catalog = cls.__new__(cls)
+        catalog._take(columns, domain)
+        return catalog
+
+    # -- looking up -----------------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids, in the catalog's order."""
+        return self._ids
+
+    @property
+    def titles(self) -> Sequence[str]:
+        """The titles, in the same order as `ids`."""
+        return self._titles
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The names of the other columns."""
+        return tuple(self._attributes)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._place
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._item, range(len(self._ids)))
+
+    def __getitem__(self, item_id: str) -> Item:
+        try:
+            return self._item(self._place[item_id])
+        except KeyError:
+            raise UnknownItemError(
+                f"no item with the id {item_id!r} among {len(self)}", hint="ids are text; titles are no ids"
+            ) from None
+
+    def _item(self, place: int) -> Item:
+        return Item(
+            id=self._ids[place],
+            title=self._titles[place],
+            attributes={
+                name: values[place] for name, values in self._attributes.items() if values[place] is not None
+            },
+        )
+
+    def __repr__(self) -> str:
+        return f"Catalog({len(self):,} {self.domain})"
+
+    # -- other catalogs -------------------------------------------------------------------------------
+
+    def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
+        """A catalog with further items at the end; this one stays as it is.
+
+        Raises:
+            DataError: As for `from_items`: an item's id is in the catalog already, an empty title.
+        """
+        columns = self._columns()
+        for place, item in enumerate(items, start=1):
+            columns.add_item(item, place)
+        return self._from_columns(columns, self.domain)
+
+    def without(self, ids: Iterable[str]) -> Catalog:
+        """A catalog without the items of these ids; ids that it lacks are passed over.
+
+        Raises:
+            DataError: No item is left.
+        """
+        gone = set(ids)
+        columns = _Columns()
+        for item in self:
+            if item.id not in gone:
+                columns.add_item(item, len(columns.ids) + 1)
+        return self._from_columns(columns, self.domain)
+
+    def _columns(self) -> _Columns:
+        columns = _Columns()
+        columns.ids, columns.titles = list(self._ids), list(self._titles)
+        columns.attributes = {name: list(values) for name, values in self._attributes.items()}
+        columns.place = dict(self._place)
+        return columns
+
+
+class _Columns:
+    """The columns of a catalog while it is read, checked row by row."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.ids: list[str] = []
+        self.titles: list[str] = []
+        self.attributes: dict[str, list[Any]] = {}
+        self.place: dict[str, int] = {}
+
+    def add_item(self, item: Item | Mapping[str, Any], line: int) -> None:
+        if isinstance(item, Item):
+            self.add(item.id, item.title, item.attributes, line)
+            return
+        if not isinstance(item, Mapping):
+            raise ConfigError(
+                f"item {line}: expected an Item or a mapping, found {type(item).__name__}",
+                hint='for example {"id": "n1", "title": "New Film"}',
+            )
+        values = dict(item)
+        self.add(values.pop("id", None), values.pop("title", None), values, line)
+
+    def add(self, item_id: object, title: object, attributes: Mapping[str, Any], line: int) -> None:
+        id_text, title_text = self._text(item_id, "id", line), self._text(title, "title", line)
+        if id_text in self.place:
+            raise DuplicateItemError(
+                f"the id {id_text!r} stands twice (first as {self.titles[self.place[id_text]]!r})",
+                path=self.path,
+                line=line,
+                hint="ids must be unique: remove one of the two rows or name another id column",
+            )
+        place = len(self.ids)
+        self.place[id_text] = place
+        self.ids.append(id_text)
+        self.titles.append(title_text)
+        for name, value in attributes.items():
+            column = self.attributes.setdefault(name, [None] * place)
+            column.append(value)
+        if len(attributes) < len(self.attributes):  # a row that lacks a column of others
+            for column in self.attributes.values():
+                if len(column) == place:
+                    column.append(None)
+
+    def _text(self, value: object, field: str, line: int) -> str:
+        text = "" if value is None else str(value).strip()
+        if not text:
+            raise BadRowError(
+                f"the {field} is empty",
+                path=self.path,
+                line=line,
+                hint=f"every item needs an {field}" if field == "id" else "every item needs a title",
+            )
+        return text

@@ -1,0 +1,371 @@
+"""A benchmark from data to reports, in memory or in a folder that a killed run goes on from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import ValidationError
+
+import zsrec
+from zsrec.core.concurrency import LoopThread
+from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange
+from zsrec.data.catalog import Catalog
+from zsrec.evaluation.beyond_accuracy import Statistics
+from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, seconds_by_user
+from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
+from zsrec.evaluation.protocols import Pools, Problem, asked_of_llm, notes, split_of
+from zsrec.evaluation.report import Report, Seconds, quantiles, report
+from zsrec.evaluation.report_html import html
+from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.report_markdown import markdown
+from zsrec.evaluation.retention import check_key, scrub_locked
+from zsrec.evaluation.run_folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
+from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.llm.journal import Journal, JournalledLLM
+from zsrec.llm.protocol import LLM, ServerInfo
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.retrieval.base import Method
+
+NO_PRICES = Prices()
+
+
+class Watch(Protocol):
+    """Whoever shows how far a run is."""
+
+    def start(self, what: str, total: int) -> None:
+        """A method begins, with so many users to go."""
+
+    def step(self) -> None:
+        """One user is done."""
+
+    def reply(self, exchange: Exchange, replayed: bool) -> None:
+        """A reply came, or was taken from the journal."""
+
+    def say(self, text: str) -> None:
+        """Something worth knowing happened."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a benchmark shall do.
+
+    Attributes:
+        data: The name of the data, for the report.
+        catalog: The items.
+        problems: What is asked; or one an order of ties.
+        methods: Methods without an LLM, by name.
+        llm_methods: Methods that ask one.
+        ks: Cut-offs.
+        users: How many users the LLM methods are asked for, drawn by hash; None for all.
+        questions: How many questions of each kind the memorisation probe asks; 0 for no probe.
+        seed: Of subsets, ties, intervals and tests.
+        skipped: Methods that cannot run, with the reason.
+        notes: What was counted on the way.
+        prices: Of tokens.
+    """
+
+    data: str
+    catalog: Catalog
+    problems: Sequence[Problem]
+    methods: Mapping[str, Method]
+    llm_methods: Sequence[LLMMethod] = ()
+    ks: Sequence[int] = (10,)
+    users: int | None = None
+    questions: int = 0
+    seed: int = 0
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    prices: Prices = NO_PRICES
+
+    @property
+    def asks_llm(self) -> bool:
+        """Whether a model server is needed."""
+        return bool(self.llm_methods) or self.questions > 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all methods, in the order of the report."""
+        return [*self.methods, *(one.name for one in self.llm_methods)]
+
+
+def in_memory(task: Task, watch: Watch) -> Report:
+    """Runs the methods without an LLM; nothing is written.
+
+    Raises:
+        ConfigError: The task asks an LLM: its replies are paid for, so they are kept (`in_folder`).
+    """
+    if task.asks_llm:
+        raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
+    asked = len(split_of(task.problems[0])) * len(task.problems)
+    watch.start("users × methods", asked * len(task.methods))
+    done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
+    known = _statistics(task, done.methods)
+    return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes, statistics=known)
+
+
+def in_folder(
+    task: Task,
+    folder: RunFolder,
+    arguments: Mapping[str, Any],
+    watch: Watch,
+    *,
+    settings: Settings | None = None,
+    llm: LLM | None = None,
+) -> Report:
+    """Runs a task in a folder, or goes on with it where it was.
+
+    Every reply is written down before it is used, and every file is written whole or not at all: the process may
+    be killed at any moment, and the same call goes on. No reply in the folder is asked for again. When the run is
+    complete, what `Settings.keep` does not name is removed.
+
+    Args:
+        task: What to do.
+        folder: Where.
+        arguments: What else the run depends on (data hashes, options); other ones are refused in this folder.
+        watch: Told of progress.
+        settings: How to reach the model; the environment's by default.
+        llm: The model itself, instead.
+
+    Raises:
+        ConfigError: The folder belongs to another run or process, or an LLM cannot be asked this.
+        LLMError: The server is absent or failed. What came until then is kept.
+    """
+    check(task.problems, dict.fromkeys(task.names), task.ks)
+    if task.llm_methods and len(task.problems) > 1:
+        raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
+    if task.asks_llm:
+        asked_of_llm(task.problems[0])
+    settings = settings or Settings.load()
+    hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
+    with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
+        check_key(folder, hash_key, growing=not all(map(folder.has, task.names)))
+        folder.start(_config(task, arguments, session.server()))
+        for name, method in task.methods.items():
+            if not folder.has(name):
+                session.retrieve(name, method)
+        if task.asks_llm:
+            session.ask_llm()
+        found = rebuild(folder, task=task)
+        scrub_locked(folder, settings.keep, hash_key=hash_key)
+        return found
+
+
+def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:
+    """Makes metrics and reports from what a folder holds; no server and no data are needed.
+
+    Args:
+        folder: A run's folder.
+        prices: Other prices than those of the run.
+        task: Where titles and counts of items are taken from; None for those that the folder has.
+
+    Raises:
+        DataError: A file is missing or wrong.
+    """
+    config = folder.config()
+    ks, seed, split = config["ks"], config["seed"], config["split"]
+    run = Run(
+        protocol=split["protocol"],
+        notes=tuple(split["notes"]),
+        users=split["users"],
+        items=split["items"],
+        methods=tuple(measured(folder.predictions(name), ks) for name in config["methods"]),
+    )
+    recited: ProbeReport | None = None
+    if config["questions"]:
+        asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
+        recited = probe_report(config["server"]["model"], asked, seed=seed)
+    times = folder.read_json(TIMES)
+    if task is not None:
+        shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
+        folder.write_json(TITLES, {item: task.catalog[item].title for item in sorted(shown)})
+        if (counted := _statistics(task, run.methods)) is not None:
+            folder.write_json(ITEMS, counted.model_dump(mode="json"))
+    found = report(
+        run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
+        prices=prices or Prices(*config["prices"]), probe=recited,
+        times={name: Seconds(p50=one["p50"], p95=one["p95"]) for name, one in times.items()},
+        titles=folder.read_json(TITLES),
+        statistics=_read_statistics(folder),
+    )  # fmt: skip
+    folder.write_json(METRICS, found.timeless())
+    folder.write_text("report.md", markdown(found, config))
+    folder.write_text("report.html", html(found, config))
+    return found
+
+
+def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
+    """None for sampled candidates: their lists say nothing about the catalog."""
+    problem = task.problems[0]
+    if isinstance(problem, Pools):
+        return None
+    return Statistics.of(problem.training, task.catalog, (item for one in methods for item in one.predicted.names))
+
+
+def _read_statistics(folder: RunFolder) -> Statistics | None:
+    """None where the folder is of a run without them."""
+    if not (folder.path / ITEMS).exists():
+        return None
+    try:
+        return Statistics.model_validate(folder.read_json(ITEMS))
+    except ValidationError as error:
+        raise DataError(
+            "no counts of items", path=folder.path / ITEMS, hint="delete it and run the benchmark again"
+        ) from error
+
+
+class _Session:
+    """One process's work in a folder."""
+
+    def __init__(self, task: Task, folder: RunFolder, watch: Watch, settings: Settings, llm: LLM | None) -> None:
+        self.task, self.folder, self.watch, self.settings = task, folder, watch, settings
+        self._given = llm
+        self._loop = LoopThread()
+        self._llm: LLM | None = None
+        try:
+            self._times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._llm is not None:
+            self._loop.run(self._llm.aclose())
+        self._loop.close()
+
+    def server(self) -> ServerInfo | dict[str, Any] | None:
+        """What is served; what was served where all of it has been asked for already."""
+        if not self.task.asks_llm:
+            return None
+        whole = all(map(self.folder.has, self.task.names))
+        if whole and (not self.task.questions or (self.folder.path / PROBE).exists()):
+            found: dict[str, Any] | None = self.folder.config()["server"]
+            return found
+        return self._loop.run(self._model().handshake())
+
+    def _model(self) -> LLM:
+        if self._llm is None:
+            self._llm = self._given or _client(self.settings)
+        return self._llm
+
+    def retrieve(self, name: str, method: Method) -> None:
+        """Runs a method that scores the whole catalog."""
+        problems = self.task.problems
+        self.watch.start(name, len(split_of(problems[0])) * len(problems))
+        head, timed = retrieve(name, method, problems, ks=self.task.ks, on_user=self.watch.step)
+        took: list[float] = []
+        rows = list(timing(timed, took))
+        self._write_times(name, took)
+        self.folder.write_predictions(head, rows)
+
+    def ask_llm(self) -> None:
+        """Runs what asks an LLM and has not been done."""
+        todo = [method for method in self.task.llm_methods if not self.folder.has(method.name)]
+        probing = self.task.questions and not (self.folder.path / PROBE).exists()
+        if not todo and not probing:
+            return
+        with Journal(self.folder.path / JOURNAL) as journal:
+            if journal.dropped:
+                self.watch.say("the journal ended in a torn line; its request will be sent again")
+            if len(journal):
+                self.watch.say(f"going on: {len(journal):,} replies are there already")
+            llm = JournalledLLM(self._model(), journal, on_reply=self.watch.reply)
+            for method in todo:
+                self._ask(method, llm)
+            if probing:
+                self._probe(llm)
+
+    def _ask(self, method: LLMMethod, llm: LLM) -> None:
+        task, split = self.task, asked_of_llm(self.task.problems[0])
+        numbers = split.drawn(task.users, task.seed)
+        known = cases(method, split, numbers.tolist(), seed=task.seed)
+        self.watch.start(method.name, len(known))
+        recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
+        asking = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
+        outcomes = self._loop.run(asking)
+        model = self._loop.run(llm.handshake()).model
+        mode = None if method.retriever is None else method.retriever(split.training).mode
+        self._write_times(method.name, seconds(outcomes), users=seconds_by_user(outcomes))
+        self.folder.write_predictions(
+            header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
+        )
+
+    def _probe(self, llm: LLM) -> None:
+        task, split = self.task, asked_of_llm(self.task.problems[0])
+        self.watch.start("memorisation probe", 2 * task.questions)
+        numbers = split.drawn(None if task.users is None else max(task.users, task.questions), task.seed)
+        asking = probe(
+            llm, task.catalog, split, numbers, questions=task.questions,
+            concurrency=self.settings.concurrency, seed=task.seed, on_done=self.watch.step,
+        )  # fmt: skip
+        questions = self._loop.run(asking)
+        self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
+
+    def _write_times(
+        self, name: str, took: Sequence[float], *, users: Sequence[float | None] | None = None
+    ) -> None:
+        """Before the predictions: a kill between the two then only makes the method run again."""
+        found = quantiles(np.array(took))
+        if found is not None:
+            self._times[name] = found.model_dump() | ({} if users is None else {"users": list(users)})
+        self.folder.write_json(TIMES, self._times)
+
+
+def _client(settings: Settings) -> LLM:
+    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
+
+    return OpenAIClient(settings)
+
+
+def _config(
+    task: Task, arguments: Mapping[str, Any], server: ServerInfo | dict[str, Any] | None
+) -> dict[str, Any]:
+    """Everything that the results depend on; no host, no path of this machine, no key."""
+    split = split_of(task.problems[0])
+    if isinstance(server, ServerInfo):
+        server = {"model": server.model, "version": server.version, "context_length": server.context_length}
+    return {
+        "versions": {"zsrec": zsrec.__version__, "python": platform.python_version(), "numpy": version("numpy")},
+        "data": task.data,
+        "arguments": dict(arguments),
+        "methods": task.names,
+        "llm_methods": {one.name: _described(one) for one in task.llm_methods},
+        "server": server,
+        "ks": list(task.ks),
+        "users": task.users,
+        "questions": task.questions,
+        "seed": task.seed,
+        "split": {
+            "protocol": protocol(task.problems),
+            "notes": list(notes(task.problems[0])),
+            "users": len(split),
+            "items": len(split.training.items),
+            "orders": len(task.problems),
+        },
+        "skipped": dict(task.skipped),
+        "notes": list(task.notes),
+        "prices": list(task.prices),
+    }
+
+
+def _described(method: LLMMethod) -> dict[str, Any]:
+    ref = method.template.ref
+    return {
+        "template": ref.name,
+        "version": ref.version,
+        "sha256": ref.sha256,
+        "candidates": method.source,
+        "pool": method.pool,
+        "shuffled": method.shuffled,
+        "newest": method.newest,
+        **({"prior": True} if method.prior else {}),
+    }

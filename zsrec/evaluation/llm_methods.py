@@ -1,0 +1,313 @@
+"""Methods that ask an LLM: a template and where its candidates come from, run through `AsyncRecommender`.
+
+Nothing here knows what a target is until the ranking is made: a request is built from a user's history and from
+candidates of a retriever, which is made from interactions without any target (`zsrec.evaluation.splits`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from zsrec.core.errors import AnswerError, BadReplyError, ContextOverflowError, LLMRequestError, ZsrecError
+from zsrec.core.types import Recommendations
+from zsrec.data.history import Event, History
+from zsrec.data.interactions import Ids
+from zsrec.evaluation.predictions import FUSED_WITH, Header, Prediction, Use
+from zsrec.evaluation.runner import known_at
+from zsrec.evaluation.splits import Split
+from zsrec.prompts import Template
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.retrieval.base import Method, Profile, best_codes
+from zsrec.retrieval.lists import Listed
+
+PRIOR = "+prior"
+"""What the names of methods end with whose ranking is fused with the order of retrieval."""
+
+NAMED: Mapping[str, str] = {
+    "generate": "generate/default",
+    "label": "rank/label",
+    "label-debiased": "rank/label-debiased",
+    "window": "rank/window",
+    f"label{PRIOR}": "rank/label",
+    f"window{PRIOR}": "rank/window",
+}
+"""The methods known by name, with their templates. Any other template runs under its own name."""
+
+SHORT_LISTS = (
+    "A list of an LLM is shorter than the catalog: a target that it does not name is a miss, with HR, NDCG and "
+    "reciprocal rank 0."
+)
+
+_REFUSED = (400, 413, 422)  # what one prompt can bring about; 401 or 404 concern everybody
+
+
+@dataclass(frozen=True)
+class LLMMethod:
+    """A way of asking an LLM.
+
+    Attributes:
+        name: The name in the report.
+        template: The prompt. One of the task "rank" gets candidates, any other has the whole catalog before it.
+        source: The name of the retriever whose best items are the candidates; None without candidates.
+        retriever: The retriever itself.
+        pool: How many candidates, at least 1.
+        shuffled: Whether they stand in the prompt in an order drawn by hash instead of the order of retrieval.
+        newest: How many of the newest events stand in the prompt, at least 1.
+        prior: Whether the model's order is fused with the order of retrieval, with the template's weight
+            (`zsrec.ranking.fusion`). The prompts, and so the replies, are those without.
+    """
+
+    name: str
+    template: Template
+    source: str | None = None
+    retriever: Method | None = None
+    pool: int = 20
+    shuffled: bool = False
+    newest: int = 50
+    prior: bool = False
+
+
+class Case(NamedTuple):
+    """What may be known of a user, and nothing more.
+
+    Attributes:
+        number: The case's place in the split.
+        history: Item ids, oldest first.
+        candidates: Item ids in the order of retrieval; None where the whole catalog is open.
+        shown: The order of the candidates in the prompt, as places in `candidates`; empty for the same order.
+    """
+
+    number: int
+    history: tuple[str, ...]
+    candidates: tuple[str, ...] | None
+    shown: tuple[int, ...] = ()
+
+
+def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
+    """What a method may know of each case: its history and its candidates.
+
+    Args:
+        method: The method.
+        split: The split.
+        numbers: Places of cases in it.
+        seed: Of the order of shuffled candidates.
+    """
+    items = split.training.items
+    retriever = None if method.retriever is None else method.retriever(split.training)
+    found = []
+    for number in numbers:
+        history = split.history(number)
+        candidates: tuple[str, ...] | None = None
+        shown: tuple[int, ...] = ()
+        if method.retriever is not None and retriever is not None:
+            if split.strict_time:
+                retriever = method.retriever(known_at(split, number))
+            scores = retriever.scores(Profile.of(history)).copy()
+            scores[history] = -np.inf
+            codes = best_codes(scores, method.pool, items)
+            candidates = tuple(items[code] for code in codes.tolist())
+            if method.shuffled:
+                user = int(split.training.users.hashes([int(split.users[number])], seed)[0] >> np.uint64(1))
+                shown = tuple(np.argsort(items.hashes(codes.tolist(), user), kind="stable").tolist())
+        found.append(Case(number, tuple(items[code] for code in history.tolist()), candidates, shown))
+    return found
+
+
+async def ask(
+    method: LLMMethod,
+    todo: Sequence[Case],
+    recommender: AsyncRecommender,
+    *,
+    k: int,
+    on_done: Callable[[], None] | None = None,
+) -> list[Recommendations | ZsrecError | None]:
+    """Asks for every case, several at once.
+
+    A server that fails stops the asking; the requests that are under way come to their end first, since they are
+    paid for.
+
+    Args:
+        method: The method.
+        todo: The cases.
+        recommender: It has the method's template.
+        k: The longest list.
+        on_done: Called after each case.
+
+    Returns:
+        One outcome a case: recommendations, the error that its prompt or answer caused, or None where there was
+        nothing to ask (no history, or no candidate).
+
+    Raises:
+        ZsrecError: The server or the configuration failed.
+    """
+    items = Ids(recommender.catalog.ids) if method.prior else None
+    outcomes: list[Recommendations | ZsrecError | None] = [None] * len(todo)
+    failures: list[ZsrecError] = []
+    numbers = iter(range(len(todo)))
+
+    async def work() -> None:
+        for number in numbers:
+            if failures:
+                return
+            try:
+                outcomes[number] = await _ask_one(
+                    method, todo[number], _with_prior(recommender, items, todo[number]), k
+                )
+            except ZsrecError as error:
+                if _users_own(error):
+                    outcomes[number] = error
+                else:
+                    failures.append(error)
+            if on_done is not None:
+                on_done()
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(recommender.settings.concurrency, len(todo))):
+            workers.create_task(work())
+    if failures:
+        raise failures[0]
+    errors = [one for one in outcomes if isinstance(one, ZsrecError)]
+    if errors and not any(isinstance(one, Recommendations) for one in outcomes):
+        raise errors[0]  # what fails for everybody is no user's own
+    return outcomes
+
+
+def _with_prior(recommender: AsyncRecommender, items: Ids | None, case: Case) -> AsyncRecommender:
+    """The recommender that knows the order of retrieval as its prior, whatever order the prompt shows."""
+    if items is None or case.candidates is None:
+        return recommender
+    return recommender.with_retriever(Listed(items, case.candidates))
+
+
+def _users_own(error: ZsrecError) -> bool:
+    """Whether one user's prompt or answer brought it about. Any other stops the run; the same command goes on."""
+    if isinstance(error, LLMRequestError):
+        return error.status in _REFUSED
+    return isinstance(error, ContextOverflowError | BadReplyError | AnswerError)
+
+
+async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender, k: int) -> Recommendations | None:
+    if not case.history or case.candidates == ():
+        return None
+    candidates = case.candidates
+    if candidates is not None and case.shown:
+        candidates = tuple(candidates[place] for place in case.shown)
+    events = tuple(Event(item=item, by="id") for item in case.history[-method.newest :])
+    return await recommender.recommend(History(events=events), k=k, candidates=candidates)
+
+
+def predictions(
+    split: Split, todo: Sequence[Case], outcomes: Sequence[Recommendations | ZsrecError | None]
+) -> list[Prediction]:
+    """The outcomes with the places of the targets: here they are looked at for the first time."""
+    return [_prediction(split, case, outcome) for case, outcome in zip(todo, outcomes, strict=True)]
+
+
+def _prediction(split: Split, case: Case, outcome: Recommendations | ZsrecError | None) -> Prediction:
+    items: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    if isinstance(outcome, Recommendations):
+        known = frozenset(case.history)  # the prompt holds the newest events only
+        kept = [one for one in outcome.items if one.item.id not in known]
+        items, scores = tuple(one.item.id for one in kept), tuple(float(one.score) for one in kept)
+    target = split.training.items[int(split.targets[case.number])]
+    return Prediction(
+        user=split.training.users[int(split.users[case.number])],
+        target=target,
+        order=0,
+        history=len(case.history),
+        above=items.index(target) if target in items else -1,
+        tied=0,
+        items=items,
+        scores=scores,
+        use=_use(case, outcome),
+    )
+
+
+def _use(case: Case, outcome: Recommendations | ZsrecError | None) -> Use:
+    asked = Use(candidates=case.candidates or (), shown=case.shown)
+    if outcome is None:
+        return replace(asked, error="nothing to ask")
+    if isinstance(outcome, ZsrecError):
+        return replace(asked, error=type(outcome).__name__)
+    trace, known = outcome.trace, frozenset(case.history)
+    dropped = [one.why for one in trace.dropped]
+    unmatched = [one.match.reason for one in trace.unresolved]
+    return replace(
+        asked,
+        requests=len(trace.exchanges),
+        prompt_tokens=sum(one.usage.prompt_tokens or 0 for one in trace.exchanges),
+        completion_tokens=sum(one.usage.completion_tokens or 0 for one in trace.exchanges),
+        named=len(trace.grounded),
+        unmatched=len(unmatched),
+        not_in_catalog=unmatched.count("not_in_catalog"),
+        seen=dropped.count("seen") + sum(one.item.id in known for one in outcome.items),
+        repeated=dropped.count("duplicate"),
+        foreign=dropped.count("not_a_candidate"),
+        wrong_format=not trace.grounded and not outcome.items,
+        cut=any(
+            one.finish_reason == "length" and one.usage.completion_tokens != 1
+            for one in trace.exchanges
+            if not one.step
+        ),
+    )
+
+
+def seconds(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float]:
+    """The time that each user's requests took, one after the other; users without an answer are left out."""
+    return [took for took in seconds_by_user(outcomes) if took is not None]
+
+
+def seconds_by_user(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float | None]:
+    """The time that each user's requests took, one after the other; None for a user without an answer."""
+    return [
+        sum(one.seconds or 0.0 for one in outcome.trace.exchanges)
+        if isinstance(outcome, Recommendations)
+        else None
+        for outcome in outcomes
+    ]
+
+
+def header(
+    method: LLMMethod,
+    model: str,
+    outcomes: Sequence[Recommendations | ZsrecError | None],
+    source_mode: str | None,
+    seed: int,
+) -> Header:
+    """What the report says of a method.
+
+    Args:
+        method: The method.
+        model: The served model.
+        outcomes: What came of it.
+        source_mode: The mode of the retriever behind the candidates.
+        seed: Of the order of shuffled candidates.
+    """
+    modes = {one.trace.mode for one in outcomes if isinstance(one, Recommendations)} | {source_mode}
+    failed = [one for one in outcomes if isinstance(one, ZsrecError)]
+    nothing = sum(one is None for one in outcomes)
+    notes = [f"{len(failed):,} users got no answer; the first: {type(failed[0]).__name__}"] if failed else []
+    notes += [f"{nothing:,} users were not asked for: no history, or no candidate"] if nothing else []
+    order = f"shuffled by hash (seed {seed})" if method.shuffled else "best first"
+    where = f"the best {method.pool} of {method.source}, {order}" if method.source else "none: the whole catalog"
+    weight = method.template.ranking.llm_weight
+    fused = {FUSED_WITH: f"the order of retrieval, llm_weight {weight:g}"} if method.prior else {}
+    return Header(
+        method=method.name,
+        mode="training-free" if "training-free" in modes else "zero-shot",
+        notes=tuple(notes),
+        llm={
+            "template": str(method.template.ref),
+            "sha256": method.template.ref.sha256,
+            "model": model,
+            "candidates": where,
+            "newest events in the prompt": method.newest,
+            **fused,
+        },
+    )

@@ -1,0 +1,232 @@
+"""Ranking metrics for one target a user, neutral to ties.
+
+Items with the same score have no order. A target that ties with m others may stand at any of m + 1 places, all
+equally likely, and a metric is its mean over them: the expected value over tie orders (McSherry and Najork 2008,
+"Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores", ECIR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.core.errors import ConfigError
+from zsrec.data.interactions import Codes, Interactions
+from zsrec.retrieval.base import Profile, Retriever, Scores
+
+Values = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+class Place(NamedTuple):
+    """Where a target stands in a ranking.
+
+    Attributes:
+        above: How many items score higher; -1 where the target is no candidate and stands nowhere.
+        tied: How many others score the same.
+    """
+
+    above: int
+    tied: int = 0
+
+
+NOWHERE = Place(-1)
+
+
+def place(scores: Scores, target: int, seen: Codes) -> Place:
+    """Where the target stands among all items that are not seen.
+
+    Args:
+        scores: One an item, -inf for what is no candidate; shape (number of items,).
+        target: The target's code.
+        seen: Codes of items that are not ranked.
+
+    Raises:
+        ConfigError: A score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
+    ranked = scores.copy()
+    ranked[seen] = -np.inf
+    score = ranked[target]
+    if score == -np.inf:
+        return NOWHERE
+    return Place(int(np.sum(ranked > score)), int(np.sum(ranked == score)) - 1)
+
+
+def hit_rate(above: Counts, tied: Counts, k: int) -> Values:
+    """1 where the target is among the first k, else 0 (a share of 1 with ties); shape (n,)."""
+    return expected_gain(np.ones(k), above, tied)
+
+
+def ndcg(above: Counts, tied: Counts, k: int) -> Values:
+    """1 / log2(place + 1) within the first k, else 0; shape (n,).
+
+    With one target the ideal gain is 1, so this is DCG (Järvelin and Kekäläinen 2002) as well as NDCG.
+    """
+    return expected_gain(1.0 / np.log2(np.arange(2, k + 2)), above, tied)
+
+
+def mrr(above: Counts, tied: Counts) -> Values:
+    """1 / place over the whole ranking, 0 for a target that is no candidate; shape (n,)."""
+    longest = int(np.max(above + tied, initial=0)) + 1
+    return expected_gain(1.0 / np.arange(1, longest + 1), above, tied)
+
+
+def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
+    """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0.
+
+    Args:
+        gains: The gain at place 1, 2, …; shape (k,).
+        above: As in `Place`; shape (n,).
+        tied: As in `Place`; shape (n,).
+
+    Raises:
+        ConfigError: There are no gains.
+    """
+    if not len(gains):
+        raise ConfigError("k is below 1", hint="a cut-off of at least 1")
+    sums = np.concatenate([[0.0], np.cumsum(gains)])
+    first = np.clip(above, 0, len(gains))
+    last = np.clip(above + tied + 1, 0, len(gains))
+    return np.where(above < 0, 0.0, (sums[last] - sums[first]) / (tied + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class ManySplit:
+    """All that happened to a user after a moment, with the history before it.
+
+    Attributes:
+        training: The interactions that may be used.
+        users: Codes of the users with targets; shape (n,).
+        target_starts: Where each user's targets begin in `targets`, and the end; shape (n + 1,).
+        targets: The target items of all users, each in the order of time.
+        starts: Where each user's history begins in `histories`, and the end; shape (n + 1,).
+        histories: The items of all histories, each oldest first.
+        protocol: What was done, in whole sentences.
+        notes: What was counted on the way, in plain words.
+    """
+
+    training: Interactions
+    users: Codes
+    target_starts: NDArray[np.int64]
+    targets: Codes
+    starts: NDArray[np.int64]
+    histories: Codes
+    protocol: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def history(self, case: int) -> Codes:
+        """The items of a case's history, oldest first."""
+        return self.histories[self.starts[case] : self.starts[case + 1]]
+
+    def targets_of(self, case: int) -> Codes:
+        """The target items of a case, at least one."""
+        return self.targets[self.target_starts[case] : self.target_starts[case + 1]]
+
+
+def many_metrics(
+    split: ManySplit, retriever: Retriever, ks: Sequence[int], *, on_user: Callable[[], None] | None = None
+) -> dict[str, Values]:
+    """Ranks the whole catalog for every user, without the history, and measures all targets.
+
+    Args:
+        split: The users, histories and targets.
+        retriever: Made from `split.training`.
+        ks: Cut-offs, at least 1 each.
+        on_user: Called after each user.
+
+    Returns:
+        One value a user by the names of `target_metrics`; shape (n,) each.
+
+    Raises:
+        ConfigError: As `target_metrics`.
+    """
+    rows = []
+    for case in range(len(split)):
+        history = split.history(case)
+        rows.append(target_metrics(retriever.scores(Profile.of(history)), split.targets_of(case), history, ks))
+        if on_user is not None:
+            on_user()
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int]) -> dict[str, float]:
+    """How well one user's targets are ranked: the expected values over the orders of equal scores.
+
+    Recall, precision and NDCG are sums over the targets, so each target may be taken alone: one that ties with m
+    others stands at any of m + 1 places. HR and MRR ask for the first target found, and depend on how the targets
+    of one score fall among the others of it: P(none of t targets is among r of g items) = C(g - t, r) / C(g, r).
+
+    Recall@k divides by the number of targets, precision@k by k, and NDCG@k (binary gains, Järvelin and Kekäläinen
+    2002) by the best DCG that so many targets can reach. A target that is no candidate earns nothing and counts.
+
+    Args:
+        scores: One an item, -inf for what is no candidate; shape (number of items,).
+        targets: Codes of different items, at least one; shape (t,).
+        seen: Codes of items that are not ranked.
+        ks: Cut-offs, at least 1 each.
+
+    Returns:
+        Values by name: "HR@10", "Recall@10", "Precision@10", "NDCG@10" for each cut-off, and "MRR".
+
+    Raises:
+        ConfigError: A score is no number, there is no target, or a cut-off is below 1.
+    """
+    if np.isnan(scores).any():
+        raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
+    if not len(targets) or not ks or min(ks) < 1:
+        raise ConfigError("nothing to measure", hint="at least one target and cut-offs of at least 1")
+    ranked = scores.copy()
+    ranked[seen] = -np.inf
+    ordered = np.sort(ranked)
+    own = ranked[targets]
+    above = len(ordered) - np.searchsorted(ordered, own, side="right")
+    tied = len(ordered) - np.searchsorted(ordered, own, side="left") - above - 1
+    above = np.where(own == -np.inf, -1, above).astype(np.int64)
+    found: dict[str, float] = {}
+    hits = {k: float(expected_gain(np.ones(k), above, tied).sum()) for k in ks}
+    best = _first_group(above, tied)
+    for k in ks:
+        found[f"HR@{k}"] = 0.0 if best is None else _any_within(k, *best)
+    for k in ks:
+        found[f"Recall@{k}"] = hits[k] / len(targets)
+    for k in ks:
+        found[f"Precision@{k}"] = hits[k] / k
+    for k in ks:
+        gains = 1.0 / np.log2(np.arange(2, k + 2))
+        found[f"NDCG@{k}"] = float(expected_gain(gains, above, tied).sum() / gains[: len(targets)].sum())
+    found["MRR"] = 0.0 if best is None else _reciprocal(*best)
+    return found
+
+
+def _first_group(above: Counts, tied: Counts) -> tuple[int, int, int] | None:
+    """The best score that a target has: items above it, items of it, and targets among those."""
+    ranked = above[above >= 0]
+    if not len(ranked):
+        return None
+    first = int(ranked.min())
+    return first, int(tied[above == first][0]) + 1, int(np.sum(ranked == first))
+
+
+def _survival(size: int, targets: int) -> Values:
+    """P(none of the targets is among the first r of a group of `size`), r = 0 to size; shape (size + 1,)."""
+    left = size - np.arange(size)
+    return np.concatenate([[1.0], np.cumprod(np.maximum(1.0 - targets / left, 0.0))])
+
+
+def _any_within(k: int, above: int, size: int, targets: int) -> float:
+    return float(1.0 - _survival(size, targets)[min(max(k - above, 0), size)])
+
+
+def _reciprocal(above: int, size: int, targets: int) -> float:
+    survival = _survival(size, targets)
+    places = np.arange(above + 1, above + size + 1)
+    return float(((survival[:-1] - survival[1:]) / places).sum())

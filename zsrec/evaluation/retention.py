@@ -1,0 +1,146 @@
+"""What stays of a run's folder when the run is complete: who was asked for, what was asked, what was answered.
+
+    all       everything: every request with its history, every answer, users' own ids (the default)
+    answers   what the model answered, without the requests; users under pseudonyms
+    none      neither requests nor answers; users under pseudonyms
+
+Predictions, metrics and reports stay, so reports can be made again and runs compared. A prediction is a pseudonym
+with one item of that user's (the held-out one), the items that were recommended, and the candidates; an answer may
+repeat what its prompt said. Removed means unlinked: a disk's old blocks and backups are the operator's.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.files import CONFIG
+from zsrec.core.privacy import Pseudonyms
+from zsrec.core.settings import Keep
+from zsrec.evaluation.run_folder import JOURNAL, METRICS, PROBE, RETENTION, SCRUB_KEY, RunFolder
+from zsrec.llm.journal import without_requests
+
+_DAY = 86_400.0
+_ORDER: tuple[Keep, ...] = ("all", "answers", "none")
+_KIND = "run"  # the same key makes other pseudonyms here than in the service's log
+
+
+def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
+    """Removes from a folder what `keep` does not name; what was removed earlier stays so.
+
+    It may be killed at any moment; the next call goes on with the same pseudonyms.
+
+    Args:
+        folder: A run's folder.
+        keep: What stays.
+        hash_key: The key of the pseudonyms, at least 16 characters; runs scrubbed with one key can be compared
+            user by user. Without it a key is made up and thrown away.
+        unfinished: Whether a run that is not complete is emptied but for its configuration; it then begins anew.
+
+    Returns:
+        What the folder holds now.
+
+    Raises:
+        ConfigError: The run is not complete, another process works in the folder, the key is too short, or a file
+            cannot be written.
+        DataError: The folder is none of a run, or a file is wrong.
+    """
+    if not (folder.path / CONFIG).exists():
+        raise DataError("there is no config.json", path=folder.path, hint="is this the folder of a run?")
+    with folder.locked():
+        return scrub_locked(folder, keep, hash_key=hash_key, unfinished=unfinished)
+
+
+def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
+    """`scrub` for whoever holds the folder's lock already."""
+    wanted = max(keep, kept(folder), key=_ORDER.index)
+    if wanted == "all":
+        return wanted
+    if not finished(folder):
+        if not unfinished:
+            raise ConfigError(
+                f"{folder.path}: the run is not complete, and its replies are what it goes on from",
+                hint="finish it with the same command, or empty it with --unfinished",
+            )
+        folder.empty()
+        return "none"
+    check_key(folder, hash_key, growing=folder.has_users())
+    pseudonyms = _pseudonyms(folder, hash_key)
+    told = _retention(folder).get("key") or pseudonyms.of("key", "")
+    journal = folder.path / JOURNAL
+    if wanted == "none":
+        folder.remove(JOURNAL)
+    elif journal.exists():
+        without_requests(journal, lambda key: pseudonyms.of("request", key))
+    folder.rename_users(lambda user: pseudonyms.of(_KIND, user))
+    folder.remove_parts()
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": told})
+    folder.remove(SCRUB_KEY)
+    return wanted
+
+
+def kept(folder: RunFolder) -> Keep:
+    """What a folder holds.
+
+    Raises:
+        DataError: Its file on that is wrong.
+    """
+    found = _retention(folder).get("keep", "all")
+    if found not in _ORDER:
+        raise DataError(
+            "'keep' is none of all, answers, none", path=folder.path / RETENTION, hint="scrub it again"
+        )
+    return _ORDER[_ORDER.index(found)]
+
+
+def finished(folder: RunFolder) -> bool:
+    """Whether everything that was asked for is there, the report included.
+
+    Raises:
+        DataError: The folder is none of a run.
+    """
+    config = folder.config()
+    whole = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
+    return whole and (not config["questions"] or (folder.path / PROBE).exists())
+
+
+def days_old(folder: RunFolder) -> float:
+    """Days since a request or a prediction was last written; making the report again does not count."""
+    files = [folder.path / CONFIG, folder.path / JOURNAL, *(folder.path / "predictions").glob("*.jsonl")]
+    return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / _DAY
+
+
+def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None:
+    """Makes sure that users who join a scrubbed run get pseudonyms of the same key.
+
+    Args:
+        folder: A run's folder.
+        hash_key: The key.
+        growing: Whether any join.
+
+    Raises:
+        ConfigError: The folder's pseudonyms are of another key, or of one that was thrown away.
+    """
+    key = _retention(folder).get("key")
+    if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
+        raise ConfigError(
+            f"{folder.path}: its users stand under pseudonyms of another key, so no method can join them",
+            hint="set ZSREC_HASH_KEY to the key it was scrubbed with, or take another --out",
+        )
+
+
+def _retention(folder: RunFolder) -> dict[str, Any]:
+    return folder.read_json(RETENTION) if (folder.path / RETENTION).exists() else {}
+
+
+def _pseudonyms(folder: RunFolder, hash_key: str | None) -> Pseudonyms:
+    """Of the given key or of a new one, kept in the folder until all of it is scrubbed."""
+    if not (folder.path / SCRUB_KEY).exists():
+        key = hash_key or secrets.token_hex(32)
+        Pseudonyms(key.encode())  # a short key is refused before anything is written
+        folder.write_private(SCRUB_KEY, key)
+    return Pseudonyms((folder.path / SCRUB_KEY).read_bytes())

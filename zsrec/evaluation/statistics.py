@@ -1,0 +1,253 @@
+"""Means with their intervals, and differences with their tests, of columns over users."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.core.errors import ConfigError
+from zsrec.core.types import Frozen
+from zsrec.evaluation.metrics import Values
+
+_CELLS = 4_000_000  # numbers held at once while resampling: 32 MB
+
+
+def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: float = 0.95) -> NDArray[np.float64]:
+    """Percentile bootstrap intervals of the means (Efron 1979), over users.
+
+    Args:
+        values: One row a user, one column a quantity; shape (n, m). All columns see the same resamples.
+        seed: The same seed gives the same interval.
+        resamples: How many samples of n users, drawn with replacement.
+        level: The share of resampled means inside, in (0, 1).
+
+    Returns:
+        Lower and upper ends; shape (2, m).
+
+    Raises:
+        ConfigError: There are no users.
+    """
+    n = len(values)
+    if not n:
+        raise ConfigError("an interval needs at least one user")
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, values.shape[1]))
+    step = max(_CELLS // n, 1)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = rng.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        means[start : start + rows] = counts @ values / n
+    tail = (1.0 - level) / 2.0
+    ends: NDArray[np.float64] = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return ends
+
+
+def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 10_000) -> NDArray[np.float64]:
+    """Two-sided p-values that a mean difference is 0: Fisher's paired randomisation test with random signs.
+
+    If two methods are alike, each user's difference could as well have the other sign.
+
+    Source: Smucker, Allan and Carterette 2007, CIKM; (1 + hits) / (1 + draws) after Phipson and Smyth 2010.
+
+    Args:
+        differences: One row a user, one column a comparison; shape (n, m). All columns see the same signs.
+        seed: The same seed gives the same p-values.
+        permutations: How many draws; the smallest possible p-value is 1 / (1 + permutations).
+
+    Returns:
+        Shape (m,), in (0, 1].
+    """
+    n = len(differences)
+    total = differences.sum(axis=0)
+    tolerance = 1e-12 * np.abs(differences).sum(axis=0)  # sums of the same numbers in another order
+    rng = np.random.default_rng(seed)
+    hits = np.zeros(differences.shape[1], dtype=np.int64)
+    step = max(_CELLS // max(n, 1), 1)
+    for start in range(0, permutations, step):
+        rows = min(step, permutations - start)
+        bits = np.unpackbits(rng.integers(256, size=(rows, -(-n // 8)), dtype=np.uint8), axis=1, count=n)
+        sums = 2.0 * (bits.astype(np.float64) @ differences) - total  # of the differences with random signs
+        hits += np.sum(np.abs(sums) >= np.abs(total) - tolerance, axis=0)
+    p_values: NDArray[np.float64] = np.asarray((1.0 + hits) / (1.0 + permutations), dtype=np.float64)
+    return p_values
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """P-values corrected for their number (Holm 1979), in the order given: below 0.05 is significant at 5%."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for done, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - done) * p_values[place]))
+        corrected[place] = largest
+    return tuple(corrected)
+
+
+def jackknife(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0, groups: int = 100
+) -> tuple[float, float]:
+    """A 95% interval of a quantity that is no mean over users, such as catalog coverage or a Gini coefficient.
+
+    The bootstrap fails there: a resample repeats users and lacks a third of them, so it covers fewer items than
+    the data, and its interval may lie wholly below the value. The delete-a-group jackknife leaves out one random
+    group of users at a time: variance = (g - 1) / g · Σ (θ_j - mean θ)², interval = θ ± 1.96 standard errors.
+
+    Source: Kott 2001, Journal of Official Statistics 17, 4; Efron and Tibshirani 1993, chapter 11.
+
+    Args:
+        statistic: The quantity of some of the users, given by their places.
+        n: How many users there are, at least 2.
+        seed: Of the groups.
+        groups: How many groups; no more than users.
+
+    Raises:
+        ConfigError: There are fewer than two users.
+    """
+    if n < 2:
+        raise ConfigError("an interval needs at least two users")
+    g = min(groups, n)
+    group = np.random.default_rng(seed).permutation(n) % g
+    without = np.array([statistic(np.flatnonzero(group != one)) for one in range(g)])
+    error = 1.96 * float(np.sqrt((g - 1) / g * np.sum((without - without.mean()) ** 2)))
+    value = statistic(np.arange(n))
+    return value - error, value + error
+
+
+LEVEL = 0.05
+
+
+class Estimate(Frozen):
+    """A mean over users with its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Comparison(Frozen):
+    """Two methods on the same users.
+
+    Attributes:
+        metric: The metric compared.
+        a: One method.
+        b: The other.
+        difference: The mean of a minus the mean of b.
+        low: Lower end of the difference's 95% interval.
+        high: Its upper end.
+        p: The test's p-value.
+        p_holm: The same, corrected for the number of pairs.
+        users: How many users both were asked for.
+    """
+
+    metric: str
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    users: int
+
+    @property
+    def verdict(self) -> str:
+        """What the comparison says, in plain words."""
+        if self.p_holm >= LEVEL:
+            return (
+                f"{self.a} against {self.b}: no difference in {self.metric} that {self.users:,} users could show "
+                f"(between {self.low:+.4f} and {self.high:+.4f}, corrected p = {self.p_holm:.3f})"
+            )
+        better, worse = (self.a, self.b) if self.difference > 0 else (self.b, self.a)
+        return (
+            f"{better} beats {worse} in {self.metric} by {abs(self.difference):.4f} "
+            f"({self.a} − {self.b} between {self.low:+.4f} and {self.high:+.4f}, corrected p = {self.p_holm:.4f}, "
+            f"{self.users:,} users)"
+        )
+
+
+class Pair(NamedTuple):
+    """Two methods and their users' differences in one metric: a minus b; shape (users of both,)."""
+
+    metric: str
+    a: str
+    b: str
+    differences: Values
+
+
+def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = ()) -> list[Estimate | None]:
+    """As `estimates`, for values in [0, 1], with honest intervals where all of them are 0 or all are 1.
+
+    Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
+    users are above 0, their mean is at most p, and the largest p that n zeros do not rule out is
+    1 - 0.025^(1/n) (Clopper and Pearson 1934): 1.8% for 200 users.
+
+    Args:
+        columns: Values in [0, 1].
+        seed: Of resamples.
+        others: Columns of other values, resampled with them; their estimates come last.
+    """
+    found = estimates([*columns, *others], seed=seed)
+    for place, column in enumerate(columns):
+        if len(column) and np.all(column == column[0]) and column[0] in (0.0, 1.0):
+            beyond = 1.0 - 0.025 ** (1.0 / len(column))
+            low, high = (0.0, beyond) if column[0] == 0.0 else (1.0 - beyond, 1.0)
+            found[place] = Estimate(mean=float(column[0]), low=low, high=high)
+    return found
+
+
+def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
+    """The mean of each column with its interval; None for an empty one.
+
+    Columns of one length are taken to be of the same users: they see the same resamples.
+    """
+    found: list[Estimate | None] = [None] * len(columns)
+    for places in _by_length(columns):
+        values = np.stack([columns[place] for place in places], axis=1).astype(np.float64)
+        low, high = bootstrap(values, seed=seed)
+        for column, place in enumerate(places):
+            found[place] = Estimate(
+                mean=float(values[:, column].mean()), low=float(low[column]), high=float(high[column])
+            )
+    return found
+
+
+def comparisons(pairs: Sequence[Pair], *, seed: int) -> tuple[Comparison, ...]:
+    """The pairs with intervals and p-values, corrected over the pairs of one metric.
+
+    Args:
+        pairs: The pairs, in the order wanted; those without users are left out.
+        seed: Of resamples and random signs.
+    """
+    pairs = [pair for pair in pairs if len(pair.differences)]
+    means = estimates([pair.differences for pair in pairs], seed=seed)
+    p_values = [0.0] * len(pairs)
+    for places in _by_length([pair.differences for pair in pairs]):
+        values = np.stack([pairs[place].differences for place in places], axis=1)
+        for place, p in zip(places, paired_p_values(values, seed=seed).tolist(), strict=True):
+            p_values[place] = p
+    corrected = [0.0] * len(pairs)
+    for metric in dict.fromkeys(pair.metric for pair in pairs):
+        places = [place for place, pair in enumerate(pairs) if pair.metric == metric]
+        for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
+            corrected[place] = p
+    return tuple(
+        Comparison(
+            metric=pair.metric, a=pair.a, b=pair.b, difference=mean.mean, low=mean.low, high=mean.high,
+            p=p, p_holm=p_holm, users=len(pair.differences),
+        )
+        for pair, mean, p, p_holm in zip(pairs, means, p_values, corrected, strict=True)
+        if mean is not None
+    )  # fmt: skip
+
+
+def _by_length(columns: Sequence[Values]) -> list[list[int]]:
+    groups: dict[int, list[int]] = defaultdict(list)
+    for place, column in enumerate(columns):
+        if len(column):
+            groups[len(column)].append(place)
+    return list(groups.values())

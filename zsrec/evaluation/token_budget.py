@@ -1,0 +1,340 @@
+"""Where a prompt's tokens go: the template's own text, and each variable's share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from zsrec.core.errors import CapabilityError
+from zsrec.core.types import Message
+
+if TYPE_CHECKING:  # importing the openai package takes a second
+    from zsrec.llm.client import OpenAIClient
+from dataclasses import dataclass, replace
+from string import ascii_letters
+from typing import Any
+
+from zsrec.core.errors import ConfigError, TemplateError
+from zsrec.data.movielens import Dataset
+from zsrec.prompts import ItemView, Template, item_view
+from zsrec.prompts.diagnostics import unanswered
+
+Tokens = Sequence[int | str]
+"""A prompt's tokens in their order; equal ones are equal."""
+
+
+class Meter(Protocol):
+    """Whatever tells a prompt's tokens.
+
+    Attributes:
+        name: How they were counted, for the reader: "counted by smollm2", "estimated".
+        block: Tokens in a block of the server's prefix cache; None where nobody knows.
+    """
+
+    name: str
+    block: int | None
+
+    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
+        """The tokens of a chat, its format included."""
+        ...
+
+    async def text(self, text: str) -> Tokens:
+        """The tokens of a text by itself."""
+        ...
+
+
+# Up to six letters of a word with the space before it; a figure; any other sign; a line break.
+_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
+_FORMAT = 5  # around each message: two marks, the role's name, two line breaks
+
+
+class Estimate:
+    """Counts without a tokenizer.
+
+    Latin letters by sixes, each figure and each sign, and every CJK character alone: on the shipped templates with
+    MovieLens titles docs/linter.md states how far that is from a real tokenizer.
+    """
+
+    name = "estimated"
+    block: int | None = None
+
+    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
+        """See `Meter`."""
+        tokens: list[str] = []
+        for message in messages:
+            tokens += [f"<{message.role}>", *["<format>"] * (_FORMAT - 1), *_pieces(message.content)]
+        return tokens
+
+    async def text(self, text: str) -> Tokens:
+        """See `Meter`."""
+        return _pieces(text)
+
+
+class Served:
+    """Counts with the served model's own tokenizer (vLLM's /tokenize).
+
+    Args:
+        client: Of the server.
+        model: The served model's name.
+        block: Tokens in a block of its prefix cache.
+    """
+
+    def __init__(self, client: OpenAIClient, model: str, block: int | None) -> None:
+        self.name = f"counted by {model}"
+        self.block = block
+        self._client = client
+
+    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
+        """See `Meter`.
+
+        Raises:
+            CapabilityError: The server does not tell tokens.
+            LLMError: The server failed.
+        """
+        return await self._ids(messages)
+
+    async def text(self, text: str) -> Tokens:
+        """See `Meter`.
+
+        Raises:
+            CapabilityError: The server does not tell tokens.
+            LLMError: The server failed.
+        """
+        return await self._ids(text) if text else []
+
+    async def _ids(self, prompt: tuple[Message, ...] | str) -> Tokens:
+        found = await self._client.token_ids(prompt)
+        if found is None:
+            raise CapabilityError(
+                "the server does not tell tokens (vLLM's /tokenize)",
+                hint="leave out --base-url for an estimate",
+            )
+        return found
+
+
+def _pieces(text: str) -> list[str]:
+    pieces: list[str] = []
+    for found in _PIECE.finditer(text):
+        piece = found[0]
+        pieces += [piece] if piece.isascii() else list(piece.strip()) or [piece]
+    return pieces
+
+
+LABELS = ascii_letters[26:] + ascii_letters[:26]
+AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
+_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
+_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user and what they are asked about.
+
+    Attributes:
+        history: Their events as a prompt may show them, oldest first.
+        candidates: The items to choose from.
+        known: How many events there are; the template may show the newest of them only.
+        domain: What the items are; None takes the template's default.
+    """
+
+    history: tuple[ItemView, ...]
+    candidates: tuple[ItemView, ...]
+    known: int
+    domain: str | None
+
+    def render(self, template: Template, step: str | None = None, /, **other: Any) -> tuple[Message, ...]:  # noqa: ANN401
+        """The prompt of one question.
+
+        Args:
+            template: The template.
+            step: One of its earlier steps; None for its own question.
+            other: Variables with other values than this person's, and answers of earlier steps; without these
+                "[the answer of …]" stands in their place.
+
+        Raises:
+            TemplateError: The template fails on this user.
+        """
+        values: dict[str, Any] = {
+            name: _STAND_INS[variable.type]
+            for name, variable in template.variables.items()
+            if variable.default is None and name not in {"history", "candidates", "k", "about", "domain"}
+        }
+        given = {"history": self.history, "candidates": self.candidates, "domain": self.domain}
+        used = {*template.variables, *template.steps}
+        values |= {name: value for name, value in (given | other).items() if name in used}
+        if "candidates" in values and template.bundle.front.needs_labels:
+            values["candidates"] = with_labels(values["candidates"])
+        return template.render(step, **values)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The users that a template is counted on.
+
+    Attributes:
+        typical: Has as many events as the median user, and the pool's candidates in its order.
+        worst: Has the longest history, and the longest titles of the catalog as candidates.
+        others: Some more, from short histories to long ones, with the typical one's candidates.
+    """
+
+    typical: Person
+    worst: Person
+    others: tuple[Person, ...]
+
+
+def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int = 5) -> Cast:
+    """Chooses the users.
+
+    Args:
+        dataset: A catalog and histories; events whose item the catalog lacks are left out.
+        template: Whose `history: {last: …}` says how many events are shown.
+        pool: How many candidates: those that most of the users know, which nobody's history is kept free of.
+        others: How many more users.
+
+    Raises:
+        ConfigError: There is no user with a history.
+    """
+    catalog = dataset.catalog
+    lists = [[e for e in history.events if e.item in catalog] for history in dataset.histories.values()]
+    lists = sorted((events for events in lists if events), key=len)
+    if not lists:
+        raise ConfigError("no user has a history that the catalog knows", hint="check --data")
+    pool = min(pool, AT_ONCE.get(template.task, pool))
+    counts: dict[str, int] = {}
+    for events in lists:
+        for event in events:
+            counts[event.item] = counts.get(event.item, 0) + 1
+    popular = sorted(counts, key=lambda item: (-counts[item], item))[:pool]
+    longest = sorted((item for item in catalog), key=lambda item: (-len(item.title), item.id))[:pool]
+    variable = template.variables.get("history")
+    last = variable.last if variable is not None else None
+
+    def person(number: int, candidates: Sequence[ItemView]) -> Person:
+        events = lists[number]
+        shown = events if last is None else events[-last:]
+        ages = range(len(shown), 0, -1)
+        views = [item_view(catalog[e.item], e, age) for e, age in zip(shown, ages, strict=True)]
+        return Person(tuple(views), tuple(candidates), len(events), catalog.domain)
+
+    usual = [item_view(catalog[item_id]) for item_id in popular]
+    people = [person(number, usual) for number in range(len(lists))]
+    typical = people[len(people) // 2]
+    heaviest = max(range(len(people)), key=lambda number: sum(len(view.title) for view in people[number].history))
+    places = [round(place * (len(people) - 1) / max(others - 1, 1)) for place in range(others)]
+    return Cast(
+        typical,
+        person(heaviest, [item_view(item) for item in longest]),
+        tuple(people[place] for place in dict.fromkeys(places)),
+    )
+
+
+def questions_of(template: Template) -> tuple[str | None, ...]:
+    """Everything that a template asks, in order: its earlier steps, then None for its own question."""
+    return (*template.steps, None)
+
+
+def answers_for(template: Template, step: str | None) -> dict[str, str]:
+    """What stands for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
+
+    A real answer may be shorter, or end sooner at the step's `max_tokens`.
+    """
+    names = list(template.steps)
+    before = names if step is None else names[: names.index(step)]
+    return {name: _filled(unanswered(name), template.steps[name].limit) for name in before}
+
+
+def _filled(mark: str, length: int) -> str:
+    return (mark + _PROSE * (length // len(_PROSE) + 1))[:length]
+
+
+def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tuple[ItemView, ...]:
+    """The items under labels; behind the last label they begin anew, which only the count of tokens may see."""
+    return tuple(replace(item, label=labels[place % len(labels)]) for place, item in enumerate(items))
+
+
+_EMPTY: dict[str, Any] = {"items": (), "str": ""}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One share of a prompt.
+
+    Attributes:
+        name: "system" and "user" for the template's own text, else a variable's name or an earlier step's, whose
+            answer it is; "rest" for the chat's format and what only appears where several variables have a value.
+        tokens: How many; of "rest" it may be a few below 0.
+    """
+
+    name: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one user's prompt costs.
+
+    Attributes:
+        total: Tokens of the whole prompt, the chat's format included.
+        parts: They sum to `total`.
+        shown: Events of the history in the prompt.
+        known: Events that the user has.
+        candidates: Candidates in the prompt.
+        by: How it was counted (`Meter.name`).
+    """
+
+    total: int
+    parts: tuple[Part, ...]
+    shown: int
+    known: int
+    candidates: int
+    by: str
+
+    def part(self, name: str) -> int:
+        """A part's tokens; 0 where the prompt has no such part."""
+        return sum(part.tokens for part in self.parts if part.name == name)
+
+
+async def budget_of(template: Template, person: Person, meter: Meter, step: str | None = None) -> Budget:
+    """Counts a prompt by parts: a variable's share is what the prompt loses when the variable is empty.
+
+    Args:
+        template: The template.
+        person: Whose prompt.
+        meter: Counts.
+        step: One of the template's earlier steps; None for its own question. Answers of the steps before are
+            stand-ins, as long as their limit allows.
+
+    Raises:
+        TemplateError: The template fails on this user.
+        LLMError: The server failed.
+    """
+    answers = answers_for(template, step)
+    messages = person.render(template, step, **answers)
+    total = len(await meter.chat(messages))
+    empty = {name: _EMPTY[one.type] for name, one in template.variables.items() if one.type in _EMPTY}
+    empty.pop("domain", None)  # a word of the template's own sentences
+    empty |= dict.fromkeys(answers, "")
+    try:
+        bare = {message.role: message.content for message in person.render(template, step, **empty)}
+    except TemplateError:
+        bare = {}  # a template may need a candidate: then its own text counts as the rest
+    parts = [Part(role, len(await meter.text(content))) for role, content in bare.items()]
+    for name in empty:
+        try:
+            without = person.render(template, step, **{**answers, name: empty[name]})
+        except TemplateError:
+            continue
+        share = total - len(await meter.chat(without))
+        if share:
+            parts.append(Part(name, share))
+    parts.append(Part("rest", total - sum(part.tokens for part in parts)))
+    uses = set(template.variables) if step is None else {part.name for part in parts}
+    return Budget(
+        total=total,
+        parts=tuple(parts),
+        shown=len(person.history) if "history" in uses else 0,
+        known=person.known,
+        candidates=len(person.candidates) if "candidates" in uses else 0,
+        by=meter.name,
+    )

@@ -1,0 +1,184 @@
+"""What the caller may choose about the embedded server."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+
+from zsrec.core.errors import ConfigError
+
+EngineChoice = Literal["auto", "cpu", "vllm"]
+ENGINES: tuple[EngineChoice, ...] = ("auto", "cpu", "vllm")
+
+DEFAULT_MODEL_NAME = "smollm2"
+DEFAULT_PORT = 8000
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_NAME = re.compile(r"[A-Za-z0-9][\w./:-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """The options of `zsrec model up`.
+
+    Attributes:
+        model: A local model folder or a hub id; None for the built-in small model.
+        name: The name that requests use; None for a name derived from `model`.
+        host: The address to listen at. Anything but a loopback address opens the server to others.
+        port: The TCP port, 1 to 65535; one server runs per port.
+        max_model_len: The longest prompt plus answer, in tokens.
+        block_size: Tokens per block of the prefix cache: a smaller block shares shorter prefixes.
+        engine: "cpu", "vllm" (needs a GPU), or "auto": "vllm" where a GPU answers, else "cpu".
+        python: The interpreter to build the engine's environment with; None to look for one.
+        extra_args: Further arguments for vLLM's server, as typed.
+    """
+
+    model: str | None = None
+    name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    max_model_len: int = 4096
+    block_size: int = 32
+    engine: EngineChoice = "auto"
+    python: Path | None = None
+    extra_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise ConfigError(f"port {self.port} is not in 1…65535")
+        if self.max_model_len < 1:
+            raise ConfigError(f"max_model_len is {self.max_model_len}; it has to be at least 1 token")
+        if self.block_size < 1:
+            raise ConfigError(f"block_size is {self.block_size}; it has to be at least 1 token")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"unknown engine {self.engine!r}", hint=f"known: {', '.join(ENGINES)}")
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"{self.name!r} is no name for a served model",
+                hint="use letters, digits and . _ - / : after a letter or digit",
+            )
+
+    def resolved_model(self) -> str | None:
+        """The model as an absolute folder or a hub id; None for the built-in one.
+
+        Raises:
+            ConfigError: It is neither a model folder nor shaped like a hub id.
+        """
+        if self.model is None:
+            return None
+        folder = Path(self.model).expanduser()
+        if self.model and folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise ConfigError(
+                    f"{folder} is no model folder: it has no config.json",
+                    hint="name the folder that config.json and the weights lie in",
+                )
+            return str(folder.resolve())
+        if self.model.startswith((".", "~", os.sep)) or not _HUB_ID.fullmatch(self.model):
+            raise ConfigError(
+                f"model {self.model!r} is neither a folder here nor a hub id",
+                hint="pass a folder with config.json, or an id such as 'owner/model'",
+            )
+        return self.model
+
+    def served_name(self) -> str:
+        """The name that requests use: `name`, else the folder's name or the hub id.
+
+        Raises:
+            ConfigError: As `resolved_model`, or the folder's own name cannot be served.
+        """
+        if self.name is not None:
+            return self.name
+        model = self.resolved_model()
+        if model is None:
+            return DEFAULT_MODEL_NAME
+        name = Path(model).name if os.path.isabs(model) else model
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"the folder name {name!r} is no name for a served model", hint="pass --name")
+        return name
+
+
+class Progress(Protocol):
+    """Something that hears about steps and about the last line that a step's program printed."""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        """Marks a step: entered when it begins, left when it is done or has failed."""
+
+    def line(self, text: str) -> None:
+        """The last line that the running step's program printed."""
+
+    def note(self, text: str) -> None:
+        """A sentence that should stay on the screen."""
+
+
+class SilentProgress:
+    """Tells nobody; for use from code."""
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:  # noqa: ARG002  the protocol's name
+        """Does nothing around the step."""
+        yield
+
+    def line(self, text: str) -> None:
+        """Drops the line."""
+
+    def note(self, text: str) -> None:
+        """Drops the sentence."""
+
+
+class ConsoleProgress:
+    """Prints each step with its elapsed seconds; on a terminal also its program's last line, live.
+
+    Args:
+        console: Where to print; standard error by default, so that results stay alone on stdout.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._title = ""
+        self._began = 0.0
+        self._line = ""
+        self._status = self._console.status("", spinner="dots")
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Shows `title` while the step runs, and a line with its duration afterwards."""
+        self._title, self._began, self._line = title, time.monotonic(), ""
+        if not self._console.is_terminal:
+            self._console.print(f"… {escape(title)}", highlight=False)
+        self._refresh()
+        self._status.start()
+        try:
+            yield
+        except BaseException:
+            self._status.stop()
+            self._console.print(f"[red]✗[/red] {escape(title)} ({self._elapsed()})", highlight=False)
+            raise
+        self._status.stop()
+        self._console.print(f"[green]✓[/green] {escape(title)} ({self._elapsed()})", highlight=False)
+
+    def line(self, text: str) -> None:
+        """Shows the program's last line under the step's title, cut to the terminal's width."""
+        self._line = text
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        """Prints a sentence."""
+        self._console.print(escape(text), highlight=False)
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._began:.1f} s"
+
+    def _refresh(self) -> None:
+        room = max(20, self._console.width - 6)
+        below = f"\n  [dim]{escape(self._line[:room])}[/dim]" if self._line else ""
+        self._status.update(f"{escape(self._title)} ({self._elapsed()}){below}")

@@ -1,0 +1,270 @@
+"""Bringing the embedded server up and down, and saying how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from zsrec.core.errors import ConfigError, ServerError
+from zsrec.core.files import Home, locked
+from zsrec.core.settings import is_loopback
+from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, ensure_engine
+from zsrec.llm.vllm_model import SMOLLM2, ensure_model
+from zsrec.llm.vllm_options import Progress, ServerOptions, SilentProgress
+from zsrec.llm.vllm_process import (
+    ServerState,
+    ended_politely,
+    is_alive,
+    is_healthy,
+    known_ports,
+    port_is_free,
+    port_owner,
+    read_state,
+    remove_state,
+    resident_bytes,
+    session_members,
+    start,
+    stop,
+    wait_ready,
+    write_state,
+)
+
+START_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is up, or on its way up.
+
+    Attributes:
+        state: What was started.
+        started: Whether this call started it; False where it ran already.
+        ready: Whether it answers.
+    """
+
+    state: ServerState
+    started: bool
+    ready: bool
+
+    @property
+    def base_url(self) -> str:
+        """The OpenAI-compatible base URL, with the `/v1`."""
+        return self.state.base_url
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """How a server is now.
+
+    Attributes:
+        state: What was started.
+        alive: Whether its leading process still runs.
+        healthy: Whether it answers.
+        rss: The memory of all its processes, in bytes; shared pages count once for each.
+    """
+
+    state: ServerState
+    alive: bool
+    healthy: bool
+    rss: int
+
+    @property
+    def base_url(self) -> str:
+        """The OpenAI-compatible base URL, with the `/v1`."""
+        return self.state.base_url
+
+
+def up(
+    options: ServerOptions,
+    *,
+    home: Home | None = None,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+    wait: bool = True,
+    timeout: float = START_TIMEOUT,
+) -> Server:
+    """Brings a server up, with its engine and model installed first where they are missing.
+
+    Where the same server runs already, it is returned as it is. When anything goes wrong on the way, an
+    interrupt included, what this call started is ended again.
+
+    Args:
+        options: Which server.
+        home: Where everything lives; None for `Home.default()`.
+        progress: Hears about the steps; None for silence.
+        recipe: The engine; None for the one that `options.engine` names.
+        wait: Whether to wait until it answers.
+        timeout: How long to wait for that, in seconds, without the installation.
+
+    Raises:
+        ServerError: Another server runs at the port, another program has the port, or a step failed.
+        ConfigError: The model, the name or the host is wrong.
+    """
+    home = home or Home.default()
+    progress = progress or SilentProgress()
+    options.served_name()  # wrong names are found before a long installation
+    with locked(
+        home.lock(f"port-{options.port}"),
+        waiting=lambda: progress.note(f"waiting for another `zsrec model up` at port {options.port}"),
+        timeout=timeout,
+    ):
+        state = read_state(home, options.port)
+        if state is not None and is_alive(state.process):
+            return _running(state, options, progress, wait=wait, timeout=timeout)
+        if state is not None:
+            stop(state.process, home.run)  # children that outlived a leader
+            remove_state(home, state)
+        _require_port(options)
+        return _started(options, home, progress, recipe, wait=wait, timeout=timeout)
+
+
+def _running(
+    state: ServerState, options: ServerOptions, progress: Progress, *, wait: bool, timeout: float
+) -> Server:
+    differences = state.differences(options)
+    if differences:
+        raise ServerError(
+            f"a server with other options runs at port {state.port}: {'; '.join(differences)}",
+            hint=f"`zsrec model down --port {state.port}` first, or choose another --port",
+        )
+    ready = is_healthy(state.host, state.port)
+    if wait and not ready:
+        with progress.step(f"waiting for {state.name} at port {state.port} (log: {state.log})"):
+            wait_ready(state, timeout=timeout, progress=progress)
+        ready = True
+    return Server(state, started=False, ready=ready)
+
+
+def _started(
+    options: ServerOptions,
+    home: Home,
+    progress: Progress,
+    recipe: Recipe | None,
+    *,
+    wait: bool,
+    timeout: float,
+) -> Server:
+    recipe = recipe or choose_recipe(options.engine)
+    python = ensure_engine(recipe, home, progress, python=options.python)
+    model = options.resolved_model() or str(ensure_model(SMOLLM2, home, python, progress))
+    if not is_loopback(options.host):
+        progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
+    others = [one.state for one in status(home=home) if one.alive]
+    if others:
+        progress.note(_shared(recipe, others[0]))
+    log = home.server_log(options.port)
+    with progress.step(f"starting {options.served_name()} at port {options.port} (log: {log})"):
+        process = start(python, model, options, recipe, home)
+        try:
+            state = ServerState.of(process, options, recipe.name, log)
+            write_state(home, state)
+            if wait:
+                wait_ready(state, timeout=timeout, progress=progress)
+        except BaseException:
+            stop(process, home.run)
+            home.state(options.port).unlink(missing_ok=True)
+            raise
+    return Server(state, started=True, ready=wait)
+
+
+def _shared(recipe: Recipe, other: ServerState) -> str:
+    """What it means that another server runs already; vLLM claims nine tenths of a GPU's memory at its start."""
+    if recipe.name == GPU.name == other.engine:
+        return (
+            f"the server at port {other.port} may hold most of the GPU's memory: if this one does not start, give"
+            " both a share, as --extra-arg=--gpu-memory-utilization=0.4"
+        )
+    return f"this server shares the processor with the one at port {other.port}: both get slower"
+
+
+def _require_port(options: ServerOptions) -> None:
+    try:
+        free = port_is_free(options.host, options.port)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {options.host} port {options.port}: {error.strerror}",
+            hint="pass an address of this machine as --host, and a --port above 1023",
+        ) from error
+    if not free:
+        owner = port_owner(options.port) or "a program that this user cannot see"
+        raise ServerError(
+            f"port {options.port} is taken by {owner}, which zsrec did not start here",
+            hint="end that program, or choose another --port",
+        )
+
+
+def down(port: int, *, home: Home | None = None) -> ServerState | None:
+    """Ends the server at `port` with all its processes.
+
+    Args:
+        port: The server's port.
+        home: Where its state lives; None for `Home.default()`.
+
+    Returns:
+        What was ended or, where it had died by itself, tidied up; None where nothing was known.
+
+    Raises:
+        ServerError: It does not end, or the port is still taken afterwards.
+    """
+    home = home or Home.default()
+    state = read_state(home, port)
+    if state is None:
+        return None
+    was_alive = is_alive(state.process)
+    stop(state.process, home.run)
+    remove_state(home, state)
+    if was_alive and not port_is_free(state.host, port):
+        raise ServerError(
+            f"the server has ended but port {port} is taken by {port_owner(port) or 'another program'}",
+            hint="look at that program; zsrec did not start it",
+        )
+    return state
+
+
+def status(port: int | None = None, *, home: Home | None = None) -> list[ServerStatus]:
+    """How the servers are that zsrec started, by port.
+
+    Args:
+        port: Only this port; None for all.
+        home: Where their state lives; None for `Home.default()`.
+    """
+    home = home or Home.default()
+    states = (read_state(home, each) for each in (known_ports(home) if port is None else [port]))
+    return [_status(state, home) for state in states if state is not None]
+
+
+def _status(state: ServerState, home: Home) -> ServerStatus:
+    alive = is_alive(state.process)
+    return ServerStatus(
+        state=state,
+        alive=alive,
+        healthy=alive and is_healthy(state.host, state.port),
+        rss=resident_bytes(session_members(state.process, home.run)),
+    )
+
+
+@contextmanager
+def running_server(
+    options: ServerOptions,
+    *,
+    home: Home | None = None,
+    progress: Progress | None = None,
+    recipe: Recipe | None = None,
+    timeout: float = START_TIMEOUT,
+) -> Iterator[str]:
+    """A server for the length of a `with` block; yields its base URL, with the `/v1`.
+
+    A server that this call started is ended with the block, also on an error, an interrupt or SIGTERM. One
+    that ran already stays up.
+
+    Raises:
+        ServerError: As `up` and `down`.
+    """
+    with ended_politely():
+        server = up(options, home=home, progress=progress, recipe=recipe, timeout=timeout)
+        try:
+            yield server.base_url
+        finally:
+            if server.started:
+                down(server.state.port, home=home)

@@ -1,0 +1,289 @@
+"""One template on the screen: its editor with marks, what the model would receive, and its rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from nicegui import html, ui
+
+from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.playground import draft as drafts
+from zsrec.playground.draft import Draft, Person
+from zsrec.playground.preview import Preview, look
+from zsrec.playground.results import Judge, Results, named, say, scrollable
+from zsrec.playground.state import (
+    ASKS,
+    CHECKS,
+    LOOKS,
+    Feedbacks,
+    Latest,
+    Question,
+    Round,
+    Stoppable,
+    StoppedError,
+    Workshop,
+    ask,
+    beside,
+)
+from zsrec.prompts import Problem, Template
+from zsrec.prompts.diagnostics import question_in_words
+
+_QUIET = 0.4  # seconds without typing before the preview is made anew
+_LABEL_EDITOR = """
+getElement({id}).editorPromise.then((editor) => {{
+  editor.contentDOM.setAttribute("aria-label", {label});
+  editor.contentDOM.setAttribute("aria-describedby", "c{hint}");
+  editor.contentDOM.setAttribute("tabindex", "0");
+}});
+"""
+
+Outcome = Literal["answered", "failed", "stopped"]
+"""What became of a run: in the last two cases everything on the page is as before."""
+Asked = Callable[[Template], Question]
+"""Makes the page's question for a template; raises `ConfigError` where nothing can be asked."""
+
+
+class Pane:
+    """One template of a page.
+
+    Args:
+        workshop: The shared parts.
+        name: The template to start with.
+        letter: "A" or "B".
+        asked: The page's question.
+        person: The page's person.
+        judge: See `Results`.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        name: str,
+        letter: str,
+        asked: Asked,
+        person: Callable[[], Person],
+        judge: Judge,
+    ) -> None:
+        self._workshop, self._asked, self._person = workshop, asked, person
+        self.label = f"template {letter}"
+        self.draft: Draft = drafts.opened(name, workshop.library)
+        self.pending = Feedbacks()
+        self._last: Round | None = None
+        self._asking: Stoppable | None = None
+        self._rounds = 0
+        self._check = Latest(self._recheck)
+        self._preview = Latest(self._relook, _QUIET)
+        self._box = named(html.section().classes("card"), f"Template {letter}")
+        with self._box:
+            html.h2(f"Template {letter}")
+            self._select = ui.select(
+                workshop.templates, value=name, label="Start from", with_input=True, on_change=self._pick
+            ).props("outlined dense")
+            self._hint = html.p("Escape, then Tab, leaves the editor.").classes("soft")
+            self._editor = ui.codemirror(
+                self.draft.text,
+                language="Jinja2",
+                theme="eclipse",  # the only light one whose every colour of text has a contrast of 4.5
+                line_wrapping=True,
+                on_change=self._edited,
+            ).classes("editor w-full")
+            self._findings = html.div().props("role=status aria-live=polite")
+            with html.details().props("open"):
+                self._summary = html.summary()
+                self._roles = html.div()
+            self._alert = html.div().props("role=alert")
+            self._results = Results(workshop, self.label, judge)
+        say(self._summary, "What the model would receive")
+
+    def remove(self) -> None:
+        """Takes the pane off the page."""
+        self._box.delete()
+
+    # -- the page's requests --------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """Names the editor for screen readers and marks its lines, once the browser has it."""
+        code = _LABEL_EDITOR.format(id=self._editor.id, label=f'"Text of {self.label}"', hint=self._hint.id)
+        ui.run_javascript(code)
+        self._show_findings()
+
+    async def changed(self) -> None:
+        """The person or the question changed: what was said in earlier rounds is of another one."""
+        self.restart()
+        await self._preview.ask()
+
+    async def look_again(self) -> None:
+        """The question changed in a way that earlier rounds do not mind."""
+        await self._preview.ask()
+
+    def restart(self) -> None:
+        """Forgets the rounds; the last one's results stay on the page until there are others."""
+        self._last, self._rounds, self.pending = None, 0, Feedbacks()
+        self._results.mark(self.pending)
+
+    def mark(self) -> None:
+        """Shows what the person thinks of the items so far."""
+        self._results.mark(self.pending)
+
+    @property
+    def has_round(self) -> bool:
+        """Whether there is a round to refine."""
+        return self._last is not None
+
+    def stop(self) -> None:
+        """Breaks off what the model is asked for this pane, if anything is."""
+        if self._asking is not None:
+            self._asking.stop()
+
+    async def run(self, *, fresh: bool) -> Outcome:
+        """Asks with the editor's text.
+
+        On failure everything stays as it was, and the page says what went wrong.
+
+        Args:
+            fresh: Ask a first round anew, instead of the next one.
+        """
+        if self._editor.value != self.draft.text:
+            await self._recheck()
+        draft, person = self.draft, self._person()
+        pending = Feedbacks() if fresh else self.pending
+        last = None if fresh else self._last
+        try:
+            if draft.template is None:
+                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="mend the marked lines")
+            question = self._asked(draft.template)
+            before = question.history if last is None else last.after
+            recommender = self._workshop.recommender
+            question = replace(question, history=pending.applied(recommender, before))
+            self._asking = Stoppable(recommender.llm)
+            found = await beside(ASKS, ask, recommender.with_llm(self._asking), question)
+        except StoppedError:
+            return "stopped"
+        except ZsrecError as error:
+            self._complain(error)
+            return "failed"
+        finally:
+            self._asking = None
+        self._alert.clear()
+        number = 1 if last is None else self._rounds + 1
+        self.restart()
+        if person == self._person():  # otherwise the next round is somebody else's first
+            self._last, self._rounds = found, number
+        self._results.show(found, number, draft, person)
+        return "answered"
+
+    # -- the editor -----------------------------------------------------------------------------------
+
+    def _pick(self) -> None:
+        name = self._select.value
+        if name in self._workshop.templates and name != self.draft.name:
+            self.draft = drafts.opened(name, self._workshop.library)
+            self._editor.value = self.draft.text  # which is an edit, and checked as one
+
+    async def _edited(self) -> None:
+        await self._check.ask()
+        await self._preview.ask()
+
+    async def _recheck(self) -> None:
+        text, origin = self._editor.value or "", self.draft.origin
+        draft = await beside(CHECKS, drafts.drafted, text, origin, self._workshop.library)
+        if origin is self.draft.origin:
+            self.draft = draft
+            self._show_findings()
+
+    def _show_findings(self) -> None:
+        marks = self.draft.marks()
+        lines = self.draft.text.count("\n") + 1
+        # The editor's methods, not its properties: a property is sent together with the server's copy of the text,
+        # which would take back what was typed since.
+        lint = {line: f"lint-{_worst(found)}" for line, found in marks.items()}
+        self._editor.run_method(
+            "setDecorations",
+            [{"kind": "line", "line": min(line, lines), "class": mark} for line, mark in lint.items()],
+        )
+        self._editor.run_method(
+            "setLineTooltips",
+            {min(line, lines): "\n".join(one.message for one in found) for line, found in marks.items()},
+        )
+        self._findings.clear()
+        with self._findings:
+            html.p(_counted(self.draft)).classes("soft")
+            with html.ul().classes("findings"):
+                for problem in self.draft.problems:
+                    self._finding(problem)
+
+    def _finding(self, problem: Problem) -> None:
+        with html.li().classes(problem.severity):
+            if problem.path == self.draft.path:
+                html.button(f"Line {problem.line}").props("type=button").on(
+                    "click", lambda: self._editor.reveal_line(problem.line)
+                )
+            else:
+                html.span(f"{problem.path}:{problem.line} ")
+            html.span(f"{problem.severity}: {problem.message}")
+
+    # -- the preview ----------------------------------------------------------------------------------
+
+    async def _relook(self) -> None:
+        template = self.draft.template
+        if template is None:
+            say(self._summary, "What the model would receive: below, the last version without errors")
+            return
+        try:
+            found = await beside(LOOKS, look, self._workshop.recommender, self._asked(template))
+        except ZsrecError as error:
+            self._roles.clear()
+            with self._roles:
+                html.p(error.message).classes("soft")
+            return
+        self._show_preview(found)
+
+    def _show_preview(self, found: Preview) -> None:
+        say(self._summary, f"What the model would receive: {tokens_in_words(found)}")
+        self._roles.clear()
+        with self._roles:
+            for place, prompt in enumerate(found.prompts):
+                where = question_in_words(place, len(found.prompts), prompt.step)
+                if where:
+                    html.h3(where)
+                for message, tokens in zip(prompt.request.messages, prompt.tokens, strict=True):
+                    html.p(f"{message.role}: {'' if found.counted else 'about '}{tokens:,} tokens").classes("role")
+                    with scrollable(f"The {message.role} role" + (f" of {where}" if where else "")):
+                        html.span(message.content)
+            if found.at_once > 1:
+                html.p(f"This is the first of {found.at_once} requests that go out together.").classes("soft")
+            for note in found.notes:
+                html.p(note).classes("soft")
+
+    def _complain(self, error: ZsrecError) -> None:
+        self._alert.clear()
+        with self._alert, html.div().classes("alert"):
+            html.p(error.message)
+            if error.hint:
+                html.p(f"What to do: {error.hint}")
+
+
+def tokens_in_words(found: Preview) -> str:
+    """How long a prompt is and who counted."""
+    totals = [sum(prompt.tokens) for prompt in found.prompts]
+    most = max(totals, default=0)
+    several = f"{len(totals)} questions, the longest " if len(totals) > 1 else ""
+    if found.counted and found.server is not None:
+        length = found.server.context_length
+        room = f" of {length:,}" if length else ""
+        return f"{several}{most:,}{room} tokens, counted by {found.server.model}'s tokenizer"
+    return f"{several}about {most:,} tokens, estimated from bytes: no server counts them"
+
+
+def _counted(draft: Draft) -> str:
+    if not draft.problems:
+        return "No problems found."
+    warnings = len(draft.problems) - draft.errors
+    words = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((draft.errors, "error"), (warnings, "warning")) if n]
+    return f"{' and '.join(words)}."
+
+
+def _worst(problems: list[Problem]) -> str:
+    return "error" if any(problem.severity == "error" for problem in problems) else "warning"

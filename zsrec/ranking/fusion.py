@@ -1,0 +1,157 @@
+"""Fusion of the retriever's order with the model's: score = (1 - w) · prior + w · llm.
+
+Both parts are places: 1 for the first of n candidates, 1/n for the last, 0 for one that the model leaves out.
+Places are the one scale that every retriever and every ranker has. A retriever's scores have no unit (cosines that
+fade with age, counts of users), free text and windows give an order and nothing else, and a small model's
+probabilities say more about labels than about the user. What w means is then plain: with n candidates a w below
+1/n changes nothing, w = 0.1 lets the model swap neighbours that it holds ten or more places apart, and 0.5 is
+Borda's count of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from zsrec.core.types import Dropped, Grounded, Parts, Recommendation
+from zsrec.data.catalog import Catalog
+from zsrec.ranking.base import Judged
+
+
+class Scored(NamedTuple):
+    """One candidate with its score.
+
+    Attributes:
+        candidate: Its number in the pool.
+        score: Higher is better.
+        parts: What the score is made of.
+        named: Whether the model ranked it.
+    """
+
+    candidate: int
+    score: float
+    parts: Parts
+    named: bool
+
+
+def fuse(judged: Judged, size: int, prior: Mapping[int, float] | None, llm_weight: float) -> list[Scored]:
+    """All candidates, best first.
+
+    Equal scores stand in the pool's order.
+
+    Args:
+        judged: What the model made of them.
+        size: How many candidates there are.
+        prior: The retriever's part by candidate, see `places`; None where there is no retriever, then the model
+            alone counts.
+        llm_weight: The w of the formula, in [0, 1].
+    """
+    llm = places(judged.order, size)
+    named = set(judged.order)
+    scored = []
+    for one in range(size):
+        probability = None if judged.probabilities is None else judged.probabilities[one]
+        parts = Parts(prior=None if prior is None else prior[one], llm=llm[one], probability=probability)
+        if parts.prior is not None:
+            score = (1.0 - llm_weight) * parts.prior + llm_weight * parts.llm
+        else:
+            score = parts.llm if probability is None else probability
+        scored.append(Scored(one, score, parts, one in named))
+    return sorted(scored, key=lambda one: (-one.score, one.candidate))
+
+
+def places(order: tuple[int, ...], size: int) -> dict[int, float]:
+    """1 for the first of `order`, 1/size less for each one after it, 0 for what is not in it; in [0, 1]."""
+    return dict.fromkeys(range(size), 0.0) | {one: (size - place) / size for place, one in enumerate(order)}
+
+
+class Selection(NamedTuple):
+    """What an answer recommends, and what of it was left out."""
+
+    recommendations: tuple[Recommendation, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def select(
+    grounded: Sequence[Grounded],
+    catalog: Catalog,
+    *,
+    k: int,
+    seen: Collection[str],
+    allowed: Collection[str] | None = None,
+) -> Selection:
+    """Ranks the items in the order in which the model named them.
+
+    Args:
+        grounded: The answer's mentions in order; those without an item are passed over.
+        catalog: The items.
+        k: The longest list.
+        seen: Ids that the user knows; never recommended.
+        allowed: Ids that may be recommended; None for the whole catalog.
+
+    Returns:
+        At most `k` recommendations, each item once, with score 1/place in the answer; and every other mention
+        that has an item, with the reason why it was left out.
+    """
+    chosen: list[Recommendation] = []
+    dropped: list[Dropped] = []
+    taken: set[str] = set()
+    place = 0
+    for one in grounded:
+        item_id = one.match.item_id
+        if item_id is None:
+            continue
+        place += item_id not in taken
+        why: Literal["seen", "duplicate", "not_a_candidate", "beyond_k"] | None = None
+        if item_id in taken:
+            why = "duplicate"
+        elif item_id in seen:
+            why = "seen"
+        elif allowed is not None and item_id not in allowed:
+            why = "not_a_candidate"
+        elif len(chosen) == k:
+            why = "beyond_k"
+        taken.add(item_id)
+        if why is not None:
+            dropped.append(Dropped(grounded=one, why=why))
+            continue
+        chosen.append(
+            Recommendation(
+                rank=len(chosen) + 1,
+                item=catalog[item_id],
+                score=1 / place,
+                reason=one.mention.reason,
+                provenance=one,
+            )
+        )
+    return Selection(tuple(chosen), tuple(dropped))
+
+
+def fill(
+    chosen: Sequence[Recommendation],
+    catalog: Catalog,
+    *,
+    k: int,
+    seen: Collection[str],
+    pool: Sequence[str],
+    source: Literal["candidates", "popularity"],
+) -> tuple[Recommendation, ...]:
+    """Fills a short list up from a pool, marked as such.
+
+    Args:
+        chosen: What the model recommends.
+        catalog: The items; ids of the pool that it lacks are passed over.
+        k: The wanted length.
+        seen: Ids that the user knows.
+        pool: Ids to fill from, best first.
+        source: What the pool is; stands in each filled recommendation.
+    """
+    full = list(chosen)
+    taken = {one.item.id for one in chosen} | set(seen)
+    for item_id in pool:
+        if len(full) >= k:
+            break
+        if item_id in catalog and item_id not in taken:
+            taken.add(item_id)
+            full.append(Recommendation(rank=len(full) + 1, item=catalog[item_id], score=0.0, source=source))
+    return tuple(full)

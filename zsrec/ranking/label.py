@@ -1,0 +1,227 @@
+"""Ranking by one token: candidates carry labels, and the first token's log-probabilities rank them.
+
+Source: reading a ranking from the first token's distribution is FIRST (Reddy et al. 2024), without its training.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from zsrec.core.errors import AnswerError
+from zsrec.core.types import Exchange, Message
+from zsrec.llm.protocol import ChatRequest, LabelSet, Plan, ask, find_labels
+from zsrec.prompts.front_matter import Ranking
+from zsrec.ranking.base import Content, Judged, Order, Question
+
+
+def orders(members: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
+    """Orders of the candidates, each as far from those before as rotations go; without end.
+
+    One seeded shuffle, rotated by 0, 1/2, 1/4, 3/4, 1/8, … of its length (the van der Corput sequence): after any
+    number of orders each candidate has stood in slots spread evenly over the list, which as many shuffles would
+    reach only on average. The shuffle takes the retriever's order out of the prompt. After as many orders as there
+    are candidates the rotations are used up, and another shuffle begins.
+
+    Args:
+        members: The candidates.
+        seed: The same seed and candidates give the same orders.
+    """
+    rng = random.Random(f"{seed}:{len(members)}")  # noqa: S311  (no secret)
+    while True:
+        base = list(members)
+        rng.shuffle(base)
+        for shift in _spread(len(base)):
+            yield tuple(base[shift:] + base[:shift])
+
+
+def _spread(n: int) -> Iterator[int]:
+    """0 to n - 1, each once, in the order in which the van der Corput sequence meets them."""
+    seen: set[int] = set()
+    number = 0
+    while len(seen) < n:
+        fraction, step, rest = 0.0, 0.5, number
+        while rest:
+            fraction += step * (rest & 1)
+            rest >>= 1
+            step /= 2
+        shift = int(fraction * n)
+        if shift not in seen:
+            seen.add(shift)
+            yield shift
+        number += 1
+
+
+def ranked(scores: Mapping[int, float]) -> tuple[int, ...]:
+    """The candidates by score, best first; equal scores stand in the order of their numbers."""
+    return tuple(sorted(scores, key=lambda one: (-scores[one], one)))
+
+
+def overlap(a: Sequence[int], b: Sequence[int], k: int) -> float:
+    """The share of the first k of `a` that is among the first k of `b`, in [0, 1]."""
+    first, second = set(a[:k]), set(b[:k])
+    return len(first & second) / len(first)
+
+
+def kendall(a: Sequence[int], b: Sequence[int]) -> float:
+    """Kendall's tau (1938) of two orders of the same candidates, in [-1, 1]; 1 for a single one."""
+    if len(a) < 2:
+        return 1.0
+    place = {one: number for number, one in enumerate(b)}
+    places = [place[one] for one in a]
+    pairs = len(places) * (len(places) - 1) // 2
+    swapped = sum(places[i] > places[j] for i in range(len(places)) for j in range(i + 1, len(places)))
+    return 1.0 - 2.0 * swapped / pairs
+
+
+def rank_by_label(question: Question, members: Order, ranking: Ranking) -> Plan[Judged]:
+    """Ranks some of the candidates by the log-probabilities of their labels.
+
+    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the
+    user (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the
+    first two are asked about together, then one at a time until the first k (of fewer than 2k candidates, the
+    first half) are the same as before.
+
+    Args:
+        question: What to ask.
+        members: The candidates to rank, in their own order; at least one.
+        ranking: The options.
+
+    Raises:
+        CapabilityError: The server reports no log-probabilities, or not of so many labels.
+        AnswerError: None of the labels is among the tokens that the server reported.
+        LLMError: The server failed.
+    """
+    labels = yield from find_labels(len(members))
+    exchanges: list[Exchange] = []
+    asked: list[_Reading] = []
+    stability: list[tuple[float, float]] = []
+    sums = dict.fromkeys(members, 0.0)
+    best: tuple[int, ...] = ()
+    if ranking.permutations == 1:
+        rounds = [[tuple(members)]]
+    else:
+        several = list(islice(orders(members, question.sampling.seed), ranking.permutations))
+        rounds = [several[:2], *([one] for one in several[2:])]
+    top = min(question.k, (len(members) + 1) // 2)
+    stable = False
+    for together in rounds:
+        readings = yield from _read(question, together, labels, "user", exchanges)
+        priors = yield from _priors(question, together, labels, ranking, exchanges)
+        for order, reading, prior in zip(together, readings, priors, strict=True):
+            asked.append(reading)
+            freed = log_softmax([a - b for a, b in zip(reading.logprobs, prior, strict=True)])
+            for one, logprob in zip(order, freed, strict=True):
+                sums[one] += logprob
+            before, best = best, ranked(sums)
+            if before:
+                stability.append((overlap(before, best, top), kendall(before, best)))
+                stable = stability[-1][0] == 1.0
+        if stable:
+            break
+    means = log_softmax([sums[one] / len(asked) for one in members])
+    unseen = sum(one.unseen for one in asked)
+    return Judged(
+        order=best,
+        exchanges=tuple(exchanges),
+        probabilities={one: math.exp(logprob) for one, logprob in zip(members, means, strict=True)},
+        permutations=len(asked),
+        stability=tuple(stability),
+        label_mass=sum(one.mass for one in asked) / len(asked),
+        labels_by=labels.by,
+        notes=_notes(labels, unseen, len(asked) * len(members)),
+    )
+
+
+def log_softmax(values: Sequence[float]) -> list[float]:
+    """The values less the logarithm of the sum of their exponentials: log-probabilities that sum to 1."""
+    total = _log_sum(values)
+    return [value - total for value in values]
+
+
+class _Reading(NamedTuple):
+    """One answer: log-probabilities by slot that sum to 1, the labels' mass before, and labels not reported."""
+
+    logprobs: list[float]
+    mass: float
+    unseen: int
+
+
+def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> _Reading:
+    """Renormalises over the labels; one that was not reported is half as likely as the last that was.
+
+    Raises:
+        AnswerError: None of the labels was reported.
+    """
+    if not reported:
+        raise AnswerError(
+            f"none of the {len(labels.labels)} labels is among the tokens that the model may begin with",
+            raw=answer,
+            hint="the template must ask for a label only, and show {{ item.label }} beside each candidate",
+        )
+    lowest = min(reported.values()) - math.log(2.0)
+    values = [reported.get(label.text, lowest) for label in labels.labels]
+    return _Reading(log_softmax(values), math.exp(_log_sum(list(reported.values()))), len(values) - len(reported))
+
+
+def _read(
+    question: Question, together: Sequence[Order], labels: LabelSet, content: Content, exchanges: list[Exchange]
+) -> Plan[list[_Reading]]:
+    texts = [label.text for label in labels.labels]
+    found = yield from ask(
+        *(_request(question, question.render(order, texts, content), labels) for order in together)
+    )
+    exchanges.extend(found)
+    return [read_labels(one.label_logprobs or {}, labels, one.answer) for one in found]
+
+
+def _priors(
+    question: Question,
+    together: Sequence[Order],
+    labels: LabelSet,
+    ranking: Ranking,
+    exchanges: list[Exchange],
+) -> Plan[list[list[float]]]:
+    """What the labels get without the user, by order and slot; all 0 where nothing is to be divided out.
+
+    Source: contextual calibration with the content-free input "N/A" (Zhao et al. 2021, "Calibrate Before Use",
+    section 5), in log space: dividing by the content-free probability and renormalising.
+    """
+    if ranking.calibrate == "none":
+        return [[0.0] * len(labels.labels) for _ in together]
+    if ranking.calibrate == "titles":
+        readings = yield from _read(question, together, labels, "no_user", exchanges)
+        return [one.logprobs for one in readings]
+    messages = question.render(together[0], [label.text for label in labels.labels], "nothing")
+    if messages not in question.memory:  # the same for all users and orders: all titles are "N/A"
+        (exchange,) = yield from ask(_request(question, messages, labels))
+        exchanges.append(exchange)
+        question.memory[messages] = exchange.label_logprobs or {}
+    prior = read_labels(question.memory[messages], labels, "").logprobs
+    return [prior for _ in together]
+
+
+def _request(question: Question, messages: tuple[Message, ...], labels: LabelSet) -> ChatRequest:
+    one_token = question.sampling.model_copy(update={"max_tokens": 1})
+    return ChatRequest(messages=messages, sampling=one_token, labels=labels)
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    largest = max(values)
+    return largest + math.log(sum(math.exp(value - largest) for value in values))
+
+
+def _notes(labels: LabelSet, unseen: int, wanted: int) -> tuple[str, ...]:
+    notes = []
+    if labels.by == "top_logprobs":
+        notes.append(
+            f"the server lacks logprob_token_ids; labels were read from its {labels.most} most likely tokens"
+        )
+    if unseen:
+        notes.append(
+            f"{unseen} of {wanted} labels were not reported; they count as half as likely as the last that was"
+        )
+    return tuple(notes)

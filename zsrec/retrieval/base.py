@@ -1,0 +1,217 @@
+"""What every retriever offers, and how candidates are taken from its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.core.errors import ConfigError
+from zsrec.core.types import Frozen
+from zsrec.data.history import Feedback, History
+from zsrec.data.interactions import Codes, Ids, Interactions
+
+Weights = NDArray[np.float64]
+
+WEIGHTS: Mapping[Feedback, float] = {
+    Feedback.SEEN: 1.0,
+    Feedback.LIKED: 1.0,
+    Feedback.SKIPPED: 0.0,
+    Feedback.DISLIKED: -0.1,
+}
+"""The weight of an event by what the user thought of it: the r of STAR's formula.
+
+How much a dislike weighs was chosen on half of MovieLens latest-small's users (docs/sessions.md): with more, lists
+hold fewer of the items that the user likes later.
+"""
+
+
+class Profile(NamedTuple):
+    """What a retriever knows of a user.
+
+    Attributes:
+        codes: The items' codes, oldest first; shape (n,).
+        weights: One a code: above 0 speaks for items like it, below against, 0 for nothing; shape (n,).
+        words: The user in their own words; empty where there are none. Only retrievers that read texts use them.
+    """
+
+    codes: Codes
+    weights: Weights
+    words: str = ""
+
+    @classmethod
+    def of(cls, codes: Codes) -> Profile:
+        """A profile in which every contact weighs 1."""
+        return cls(codes, np.ones(len(codes)))
+
+
+def profile(
+    history: History | Iterable[str],
+    items: Ids,
+    *,
+    weights: Mapping[Feedback, float] = WEIGHTS,
+    about: str | None = None,
+) -> Profile:
+    """The profile of a history; events that `items` lacks, and those given by title, are passed over.
+
+    Args:
+        history: A history, or ids, oldest first.
+        items: The items that the retriever knows.
+        weights: The weight of each kind of feedback.
+        about: The user in words.
+    """
+    words = (about or "").strip()
+    if not isinstance(history, History):
+        return Profile.of(items.codes(history))._replace(words=words)
+    known = [(items.code(event.item), weights[event.feedback]) for event in history.events if event.by != "title"]
+    pairs = [(code, weight) for code, weight in known if code is not None]
+    return Profile(
+        np.array([code for code, _ in pairs], dtype=np.int32),
+        np.array([weight for _, weight in pairs], dtype=np.float64),
+        words,
+    )
+
+
+def faded(of: Profile, last: int, decay: float) -> Profile:
+    """The newest `last` events that speak for something and the newest `last` against, each with r · decay^t.
+
+    t = 1 for the newest of its kind: a dislike takes no place from what the user likes and makes it no older, and
+    it fades only as further dislikes come.
+
+    Source: item-kNN with recency decay and the retrieval stage of STAR (Lee et al. 2024, arXiv:2410.16458), whose
+    authors use a decay of 0.7 and have no dislikes; the second sum and its smaller weight are Rocchio's (1971,
+    "Relevance feedback in information retrieval"): what was judged not relevant is subtracted from the query.
+
+    Args:
+        of: The profile.
+        last: How many events of each kind, at least 1.
+        decay: In (0, 1]; 1 keeps all alike.
+    """
+    kinds = [np.flatnonzero(of.weights > 0)[-last:], np.flatnonzero(of.weights < 0)[-last:]]
+    weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]
+    speaking = np.concatenate(kinds)
+    order = np.argsort(speaking)
+    return Profile(of.codes[speaking[order]], np.concatenate(weights)[order], of.words)
+
+
+Scores = NDArray[np.float64]
+Mode = Literal["zero-shot", "training-free", "trained"]
+
+
+class Retriever(Protocol):
+    """Scores every item of a catalog for one user."""
+
+    @property
+    def name(self) -> str:
+        """A short name, for reports."""
+
+    @property
+    def mode(self) -> Mode:
+        """What data it reads.
+
+        "zero-shot": the user's history and item texts only; "training-free": other users' interactions too;
+        "trained": a model was fitted to other users' interactions (`zsrec.retrieval.trained`).
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the caller should know, in plain words."""
+
+    @property
+    def items(self) -> Ids:
+        """The items that are scored."""
+
+    def scores(self, of: Profile) -> Scores:
+        """One score an item, higher is better; shape (number of items,).
+
+        -inf says that nothing speaks for the item: it is no candidate. Items that the user knows are scored like
+        all others; `top` leaves them out.
+        """
+
+
+class Candidates(Frozen):
+    """Candidates, best first.
+
+    Attributes:
+        ids: Item ids.
+        scores: One an item, on the retriever's own scale.
+        retriever: The name of what found them.
+        mode: See `Retriever.mode`.
+        notes: What the caller should know, in plain words.
+    """
+
+    ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    retriever: str
+    mode: Mode
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def top(
+    retriever: Retriever,
+    history: History | Iterable[str],
+    n: int,
+    *,
+    exclude: Iterable[str] = (),
+    exclude_seen: bool = True,
+    seed: int = 0,
+    about: str | None = None,
+) -> Candidates:
+    """The best candidates for a user.
+
+    Args:
+        retriever: What scores the items.
+        history: A history, or ids, oldest first. Events that the retriever's items lack are passed over.
+        n: How many at most, at least 1. Fewer come where nothing speaks for more.
+        exclude: Further ids to leave out.
+        exclude_seen: Whether the history's items are left out.
+        seed: Equal scores are ordered by a hash of the id with this seed (`Ids.hashes`).
+        about: The user in words; the notes say so where the retriever does not read them.
+
+    Raises:
+        ConfigError: `n` is below 1.
+    """
+    if n < 1:
+        raise ConfigError(f"n is {n}", hint="ask for at least one candidate")
+    of = profile(history, retriever.items, about=about)
+    scores = retriever.scores(of).copy()
+    scores[retriever.items.codes(exclude)] = -np.inf
+    if exclude_seen:
+        scores[of.codes] = -np.inf
+    best = best_codes(scores, n, retriever.items, seed)
+    return Candidates(
+        ids=tuple(retriever.items[code] for code in best.tolist()),
+        scores=tuple(scores[best].tolist()),
+        retriever=retriever.name,
+        mode=retriever.mode,
+        notes=(*retriever.notes, *unread(retriever, of)),
+    )
+
+
+def unread(retriever: Retriever, of: Profile) -> tuple[str, ...]:
+    """Says so where a profile holds the user's words and the retriever does not read them.
+
+    A retriever that does says so by an attribute `reads_words` that is true.
+    """
+    if not of.words or getattr(retriever, "reads_words", False):
+        return ()
+    return ("the user's words (about=) were not used to find candidates: this retriever does not read any",)
+
+
+def best_codes(scores: Scores, n: int, items: Ids, seed: int = 0) -> NDArray[np.int64]:
+    """The codes of the n highest scores above -inf, best first; ties by hash; shape (at most n,)."""
+    places = np.flatnonzero(scores > -np.inf)
+    if len(places) > n:
+        least = np.partition(scores[places], len(places) - n)[len(places) - n]
+        places = places[scores[places] >= least]  # all of those that tie for the last place
+    ties = items.hashes(places.tolist(), seed)
+    return places[np.lexsort((ties, -scores[places]))][:n]
+
+
+Method = Callable[[Interactions], Retriever]
+"""Makes a retriever from the interactions that it may use; it is told nothing of targets."""

@@ -1,0 +1,77 @@
+"""The caller's own candidates, in the caller's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from zsrec.data.interactions import Ids
+from zsrec.retrieval.base import Mode, Profile, Scores
+from zsrec.retrieval.item_knn import ItemKNN
+from zsrec.retrieval.popularity import Popularity
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Scores the caller's list by place, the same for everybody; no other item is a candidate.
+
+    Attributes:
+        items: The catalog's items.
+        ids: The candidates, best first; repeats and ids that `items` lacks are passed over.
+    """
+
+    items: Ids
+    ids: Sequence[str]
+    name: ClassVar[str] = "listed"
+    mode: ClassVar[Mode] = "zero-shot"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Counts the candidates that the catalog lacks."""
+        unknown = sum(one not in self.items for one in self.ids)
+        return (f"{unknown} of {len(self.ids)} candidates are not in the catalog",) if unknown else ()
+
+    @cached_property
+    def _by_place(self) -> Scores:
+        scores = np.full(len(self.items), -np.inf)
+        codes = self.items.codes(dict.fromkeys(self.ids))
+        scores[codes] = 1.0 / np.arange(1, len(codes) + 1)
+        return scores
+
+    def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (it is the same for every profile)
+        """1/place of each listed item, -inf for the others; shape (number of items,)."""
+        return self._by_place
+
+
+@dataclass(frozen=True, eq=False)
+class Backed:
+    """Item-kNN where it has something to say, then popularity.
+
+    Attributes:
+        first: Its items come first.
+        behind: Orders all others.
+    """
+
+    first: ItemKNN
+    behind: Popularity
+    name: ClassVar[str] = "itemknn+pop"
+    mode: ClassVar[Mode] = "training-free"
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def items(self) -> Ids:
+        """The items that are scored."""
+        return self.first.items
+
+    def scores(self, of: Profile) -> Scores:
+        """Item-kNN's scores, and below the least of them popularity's; shape (number of items,)."""
+        scores = self.first.scores(of).copy()
+        silent = scores == -np.inf
+        counts = self.behind.scores(of)
+        least = float(scores[~silent].min()) if not silent.all() else 0.0
+        scores[silent] = least - 2.0 + counts[silent] / (counts.max(initial=0.0) + 1.0)
+        return scores

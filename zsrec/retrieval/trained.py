@@ -1,0 +1,282 @@
+"""Baselines that are trained, from RecTools: EASE and SASRec, asked like every retriever.
+
+They are here to be beaten, or not. Their rows say "trained", since a zero-shot row beside them read no
+interactions. The library does the training and the scoring; this module translates a split's statistics and a
+user's history.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsrec.core.errors import ConfigError, MissingExtraError
+from zsrec.core.types import Frozen
+from zsrec.data.interactions import Codes, Ids, Interactions
+from zsrec.data.ordering import in_time
+from zsrec.retrieval.base import Mode, Profile, Retriever, Scores
+
+NAMES = ("ease", "sasrec")
+
+
+class EaseConfig(Frozen):
+    """The one hyper-parameter of EASE, and a bound on memory.
+
+    Attributes:
+        regularization: λ of the ridge regression, above 0; RecTools' default.
+        most_items: Fitting needs about three dense matrices of items × items: at 30,000 items, 11 GB.
+    """
+
+    regularization: float = 500.0
+    most_items: int = 30_000
+
+
+class SasRecConfig(Frozen):
+    """Hyper-parameters of SASRec; the defaults are RecTools' own.
+
+    RecTools' three epochs suit millions of interactions. On ml-latest-small they undertrain: docs/evaluation.md
+    says what a validation event chose there.
+
+    Attributes:
+        factors: Width of the embeddings.
+        blocks: Transformer layers.
+        heads: Attention heads; they divide `factors`.
+        session: How many of the newest events are read.
+        dropout: In [0, 1).
+        lr: Learning rate.
+        batch: Users a step.
+        epochs: Passes over all users.
+        loss: RecTools' "softmax" (over all items), "sampled_softmax", "gBCE" or "BCE".
+        negatives: How many items a position is compared with, for all losses but "softmax".
+        seed: Of initial weights, dropout and the order of users.
+    """
+
+    factors: int = 256
+    blocks: int = 2
+    heads: int = 4
+    session: int = 100
+    dropout: float = 0.2
+    lr: float = 0.001
+    batch: int = 128
+    epochs: int = 3
+    loss: Literal["softmax", "sampled_softmax", "gBCE", "BCE"] = "softmax"
+    negatives: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Ease:
+    """EASE: a linear model of items from items with a closed form, score(x) = Σ_j B[j, x] over the history.
+
+    Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW.
+
+    Attributes:
+        items: The items that are scored; one without contacts in training is no candidate.
+        known: Codes of the items that the model knows; shape (m,).
+        weights: B by rows and columns of `known`; shape (m, m).
+        notes: The hyper-parameters.
+    """
+
+    items: Ids
+    known: Codes
+    weights: Scores
+    notes: tuple[str, ...]
+    name: ClassVar[str] = "ease"
+    mode: ClassVar[Mode] = "trained"
+
+    @classmethod
+    def fit(cls, interactions: Interactions, config: EaseConfig | None = None) -> Ease:
+        """Fits the model; seconds for 10,000 items, and their cube beyond.
+
+        Raises:
+            ConfigError: There are no interactions, more than `most_items` items have some, or λ is not positive.
+            MissingExtraError: RecTools is not installed.
+        """
+        config = config or EaseConfig()
+        if not config.regularization > 0:
+            raise ConfigError(f"regularization is {config.regularization}", hint="a number above 0")
+        count = int(np.count_nonzero(interactions.users_per_item))
+        if count > config.most_items:
+            raise ConfigError(
+                f"EASE on {count:,} items needs about {3 * 4 * count**2 / 1e9:.0f} GB",
+                hint="leave it out, or raise most_items",
+            )
+        dataset = rectools_dataset(interactions)
+        from rectools.models import EASEModel
+
+        model = EASEModel(regularization=config.regularization, recommend_use_gpu_ranking=False)
+        model.fit(dataset)
+        known = dataset.item_id_map.external_ids.astype(np.int32)
+        return cls(interactions.items, known, model.weight, (f"RecTools EASE, λ = {config.regularization:g}",))
+
+    def scores(self, of: Profile) -> Scores:
+        """The model's score of each item it knows, -inf for others; shape (number of items,)."""
+        place = np.full(len(self.items), -1, dtype=np.int64)
+        place[self.known] = np.arange(len(self.known))
+        rows = place[of.codes]
+        scores = np.full(len(self.items), -np.inf)
+        scores[self.known] = of.weights[rows >= 0] @ self.weights[rows[rows >= 0]]
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class SasRec:
+    """SASRec: a transformer that reads the history and predicts the next item.
+
+    The library trains; a user is scored by its network (`encode_sessions`) and not by its `recommend`, which
+    builds a data frame and a loader for one user and takes ten times as long. A test holds the two to the same
+    scores.
+
+    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM. The softmax over all items is
+    RecTools' default (Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", RecSys); gBCE is Petrov and
+    Macdonald 2023, "gSASRec", RecSys.
+
+    Attributes:
+        items: The items that are scored; one without contacts in training is no candidate.
+        model: RecTools' model, ready to score.
+        vectors: Its item vectors by token, a torch tensor; shape (number of tokens, factors).
+        tokens: The token of each item, 0 for one that it does not know; shape (number of items,).
+        notes: The hyper-parameters.
+    """
+
+    items: Ids
+    model: Any
+    vectors: Any
+    tokens: NDArray[np.int64]
+    notes: tuple[str, ...]
+    name: ClassVar[str] = "sasrec"
+    mode: ClassVar[Mode] = "trained"
+
+    @classmethod
+    def fit(cls, interactions: Interactions, config: SasRecConfig | None = None) -> SasRec:
+        """Trains the model: minutes on a CPU for 100,000 interactions and 100 epochs.
+
+        Raises:
+            ConfigError: There are no interactions.
+            MissingExtraError: RecTools or torch is not installed.
+        """
+        config = config or SasRecConfig()
+        dataset = rectools_dataset(interactions)
+        model = sasrec_model(config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lightning's advice on loggers and workers
+            model.fit(dataset)
+        return cls.of(model, interactions.items, (f"RecTools SASRec, {config}",))
+
+    @classmethod
+    def of(cls, model: Any, items: Ids, notes: tuple[str, ...] = ()) -> SasRec:  # noqa: ANN401
+        """A fitted model of RecTools as a retriever.
+
+        Args:
+            model: Fitted on `rectools_dataset`.
+            items: Those of the interactions that it was fitted on.
+            notes: What the caller should know.
+        """
+        import torch
+
+        model.torch_model.eval()
+        with torch.no_grad():
+            vectors = model.torch_model.item_model.get_all_embeddings()
+        tokens = np.zeros(len(items), dtype=np.int64)
+        known = model.data_preparator.get_known_item_ids().astype(np.int32)
+        tokens[known] = model.data_preparator.get_known_items_sorted_internal_ids()
+        return cls(items, model, vectors, tokens, notes)
+
+    def scores(self, of: Profile) -> Scores:
+        """The model's score of each item it knows, -inf for others, and for a history of unknown ones only.
+
+        Shape (number of items,). Events that weigh nothing or less than nothing are not read.
+        """
+        import torch
+
+        scores = np.full(len(self.items), -np.inf)
+        read = self.tokens[of.codes[of.weights > 0]]
+        read = read[read > 0][-self.model.session_max_len :]
+        if not len(read):
+            return scores
+        session = torch.zeros((1, self.model.session_max_len), dtype=torch.long)
+        session[0, -len(read) :] = torch.from_numpy(read)
+        with torch.no_grad():
+            user = self.model.torch_model.encode_sessions({"x": session}, self.vectors)[0, -1]
+            logits = (self.vectors @ user).numpy()
+        known = self.tokens > 0
+        scores[known] = logits[self.tokens[known]]
+        return scores
+
+
+def trained(
+    name: str, *, ease: EaseConfig | None = None, sasrec: SasRecConfig | None = None
+) -> Callable[[Interactions], Retriever]:
+    """A method for `zsrec.evaluation.runner` by its name.
+
+    Args:
+        name: One of `NAMES`.
+        ease: Hyper-parameters of EASE.
+        sasrec: Hyper-parameters of SASRec.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
+    if name == "ease":
+        return partial(Ease.fit, config=ease)
+    if name == "sasrec":
+        return partial(SasRec.fit, config=sasrec)
+    raise ConfigError(f"unknown trained method {name!r}", hint=f"known: {', '.join(NAMES)}")
+
+
+def sasrec_model(config: SasRecConfig) -> Any:  # noqa: ANN401  (RecTools has no types here)
+    """RecTools' SASRec, not fitted yet; sets torch's seed.
+
+    Raises:
+        MissingExtraError: RecTools or torch is not installed.
+    """
+    try:
+        import torch
+        from rectools.models import SASRecModel
+    except ImportError:
+        raise MissingExtraError("training SASRec", "trained") from None
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.manual_seed(config.seed)
+    return SASRecModel(
+        n_factors=config.factors,
+        n_blocks=config.blocks,
+        n_heads=config.heads,
+        session_max_len=config.session,
+        dropout_rate=config.dropout,
+        lr=config.lr,
+        batch_size=config.batch,
+        epochs=config.epochs,
+        loss=config.loss,
+        n_negatives=config.negatives,
+        deterministic=True,
+    )
+
+
+def rectools_dataset(interactions: Interactions) -> Any:  # noqa: ANN401
+    """RecTools' data set of interactions, users and items by code, ties in time by hash.
+
+    The places of contacts stand for their times: RecTools sorts by time, and would leave events at one time in the
+    order of item codes.
+
+    Raises:
+        ConfigError: There are no interactions.
+        MissingExtraError: RecTools is not installed.
+    """
+    if not len(interactions):
+        raise ConfigError("there is nothing to train on", hint="a split with interactions")
+    try:
+        import pandas as pd
+        from rectools.dataset import Dataset
+    except ImportError:
+        raise MissingExtraError("a trained baseline", "trained") from None
+    contacts = in_time(interactions)
+    times = pd.to_datetime(np.arange(len(contacts.user)), unit="s")
+    table = {"user_id": contacts.user, "item_id": contacts.item, "weight": 1.0, "datetime": times}
+    return Dataset.construct(pd.DataFrame(table))

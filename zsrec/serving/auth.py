@@ -1,0 +1,103 @@
+"""API keys: who calls, and may they reload?"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from zsrec.core.errors import ConfigError, DataError
+
+_SHORTEST = 16
+
+
+class Tenant(NamedTuple):
+    """Who a key belongs to.
+
+    Attributes:
+        name: From the keys' file; None where the service asks for no key.
+        admin: Whether they may reload.
+    """
+
+    name: str | None
+    admin: bool
+
+
+class Keys:
+    """The keys of a file, kept as digests.
+
+    A line is `name:key` or `name:key:admin`; empty lines and those that start with `#` are passed over. Several
+    lines may have one name, so that a key can be replaced without a gap.
+
+    Args:
+        lines: The file's lines.
+        path: For messages.
+
+    Raises:
+        DataError: A line is no such line, or a key is shorter than 16 characters; keys are never quoted.
+    """
+
+    def __init__(self, lines: list[str], path: str | Path) -> None:
+        self._tenants: dict[bytes, Tenant] = {}
+        for number, line in enumerate(lines, start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            name, *rest = line.strip().split(":")
+            if not name or len(rest) not in {1, 2} or (len(rest) == 2 and rest[1] != "admin"):
+                raise DataError("expected name:key or name:key:admin", path=path, line=number)
+            if len(rest[0]) < _SHORTEST:
+                raise DataError(
+                    f"the key is shorter than {_SHORTEST} characters",
+                    path=path,
+                    line=number,
+                    hint="make one with: openssl rand -hex 24",
+                )
+            self._tenants[_digest(rest[0])] = Tenant(name, admin=len(rest) == 2)
+        if not self._tenants:
+            raise DataError("there is no key", path=path, hint="a line is name:key")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tenants' names."""
+        return frozenset(tenant.name for tenant in self._tenants.values() if tenant.name is not None)
+
+    @classmethod
+    def open(cls, path: Path) -> Keys:
+        """Reads a file of keys.
+
+        Raises:
+            DataError: It cannot be read, or a line is wrong.
+        """
+        return cls(read_secret(path).splitlines(), path)
+
+    def tenant(self, key: str) -> Tenant | None:
+        """Whose key it is. Digests are compared, so the time taken tells nothing of a key."""
+        return self._tenants.get(_digest(key))
+
+
+def read_secret(path: Path) -> str:
+    """The text of a secret file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read: {type(error).__name__}", path=path, hint="check its owner") from None
+
+
+def check_exposure(host: str, keys: Keys | None, *, loopback: bool) -> None:
+    """Makes sure that a service that others can reach asks for keys.
+
+    Raises:
+        ConfigError: It would not.
+    """
+    if keys is None and not loopback:
+        raise ConfigError(
+            f"the service would listen on {host} without keys", hint="give --keys FILE, or --host 127.0.0.1"
+        )
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

@@ -1,0 +1,214 @@
+"""One chunk of users on its way from the work folder to a finished file of the output.
+
+::
+
+    OUT/part-00012.parquet              finished: whole or not there
+    OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
+    OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
+
+A user is done when the line is written, so a killed process asks again only for what was under way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.files import written_whole
+from zsrec.core.types import TemplateRef
+from zsrec.data.history import Event, History
+from zsrec.data.readers import feedback_of
+from zsrec.llm.journal import Journal
+from zsrec.serving.batch_input import Part
+from zsrec.serving.batch_rows import Answer, arrow, table
+
+_PATIENCE = 60.0  # seconds that a dead process's workers get to let go of a chunk
+
+
+class Files:
+    """The names of a job's files.
+
+    Args:
+        out: The output folder.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.work = self.out / "_zsrec" / "work"
+
+    def part(self, number: int) -> Path:
+        """The finished rows of a chunk."""
+        return self.out / f"part-{number:05d}.parquet"
+
+    def chunk(self, number: int) -> Path:
+        """A chunk's users and histories."""
+        return self.work / f"chunk-{number:05d}.arrow"
+
+    def journal(self, number: int) -> Path:
+        """A chunk's users that are done."""
+        return self.work / f"chunk-{number:05d}.jsonl"
+
+
+def write_chunk(files: Files, number: int, part: Part) -> None:
+    """Writes a chunk's users and histories, whole or not at all."""
+    pa = arrow()
+    starts = pa.array(part.starts, pa.int64())
+    columns = {"user": part.users, "items": pa.LargeListArray.from_arrays(starts, part.items)}
+    if part.ratings is not None:
+        columns["ratings"] = pa.LargeListArray.from_arrays(starts, part.ratings)
+    rows = pa.table(columns)
+    path = files.chunk(number)
+    with written_whole(path, part=_part_of(path, files)) as file, pa.ipc.new_file(file, rows.schema) as writer:
+        writer.write_table(rows)
+
+
+class Chunk:
+    """A chunk that is being worked on; made by `opened`.
+
+    Attributes:
+        number: Its number from 0.
+        pending: Places of the users that are still to be asked, in order.
+    """
+
+    def __init__(self, number: int, files: Files, rows: Any, journal: Journal, close: ExitStack) -> None:  # noqa: ANN401
+        self.number = number
+        self._files = files
+        self._users: list[str] = rows["user"].to_pylist()
+        self._items, self._ratings = rows["items"], rows["ratings"] if "ratings" in rows.column_names else None
+        self._journal = journal
+        self._close = close
+        self.pending = [place for place, user in enumerate(self._users) if user not in journal]
+        self._left = len(self.pending)
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    @property
+    def done(self) -> bool:
+        """Whether every user is written down."""
+        return self._left == 0
+
+    def user(self, place: int) -> str:
+        """A user's id."""
+        return self._users[place]
+
+    def history(self, place: int, *, liked_from: float | None, disliked_to: float | None) -> History:
+        """A user's history; ratings become likes and dislikes as in `read_histories`."""
+        items = self._items[place].as_py()
+        ratings = [None] * len(items) if self._ratings is None else self._ratings[place].as_py()
+        return History(
+            user=self._users[place],
+            events=tuple(
+                Event(item=item, by="id", rating=rating, feedback=feedback_of(rating, liked_from, disliked_to))
+                for item, rating in zip(items, ratings, strict=True)
+            ),
+        )
+
+    def note(self, answer: Answer) -> None:
+        """Writes a user down; from now on nobody asks for them again."""
+        self._journal.append(answer.user, **answer.entry())
+        self._left -= 1
+
+    def finish(self, template: TemplateRef) -> None:
+        """Writes the chunk's part of the output, whole or not at all, and removes what it was made from.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
+        path = self._files.part(self.number)
+        with written_whole(path, part=_part_of(path, self._files)) as file:
+            arrow().parquet.write_table(rows, file, compression="zstd")
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the chunk; what is written down stays."""
+        self._close.close()
+
+
+def opened(files: Files, number: int) -> Chunk | None:
+    """A chunk to work on, for this process alone; None where it is finished, with its leftovers removed.
+
+    Raises:
+        ConfigError: Another process works on it and does not end.
+        DataError: Its file cannot be read.
+    """
+    pa = arrow()
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(files.chunk(number).open("rb"))
+        except OSError as error:
+            if files.part(number).exists():
+                return None
+            raise DataError(f"cannot be read: {error.strerror}", path=files.chunk(number)) from error
+        _lock(file, number)  # a dead driver's worker may still be about to finish this chunk
+        if files.part(number).exists():
+            _remove(files, number)
+            return None
+        try:
+            with pa.ipc.open_file(file) as reader:
+                rows = reader.read_all().combine_chunks()
+        except pa.ArrowException as error:
+            raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
+        stack.callback(_remove_finished, files, number)
+        journal = stack.enter_context(Journal(files.journal(number)))
+        return Chunk(number, files, rows, journal, stack.pop_all())
+    raise AssertionError  # for the type checker: an ExitStack might swallow an exception
+
+
+@contextmanager
+def closing(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """Lets go of every chunk that was taken, whatever happens."""
+    taken: list[Chunk] = []
+
+    def noted() -> Iterator[Chunk]:
+        for chunk in chunks:
+            taken[:] = [one for one in taken if not one.done]
+            taken.append(chunk)
+            yield chunk
+
+    try:
+        yield noted()
+    finally:
+        for chunk in taken:
+            chunk.close()
+
+
+def _lock(file: IO[bytes], number: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"another process works on chunk {number}", hint="end it, and start this command again"
+                ) from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _remove_finished(files: Files, number: int) -> None:
+    if files.part(number).exists():
+        _remove(files, number)
+
+
+def _remove(files: Files, number: int) -> None:
+    files.journal(number).unlink(missing_ok=True)
+    files.chunk(number).unlink(missing_ok=True)  # the last one: whoever sees it may still have work
+
+
+def _part_of(path: Path, files: Files) -> Path:
+    """A file while it is written: in the work folder, since who reads the output takes everything in it."""
+    return files.work / f"{path.name}.tmp"
+
+
+def numbers_left(files: Files, chunks: int) -> Sequence[int]:
+    """The chunks that are not finished."""
+    return [number for number in range(chunks) if not files.part(number).exists()]

@@ -1,0 +1,223 @@
+"""A whole batch job: its folder, its configuration, its chunks, an engine, and what came of it.
+
+::
+
+    OUT/part-*.parquet        the output; readers of a folder of Parquet files pass over names with "_" first
+    OUT/_zsrec/config.json    what was asked for; another configuration is refused
+    OUT/_zsrec/input.json     what was read; it is there when all chunks are
+    OUT/_zsrec/work/          chunks under way (`zsrec.serving.batch_chunks`); gone when the job is done
+    OUT/_zsrec/summary.json   what came of it; it is there when the job is done
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zsrec.core.errors import ConfigError
+from zsrec.core.files import CONFIG, ResumableFolder
+from zsrec.recommender.loader import Recipe
+from zsrec.serving.batch_chunks import Files, numbers_left, write_chunk
+from zsrec.serving.batch_input import Counts, read_parts
+from zsrec.serving.batch_rows import arrow
+from zsrec.serving.batch_worker import Batch, OnDone, Work
+
+_INPUT, _SUMMARY = "input.json", "summary.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a job.
+
+    Attributes:
+        users: Users in the output, each once.
+        rows: Rows of the output.
+        errors: Users without items because of an error, by its code.
+        degraded: Users whose items are the order without a model, by the reason.
+        requests: Answered requests behind the output.
+        prompt_tokens: Over all of them, where the server says.
+        completion_tokens: Likewise.
+        cached_tokens: Likewise.
+        input: What was read and passed over.
+    """
+
+    users: int
+    rows: int
+    errors: dict[str, int]
+    degraded: dict[str, int]
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    input: dict[str, Any]
+
+
+def _unheard(_: object) -> None:
+    """Nobody listens."""
+
+
+def run_batch(
+    batch: Batch,
+    out: str | Path,
+    *,
+    engine: Literal["local", "ray"] = "local",
+    workers: int = 1,
+    address: str | None = None,
+    concurrency: int | None = None,
+    on_read: OnDone = _unheard,
+    on_done: OnDone = _unheard,
+    on_note: Callable[[str], None] = _unheard,
+) -> Summary:
+    """Runs a job, or goes on with one that was ended in any way; a finished job is only summed up again.
+
+    Args:
+        batch: What to do. A job goes on with the same one only; servers, engine and concurrency may change.
+        out: The output's folder, on a disk that all workers share.
+        engine: "local" is this process; "ray" is Ray Data, with workers on one machine or many.
+        workers: Ray's workers, one processor each.
+        address: A Ray cluster's address; None starts Ray on this machine.
+        concurrency: Users in work at once, a worker; the settings' by default.
+        on_read: Hears how many users the job has.
+        on_done: Hears how many further users are done.
+        on_note: Hears what was read and passed over, in plain words.
+
+    Raises:
+        ConfigError: Something does not fit, or the folder holds another job; the message names the field.
+        DataError: A file cannot be read.
+        TemplateError: The template is wrong.
+        LLMError: The server is absent or serves another model.
+        BatchStoppedError: The server failed for many users in a row.
+        MissingExtraError: pyarrow, or Ray for its engine, is not installed.
+    """
+    arrow()
+    if engine == "local" and (workers != 1 or address is not None):
+        raise ConfigError("--workers and --address are Ray's", hint="add --engine ray")
+    if engine == "ray":
+        from zsrec.serving.batch_ray import check_ray
+
+        check_ray()
+    batch.recipe.check()
+    out = Path(out).absolute()
+    folder, files = ResumableFolder(out / "_zsrec"), Files(out)
+    if not (folder.path / CONFIG).exists() and out.is_dir() and any(one.name != "_zsrec" for one in out.iterdir()):
+        raise ConfigError(f"{out} holds files of something else", hint="take a new folder for --out")
+    with folder.locked():
+        folder.start(_config(batch, folder))
+        work = Work(out, batch, concurrency or batch.recipe.settings.concurrency)
+        if not (folder.path / _INPUT).exists():
+            _prepare(batch, folder, files)
+        read = folder.read_json(_INPUT)
+        for note in Counts(**read["counts"]).notes:
+            on_note(note)
+        on_read(read["counts"]["users"])
+        left = numbers_left(files, read["chunks"])
+        on_done(min(read["counts"]["users"], (read["chunks"] - len(left)) * batch.chunk))
+        if left and engine == "local":
+            asyncio.run(work.run(left, on_done))
+        elif left:
+            from zsrec.serving.batch_ray import run_on_ray
+
+            run_on_ray(work, left, workers=workers, address=address, on_done=on_done)
+        summary = _summary(files, read)
+        if not (folder.path / _SUMMARY).exists():
+            folder.write_json(_SUMMARY, asdict(summary))
+        shutil.rmtree(files.work, ignore_errors=True)
+    return summary
+
+
+def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
+    """What decides the output. Where no model was named, it is the one served when the job began."""
+    recipe = batch.recipe
+    model = recipe.settings.model
+    if model is None and (folder.path / _SUMMARY).exists():
+        model = folder.config()["model"]  # a finished job asks nobody
+    elif not (folder.path / _SUMMARY).exists():
+        model = asyncio.run(_served(recipe))
+    return {
+        "format": _FORMAT,
+        "input": batch.source.fingerprint(),
+        "columns": batch.source.columns.model_dump(),
+        "liked_from": batch.liked_from,
+        "disliked_to": batch.disliked_to,
+        "chunk": batch.chunk,
+        "model": model,
+        **recipe.config(),
+    }
+
+
+async def _served(recipe: Recipe) -> str:
+    """The model that all servers serve.
+
+    Raises:
+        LLMError: One is absent or does not serve it.
+        ConfigError: They serve different ones.
+    """
+    from zsrec.llm.client import OpenAIClient
+
+    found: dict[str, str] = {}
+    for url in recipe.base_urls or (recipe.settings.base_url,):
+        async with OpenAIClient(recipe.settings.replaced(base_url=url)) as client:
+            found[url] = (await client.handshake()).model
+    if len(set(found.values())) > 1:
+        raise ConfigError(
+            f"the servers serve different models: {', '.join(f'{url} {name!r}' for url, name in found.items())}",
+            hint="name one with --model",
+        )
+    return next(iter(found.values()))
+
+
+def _prepare(batch: Batch, folder: ResumableFolder, files: Files) -> None:
+    """Cuts the input into chunks; what a process left that was killed meanwhile is written anew."""
+    shutil.rmtree(files.work, ignore_errors=True)
+    try:
+        files.work.mkdir(mode=0o700, parents=True)  # histories
+    except OSError as error:
+        raise ConfigError(f"{files.work}: cannot be made: {error.strerror}", hint="check --out") from error
+    counts, chunks = Counts(), 0
+    for part in read_parts(batch.source, batch.chunk, counts):
+        write_chunk(files, chunks, part)
+        chunks += 1
+    folder.write_json(_INPUT, {"chunks": chunks, "counts": asdict(counts)})
+
+
+def _summary(files: Files, read: dict[str, Any]) -> Summary:
+    """Sums up the parts from the columns that are the same on all rows of a user."""
+    import pyarrow.compute as pc
+
+    names = (
+        "user",
+        "rank",
+        "error",
+        "degraded",
+        "requests",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+    )
+    users = rows = 0
+    errors, degraded, sums = Counter[str](), Counter[str](), Counter[str]()
+    for number in range(read["chunks"]):
+        part = arrow().parquet.read_table(files.part(number), columns=list(names))
+        rows += len(part)
+        one_each = part.filter(pc.less_equal(pc.fill_null(part["rank"], 1), 1))
+        users += len(one_each)
+        for counter, name in ((errors, "error"), (degraded, "degraded")):
+            for found in one_each[name].drop_null().value_counts().to_pylist():
+                counter[found["values"]] += found["counts"]
+        for name in names[4:]:
+            sums[name] += pc.sum(one_each[name]).as_py() or 0
+    return Summary(
+        users=users,
+        rows=rows,
+        errors=dict(errors.most_common()),
+        degraded=dict(degraded.most_common()),
+        input=json.loads(json.dumps(read["counts"])),
+        **{name: sums[name] for name in names[4:]},
+    )

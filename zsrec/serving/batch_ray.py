@@ -1,0 +1,132 @@
+"""The batch job on Ray Data: rows of chunk numbers, mapped by a pool of workers with recommenders of their own.
+
+Ray decides which worker, on which machine, takes which chunk, and replaces workers that die. What a chunk is, what
+of it is done, and how its part is written is `batch_chunks`'s: it does not matter how often Ray begins one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from zsrec.core.concurrency import LoopThread
+from zsrec.core.errors import BatchStoppedError, ConfigError, MissingExtraError, ZsrecError
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.serving.batch_worker import OnDone, Work
+
+_CHUNKS_A_CALL = 4  # a call ends with few users in work: not after each chunk
+
+
+def check_ray() -> None:
+    """Makes sure that Ray Data can be imported.
+
+    Raises:
+        MissingExtraError: It cannot.
+    """
+    try:
+        import_module("ray.data")
+    except ImportError:
+        raise MissingExtraError("the engine 'ray'", "batch") from None
+
+
+class Worker:
+    """What one of Ray's processes does.
+
+    Args:
+        work: The job.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._loop = LoopThread()
+        self._wrong: ZsrecError | None = None
+        self._recommenders: list[AsyncRecommender] = []
+        try:
+            self._recommenders = work.batch.recipe.recommenders()
+        except ZsrecError as error:  # told by the first call: Ray would start a worker that fails again and again
+            self._wrong = error
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Works through the chunks of these numbers.
+
+        Returns:
+            One row: how many users were done, and what ended the work before its end, if something did. It is a
+            row and no exception, since Ray would do the work again and wrap the error in its own.
+        """
+        done = 0
+
+        def count(users: int) -> None:
+            nonlocal done
+            done += users
+
+        try:
+            if self._wrong is not None:
+                raise self._wrong
+            numbers = [int(number) for number in batch["chunk"]]
+            self._loop.run(self._work.run_with(self._recommenders, numbers, count))
+        except ZsrecError as error:
+            return {"users": [done], "wrong": [error.message], "hint": [error.hint or ""]}
+        return {"users": [done], "wrong": [""], "hint": [""]}
+
+    def close(self) -> None:
+        """Closes the connections and the thread; a process of Ray's simply ends."""
+        for one in self._recommenders:
+            self._loop.run(one.llm.aclose())
+        self._loop.close()
+
+
+def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone) -> None:
+    """Works through chunks on a Ray cluster, or on Ray on this machine.
+
+    Args:
+        work: The job.
+        numbers: Its chunks.
+        workers: Processes, one processor each.
+        address: The cluster's address; None starts Ray here, and ends it afterwards.
+        on_done: Hears of users that are done, a call's at once.
+
+    Raises:
+        BatchStoppedError: A worker could not go on; the message is its own.
+        ConfigError: The cluster has fewer processors than workers were asked for.
+    """
+    ray: Any = import_module("ray")
+    ray_data: Any = import_module("ray.data")
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # the progress is told by the caller
+    own = not ray.is_initialized()
+    if own:
+        ray.init(
+            address=address, log_to_driver=False, configure_logging=False,
+            **({} if address else {"include_dashboard": False, "num_cpus": workers}),
+        )  # fmt: skip
+    errors: Any = import_module("ray.exceptions")
+    try:
+        processors = int(ray.cluster_resources().get("CPU", 0))
+        if processors < workers:
+            raise ConfigError(
+                f"{workers} workers, and the cluster has {processors} processors", hint="lower --workers"
+            )
+        ray_data.DataContext.get_current().enable_progress_bars = False
+        a_call = max(1, min(_CHUNKS_A_CALL, len(numbers) // (2 * workers)))
+        calls = -(-len(numbers) // a_call)
+        rows = ray_data.from_items([{"chunk": number} for number in numbers], override_num_blocks=calls)
+        done = rows.map_batches(
+            Worker,
+            fn_constructor_kwargs={"work": work},
+            compute=ray_data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            batch_size=None,  # a block each
+            num_cpus=1,
+        )
+        for row in done.iter_rows():
+            on_done(int(row["users"]))
+            if row["wrong"]:
+                raise BatchStoppedError(row["wrong"], hint=row["hint"] or None)
+    except errors.RayError as error:
+        raise BatchStoppedError(
+            f"Ray: {type(error).__name__}: {error}", hint="the same command goes on where this one stopped"
+        ) from error
+    finally:
+        if own:
+            ray.shutdown()

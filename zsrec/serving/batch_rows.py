@@ -1,0 +1,134 @@
+"""What the output says of a user: one answer, which becomes one row an item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from zsrec.core.errors import MissingExtraError
+from zsrec.core.types import Recommendations, TemplateRef
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one user.
+
+    Attributes:
+        user: The user's id.
+        items: Recommended items as (id, score, source), best first.
+        mode: "zero-shot" or "training-free", see `Trace.mode`; None where nothing was recommended.
+        degraded: Why the items are the order without a model; None where the model was asked and answered.
+        error: Why there are no items; None where there are some, or where the model named none that fits.
+        unmatched: Mentions of the answer that the catalog lacks, or that could mean several items.
+        dropped: Matched mentions that became no recommendation (seen, named twice, no candidate, beyond k).
+        history_given: Events of the input.
+        history_unknown: Events whose item the catalog lacks.
+        requests: Requests to the model that were answered.
+        prompt_tokens: As counted by the server, over all requests; None where it does not say.
+        completion_tokens: Likewise.
+        cached_tokens: Prompt tokens that came from the prefix cache, likewise.
+        model: The model that the server says answered.
+    """
+
+    user: str
+    items: tuple[tuple[str, float, str], ...] = ()
+    mode: str | None = None
+    degraded: str | None = None
+    error: str | None = None
+    unmatched: int = 0
+    dropped: int = 0
+    history_given: int = 0
+    history_unknown: int = 0
+    requests: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    model: str | None = None
+
+    @classmethod
+    def of(cls, user: str, found: Recommendations, *, degraded: str | None = None) -> Self:
+        """What a user's recommendations say."""
+        trace = found.trace
+        usage = [exchange.usage for exchange in trace.exchanges]
+        return cls(
+            user=user,
+            items=tuple((one.item.id, one.score, one.source) for one in found.items),
+            mode=trace.mode,
+            degraded=degraded,
+            unmatched=len(trace.unresolved),
+            dropped=len(trace.dropped),
+            history_given=trace.history.given,
+            history_unknown=len(trace.history.unresolved),
+            requests=len(trace.exchanges),
+            prompt_tokens=_sum(one.prompt_tokens for one in usage),
+            completion_tokens=_sum(one.completion_tokens for one in usage),
+            cached_tokens=_sum(one.cached_tokens for one in usage),
+            model=trace.exchanges[-1].model if trace.exchanges else None,
+        )
+
+    def entry(self) -> dict[str, Any]:
+        """As it stands in a chunk's journal."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_entry(cls, entry: dict[str, Any]) -> Self:
+        """An answer from a chunk's journal."""
+        fields = {name: value for name, value in entry.items() if name in cls.__dataclass_fields__}
+        return cls(**fields | {"items": tuple((item, score, source) for item, score, source in fields["items"])})
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+ITEM_COLUMNS = ("rank", "item", "score", "source")
+USER_COLUMNS = (
+    "mode", "degraded", "error", "unmatched", "dropped", "history_given", "history_unknown", "requests",
+    "prompt_tokens", "completion_tokens", "cached_tokens", "model",
+)  # fmt: skip
+COLUMNS = ("user", *ITEM_COLUMNS, *USER_COLUMNS, "template", "template_sha256")
+"""The output's columns in their order; docs/scaling.md describes them."""
+
+_TYPES = {"rank": "int32", "score": "float64"} | dict.fromkeys(
+    ("unmatched", "dropped", "history_given", "history_unknown", "requests", "prompt_tokens", "completion_tokens",
+     "cached_tokens"), "int32",
+)  # fmt: skip
+
+
+def arrow() -> Any:  # noqa: ANN401  (pyarrow has no types)
+    """The pyarrow package.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError("batch jobs", "batch") from None
+    return pyarrow
+
+
+def schema() -> Any:  # noqa: ANN401
+    """The output's schema, a `pyarrow.Schema`; everything but counts and scores is text."""
+    pa = arrow()
+    fields = [pa.field(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in COLUMNS]
+    return pa.schema(fields)
+
+
+def table(answers: Sequence[Answer], template: TemplateRef) -> Any:  # noqa: ANN401
+    """The rows of some users, a `pyarrow.Table`: one an item, and one without an item for a user who got none."""
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for answer in answers:
+        ranked: list[tuple[Any, ...]] = [(rank, *item) for rank, item in enumerate(answer.items, start=1)]
+        for row in ranked or [(None, None, None, None)]:
+            columns["user"].append(answer.user)
+            for name, value in zip(ITEM_COLUMNS, row, strict=True):
+                columns[name].append(value)
+            for name in USER_COLUMNS:
+                columns[name].append(getattr(answer, name))
+    columns["template"] = [str(template)] * len(columns["user"])
+    columns["template_sha256"] = [template.sha256] * len(columns["user"])
+    return arrow().table(columns, schema=schema())

@@ -1,0 +1,132 @@
+"""The service's log: one JSON object a line, without histories, titles, texts or keys.
+
+What is written is named field by field; nothing that a caller sent is among it but the user's id, and that only as
+a keyed hash. Messages of errors may quote a request, so errors are logged by their type and place.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from zsrec.core.types import Exchange, Grounded
+from zsrec.serving.admission import State
+
+_LOGGER = logging.getLogger("zsrec.serving")
+_TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+
+
+class JsonLines(logging.Formatter):
+    """Formats the service's own records; of foreign ones (uvicorn's) the message without any traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        fields = getattr(record, "fields", None)
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage() if fields is not None else "uvicorn",
+            **(fields if fields is not None else _foreign(record)),
+        }
+        return json.dumps(line)
+
+
+def log(event: str, *, level: int = logging.INFO, **fields: str | float | bool | None) -> None:
+    """Writes one line; fields that are None are left out."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    _LOGGER.log(level, event, extra={"fields": known})
+
+
+def log_failure(event: str, error: BaseException, **fields: str | float | bool | None) -> None:
+    """Writes what went wrong and where, without the error's message."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f"{place[0].filename}:{place[0].lineno}" if place else None
+    log(event, level=logging.ERROR, error=type(error).__name__, where=where, **fields)
+
+
+def config(*, debug: bool = False) -> dict[str, object]:
+    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote.
+
+    Args:
+        debug: Whether what the service and its server note for debugging is written, too; it quotes nobody either.
+    """
+    level = "DEBUG" if debug else "INFO"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonLines}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "zsrec.serving": {"level": level},
+            "uvicorn": {"level": level},
+            "uvicorn.access": {"level": "CRITICAL"},  # it would write query strings
+            **{name: {"level": "WARNING"} for name in _TALKATIVE},
+        },
+    }
+
+
+def _foreign(record: logging.LogRecord) -> dict[str, str]:
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+    fields = {"logger": record.name, "message": record.getMessage().partition("\n")[0][:300]}
+    return fields | ({"error": kind} if kind else {})
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+STATES: tuple[State, ...] = ("closed", "half_open", "open")
+
+
+class Metrics:
+    """The service's counters, in a registry of their own."""
+
+    def __init__(self) -> None:
+        own = self._registry = CollectorRegistry()
+        self.requests = Counter("zsrec_requests", "Answered requests.", ["route", "status"], registry=own)
+        self.seconds = Histogram(
+            "zsrec_request_seconds", "From a request to its answer.", ["route"], buckets=_SECONDS, registry=own
+        )
+        self.stages = Histogram(
+            "zsrec_stage_seconds",
+            "Parts of a recommendation: queue (waiting), llm (asking), own (the rest).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=own,
+        )
+        self.tokens = Counter("zsrec_tokens", "As the model's server counts them.", ["kind"], registry=own)
+        self.mentions = Counter(
+            "zsrec_mentions",
+            "Titles in answers: matched, or why not (not_in_catalog, …).",
+            ["outcome"],
+            registry=own,
+        )
+        self.retries = Counter("zsrec_llm_retries", "Requests to the model that were sent again.", registry=own)
+        self.degraded = Counter("zsrec_degraded", "Answers without the model.", ["reason"], registry=own)
+        self.refused = Counter(
+            "zsrec_refused", "Requests refused because the queue or the tenant's share was full.", registry=own
+        )
+        self.left = Counter("zsrec_callers_gone", "Callers who left before their answer.", registry=own)
+        self.reloads = Counter("zsrec_reloads", "Reloads of catalog and templates.", ["outcome"], registry=own)
+
+    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """Adds a gauge that is read when Prometheus asks."""
+        Gauge(name, what, registry=self._registry).set_function(value)
+
+    def asked(self, exchanges: Iterable[Exchange], grounded: Iterable[Grounded]) -> None:
+        """Counts what a recommendation cost and what its answers named."""
+        for exchange in exchanges:
+            usage = exchange.usage
+            self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)
+            self.tokens.labels("completion").inc(usage.completion_tokens or 0)
+            self.tokens.labels("cached").inc(usage.cached_tokens or 0)
+            self.retries.inc(exchange.retries)
+        for one in grounded:
+            self.mentions.labels(one.match.reason or "matched").inc()
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

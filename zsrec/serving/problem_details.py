@@ -1,0 +1,93 @@
+"""Errors as HTTP answers (RFC 9457), and the model's failures as reasons for a degraded one."""
+
+from __future__ import annotations
+
+from zsrec.core.errors import (
+    AnswerError,
+    BadReplyError,
+    CapabilityError,
+    ContextOverflowError,
+    LLMConnectionError,
+    LLMError,
+    LLMRateLimitError,
+    LLMRequestError,
+    LLMServerError,
+    LLMTimeoutError,
+    ModelNotServedError,
+    TemplateError,
+    ZsrecError,
+)
+from zsrec.serving.schemas import Problem, Reason
+
+_REASONS: tuple[tuple[type[ZsrecError], Reason], ...] = (
+    (LLMConnectionError, "llm_unreachable"),
+    (LLMTimeoutError, "llm_timeout"),
+    (LLMRateLimitError, "llm_busy"),
+    (LLMServerError, "llm_failed"),
+    (LLMRequestError, "llm_refused"),
+    (ContextOverflowError, "context_overflow"),
+    (ModelNotServedError, "model_not_served"),
+    (CapabilityError, "capability_missing"),
+    (BadReplyError, "bad_reply"),
+    (LLMError, "llm_failed"),
+    (AnswerError, "answer_unusable"),
+    (TemplateError, "template_failed"),
+)
+
+DETAILS: dict[Reason, str] = {
+    "breaker_open": "the model failed repeatedly and is left alone for a while",
+    "busy": "too many requests were before this one to ask the model before the deadline",
+    "deadline": "the model did not answer before the deadline",
+    "llm_unreachable": "nothing answers where the model should be",
+    "llm_timeout": "the model did not answer in time",
+    "llm_busy": "the model's server refuses further requests",
+    "llm_failed": "the model's server failed",
+    "llm_refused": "the model's server refused the request",
+    "context_overflow": "the request does not fit the model's context, even without a history",
+    "model_not_served": "the server serves other models",
+    "capability_missing": "the server lacks something that the template needs",
+    "bad_reply": "the server's reply is no chat completion",
+    "answer_unusable": "the model's answer cannot be used",
+    "template_failed": "the template fails on these values",
+}
+
+DOWN = frozenset[Reason]({"deadline", "llm_unreachable", "llm_timeout", "llm_busy", "llm_failed", "bad_reply"})
+"""Reasons that speak against the model's server, and not only against this request."""
+
+
+class RefusedError(Exception):
+    """A request that gets a problem as its answer.
+
+    Args:
+        status: HTTP's.
+        code: For programs.
+        title: For people.
+        detail: What exactly; never a quote of a history or a key.
+        hint: What to do.
+        retry_after: Seconds.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str = "",
+        *,
+        hint: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.retry_after = retry_after
+        self.problem = Problem(status=status, code=code, title=title, detail=detail, hint=hint)
+
+
+def reason(error: ZsrecError) -> Reason | None:
+    """Why the model could not be used; None where the request itself is wrong."""
+    return next((name for kind, name in _REASONS if isinstance(error, kind)), None)
+
+
+def refusal(error: ZsrecError) -> RefusedError:
+    """The answer to a request that is wrong in itself; the message goes to the caller, and to no log."""
+    code = type(error).__name__.removesuffix("Error")
+    return RefusedError(422, code, "the request cannot be fulfilled", error.message, hint=error.hint)

@@ -1,0 +1,209 @@
+"""What requests and answers look like: the service's contract, from which its OpenAPI is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+
+from zsrec.core.types import Abstention, Frozen, Match
+from zsrec.data.history import Event, Feedback, History
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Id = Annotated[str, StringConstraints(max_length=200)]
+_HISTORY = 5000
+_CANDIDATES = 1000
+_EXAMPLE_HISTORY: list[JsonValue] = ["Heat (1995)", {"item": "Ronin (1998)", "feedback": "liked"}]
+
+
+def _example(**fields: JsonValue) -> ConfigDict:
+    """Adds an example to a model's part of the OpenAPI."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+Reason = Literal[
+    "breaker_open", "busy", "deadline", "llm_unreachable", "llm_timeout", "llm_busy", "llm_failed",
+    "llm_refused", "context_overflow", "model_not_served", "capability_missing", "bad_reply", "answer_unusable",
+    "template_failed",
+]  # fmt: skip
+
+
+class EventIn(Event):
+    """One contact of the user with an item."""
+
+    item: Name
+    rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
+
+
+Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
+
+
+class RecommendIn(Frozen):
+    """Whom to recommend for, and what is wanted."""
+
+    model_config = _example(history=_EXAMPLE_HISTORY, k=5, user="u-17", deadline=5)
+
+    history: Events = Field(default=(), description="Ids, titles or events, oldest first.")
+    k: int = Field(default=10, ge=1, le=1000, strict=True, description="How many items.")
+    about: str | None = Field(default=None, max_length=2000, description="The user in words.")
+    candidates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_CANDIDATES)] | None = Field(
+        default=None, description="Ids or titles to choose from, best first."
+    )
+    template: Id | None = Field(default=None, description="One of /v1/templates.")
+    fill: Literal["candidates", "popularity"] | None = Field(
+        default=None, description="Where a short list is filled up from."
+    )
+    names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(),
+        description="Names of people to take out of `about` and of unknown titles before they are sent.",
+    )
+    user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        strict=True,
+        description="Seconds; never more than the service's own.",
+    )
+
+
+class ItemOut(Frozen):
+    """One recommended item; it stands in the catalog, always."""
+
+    rank: int
+    id: str
+    title: str
+    score: float
+    source: Literal["llm", "candidates", "popularity"]
+    reason: str | None = Field(default=None, description="What the model wrote about it: untrusted text.")
+    confidence: float | None = Field(default=None, description="Of the match, where a text named the item.")
+
+
+class Degraded(Frozen):
+    """Why the model had no part in an answer."""
+
+    reason: Reason
+    detail: str
+
+
+class Tokens(Frozen):
+    """What the answer cost."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+class RecommendOut(Frozen):
+    """A ranked list, and how it came about."""
+
+    request_id: str
+    items: tuple[ItemOut, ...]
+    degraded: Degraded | None = Field(description="Null where the model answered.")
+    mode: Literal["zero-shot", "training-free"]
+    template: str
+    not_in_catalog: tuple[str, ...] = Field(description="What the model named and the catalog lacks.")
+    unknown_history: tuple[str, ...] = Field(description="What of the history the catalog lacks.")
+    notes: tuple[str, ...]
+    tokens: Tokens
+
+
+class GroundIn(Frozen):
+    """Text in which catalog items are to be found."""
+
+    model_config = _example(text="1. The Matrix (1999)\n2. Ronin")
+
+    text: str = Field(max_length=8000, description="A whole answer of a model, or one title.")
+    candidates: Annotated[tuple[Id, ...], Field(max_length=_CANDIDATES)] = ()
+    history: Annotated[tuple[Id, ...], Field(max_length=_HISTORY)] = ()
+    side: Literal["left", "right"] | None = Field(default=None, description="Of pairs, the recommended side.")
+
+
+class MentionOut(Frozen):
+    """A title in the text: `text[start:end]`, and its item or why there is none."""
+
+    text: str
+    start: int
+    end: int
+    match: Match
+
+
+class GroundOut(Frozen):
+    """The titles of a text, in its order."""
+
+    items: tuple[str, ...] = Field(description="Ids of the items found, each once.")
+    mentions: tuple[MentionOut, ...]
+
+
+class FeedbackIn(Frozen):
+    """A history, and what happened since."""
+
+    model_config = _example(history=_EXAMPLE_HISTORY, feedback=[{"item": "Up (2009)", "feedback": "skipped"}])
+
+    history: Events = ()
+    feedback: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=_HISTORY)]
+
+
+class EventOut(Frozen):
+    """An event with its item in the catalog."""
+
+    event: Event
+    item_id: str | None
+    why: Abstention | None = None
+
+
+class FeedbackOut(Frozen):
+    """The new history, to be sent with the next request; the service keeps nothing."""
+
+    history: tuple[Event, ...]
+    feedback: tuple[EventOut, ...]
+
+
+class TemplateOut(Frozen):
+    """A template that requests may name."""
+
+    name: str
+    version: int
+    task: str
+    ranker: str | None
+    description: str
+    sha256: str
+    default: bool
+
+
+class ReloadOut(Frozen):
+    """What is served after a reload."""
+
+    items: int
+    templates: int
+
+
+class Health(Frozen):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Frozen):
+    """Whether requests can be answered now."""
+
+    ready: bool
+    llm: Literal["ok", "unreachable", "breaker_open"]
+    fallback: str | None
+    items: int
+
+
+class Problem(Frozen):
+    """What is wrong with a request (RFC 9457). It never quotes the request."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    hint: str | None = None
+    request_id: str | None = None
+
+
+def as_history(events: tuple[str | EventIn, ...], user: str | None = None) -> History:
+    """The history of a request's events."""
+    return History(user=user).with_events(events, Feedback.SEEN)

@@ -1,0 +1,383 @@
+"""What the routes call: recommendations that hold the deadline, whatever the model does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from zsrec.core.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
+from zsrec.core.privacy import Pseudonyms, Redactor, redactor
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange, Frozen, Message, Recommendations
+from zsrec.data.history import History
+from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.recommender.loader import Sources, Stock
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.serving.admission import Breaker, Door, HopelessError, Queue, Shares
+from zsrec.serving.auth import Tenant
+from zsrec.serving.observability import STATES, Metrics, log, log_failure
+from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
+from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
+
+
+class Asking:
+    """An `LLM` that passes everything on to another one.
+
+    Args:
+        llm: The shared client.
+        salt: Keeps the tenant's part of vLLM's prefix cache apart; None leaves the client's own.
+
+    Attributes:
+        seconds: Wall-clock time in which at least one call was on its way.
+        exchanges: What was answered, also where the request failed later on.
+    """
+
+    def __init__(self, llm: LLM, salt: str | None) -> None:
+        self._llm = llm
+        self._salt = salt
+        self._under_way = 0
+        self._since = 0.0
+        self.seconds = 0.0
+        self.exchanges: list[Exchange] = []
+
+    async def handshake(self) -> ServerInfo:
+        """See `LLM.handshake`."""
+        async with self._timed():
+            return await self._llm.handshake()
+
+    async def chat(self, request: ChatRequest) -> Exchange:
+        """See `LLM.chat`."""
+        if self._salt is not None:
+            request = request.model_copy(update={"cache_salt": self._salt})
+        async with self._timed():
+            exchange = await self._llm.chat(request)
+        self.exchanges.append(exchange)
+        return exchange
+
+    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        """See `LLM.count_tokens`."""
+        async with self._timed():
+            return await self._llm.count_tokens(messages)
+
+    async def labels(self, count: int) -> LabelSet:
+        """See `LLM.labels`."""
+        async with self._timed():
+            return await self._llm.labels(count)
+
+    async def binds_choices(self) -> bool:
+        """See `LLM.binds_choices`."""
+        async with self._timed():
+            return await self._llm.binds_choices()
+
+    async def aclose(self) -> None:
+        """Does nothing: the connections are shared."""
+
+    @asynccontextmanager
+    async def _timed(self) -> AsyncIterator[None]:
+        if not self._under_way:
+            self._since = time.perf_counter()
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.seconds += time.perf_counter() - self._since
+
+
+class Options(Frozen):
+    """The service's limits.
+
+    Attributes:
+        deadline: Seconds for one request, waiting included; a caller may ask for less, never for more. What the
+            model has not answered shortly before is answered in retrieval order.
+        in_work: Requests that may ask the model at once.
+        waiting: Requests that may wait for one of those places; further ones are refused with 429. `in_work` and
+            `waiting` together bound all requests inside, whatever they do there.
+        per_tenant: Requests that one tenant (a key's name) may have under way, waiting ones included; further ones
+            are refused with 429. None sets no such limit.
+        max_body: The largest request body, in bytes.
+        max_history: The longest history, in events.
+        max_k: The longest list that may be asked for.
+        redact: Whether personal data are taken out of the user's own words (`zsrec.core.privacy`).
+        breaker_failures: Failures in a row after which the model is no longer asked.
+        breaker_seconds: For how long; then one request tries it.
+    """
+
+    deadline: float = Field(default=30.0, gt=0, le=3600)
+    in_work: int = Field(default=32, ge=1, le=4096)
+    waiting: int = Field(default=64, ge=0, le=65536)
+    per_tenant: int | None = Field(default=None, ge=1)
+    max_body: int = Field(default=262_144, ge=1024)
+    max_history: int = Field(default=200, ge=1, le=5000)
+    max_k: int = Field(default=100, ge=1, le=1000)
+    redact: bool = True
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_seconds: float = Field(default=10.0, gt=0)
+
+
+_RESERVE = 0.2
+_MOST_RESERVE = 0.25
+
+
+class _ModelFailedError(Exception):
+    """The model has no part in this answer."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request, ready to be worked on."""
+
+    wanted: RecommendIn
+    history: History
+    recommender: AsyncRecommender
+    asking: Asking
+
+
+class Service:
+    """Holds the stock and everything that requests share.
+
+    Args:
+        sources: Where the stock comes from; read at once.
+        settings: The model's.
+        llm: The shared client.
+        options: Limits.
+        pseudonyms: For the log and the tenants' cache salts.
+        loaded: Called whenever a stock was loaded, the first included.
+
+    Attributes:
+        door: The room for all requests.
+        queue: The places of requests that ask the model.
+        shares: What each tenant holds.
+        desk: The one place of work that keeps the processor busy; it is done beside the event loop.
+
+    Raises:
+        DataError: A file is wrong.
+        TemplateError: A template is wrong.
+        ConfigError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        settings: Settings,
+        llm: LLM,
+        options: Options,
+        pseudonyms: Pseudonyms,
+        *,
+        loaded: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._sources = sources
+        self._settings = settings
+        self.llm = llm
+        self.options = options
+        self._pseudonyms = pseudonyms
+        self._loaded = loaded
+        self.stock: Stock = sources.load(llm, settings)
+        loaded()
+        self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
+        self.door = Door(options.in_work + options.waiting)
+        self.queue = Queue(options.in_work, options.waiting)
+        self.shares = Shares(options.per_tenant)
+        self.desk = Queue(1, options.waiting)
+        self.metrics = Metrics()
+        self._reloading = asyncio.Lock()
+        watch = self.metrics.watch
+        watch("zsrec_inside", "Requests that were read and are not answered.", lambda: self.door.inside)
+        watch("zsrec_in_work", "Requests that hold a place.", lambda: self.queue.in_work)
+        watch("zsrec_waiting", "Requests that wait for a place.", lambda: self.queue.waiting)
+        watch("zsrec_breaker_state", f"0 to 2: {', '.join(STATES)}.", lambda: STATES.index(self.breaker.state))
+        watch("zsrec_catalog_items", "Items served.", lambda: len(self.stock.recommender.catalog))
+
+    async def recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
+        """Recommends before the deadline: with the model, or in retrieval order and marked so.
+
+        Raises:
+            RefusedError: The request is wrong (422), the tenant has too many (429), or neither the model nor
+                anything else gives an order (503).
+            FullError: The queue is full.
+        """
+        with self.shares.one(tenant):
+            return await self._recommend(wanted, tenant, request_id)
+
+    async def _recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
+        arrived = time.perf_counter()
+        call = self._call(wanted, tenant)
+        seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
+        degraded: Degraded | None = None
+        try:
+            found = await self._by_model(call, seconds - min(_RESERVE * seconds, _MOST_RESERVE))
+        except _ModelFailedError as failure:
+            degraded = Degraded(reason=failure.reason, detail=DETAILS[failure.reason])
+            self.metrics.degraded.labels(failure.reason).inc()
+            found = self._without_model(call, failure.reason)
+        finally:
+            total = time.perf_counter() - arrived
+            self.metrics.asked(call.asking.exchanges, ())
+            log(
+                "recommend",
+                request_id=request_id,
+                tenant=tenant.name,
+                user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
+                k=wanted.k,
+                events=len(wanted.history),
+                degraded=None if degraded is None else degraded.reason,
+                seconds=round(total, 4),
+                llm_seconds=round(call.asking.seconds, 4),
+            )
+        self.metrics.asked((), found.trace.grounded)
+        return _told(found, degraded, call, request_id)
+
+    async def reload(self) -> Stock:
+        """Reads the sources anew; requests under way end with the old stock.
+
+        Raises:
+            ZsrecError: Something is wrong; the old stock stays.
+        """
+        async with self._reloading:
+            try:
+                stock = await asyncio.to_thread(self._sources.load, self.llm, self._settings)
+            except ZsrecError as error:
+                self.metrics.reloads.labels("refused").inc()
+                log_failure("reload refused", error)
+                raise
+            self.stock = stock
+            self._loaded()
+            self.metrics.reloads.labels("done").inc()
+            log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
+            return stock
+
+    def _call(self, wanted: RecommendIn, tenant: Tenant) -> _Call:
+        if len(wanted.history) > self.options.max_history:
+            raise RefusedError(
+                422, "HistoryTooLong", "the history is too long", f"at most {self.options.max_history} events"
+            )
+        if wanted.k > self.options.max_k:
+            raise RefusedError(422, "KTooLarge", "k is too large", f"at most {self.options.max_k} items")
+        stock = self.stock
+        recommender = stock.recommender
+        if wanted.template is not None:
+            if wanted.template not in stock.templates:
+                raise RefusedError(
+                    422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
+                )
+            recommender = recommender.with_template(stock.templates[wanted.template])
+        recommender = recommender.with_redaction(self._redactor(wanted.names))
+        salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
+        asking = Asking(self.llm, salt)
+        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
+
+    def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
+        try:
+            return redactor(self._settings.redact if self.options.redact else "off", names)
+        except ConfigError as error:
+            raise refusal(error) from error
+
+    async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
+        started = time.perf_counter()
+        admitted = False
+        try:
+            async with asyncio.timeout(seconds), self.queue.place(seconds):
+                waited = time.perf_counter() - started
+                self.metrics.stages.labels("queue").observe(waited)
+                self._admit()
+                admitted = True
+                found = await self._ask(call)
+                self.breaker.succeeded()
+                self.breaker.took(call.asking.seconds, call.recommender.template.ref.name)
+                admitted = False
+                own = time.perf_counter() - started - waited - call.asking.seconds
+                self.metrics.stages.labels("llm").observe(call.asking.seconds)
+                self.metrics.stages.labels("own").observe(max(0.0, own))
+                return found
+        except HopelessError:
+            raise _ModelFailedError("busy") from None
+        except TimeoutError:
+            if not admitted:  # it passed in the queue, which says nothing of the model
+                raise _ModelFailedError("busy") from None
+            self.breaker.timed_out(call.asking.seconds, call.recommender.template.ref.name)
+            admitted = False
+            raise _ModelFailedError("deadline") from None
+        except _ModelFailedError as failure:
+            if admitted:
+                (self.breaker.failed if failure.reason in DOWN else self.breaker.succeeded)()
+                admitted = False
+            raise
+        finally:
+            if admitted:
+                self.breaker.gave_up()
+
+    def _admit(self) -> None:
+        if not self.breaker.admits():
+            raise _ModelFailedError("breaker_open")
+
+    async def _ask(self, call: _Call) -> Recommendations:
+        wanted = call.wanted
+        try:
+            return await call.recommender.recommend(
+                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, fill=wanted.fill
+            )
+        except (LLMError, AnswerError, TemplateError) as error:
+            why = reason(error)
+            assert why is not None  # noqa: S101  (each of these kinds has one)
+            raise _ModelFailedError(why) from error
+        except ZsrecError as error:
+            raise refusal(error) from error
+
+    def _without_model(self, call: _Call, why: Reason) -> Recommendations:
+        wanted = call.wanted
+        try:
+            if not wanted.history and not (wanted.about or "").strip():
+                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
+            return call.recommender.retrieval_order(call.history, wanted.k, candidates=wanted.candidates)
+        except ConfigError as error:
+            raise RefusedError(
+                503,
+                why,
+                DETAILS[why],
+                "and there is no other order to fall back to",
+                hint="try again later; an operator can give --interactions, a caller candidates",
+                retry_after=max(1, round(self.breaker.remaining)),
+            ) from error
+        except ZsrecError as error:
+            raise refusal(error) from error
+
+
+def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:
+    usage = [exchange.usage for exchange in call.asking.exchanges]
+    trace = found.trace
+    return RecommendOut(
+        request_id=request_id,
+        items=tuple(
+            ItemOut(
+                rank=one.rank,
+                id=one.item.id,
+                title=one.item.title,
+                score=one.score,
+                source=one.source,
+                reason=one.reason,
+                confidence=None if one.provenance is None else one.provenance.match.score,
+            )
+            for one in found
+        ),
+        degraded=degraded,
+        mode=trace.mode,
+        template=str(trace.template),
+        not_in_catalog=tuple(one.mention.text for one in trace.unresolved),
+        unknown_history=tuple(name for name, _ in trace.history.unresolved),
+        notes=trace.notes,
+        tokens=Tokens(
+            prompt=sum(one.prompt_tokens or 0 for one in usage),
+            completion=sum(one.completion_tokens or 0 for one in usage),
+            cached=sum(one.cached_tokens or 0 for one in usage),
+        ),
+    )
