@@ -1,4 +1,4 @@
-"""The house's own rules: what imports what, what the front door shows, how fast it opens."""
+"""The architecture's rules: layers, module sizes, the public names, import time."""
 
 from __future__ import annotations
 
