@@ -131,7 +131,7 @@ def new(
     """Write a commented template that works as it is; a file that is there is never overwritten."""
     if not is_name(name):
         raise ConfigError(
-            f"{name!r} is no template's name", hint="a name is like 'books/rank': words parted by '/'"
+            f"{name!r} is not a valid template name", hint="a name is like 'books/rank': words parted by '/'"
         )
     if task is not None and task not in _TASKS:
         raise ConfigError(f"--task is {task!r}{did_you_mean(task, _TASKS)}", hint=f"one of {', '.join(_TASKS)}")

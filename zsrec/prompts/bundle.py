@@ -1,4 +1,4 @@
-"""A template together with everything it extends, includes and imports."""
+"""A template with the files that it extends, includes and imports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Source:
 
     @property
     def is_part(self) -> bool:
-        """Whether the file is a mere part, to be included by others: it has no front matter."""
+        """Whether the file has no front matter, so that it can only be included."""
         return not self.text.startswith("---")
 
 
@@ -79,7 +79,7 @@ def read_source(path: Path, name: str, place: int = -1) -> Source:
 
 
 def source_of(text: str, name: str, path: str, place: int = -1) -> Source:
-    """Takes a template's text apart; what is wrong with its front matter is in the result's `problems`."""
+    """Parses a template's text; problems of its front matter are in the result's `problems`."""
     text = text.replace("\r\n", "\n")
     if not text.startswith("---"):
         return Source(name, path, text, text, None, {}, (), place)
@@ -139,7 +139,7 @@ class Bundle:
         return [unit.tree for unit in self.units if unit.tree]
 
     def block(self, name: str) -> nodes.Block | None:
-        """The block as it will be rendered: the nearest in the chain."""
+        """The block that will be rendered: the nearest in the chain."""
         for unit in self.chain:
             found = syntax.blocks(unit.tree).get(name) if unit.tree else None
             if found is not None:

@@ -1,4 +1,4 @@
-"""What can be wrong with a template, said so that its author can mend it."""
+"""Findings about templates, and the rules that they belong to."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Problem:
     Attributes:
         path: The file, as it was named or found.
         line: The line in the file, from 1.
-        message: What is wrong and, where one can tell, what was meant.
+        message: What is wrong and, if known, what was meant.
         severity: "error" where the template cannot be used, "warning" where it can.
         rule: What kind of finding it is, one of `zsrec.prompts.diagnostics.RULES`.
-        column: The column in the line, from 1, of what the message speaks of.
+        column: The column in the line, from 1.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """Where it is, as editors read it: `path:line:column`."""
+        """The position in the form that editors read: `path:line:column`."""
         return f"{self.path}:{self.line}:{self.column}"
 
     def to_error(self) -> TemplateError:
@@ -63,7 +63,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def question_in_words(place: int, count: int, step: str | None) -> str:
-    """Which of a template's questions one is; empty where there is only one.
+    """The position of a question among a template's questions; empty where there is only one.
 
     Args:
         place: From 0.
@@ -74,7 +74,7 @@ def question_in_words(place: int, count: int, step: str | None) -> str:
 
 
 def unanswered(step: str) -> str:
-    """What stands in a prompt for the answer of a step that nobody has asked yet."""
+    """The placeholder for the answer of a step that has not been asked."""
     return f"[the answer of {step!r}]"
 
 
@@ -93,9 +93,9 @@ RULES: Mapping[str, str] = MappingProxyType(
         "labels": "The ranker needs labels that the prompt does not show.",
         "control-token": "The template's own text holds a chat format's control token.",
         "untrusted-text": "The template undoes what makes titles and users' words harmless.",
-        "render": "The template fails on a made-up user.",
-        "scope-order": "What few requests share stands before what many share.",
-        "answer-format": "The prompt does not ask for the answer that the front matter declares.",
+        "render": "The template fails on a synthetic user.",
+        "scope-order": "A variable that few requests share precedes one that many share.",
+        "answer-format": "The prompt does not ask for the answer format that the front matter declares.",
         "label-tokens": "Labels are more than one token for the served model.",
         "context": "A prompt does not fit the served model's context.",
     }

@@ -1,4 +1,4 @@
-"""The YAML between the two `---` lines at the top of a template."""
+"""Front matter: the YAML between the two `---` lines at the top of a template."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ranker = Literal["generate", "label", "window", "pairwise", "choose"]
 Calibration = Literal["none", "labels", "titles"]
 
 DEFAULT_LLM_WEIGHT = 0.1
-"""The model's share in the fused score; where it comes from stands in docs/ranking.md."""
+"""The model's weight in the fused score; docs/ranking.md says where it comes from."""
 
 
 class Ranking(Frozen):
@@ -84,7 +84,7 @@ class Variable(Frozen, strict=True):
             one "user". Prompts should use them in this order, so that the server can share the prefix.
         type: "str", "int", or "items" (a list of items).
         default: The value where the caller gives none; None means there is no default.
-        last: Of `history`, only so many of the newest events are shown; None shows all that fit.
+        last: For `history`: how many of the newest events are shown; None shows all that fit.
         fields: Of "items", the catalog's columns that the template reads; with them, any other is an error of the
             checker's. None says nothing: a column may have any name.
     """
@@ -97,7 +97,7 @@ class Variable(Frozen, strict=True):
 
 
 class StepOptions(Frozen, strict=True):
-    """A question that is asked before the template's own; its answer is a text that later blocks may show.
+    """A question asked before the final one; its answer is a text that later blocks may show.
 
     Attributes:
         sampling: What differs from the template's sampling.
@@ -109,20 +109,20 @@ class StepOptions(Frozen, strict=True):
 
 
 class FrontMatter(Frozen, strict=True):
-    """What a template says about itself.
+    """The front matter of a template.
 
     Attributes:
         task: What the prompt asks for; None in a template that takes it from the one it extends.
-        version: Counts up with every change of wording; stands in every trace.
+        version: Incremented with every change of wording; part of every trace.
         answer: The parser that reads the model's answer (one of `zsrec.core.types.ANSWER_STYLES`).
         side: Where the answer pairs titles ("watched - candidate"), the side that is recommended.
         ranker: How a "rank" template's candidates are ranked (docs/ranking.md).
         ranking: Options of the ranker.
-        pattern: A regular expression that the answer of an "explain" template is held to, where `{history}` stands
-            for the title of one of the history's items. Needs a server that holds answers to patterns.
+        pattern: A regular expression that constrains the answer of an "explain" template; `{history}` is the title
+            of one of the history's items. Needs a server that supports constrained output.
         sampling: How the model picks tokens.
         variables: What the template may use, by name.
-        steps: What is asked before, by name and in this order; the blocks are `NAME_user` and `NAME_system`.
+        steps: Questions asked before the final one, in order; their blocks are `NAME_user` and `NAME_system`.
         description: One line for `zsrec prompts list`.
     """
 
@@ -168,9 +168,7 @@ class FrontMatter(Frozen, strict=True):
 
 
 def split(text: str, path: str) -> tuple[str, str, list[Problem]]:
-    """Parts a template file into front matter and body.
-
-    Both keep their true line numbers: what was taken out is replaced by empty lines.
+    """Splits a template file into front matter and body; both keep the file's line numbers.
 
     Returns:
         The YAML, the Jinja body, and what is wrong (then both are empty).
@@ -203,13 +201,13 @@ def parse_front_matter(
             return None, {}, (Problem(path, *refused),)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            return None, {}, (Problem(path, 1, "the front matter is no list of 'key: value' lines"),)
+            return None, {}, (Problem(path, 1, "the front matter is not a mapping: write 'key: value' lines"),)
         lines: dict[_Path, int] = {}
         problems = list(_walk(node, (), lines, path))
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return None, {}, (Problem(path, line, f"the front matter is no YAML: {error.problem}"),)
+        return None, {}, (Problem(path, line, f"the front matter is not valid YAML: {error.problem}"),)
     except (yaml.YAMLError, ValueError) as error:
         return None, {}, (Problem(path, 1, f"the front matter cannot be read: {error}"),)
     finally:
@@ -234,7 +232,7 @@ _MAX_DEPTH = 8
 
 
 def _refuse(yaml_text: str) -> tuple[int, str] | None:
-    """The line and name of what YAML allows and front matter has no use for; None where there is none.
+    """The line and message of a YAML feature that front matter does not support; None where there is none.
 
     A few aliases can stand for gigabytes, and the parser's time grows with the square of the depth.
     """
@@ -242,7 +240,7 @@ def _refuse(yaml_text: str) -> tuple[int, str] | None:
     for token in yaml.scan(yaml_text, yaml.SafeLoader):
         line = token.start_mark.line + 1
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-            return line, "'&' and '*' have no meaning here; quote them"
+            return line, "YAML anchors and aliases ('&', '*') are not supported; quote the value"
         depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
         if depth > _MAX_DEPTH:
             return line, "the front matter is nested too deeply"
@@ -250,7 +248,7 @@ def _refuse(yaml_text: str) -> tuple[int, str] | None:
 
 
 def _walk(node: yaml.Node, at: _Path, lines: dict[_Path, int], path: str) -> Iterator[Problem]:
-    """Notes the line of every key and finds keys that stand twice (YAML would take the last)."""
+    """Records the line of every key and finds duplicate keys (YAML would take the last)."""
     if isinstance(node, yaml.SequenceNode):
         for place, child in enumerate(node.value):
             yield from _walk(child, (*at, place), lines, path)
@@ -259,7 +257,7 @@ def _walk(node: yaml.Node, at: _Path, lines: dict[_Path, int], path: str) -> Ite
             line = key.start_mark.line + 1
             name = str(key.value)
             if (*at, name) in lines:
-                yield Problem(path, line, f"{name!r} stands twice (first on line {lines[*at, name]})")
+                yield Problem(path, line, f"{name!r} appears twice (first on line {lines[*at, name]})")
             lines[*at, name] = line
             yield from _walk(child, (*at, name), lines, path)
 
@@ -284,16 +282,16 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
     for name, variable in front.variables.items():
         line = lines["variables", name]
         if variable.last is not None and (name != "history" or variable.type != "items"):
-            yield Problem(path, line, f"'last' is for the history, and {name!r} is something else")
+            yield Problem(path, line, f"'last' applies only to the history, not to {name!r}")
         if not name.isidentifier() or name.startswith("_"):
-            yield Problem(path, line, f"{name!r} is no variable's name: use letters, digits and '_'")
+            yield Problem(path, line, f"{name!r} is not a valid variable name: use letters, digits and '_'")
         if variable.fields is not None and variable.type != "items":
             yield Problem(path, line, f"'fields' are columns of items, and {name!r} is of type {variable.type!r}")
         wanted = {"str": str, "int": int}.get(variable.type)
         if variable.default is None:
             continue
         if wanted is None:
-            yield Problem(path, line, f"{name!r} is a list of items and takes no default")
+            yield Problem(path, line, f"{name!r} is a list of items and cannot have a default")
         elif type(variable.default) is not wanted:
             yield Problem(path, line, f"the default of {name!r} is no {variable.type}: {variable.default!r}")
 
@@ -305,11 +303,11 @@ def _check_pattern(front: FrontMatter, lines: Mapping[_Path, int], path: str) ->
     if front.task not in (None, "explain"):
         yield Problem(path, line, f"a pattern needs 'task: explain', and the task is {front.task!r}")
     if CITED not in front.pattern:
-        yield Problem(path, line, f"the pattern has no {CITED}, the place of a title of the user's history")
+        yield Problem(path, line, f"the pattern lacks {CITED}, the placeholder for a title of the user's history")
     try:
         re.compile(front.pattern.replace(CITED, "(?:x)"))
     except re.error as error:
-        yield Problem(path, line, f"the pattern is no regular expression: {error}")
+        yield Problem(path, line, f"the pattern is not a valid regular expression: {error}")
 
 
 def _check_steps(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
@@ -318,13 +316,13 @@ def _check_steps(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> I
     for name in front.steps:
         line = lines["steps", name]
         if not name.isidentifier() or name.startswith("_"):
-            yield Problem(path, line, f"{name!r} is no step's name: use letters, digits and '_'")
+            yield Problem(path, line, f"{name!r} is not a valid step name: use letters, digits and '_'")
         elif name in _TAKEN or name in front.variables:
-            yield Problem(path, line, f"a step cannot be called {name!r}: that is a variable's name")
+            yield Problem(path, line, f"a step cannot be called {name!r}: that is the name of a variable")
 
 
 def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) -> Iterator[Problem]:
-    """Pydantic's findings in the words of a template's author, with their lines."""
+    """Pydantic's findings in a template author's terms, with their lines."""
     for error in invalid.errors():
         at: _Path = tuple(error["loc"])
         while at and at not in lines:  # a missing key has the line of what it is missing from

@@ -1,4 +1,4 @@
-"""Does a template undo what makes titles harmless?
+"""Whether a template undoes the sanitising of titles.
 
 Every text in every variable is one harmless line before a template sees it (`zsrec.prompts.sanitize`), so the
 plain `{{ item.display }}` is safe. What is left is a template that works on the text: replacing spaces by line
@@ -29,7 +29,7 @@ _REWORKS = ("replace", "reverse", "upper", "split", "join", "list", "map", "batc
 
 
 def untrusted_text(bundle: Bundle, template: Template) -> Iterator[Problem]:
-    """What lets a title forge something; at most one finding, since one cause shows in many ways."""
+    """The first expression through which a title can forge lines or tokens; at most one finding per template."""
     try:
         plain = template.raw(**values_for(template, _user(template, _PLAIN)))
         odd = template.forged_tokens(plain)

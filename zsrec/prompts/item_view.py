@@ -1,4 +1,4 @@
-"""What a template sees of an item: a small, immutable, harmless view."""
+"""The view of an item that templates get: small, immutable, sanitised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ItemView:
         feedback: "seen", "liked", "disliked" or "skipped"; "said" where `display` is no title but the user's words
             on what stands before it.
         rating: The user's rating on the data set's own scale; None where there is none.
-        age: The place in the history counted from its end, 1 the newest; None for what is no history.
+        age: The position in the history counted from its end, 1 the newest; None outside a history.
         label: What a candidate is called in the prompt, for example "A"; empty where the ranker uses none.
         attributes: The catalog's other columns.
     """

@@ -156,7 +156,7 @@ class Entry:
 
 
 class Library:
-    """The templates that can be named, from several folders; the first folder that has a name wins.
+    """The templates found by name in several folders; the first folder that has a name wins.
 
     Args:
         prompts: Folders of the caller's own templates, looked at before all others.
@@ -175,25 +175,25 @@ class Library:
 
     @cached_property
     def folders(self) -> tuple[Folder, ...]:
-        """All folders in the order of the look-up."""
+        """All folders in lookup order."""
         return (*self._own, *_packs(), Folder("built-in", built_in_folder()))
 
     def find(self, name: str, *, after: int | None = None) -> Source:
-        """The source of a name.
+        """Finds the file of a template name.
 
         Args:
             name: A name such as "rank/default", never a path.
-            after: Look only behind this place in `folders`; a template that extends its own name extends
+            after: Search only after this position in `folders`: a template that extends its own name extends
                 the one that it shadows.
 
         Raises:
             TemplateNotFoundError: No folder has it.
-            TemplateError: It is no name, or the file cannot be read.
+            TemplateError: The name is not valid, or the file cannot be read.
         """
         if not is_name(name):
             raise TemplateError(
-                f"{name[:_LONGEST]!r} is no template's name",
-                hint="a name is like 'rank/default': words parted by '/'",
+                f"{name[:_LONGEST]!r} is not a valid template name",
+                hint="a name is like 'rank/default': words separated by '/'",
             )
         for place, folder in enumerate(self.folders):
             path = folder.path / (name + SUFFIX)
@@ -205,7 +205,7 @@ class Library:
         )
 
     def open(self, name_or_path: str | Path) -> Bundle:
-        """Reads a template and all it needs; what is wrong with it is in the bundle's `problems`.
+        """Reads a template and the files it needs; problems are in the bundle's `problems`.
 
         Raises:
             TemplateNotFoundError: There is no such template.
@@ -217,7 +217,7 @@ class Library:
         return gather(self.find(str(name_or_path)), self)
 
     def open_text(self, text: str, name: str = "draft") -> Bundle:
-        """Takes a template's text that is on no disk yet; what is wrong with it is in the bundle's `problems`.
+        """Reads a template's text that is not saved yet; problems are in the bundle's `problems`.
 
         Args:
             text: The whole file.
@@ -226,7 +226,7 @@ class Library:
         return gather(source_of(text, name, name + SUFFIX), self)
 
     def load(self, name_or_path: str | Path) -> Template:
-        """A template ready to render, tried with a hostile title first (`zsrec.prompts.injection_check`).
+        """Loads a template, after a trial rendering with a hostile title (`zsrec.prompts.injection_check`).
 
         Args:
             name_or_path: A name such as "rank/default", or a path: a `Path`, or a text that ends with ".j2".
@@ -242,7 +242,7 @@ class Library:
         return template
 
     def entries(self) -> Iterator[Entry]:
-        """Every template by name, then in the order of the look-up; without mere parts of others."""
+        """Every template by name, then in lookup order; files that are only included are left out."""
         found: dict[str, list[tuple[int, Path]]] = {}
         for place, folder in enumerate(self.folders):
             for path in folder.path.rglob("*" + SUFFIX):
@@ -280,7 +280,7 @@ def load_template(name_or_path: str | Path, prompts: Folders = None) -> Template
 
 
 def is_name(name: str) -> bool:
-    """Whether a text can be a template's name: words parted by "/", which never leave the library's folders."""
+    """Whether a text is a valid template name: words separated by "/", which never leave the library's folders."""
     return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None and ".." not in name.split("/")
 
 
@@ -307,7 +307,7 @@ def _is_path(name_or_path: str | Path) -> bool:
 
 def _folder(origin: str, path: Path) -> Folder:
     if not path.is_dir():
-        raise ConfigError(f"{origin}: there is no folder {str(path)!r}", hint="name a folder of .j2 files")
+        raise ConfigError(f"{origin}: no folder {str(path)!r}", hint="name a folder of .j2 files")
     return Folder(origin, path)
 
 
@@ -327,11 +327,10 @@ def _packs() -> Iterator[Folder]:
             yield Folder(f"pack {entry.name}", Path(location))
 
 
-class Kept:
-    """The templates that a recommender has loaded. Safe to share between threads.
+class TemplateCache:
+    """A cache of loaded templates, reloaded when a file changes. Thread-safe.
 
-    Loading tries a template with a hostile title and takes some hundredths of a second; looking whether the files
-    are still the same takes less than a thousandth.
+    Loading a template takes some hundredths of a second; checking its files for changes less than a thousandth.
 
     Args:
         prompts: Folders of the caller's own templates.
@@ -352,7 +351,7 @@ class Kept:
         return template
 
     def _unchanged(self, bundle: Bundle) -> bool:
-        """Whether the names still lead to the same files, and these hold the same texts."""
+        """Whether the names still resolve to the same files with the same text."""
         chain = [unit.source for unit in bundle.chain]
         try:
             parents = all(

@@ -1,4 +1,4 @@
-"""Checks a template by reading it and then by rendering it for made-up users; nothing is sent anywhere.
+"""Checks a template by reading it and then by rendering it for synthetic users; nothing is sent anywhere.
 
     from zsrec.prompts import check, check_text
     for problem in check("./mine/rank.j2"):
@@ -43,7 +43,7 @@ _LABEL = re.compile(r"(?<![A-Za-z])[A-T](?![A-Za-z])")
 
 
 def answer_format(bundle: Bundle, template: Template, prompts: Sequence[tuple[Message, ...]]) -> Iterator[Problem]:
-    """What the front matter expects of the answer and the prompt never asks for.
+    """Answer formats that the front matter declares and the prompt never asks for.
 
     Args:
         bundle: The template's files.
@@ -80,11 +80,11 @@ _BY_FIRST = ("attr", "groupby", "rejectattr", "selectattr", "sum")
 
 
 def unknown_fields(bundle: Bundle, asked: Collection[str]) -> Iterator[Problem]:
-    """Fields that no item has, each once, at the first place that reads it.
+    """Fields that no item has, each once, at its first use.
 
     Args:
         bundle: The template's files.
-        asked: The columns that made-up items were asked for.
+        asked: The columns that synthetic items were asked for.
     """
     variables = bundle.front.variables.values()
     declared = [one.fields for one in variables if one.fields is not None]
@@ -100,14 +100,14 @@ def unknown_fields(bundle: Bundle, asked: Collection[str]) -> Iterator[Problem]:
             yield Problem(path, line, message, rule="unknown-field")
         elif (meant := _slip(name, known)) is not None:
             message = (
-                f"{name!r} is no field of an item (did you mean {meant!r}?); "
+                f"{name!r} is not a field of an item (did you mean {meant!r}?); "
                 f"if your catalog has such a column, declare it: 'fields: [{name}]'"
             )
             yield Problem(path, line, message, "warning", rule="unknown-field")
 
 
 def _slip(name: str, known: Collection[str]) -> str | None:
-    """The field that a name is one slip away from: a letter left out, added, taken for another, or two swapped."""
+    """The field that a name probably misspells, by optimal string alignment distance."""
     folded = name.casefold()
     for field in known:
         if len(field) < _SHORTEST or folded == f"{field}s":  # ratings, labels: columns as good as any
@@ -119,7 +119,7 @@ def _slip(name: str, known: Collection[str]) -> str | None:
 
 
 def _reads(bundle: Bundle) -> Iterator[tuple[str, str, int]]:
-    """What the files read by name of anything, with file and line, in the order of the text."""
+    """The field names that the files read, with file and line, in the order of the text."""
     for unit in bundle.units:
         found = list(_names(unit.tree)) if unit.tree is not None else []
         yield from ((name, unit.source.path, line) for name, line in sorted(found, key=lambda one: one[1]))
@@ -150,7 +150,7 @@ def _text(node: nodes.Node) -> Iterator[tuple[str, int]]:
 
 
 def scope_order(bundle: Bundle, template: Template) -> Iterator[Problem]:
-    """Says where a variable stands before a longer one that more requests share.
+    """A variable that precedes a longer one which more requests share.
 
     Only the first use of each counts, and only lists and what belongs to a pool are worth moving: a word like
     the domain costs nothing at the end.
@@ -195,7 +195,7 @@ _QUOTED = re.compile(r"(?<!\w)'([^']+)'|\"([^\"]+)\"")
 
 
 def column(problem: Problem, text: str) -> int:
-    """The column, from 1, of the first thing that the message quotes and the line holds; else of the line's text.
+    """The column, from 1, of the first quoted word of the message that the line contains; else of the line's text.
 
     Args:
         problem: The finding.
@@ -214,12 +214,12 @@ def column(problem: Problem, text: str) -> int:
 def check(
     target: str | Path | Template, prompts: Folders = None, *, library: Library | None = None
 ) -> list[Problem]:
-    """Everything that is wrong with a template, in the order of its lines.
+    """All findings about a template, in the order of its lines.
 
     Args:
         target: A name, a path (a `Path`, or a text that ends with ".j2") or a loaded template.
         prompts: Folders of the caller's own templates, for what the template extends and includes.
-        library: Where to look instead of in a new library of `prompts`; for who checks often.
+        library: Used instead of a new library of `prompts`; for callers that check often.
 
     Returns:
         Errors and warnings; empty for a template that is fine. A file that cannot be read is a finding too.
@@ -235,7 +235,7 @@ def check(
 def check_text(
     text: str, name: str = "draft", prompts: Folders = None, *, library: Library | None = None
 ) -> list[Problem]:
-    """What `check` finds in a template that is on no disk yet, for an editor.
+    """All findings about a template that is not saved yet, for an editor.
 
     Args:
         text: The whole file: front matter and body.
@@ -260,7 +260,7 @@ class Checked(NamedTuple):
 
 
 def checked(bundle: Bundle) -> Checked:
-    """Checks what is read already, and brings the template where nothing keeps it from being used."""
+    """Checks a bundle and returns the template where there is no error."""
     problems = list(bundle.problems)
     template: Template | None = None
     if not _wrong(problems):
@@ -280,7 +280,7 @@ def _wrong(problems: list[Problem]) -> bool:
 
 
 def _probed(bundle: Bundle, template: Template) -> list[Problem]:
-    """What comes out when the template is rendered."""
+    """Findings from rendering the template."""
     prompts: list[tuple[Message, ...]] = []
     with columns_asked() as asked:
         for user in USERS:
@@ -300,5 +300,5 @@ def _probed(bundle: Bundle, template: Template) -> list[Problem]:
 
 
 def _message(error: TemplateError, path: str) -> str:
-    """The error's sentence without the place before it."""
+    """The error's message without its position."""
     return error.message.removeprefix(f"{path}:{error.line}: ").removeprefix(f"{path}: ")

@@ -1,4 +1,4 @@
-"""Makes untrusted text harmless before a template sees it.
+"""Sanitising of untrusted text before a template sees it.
 
 A title, a tag or a user's own words may hold line breaks, invisible characters or a chat format's control
 tokens, by accident or on purpose; put into a prompt as they are, they forge list entries, hide text from a
@@ -11,7 +11,7 @@ see to it), so that no author of a template can forget it. What comes out
   the symbols of one emoji;
 - holds no control token: `<|im_end|>` becomes `< |im_end| >`, `</s>` becomes `< /s >`, `[INST]` becomes
   `[ INST ]`. The rule goes by shape, not by a list of models, so next year's tokens are broken too;
-- is at most so many characters long and ends with "…" where it was cut.
+- is at most `limit` characters long and ends with "…" where it was cut.
 
 Ordinary titles pass unchanged ("WALL·E", "<3", "[REC]", "Léon", any script, emoji). Braces pass too: data is
 never read as a template, so `{{` means nothing. What this cannot do is to take the *meaning* out of a
@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 TITLE_LIMIT = 300
-"""Characters kept of a string inside an item, and by the `inline` filter unless told otherwise."""
+"""Characters kept of a string inside an item; the default of the `inline` filter."""
 
 TEXT_LIMIT = 2000
 """Characters kept of a text variable such as `about`."""

@@ -1,4 +1,4 @@
-"""Findings as SARIF, which code hosts and editors show beside the line.
+"""Findings in SARIF, the format that code hosts and editors show beside a line.
 
 Source: OASIS, Static Analysis Results Interchange Format (SARIF) Version 2.1.0.
 """

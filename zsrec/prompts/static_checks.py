@@ -1,4 +1,4 @@
-"""What can be wrong with a template and its files, as far as reading goes."""
+"""Checks that need no rendering."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def check_steps(bundle: Bundle) -> Iterator[Problem]:
     for name in front.steps:
         if bundle.block(f"{name}_user") is None:
             path, line = _declared(bundle, name)
-            yield Problem(path, line, f"step {name!r} has no block '{name}_user', so nothing would be asked")
+            yield Problem(path, line, f"step {name!r} has no block '{name}_user', so nothing would be sent")
         if name in front.variables:
             path, line = _declared(bundle, name)
-            yield Problem(path, line, f"a step cannot be called {name!r}: that is a variable's name")
+            yield Problem(path, line, f"a step cannot be called {name!r}: that is the name of a variable")
     yield from _too_early(bundle)
     used = {name for tree in bundle.trees for name in _names(tree)}
     for name in front.steps:
@@ -55,7 +55,7 @@ def _too_early(bundle: Bundle) -> Iterator[Problem]:
                 uses = _names(block) if block is not None else {}
                 for name in steps[place:]:
                     if name in uses:
-                        message = f"the answer of {name!r} is not there yet in step {step!r}"
+                        message = f"step {step!r} uses the answer of {name!r} before it is known"
                         yield Problem(unit.source.path, uses[name], message)
 
 
@@ -77,7 +77,7 @@ def _names(node: nodes.Node) -> dict[str, int]:
 
 
 def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
-    """Checks the files together. What depends on all of them waits until the chain is `whole` and readable."""
+    """Checks the files together; checks that need all of them run only where the chain is complete."""
     main, front = bundle.main, bundle.front
     if main.is_part:
         message = "a template starts with '---' and its front matter"
@@ -104,7 +104,7 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
             yield from syntax.undeclared(unit.used, declared, unit.source.path)
     if whole and bundle.block("user") is None:
         line = main.text.count("\n", 0, main.text.find("\n---") + 1) + 2 if not main.is_part else 1
-        message = "there is no block 'user', so nothing would be asked"
+        message = "there is no block 'user', so nothing would be sent"
         yield Problem(main.path, line, message, rule="blocks")
     if whole and front.needs_labels and not any(syntax.mentions(tree, "label") for tree in bundle.trees):
         line = main.lines.get(("ranker",), 1)

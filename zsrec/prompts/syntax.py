@@ -174,7 +174,7 @@ def own_control_tokens(tree: nodes.Template, path: str) -> Iterator[Problem]:
             if not token.strict:
                 continue
             line = first + text.count("\n", 0, token.start)
-            message = f"{token.text!r} is a chat format's control token; a block is one role already"
+            message = f"{token.text!r} is a control token of a chat format; a block already is one role"
             yield Problem(path, line, message, rule="control-token")
 
 

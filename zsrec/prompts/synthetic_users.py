@@ -24,7 +24,7 @@ _ASKED: ContextVar[set[str] | None] = ContextVar("asked", default=None)
 
 @contextmanager
 def columns_asked() -> Iterator[set[str]]:
-    """The columns that templates ask made-up items for while they are rendered inside; it fills up meanwhile."""
+    """The columns that templates ask synthetic items for while they are rendered inside; it fills up meanwhile."""
     asked: set[str] = set()
     before = _ASKED.set(asked)
     try:
@@ -34,7 +34,7 @@ def columns_asked() -> Iterator[set[str]]:
 
 
 class _AnyAttribute(dict[str, Any]):
-    """Attributes of a made-up item: a catalog may have any column."""
+    """Attributes of a synthetic item: a catalog may have any column."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _AnyAttribute(dict[str, Any]):
         return self._text.replace("{name}", name)
 
 
-def made_up(title: str, number: int, attribute: str = "some {name}") -> ItemView:
+def synthetic(title: str, number: int, attribute: str = "some {name}") -> ItemView:
     """An item that has every column that a template may ask for.
 
     Args:
@@ -61,7 +61,7 @@ def made_up(title: str, number: int, attribute: str = "some {name}") -> ItemView
 
 
 def _items(letter: str, count: int) -> tuple[ItemView, ...]:
-    return tuple(made_up(f"{letter} made-up title {n} (19{n + 60})", n) for n in range(1, count + 1))
+    return tuple(synthetic(f"{letter} made-up title {n} (19{n + 60})", n) for n in range(1, count + 1))
 
 
 def _labelled(item: ItemView, label: str) -> ItemView:
@@ -88,11 +88,11 @@ def of_one_text(text: str) -> Mapping[str, Any]:
     Args:
         text: One of the few that `zsrec.prompts.injection_check` tries; they are kept.
     """
-    return {"str": text, "int": 3, "items": tuple(made_up(text, number, text) for number in (1, 2))}
+    return {"str": text, "int": 3, "items": tuple(synthetic(text, number, text) for number in (1, 2))}
 
 
 def values_for(template: Template, user: User) -> dict[str, Any]:
-    """What `Template.render` takes for a made-up user: with candidates, and labels where the ranker needs them."""
+    """The arguments of `Template.render` for a synthetic user, with labels where the ranker needs them."""
     stand_ins: dict[str, Any] = {"str": "some text", "int": 3, "items": POOL[:3]}
     values: dict[str, Any] = {
         name: stand_ins[variable.type]
@@ -108,7 +108,7 @@ def values_for(template: Template, user: User) -> dict[str, Any]:
 
 
 def rendered(template: Template, user: User) -> tuple[Message, ...]:
-    """The roles for a made-up user.
+    """The roles for a synthetic user.
 
     Raises:
         TemplateError: The template fails on this user.
@@ -119,11 +119,11 @@ def rendered(template: Template, user: User) -> tuple[Message, ...]:
 def shared_prefix(template: Template) -> float:
     """The share of a prompt that two users with the same pool and catalog have in common at its start.
 
-    It is measured in characters on made-up users, in [0, 1]. A server's cache shares whole blocks of
+    It is measured in characters on synthetic users, in [0, 1]. A server's cache shares whole blocks of
     tokens, so what it saves is a little less (`zsrec.evaluation` measures that).
 
     Raises:
-        TemplateError: The template fails on a made-up user.
+        TemplateError: The template fails on a synthetic user.
     """
     first, second = (joined(rendered(template, user)) for user in USERS[:2])
     return common(first, second) / max(len(first), len(second))

@@ -1,4 +1,4 @@
-"""A template ready to be rendered into the messages of a chat."""
+"""A template that renders into chat messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_CHARACTERS = 1_000_000
 
 
 class Template:
-    """A prompt: what it asks for, how to sample and read the answer, and the text of its roles.
+    """A prompt template: task, sampling, answer format, and the text of its roles.
 
     Made by `load_template` or `Library.load`; immutable, and safe to share between threads.
 
@@ -35,9 +35,9 @@ class Template:
         side: Which side of "watched - candidate" pairs is recommended; None where answers hold no pairs.
         ranker: How candidates are ranked.
         ranking: The ranker's options.
-        pattern: What the answer is held to; see `FrontMatter.pattern`.
+        pattern: Constrains the answer; see `FrontMatter.pattern`.
         sampling: Every sampling field.
-        steps: What is asked before the template's own question, by name and in this order.
+        steps: The questions asked before the final one, by name, in order.
         variables: The declared variables by name.
         description: One line about it.
         ref: Name, version, path and hash, for traces.
@@ -90,8 +90,8 @@ class Template:
         """The messages to send.
 
         A template with steps is rendered one step at a time, with the answers so far given by the steps' names.
-        Where no answer is given, as for a preview, "[the answer of …]" stands in its place, and the earlier steps
-        are rendered too, so that their mistakes come to light.
+        Where no answer is given, as for a preview, the placeholder "[the answer of …]" is used, and the earlier
+        steps are rendered too, so that their errors are found.
 
         Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
         renders to nothing is left out; white space around each message is removed. A control token that the
@@ -117,7 +117,7 @@ class Template:
         return self._messages(step, given, further)
 
     def raw(self, **values: Any) -> tuple[str, ...]:  # noqa: ANN401
-        """The text of every role of every step as the template makes it, before `render` breaks control tokens.
+        """The text of every role of every step before `render` breaks control tokens.
 
         Args:
             values: What `render` takes, without `step`.
@@ -132,7 +132,7 @@ class Template:
         )
 
     def forged_tokens(self, raw: tuple[str, ...]) -> tuple[str, ...]:
-        """Control tokens in texts of `raw` that are not the author's own, and that `render` breaks."""
+        """Control tokens in `raw` texts that the author did not write and that `render` breaks."""
         found = (token.text for content in raw for token in control_tokens(content))
         return tuple(text for text in found if text not in self._own_tokens)
 
@@ -151,7 +151,7 @@ class Template:
     def _contents(
         self, step: str | None, given: Mapping[str, Any], further: Mapping[str, Any]
     ) -> list[tuple[_Role, str]]:
-        """Each role that is not empty, as the template makes it."""
+        """The non-empty roles with their text."""
         context = self._chain[0].new_context(self._values(given, further) | self._answers(step, further))
         for parent in self._chain[1:]:
             for name, block in parent.blocks.items():
@@ -191,7 +191,7 @@ class Template:
         return "".join(pieces).strip()
 
     def _values(self, given: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
-        """The declared variables with their values, made harmless."""
+        """The declared variables with their sanitised values."""
         for name in further:
             if name not in self.variables and name not in self.steps:
                 raise TemplateError(
@@ -208,7 +208,7 @@ class Template:
         return values
 
     def _answers(self, step: str | None, given: Mapping[str, Any]) -> dict[str, str]:
-        """What the steps before `step` answered, made harmless: a model's text is as untrusted as a title."""
+        """The answers of the steps before `step`, sanitised: a model's text is as untrusted as a title."""
         if step is not None and step not in self.steps:
             raise TemplateError(f"there is no step {step!r}{did_you_mean(step, self.steps)}", path=self.ref.path)
         names = list(self.steps)
@@ -229,7 +229,7 @@ class Template:
         )
 
     def _explain(self, error: Exception) -> TemplateError:
-        """The error at the template's own line."""
+        """The error with the template's file and line."""
         path, line = self.ref.path, None
         for frame, number in traceback.walk_tb(error.__traceback__):
             template = frame.f_globals.get("__jinja_template__")
@@ -238,7 +238,7 @@ class Template:
         message = str(error).replace(f"'{ItemView.__module__}.{ItemView.__name__} object'", "an item")
         message = message.replace("'jinja2.runtime.StrictUndefined object'", "an undefined value")
         if isinstance(error, RecursionError):
-            message = "a macro or include calls itself without end"
+            message = "a macro or include calls itself endlessly"
         elif isinstance(error, SecurityError):
             message = f"not allowed in a template: {message.rstrip('.')}"
         elif isinstance(error, jinja2.UndefinedError) and message.startswith("an item has no attribute"):

@@ -22,7 +22,7 @@ from zsrec.data.history import History
 from zsrec.llm.protocol import LLM, Plan, Result, ServerInfo, drive
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Calibration, Ranking
-from zsrec.prompts.library import Kept
+from zsrec.prompts.library import TemplateCache
 from zsrec.ranking.base import Memory
 from zsrec.recommender.candidates import retrieval_order
 from zsrec.recommender.pipeline import recommend_plan
@@ -98,7 +98,7 @@ class _Parts:
         self._ranking: dict[str, object] = {}
         self._memory: Memory = {}
         self._grounds = GrounderOnce(catalog)
-        self._templates = Kept(prompts)
+        self._templates = TemplateCache(prompts)
         self.redaction: Redactor | None = redactor(self.settings.redact)
         self.template = self._load(template or self.settings.template)
         self._owns_llm = llm is None

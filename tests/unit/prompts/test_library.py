@@ -75,7 +75,7 @@ def test_a_template_may_extend_the_one_it_shadows(tmp_path: Path, pack: Path) ->
 
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/etc/passwd", "a\\b", "a\0b", "", "a//b", ".hidden", "a b"])
 def test_a_name_is_never_a_way_out_of_the_folders(name: str) -> None:
-    with pytest.raises(TemplateError, match="is no template's name"):
+    with pytest.raises(TemplateError, match="is not a valid template name"):
         Library().find(name)
 
 
@@ -86,10 +86,10 @@ def test_missing_templates_and_folders_say_what_to_do(tmp_path: Path, monkeypatc
     assert "zsrec prompts list" in str(missing.value)
     with pytest.raises(TemplateNotFoundError, match="there is no such template file"):
         load_template(tmp_path / "none.j2")
-    with pytest.raises(ConfigError, match="prompts=: there is no folder"):
+    with pytest.raises(ConfigError, match="prompts=: no folder"):
         Library(tmp_path / "none")
     monkeypatch.setenv("ZSREC_PROMPTS", str(tmp_path / "none"))
-    with pytest.raises(ConfigError, match="ZSREC_PROMPTS: there is no folder"):
+    with pytest.raises(ConfigError, match="ZSREC_PROMPTS: no folder"):
         Library()
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.fakes import FakeLLM
 from zsrec.core.errors import TemplateNotFoundError
 from zsrec.data.catalog import Catalog
-from zsrec.prompts.library import Kept
+from zsrec.prompts.library import TemplateCache
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.taste_summary import profile
 
@@ -34,33 +34,33 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_it_is_the_same_template_until_a_file_changes(folder: Path) -> None:
-    kept = Kept(folder)
+    cache = TemplateCache(folder)
     for name in ("mine", folder / "mine.j2", "profile/default"):
-        assert kept.load(name) is kept.load(name)
-    first = kept.load("mine")
+        assert cache.load(name) is cache.load(name)
+    first = cache.load("mine")
     (folder / "_part.j2").write_text("I have seen")
-    second = kept.load("mine")
+    second = cache.load("mine")
     assert "I have seen Heat" in second.render(history=["Heat"])[0].content
     assert "I know Heat" in first.render(history=["Heat"])[0].content
     (folder / "mine.j2").write_text(MINE.format(2))
-    assert kept.load("mine").ref.version == 2
+    assert cache.load("mine").ref.version == 2
     (folder / "mine.j2").unlink()
     with pytest.raises(TemplateNotFoundError):
-        kept.load("mine")
+        cache.load("mine")
 
 
 def test_a_new_file_that_hides_another_is_seen(folder: Path) -> None:
-    kept = Kept(folder)
+    cache = TemplateCache(folder)
     (folder / "own.j2").write_text('---\ntask: rank\n---\n{% extends "rank/label" %}\n')
-    assert kept.load("own") is kept.load("own")
-    assert kept.load("profile/default").ref.path != str(folder / "profile" / "default.j2")
+    assert cache.load("own") is cache.load("own")
+    assert cache.load("profile/default").ref.path != str(folder / "profile" / "default.j2")
     (folder / "profile").mkdir()
     (folder / "rank").mkdir()
     (folder / "profile" / "default.j2").write_text(MINE.format(7))
     (folder / "rank" / "label.j2").write_text('---\ntask: rank\nversion: 9\n---\n{% extends "rank/label" %}\n')
-    assert kept.load("profile/default").ref.version == 7
-    assert [unit.source.name for unit in kept.load("own").bundle.chain] == ["own", "rank/label", "rank/label"]
-    assert kept.load("own") is kept.load("own")
+    assert cache.load("profile/default").ref.version == 7
+    assert [unit.source.name for unit in cache.load("own").bundle.chain] == ["own", "rank/label", "rank/label"]
+    assert cache.load("own") is cache.load("own")
 
 
 def test_a_profile_loads_its_template_once(films: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ EACH = "{{% for item in candidates %}}{{{{ {} }}}}{{% endfor %}}"
 def test_a_misspelt_field_of_a_candidate_is_found_with_what_was_meant(body: str) -> None:
     ((line, severity, message),) = findings(body)
     assert (line, severity) == (8, "warning")
-    assert message.startswith("'titel' is no field of an item (did you mean 'title'?)")
+    assert message.startswith("'titel' is not a field of an item (did you mean 'title'?)")
 
 
 @pytest.mark.parametrize("slip", ["titel", "tilte", "Title", "lable", "raitng", "dispaly", "feedbck", "attribtes"])

@@ -75,10 +75,10 @@ BROKEN = {
     "default type": (head("default: movies", "default: 3"), "7: the default of 'domain' is no str: 3"),
     "items default": (
         head("pool, type: items", "pool, type: items, default: x"),
-        "8: 'candidates' is a list of items and takes no default",
+        "8: 'candidates' is a list of items and cannot have a default",
     ),
-    "name": (head("  history:", "  _h: {scope: user}\n  history:"), "9: '_h' is no variable's name: use letters, digits and '_'"),
-    "duplicate": (head("answer:", "version: 3\nanswer:"), "4: 'version' stands twice (first on line 3)"),
+    "name": (head("  history:", "  _h: {scope: user}\n  history:"), "9: '_h' is not a valid variable name: use letters, digits and '_'"),
+    "duplicate": (head("answer:", "version: 3\nanswer:"), "4: 'version' appears twice (first on line 3)"),
     "ranker": (head("answer:", "ranker: lable\nanswer:"), "4: unknown ranker 'lable' (did you mean 'label'?); "
                "known: generate, label, window, pairwise, choose"),
     "ranking key": (head("answer:", "ranking: {permutation: 2}\nanswer:"), "4: unknown key 'permutation' "
@@ -90,24 +90,24 @@ BROKEN = {
     "ranking's ranker": (head("answer:", "ranker: window\nranking: {within: generate, permutations: 2}\nanswer:"),
                          "5: permutations: the ranker 'window' has no log-probabilities to average over orders"),
     "no labels": (head("answer:", "ranker: label\nanswer:"), "4: the ranker 'label' needs {{ item.label }} beside each"),
-    "last": (head("pool, type: items", "pool, type: items, last: 3"), "8: 'last' is for the history"),
-    "yaml": (head("version: 2", "version: [2"), "4: the front matter is no YAML: expected ',' or ']', but got ':'"),
-    "alias": (head("version: 2", "version: &v 2"), "3: '&' and '*' have no meaning here; quote them"),
+    "last": (head("pool, type: items", "pool, type: items, last: 3"), "8: 'last' applies only to the history, not to 'candidates'"),
+    "yaml": (head("version: 2", "version: [2"), "4: the front matter is not valid YAML: expected ',' or ']', but got ':'"),
+    "alias": (head("version: 2", "version: &v 2"), "3: YAML anchors and aliases ('&', '*') are not supported; quote the value"),
     "python tag": (
         head("version: 2", "version: !!python/object/apply:os.getcwd []"),
-        "3: the front matter is no YAML: could not determine a constructor for the tag "
+        "3: the front matter is not valid YAML: could not determine a constructor for the tag "
         "'tag:yaml.org,2002:python/object/apply:os.getcwd'",
     ),
     "no task": (head("task: rank\n", ""), "1: the front matter has no 'task'; known: generate, rank, compare, explain, profile"),
     "no front matter": (BODY, "1: a template starts with '---' and its front matter"),
     "not closed": (HEAD.removesuffix("---\n") + BODY, "1: the front matter has no closing '---'"),
-    "no mapping": ("---\n- a\n---\n" + BODY, "1: the front matter is no list of 'key: value' lines"),
+    "no mapping": ("---\n- a\n---\n" + BODY, "1: the front matter is not a mapping: write 'key: value' lines"),
     "too long": (head("version: 2", "version: 2" + " " * 20_000), "1: the front matter is longer than 16384 characters"),
     "too deep": (head("version: 2", "version: " + "[" * 15_000), "3: the front matter is nested too deeply"),
     "text outside": (HEAD + BODY + "\n\n  Answer now.\n", "20: text outside a block is never sent"),
     "output outside": (HEAD + BODY + "{{ domain }}\n", "18: output outside a block is never sent"),
     "loop outside": (HEAD + BODY + "{% if domain %}\n{% endif %}\n", "18: 'if' outside a block has no effect"),
-    "no user": (body("block user", "block users"), "11: there is no block 'user', so nothing would be asked"),
+    "no user": (body("block user", "block users"), "11: there is no block 'user', so nothing would be sent"),
     "odd block": (
         HEAD + BODY + "{% block assitant %}{% endblock %}",
         "18: block 'assitant' is never sent; roles: system, user",
@@ -122,9 +122,9 @@ BROKEN = {
         "11: 'extends': there is no template 'rank/defualt' (did you mean 'rank/default'?)",
     ),
     "dynamic include": (body("You rank", "{% include domain %}"), "11: 'include' needs one template's name in quotes"),
-    "traversal": (body("You rank", '{% include "../../etc/passwd" %}'), "11: 'include': '../../etc/passwd' is no template's name"),
-    "absolute": (body("You rank", '{% include "/etc/passwd" %}'), "11: 'include': '/etc/passwd' is no template's name"),
-    "backslash": (body("You rank", r'{% include "a\\b" %}'), r"11: 'include': 'a\\b' is no template's name"),
+    "traversal": (body("You rank", '{% include "../../etc/passwd" %}'), "11: 'include': '../../etc/passwd' is not a valid template name"),
+    "absolute": (body("You rank", '{% include "/etc/passwd" %}'), "11: 'include': '/etc/passwd' is not a valid template name"),
+    "backslash": (body("You rank", r'{% include "a\\b" %}'), r"11: 'include': 'a\\b' is not a valid template name"),
     "attribute": (
         body("in history %}{{ item.display", "in history %}{{ item.genres"),
         "15: an item has no attribute 'genres' [for a title that the catalog lacks]",

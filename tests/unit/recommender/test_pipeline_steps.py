@@ -190,19 +190,19 @@ def test_no_answer_opens_a_line_or_a_role(taste: str, picks: str) -> None:
 
 BROKEN = {
     "no block": (("{% block picks_user %}", "{% block pics_user %}"), [
-        "6: step 'picks' has no block 'picks_user', so nothing would be asked",
+        "6: step 'picks' has no block 'picks_user', so nothing would be sent",
         "14: block 'pics_user' is never sent (did you mean 'picks_user'?); roles: system, user",
     ]),
     "too early": (("Which of", "Not {{ picks }}. Which of"), [
-        "15: the answer of 'picks' is not there yet in step 'picks'"]),
+        "15: step 'picks' uses the answer of 'picks' before it is known"]),
     "unknown answer": (("Typical: {{ picks }}", "{{ pick }}{{ picks }}"), [
         "17: undeclared variable 'pick' (did you mean 'picks'?)"]),
     "task": (("task: generate", "task: explain"), ["4: steps go with the tasks generate and rank, not with 'explain'"]),
     "key": (("limit: 40", "limt: 40"), ["5: unknown key 'limt' (did you mean 'limit'?); known: sampling, limit"]),
     "sampling key": (("max_tokens: 20", "max_token: 20"), ["5: unknown key 'max_token' (did you mean 'max_tokens'?)"]),
     "limit": (("limit: 40", "limit: 0"), ["5: steps.taste.limit: input should be greater than or equal to 1, found 0"]),
-    "taken": (("  picks:", "  k:"), ["6: a step cannot be called 'k': that is a variable's name"]),
-    "name": (("  picks:", "  _picks:"), ["6: '_picks' is no step's name: use letters, digits and '_'"]),
+    "taken": (("  picks:", "  k:"), ["6: a step cannot be called 'k': that is the name of a variable"]),
+    "name": (("  picks:", "  _picks:"), ["6: '_picks' is not a valid step name: use letters, digits and '_'"]),
     "many": (("  picks: {}", "".join(f"  p{n}: {{}}\n" for n in range(9))), ["4: 10 steps are more than 8"]),
     "unused": (("Typical: {{ picks }}", "Typical"), ["6: warning: the answer of step 'picks' is never used"]),
     "empty block": (("Known: {{ history|join(\"; \") }}. {{ about }} What taste is that?", "{% if false %}x{% endif %}"), [
