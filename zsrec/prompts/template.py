@@ -157,14 +157,15 @@ class Template:
             for name, block in parent.blocks.items():
                 context.blocks.setdefault(name, []).append(block)
         try:
-            for definitions in self._definitions:
-                for _ in definitions.root_render_func(context):
-                    pass
-            return [
-                (cast("_Role", role), content)
-                for role in syntax.ROLES
-                if (name := _block(role, step)) in context.blocks and (content := self._role(context, name))
-            ]
+            with self._sandbox.bounded():
+                for definitions in self._definitions:
+                    for _ in definitions.root_render_func(context):
+                        pass
+                return [
+                    (cast("_Role", role), content)
+                    for role in syntax.ROLES
+                    if (name := _block(role, step)) in context.blocks and (content := self._role(context, name))
+                ]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError,
                 RecursionError) as error:  # fmt: skip  # what a template's own expressions can raise
             raise self._explain(error) from None
@@ -172,7 +173,8 @@ class Template:
     def _compile(self, body: str | jinja2.nodes.Template, unit: Unit) -> jinja2.Template:
         path = unit.source.path
         try:
-            code = self._sandbox.compile(body, unit.source.name, path)
+            with self._sandbox.bounded():  # the compiler evaluates what is constant
+                code = self._sandbox.compile(body, unit.source.name, path)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(error.message or "broken syntax", path=path, line=error.lineno) from None
         return jinja2.Template.from_code(self._sandbox, code, self._sandbox.make_globals(None))
