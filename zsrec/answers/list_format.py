@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from zsrec.answers.inline_format import JOINT, split_list
-from zsrec.answers.mention_spans import title_end
+from zsrec.answers.mention_spans import title_end, unlabelled
 from zsrec.answers.text_spans import (
     YEAR,
     Piece,
@@ -41,12 +42,6 @@ _BULLET = re.compile(
     r"|(?:[\U0001f000-\U0001faff\u2600-\u27bf]\ufe0f?){1,3}[ \t]{1,4})+"
 )
 _HEADED = re.compile(r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4}|\*\*(?=\S)|__(?=\S)|[\"“《「『](?=\S))")
-_LABELLED = re.compile(
-    r"[ \t]{0,8}[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?"
-    r"|candidate|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
-    r"|answer)(?: (?:title|name))?(?: ?\#?\d{1,2})?[*_]{0,3}[ \t]?[:：](?=.*\w)",
-    re.IGNORECASE,
-)
 _USER_TALK = re.compile(
     r"\b(?:thank(?:s| you)|can you|could you|would you|please|i'?m looking|i am looking|i want|i need"
     r"|i would like|do you|what (?:are|is)|you'?re welcome|recommend me)\b|[?？]",
@@ -81,12 +76,9 @@ def read_lines(text: str, span: Span) -> list[Line]:
     """The lines of a span with their list marks understood."""
     found: list[Line] = []
     for start, end in lines(text, *span):
-        begin = start
-        while begin < end and text[begin] in " \t\u3000\xa0":
-            begin += 1
-        if begin == end:
-            continue
-        found += _numbered(text, begin, end, begin - start) or _run_in(text, begin, end, begin - start)
+        indent = end - start - len(text[start:end].lstrip(" \t\u3000\xa0"))
+        if start + indent < end:
+            found += _numbered(text, start + indent, end, indent) or _run_in(text, start + indent, end, indent)
     return _only_sequences(text, found)
 
 
@@ -178,7 +170,7 @@ def headed_pieces(text: str, span: Span) -> list[Piece]:
 def labelled_pieces(text: str, span: Span) -> list[Piece]:
     """Titles in lines such as "Title: Heat"."""
     found = read_lines(text, span)
-    return [Piece(line.start, line.end) for line in found if _LABELLED.match(text, line.start, line.end)]
+    return [Piece(line.start, line.end) for line in found if unlabelled(text, line.start, line.end) > line.start]
 
 
 def bare_pieces(text: str, span: Span) -> list[Piece]:
@@ -207,17 +199,11 @@ def _is_headed(text: str, line: Line) -> bool:
     if _SENTENCE_QUOTE.search(text, line.start, line.end):
         return False
     start, end = trim(text, line.start, line.end)
-    whole = text[start:end]
-    return not is_heading(_head(whole)) and not is_talk(_head(whole)) and not is_label(whole)
+    head = re.split(r"\*\*|__|[\"”》」』]", text[start:end], maxsplit=1)[0]
+    return not is_heading(head) and not is_talk(head) and not is_label(text[start:end])
 
 
-def _head(whole: str) -> str:
-    for mark in ("**", "__", '"', "”", "》", "」", "』"):
-        whole = whole.split(mark, 1)[0]
-    return whole
-
-
-def _titled(text: str, piece: Piece) -> bool:
+def _titled(text: str, piece: Piece | Line) -> bool:
     start, end = trim(text, piece.start, piece.end)
     whole = text[start:end]
     return YEAR.search(whole) is not None or not (is_label(whole) or is_reason(whole))
@@ -265,19 +251,14 @@ def _is_closing(words: str) -> bool:
 
 def _children(found: Sequence[Line], place: int, kind: Kind, outer: int) -> list[Line]:
     """The marked lines under an item, up to the next item of its own kind and depth."""
-    under: list[Line] = []
-    for line in found[place + 1 : place + 40]:
-        if line.kind == kind and line.indent <= outer:
-            break
-        under.append(line)
-    return under
+    return list(takewhile(lambda line: line.kind != kind or line.indent > outer, found[place + 1 : place + 40]))
 
 
 def _item(text: str, line: Line, under: Sequence[Line]) -> list[Piece]:
     if not has_word(text, line.start, line.end):  # "1." and the title on the next line
         return [Piece(line.start, under[0].end)] if under else []
     inside = [child for child in under if child.kind != "text"]
-    titles = [child for child in inside if _titled(text, Piece(child.start, child.end))]
+    titles = [child for child in inside if _titled(text, child)]
     whole = text[line.start : line.end].strip()
     if inside and len(titles) == len(inside) and is_heading(whole):
         return [Piece(child.start, child.end) for child in inside]

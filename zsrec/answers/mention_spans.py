@@ -69,15 +69,17 @@ def mention_in(
 
     `separator` is what sets the reasons off throughout this list, see `common_separator`.
     """
-    start, end = _unlabelled(text, *trim(text, piece.start, min(piece.end, piece.start + _LONGEST_PIECE)))
-    unled = start, end
+    start, end = trim(text, piece.start, min(piece.end, piece.start + _LONGEST_PIECE))
+    if (named := unlabelled(text, start, end)) > start:
+        start, end = trim(text, named, end)
+    elif (number := _NUMBER.match(text, start, end)) and has_word(text, number.end(), end):
+        start, end = trim(text, number.end(), end)
+    led = start, end
     start, end = trim(text, _led(text, start, end), end)
-    outer = [unled] if unled[0] < start else []
-    halves: list[Span] = []
-    if side is not None:
-        halves = _halves(text, start, end, side)
-        if halves:
-            start, end = halves[0]
+    outer = [led] if led[0] < start else []
+    halves = [] if side is None else _halves(text, start, end, side)
+    if halves:
+        start, end = halves[0]
     if not has_word(text, start, end):
         return None
     closing = _closing(text, piece.start, start, end)
@@ -97,19 +99,21 @@ def mention_in(
         for span in dict.fromkeys(others)
         if span != title and 0 < span[1] - span[0] <= _LONGEST_TITLE and has_word(text, *span)
     ]
+    dated = YEAR.search(text, *title)
     return Mention(
         text=text[title[0] : title[1]],
         start=title[0],
         end=title[1],
-        reason=piece.reason or _reason(text, title[1], end),
+        reason=piece.reason or plain(text[title[1] : end]).strip(" -–—:：|,;.→>=\t") or None,
         readings=tuple(readings[:MOST_READINGS]),
-        query=_with_year(text, title, piece.year),
+        query=f"{plain(text[slice(*title)])} ({piece.year})" if piece.year and not dated else None,
     )
 
 
-def _unlabelled(text: str, start: int, end: int) -> Span:
-    label = _LABEL.match(text, start, end) or _NUMBER.match(text, start, end)
-    return trim(text, label.end(), end) if label and has_word(text, label.end(), end) else (start, end)
+def unlabelled(text: str, start: int, end: int) -> int:
+    """Where what a label such as "Title:" names begins; `start` where there is no label, or nothing behind it."""
+    label = _LABEL.match(text, start, end)
+    return label.end() if label and has_word(text, label.end(), end) else start
 
 
 def _led(text: str, start: int, end: int) -> int:
@@ -128,17 +132,6 @@ def title_end(text: str) -> int:
     """Where the title ends in a line that begins with one, as far as form tells."""
     cuts = _cuts(text, 0, len(text), None)
     return next((cut for cut in cuts if text[cut : cut + 1] not in {",", "."}), len(text))
-
-
-def _with_year(text: str, title: Span, year: str | None) -> str | None:
-    if year is None or YEAR.search(text, *title):
-        return None
-    return f"{plain(text[title[0] : title[1]])} ({year})"
-
-
-def _reason(text: str, start: int, end: int) -> str | None:
-    reason = plain(text[start:end]).strip(" -–—:：|,;.→>=\t")
-    return reason or None
 
 
 def _halves(text: str, start: int, end: int, side: str) -> list[Span]:

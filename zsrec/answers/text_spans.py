@@ -164,15 +164,13 @@ GENRES = frozenset(
     " music musical mystery neo-noir noir nonfiction non-fiction paranormal parody period political"
     " psychological road rom-com romance romantic satire satirical sci-fi science slasher slice-of-life spy"
     " sport sports steampunk superhero supernatural survival suspense suspenseful teen thriller thrillers"
-    " time-travel tragedy true war western westerns whodunit young adult"
-    " zombie".split()
+    " time-travel tragedy true war western westerns whodunit young adult zombie".split()
 )
 """Words of genre labels: "Crime Drama" behind a title is an annotation, not a subtitle."""
 
 _GENERIC = re.compile(
     r"\b(?:movies?|films?|books?|shows?|series|recommendations?|suggestions?|picks?|titles?|options?|items?"
-    r"|products?"
-    r"|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
+    r"|products?|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -189,8 +187,8 @@ _TALK = re.compile(
     r" hope|i can|i am|i would|i have|i think|here|here'?s|here are|based|these|this list|the following|the user"
     r"|as an|as for|let me|let us|let's|if you|since you|given|considering|because|happy|hope|feel free|would"
     r" you|do you|can you|could you|what|which|how about|how|my|your|recommendations?|my recommendations"
-    r"|recommended \w+|output|answer|titles?"
-    r"|other recommendations|movies?|films?|watch history|history)(?=[\s,:!.]|$)",
+    r"|recommended \w+|output|answer|titles?|other recommendations|movies?|films?|watch history|history)"
+    r"(?=[\s,:!.]|$)",
     re.IGNORECASE,
 )
 _CREDIT = re.compile(
@@ -198,8 +196,8 @@ _CREDIT = re.compile(
 )
 _REASON_START = re.compile(
     r"^\W*(?:based|set in|released|follows?|tells|because|which|about|it'?s|it is|this|another|similar|known"
-    r"|winner|won|with its"
-    r"|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
+    r"|winner|won|with its|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale"
+    r"|look))\b",
     re.IGNORECASE,
 )
 _REASON_START_HAN = re.compile(
@@ -227,9 +225,7 @@ def is_talk(text: str) -> bool:
 
     A line that begins like talk may still be a title ("What Women Want"): then its words are capitalised.
     """
-    if text.rstrip("*_ ").endswith((":", "：")):
-        return True
-    if _TALK_HAN.match(text[:20]):
+    if text.rstrip("*_ ").endswith((":", "：")) or _TALK_HAN.match(text[:20]):
         return True
     return _TALK.match(text[:80]) is not None and capitalised(text) < 0.99
 
@@ -308,5 +304,4 @@ def is_heading(text: str) -> bool:
     text = text.strip(" *_#:：\t")
     if not text or YEAR.search(text):
         return False
-    names = [word.lower() for word in _WORD.findall(text)]
-    return _only_genres(names) or _GENERIC.search(text) is not None
+    return _only_genres(_WORD.findall(text.lower())) or _GENERIC.search(text) is not None
