@@ -1,4 +1,4 @@
-"""What is not part of an answer: thoughts, markup, echoes of the prompt.
+"""Cleaning: what is not part of an answer (thoughts, markup, echoes of the prompt) is blanked.
 
 Nothing is cut out. Each stretch is overwritten with as many blanks, so that every offset into the cleaned
 text is an offset into the raw answer.
@@ -13,53 +13,13 @@ from typing import NamedTuple
 
 from zsrec.answers.text_spans import Span, blank, lines
 
-_LIST_MARK = re.compile(r"\s*(?:[-*•]|[#(\[]?\d{1,3}[.):\]])\s")
-_SHORTEST_LINE = 12
-_LONGEST_TITLE = 200
-
-
-def is_passage(part: str) -> bool:
-    """Whether a text of the prompt is a passage, and not a title."""
-    return "\n" in part.strip() or len(part) > _LONGEST_TITLE
-
-
-def echoed(text: str, passages: Iterable[str]) -> Iterator[Span]:
-    """Where a text repeats passages of the prompt line by line.
-
-    A repeat begins at a line of prose and goes on as long as the lines are the prompt's next ones. A list alone is
-    no repeat, since a model may well answer with the candidates in the order in which it was given them.
-
-    Args:
-        text: The answer.
-        passages: Texts of the prompt.
-
-    Yields:
-        Spans that do not overlap, in order.
-    """
-    prompt = [line for passage in passages for line in (raw.strip() for raw in passage.splitlines()) if line]
-    places: dict[str, int] = {}
-    for place, line in enumerate(prompt):
-        places.setdefault(line, place)
-    answer = [span for span in lines(text, 0, len(text)) if text[span[0] : span[1]].strip()]
-    at = 0
-    while at < len(answer):
-        start, end = answer[at]
-        line = text[start:end].strip()
-        place = places.get(line, -1)
-        at += 1
-        if place < 0 or len(line) < _SHORTEST_LINE or _LIST_MARK.match(line):
-            continue
-        while at < len(answer) and place + 1 < len(prompt):
-            following = answer[at]
-            if text[following[0] : following[1]].strip() != prompt[place + 1]:
-                break
-            end, at, place = following[1], at + 1, place + 1
-        yield start, end
-
-
 LONGEST = 200_000
 """Characters of an answer that are read; real answers are a hundred times shorter."""
-
+_LONGEST_TURN = 20_000  # ten times the longest answers that name items
+_MOST_TURNS = 30
+_LONGEST_TITLE = 200
+_SHORTEST_LINE = 12
+_LIST_MARK = re.compile(r"\s*(?:[-*•]|[#(\[]?\d{1,3}[.):\]])\s")
 _THOUGHT = re.compile(
     r"<(/?)(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)>|◁(/?)think▷",
     re.IGNORECASE,
@@ -93,6 +53,38 @@ def clean(answer: str, echo: Iterable[str] = ()) -> str:
     return text
 
 
+def is_passage(part: str) -> bool:
+    """Whether a text of the prompt is a passage, and not a title."""
+    return "\n" in part.strip() or len(part) > _LONGEST_TITLE
+
+
+def echoed(text: str, passages: Iterable[str]) -> Iterator[Span]:
+    """Yield the spans of a text that repeat passages of the prompt line by line, in order.
+
+    A repeat begins at a line of prose and goes on as long as the lines are the prompt's next ones. A list alone is
+    no repeat, since a model may answer with the candidates in the order in which it got them.
+    """
+    prompt = [line for passage in passages for line in (raw.strip() for raw in passage.splitlines()) if line]
+    places: dict[str, int] = {}
+    for place, line in enumerate(prompt):
+        places.setdefault(line, place)
+    answer = [span for span in lines(text, 0, len(text)) if text[span[0] : span[1]].strip()]
+    at = 0
+    while at < len(answer):
+        start, end = answer[at]
+        line = text[start:end].strip()
+        place = places.get(line, -1)
+        at += 1
+        if place < 0 or len(line) < _SHORTEST_LINE or _LIST_MARK.match(line):
+            continue
+        while at < len(answer) and place + 1 < len(prompt):
+            following = answer[at]
+            if text[following[0] : following[1]].strip() != prompt[place + 1]:
+                break
+            end, at, place = following[1], at + 1, place + 1
+        yield start, end
+
+
 def _thoughts(text: str) -> Iterator[Span]:
     """Thoughts in tags; a lone closing tag ends one that the chat template opened, an unclosed one runs on."""
     opened: int | None = None
@@ -124,14 +116,10 @@ def _untag(match: re.Match[str]) -> str:
     return ("\n" if name in _BREAKING else " ") * length
 
 
-_USER = (
-    "human|user|you|me|customer|client|question|instruction|input|prompt|seeker"
-    "|用户|使用者|人类|问题|ユーザー|質問"
-)
-_MODEL = (
-    "assistant|ai|bot|chatbot|system|model|recommender|response|output|answer|chatgpt|gpt"
-    "|助手|系统|助理|回答|答案|アシスタント"
-)
+_USER = "human|user|you|me|customer|client|question|instruction|input|prompt|seeker"
+_USER += "|用户|使用者|人类|问题|ユーザー|質問"
+_MODEL = "assistant|ai|bot|chatbot|system|model|recommender|response|output|answer|chatgpt|gpt"
+_MODEL += "|助手|系统|助理|回答|答案|アシスタント"
 _ROLE = f"(?:{_USER}|{_MODEL})"
 _MARK = re.compile(
     rf"""
@@ -151,11 +139,6 @@ _WORD = re.compile(r"[^\W_]")
 _IS_USER = re.compile(rf"(?<![a-z])(?:{_USER})(?![a-z])|\[INST\]", re.IGNORECASE)
 
 
-LONGEST_TURN = 20_000
-"""Characters of a turn that are read: ten times the longest answers that name items."""
-MOST_TURNS = 30
-
-
 class Turn(NamedTuple):
     """One speaker's stretch of the text."""
 
@@ -171,7 +154,7 @@ def turns(text: str) -> Iterator[Turn]:
         if (turn := _turn(text, start, mark.start(), user)) is not None:
             yield turn
             found += 1
-            if found == MOST_TURNS:
+            if found == _MOST_TURNS:
                 return
         start, user = mark.end(), _IS_USER.search(mark[0]) is not None
     if (turn := _turn(text, start, len(text), user)) is not None:
@@ -183,4 +166,4 @@ def _turn(text: str, start: int, end: int, user: bool) -> Turn | None:
     if word is None:
         return None
     start = max(start, text.rfind("\n", start, word.start()) + 1)
-    return Turn(start, min(end, start + LONGEST_TURN), user)
+    return Turn(start, min(end, start + _LONGEST_TURN), user)

@@ -1,7 +1,7 @@
-"""Lists inside a line: items set off by commas, semicolons, slashes or "or".
+"""Lists inside a line: items separated by commas, semicolons, slashes or "or".
 
-The hard part is the comma, which also stands in titles ("The Good, the Bad and the Ugly"). A part that goes on in
-small letters is joined to the one before it here; the rest is left to the catalog by way of `Piece.joins`.
+The hard part is the comma, which is also part of titles ("The Good, the Bad and the Ugly"). A part that goes on in
+small letters is joined to the one before it here; the rest is left to the catalog through `Piece.joins`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,14 @@ JOINT = re.compile(r"(?<=[)\]）])\s(?:and|or|&)\s(?!I(?:['’]|\s[a-z]))(?=[A-Z
 _BRACKETS = re.compile(r"\s?[(\[（][^()\[\]（）\n]{1,100}[)\]）]$")
 _LEAD = re.compile(
     r"(?:and|or|&|also|finally|lastly|maybe|perhaps|plus|then|as well as|even|the (?:movies?|films?)|watching"
-    r"|you to|you|it|them|of"
-    r"|和|以及|还有|或)\s{1,4}"
+    r"|you to|you|it|them|of|和|以及|还有|或)\s{1,4}"
 )
 _FRANCHISE = frozenset("trilogy series saga franchise films movies film movie duology quadrilogy".split())
 _MOST_JOINED = 4
 
 
 def inline_pieces(text: str, span: Span) -> list[Piece]:
-    """The titles of a text that is nothing but a list set off by commas, semicolons or the like; else empty."""
+    """The titles of a text that is nothing but a list separated by commas or the like; else empty."""
     filled = [line for line in lines(text, *span) if text[line[0] : line[1]].strip()]
     if not 0 < len(filled) <= 3:
         return []
@@ -57,11 +56,10 @@ def inline_pieces(text: str, span: Span) -> list[Piece]:
     pieces = split_list(text, begin, end)
     if len(pieces) < 2 or (talk and not is_talk(talk)) or is_talk(text[pieces[0].start : pieces[0].end]):
         return []
-    if capitalised(_unbracketed(text[pieces[0].start : pieces[0].end])) < 1 and any(
-        c.isupper() for c in text[begin:end]
-    ):
+    cased = any(c.isupper() for c in text[begin:end])
+    if cased and capitalised(_unbracketed(text[pieces[0].start : pieces[0].end])) < 1:
         return []  # words before the first title
-    small = not any(c.isupper() for c in text[begin:end]) and len(pieces) > 2
+    small = not cased and len(pieces) > 2
     return pieces if all(is_item(text[piece.start : piece.end], small=small) for piece in pieces) else []
 
 
@@ -99,17 +97,10 @@ def title_run(text: str, start: int, end: int) -> int:
 
 
 def split_list(text: str, start: int, end: int, *, running: bool = False) -> list[Piece]:
-    """The items of a list inside a line.
+    """The items of a list inside a line, one piece per item.
 
-    Args:
-        text: The cleaned answer.
-        start: Where the list begins.
-        end: Where it ends.
-        running: Whether it stands in a sentence, so that words behind the list must not become items.
-
-    Returns:
-        One piece an item. Where a comma may belong to a title ("Crazy, Stupid, Love"), the pieces carry the
-        longer spans in `joins`.
+    Where a comma may belong to a title ("Crazy, Stupid, Love"), the pieces carry the longer spans in `joins`. A
+    `running` list is part of a sentence, so words behind it must not become items.
     """
     parts = [span for span in _parts(text, start, end) if has_word(text, *span)]
     parts = [half for span in parts for half in _cut(span, list(_outside(text, *span, JOINT)))]
@@ -131,9 +122,8 @@ def split_list(text: str, start: int, end: int, *, running: bool = False) -> lis
                     break
                 begin = _first_capital(text, begin, stop)
             run = title_run(text, begin, stop)
-            stop = (
-                run if run > begin and (len(parts) == 1 or place == len(parts) - 1 or is_reason(words)) else stop
-            )
+            if run > begin and (place == len(parts) - 1 or is_reason(words)):
+                stop = run
             if run <= begin and not _uncased(words):
                 break
         if has_word(text, begin, stop):

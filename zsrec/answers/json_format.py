@@ -1,7 +1,7 @@
-"""Answers in JSON, or in what a model takes for JSON.
+"""JSON, and what a model takes for JSON.
 
-The text may stand in prose or behind a fence, may end in the middle, may have single or curly quotes, trailing
-commas and comments. So this is a reader of tokens that keeps what it understood, not a validator.
+The text may be inside prose or a code fence, may end in the middle, may have single or curly quotes, trailing
+commas and comments. So this reads tokens and keeps what it understood; it does not validate.
 """
 
 from __future__ import annotations
@@ -82,23 +82,15 @@ class _Box:
 def json_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
     """The titles in the JSON of a span, in order; empty where there is none.
 
-    Args:
-        text: The cleaned answer.
-        span: The turn to read.
-        side: Which element of a pair (an inner list of two strings) holds the title: "left" or "right".
+    `side` says which element of a pair (an inner list of two strings) holds the title.
     """
-    pieces: list[Piece] = []
-    for box, _ in _boxes(text, *span):
-        pieces += _titles(text, box, side)
-    return pieces
+    return [piece for box, _ in _boxes(text, *span) for piece in _titles(text, box, side)]
 
 
 def without_objects(text: str, span: Span) -> str:
     """The text with the JSON objects of a span blanked, for readers that would take their keys for titles."""
-    return blank(
-        text,
-        (place for box, place in _boxes(text, *span) if box.is_object and any(key for key, _ in box.entries)),
-    )
+    boxes = _boxes(text, *span)
+    return blank(text, (place for box, place in boxes if box.is_object and any(key for key, _ in box.entries)))
 
 
 def _boxes(text: str, start: int, end: int) -> Iterator[tuple[_Box, Span]]:
@@ -213,6 +205,5 @@ def _is_aside(name: str) -> bool:
 
 
 def _is_title_key(name: str) -> bool:
-    if _is_aside(name):
-        return False
-    return name in _TITLE or name.endswith(("title", "titles")) or (name.endswith("name") and len(name) > 4)
+    titled = name in _TITLE or name.endswith(("title", "titles")) or (name.endswith("name") and len(name) > 4)
+    return titled and not _is_aside(name)

@@ -1,13 +1,14 @@
-"""Answers that name one item a line: numbered, bulleted, headed, labelled, or bare lines."""
+"""Lists of one item per line: numbered, bulleted, headed, labelled, or bare lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from zsrec.answers.inline_format import JOINT, split_list
-from zsrec.answers.mention_spans import title_end
+from zsrec.answers.mention_spans import title_end, unlabelled
 from zsrec.answers.text_spans import (
     YEAR,
     Piece,
@@ -41,22 +42,14 @@ _BULLET = re.compile(
     r"|(?:[\U0001f000-\U0001faff\u2600-\u27bf]\ufe0f?){1,3}[ \t]{1,4})+"
 )
 _HEADED = re.compile(r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4}|\*\*(?=\S)|__(?=\S)|[\"“《「『](?=\S))")
-_LABELLED = re.compile(
-    r"[ \t]{0,8}[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?"
-    r"|candidate|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
-    r"|answer)(?: (?:title|name))?(?: ?\#?\d{1,2})?[*_]{0,3}[ \t]?[:：](?=.*\w)",
-    re.IGNORECASE,
-)
 _USER_TALK = re.compile(
     r"\b(?:thank(?:s| you)|can you|could you|would you|please|i'?m looking|i am looking|i want|i need"
-    r"|i would like|do you"
-    r"|what (?:are|is)|you'?re welcome|recommend me)\b|[?？]",
+    r"|i would like|do you|what (?:are|is)|you'?re welcome|recommend me)\b|[?？]",
     re.IGNORECASE,
 )
 _KNOWN_HEAD = re.compile(
     r"\b(?:history|watched|already seen|have seen|you(?:'ve| have)? (?:seen|liked|enjoyed|rated)|previously"
-    r"|recently"
-    r"|your (?:list|favou?rites)|not recommended|avoid|input)\b",
+    r"|recently|your (?:list|favou?rites)|not recommended|avoid|input)\b",
     re.IGNORECASE,
 )
 _MARKED = re.compile(r"\*\*[^*\n]{1,120}\*\*|[\"“《「『][^\"”》」』\n]{1,120}[\"”》」』]")
@@ -65,15 +58,10 @@ Kind = Literal["number", "bullet", "text"]
 
 
 class Line(NamedTuple):
-    """One line that is not empty.
+    """One line that is not empty; it starts behind its list mark, and `indent` counts the columns before that.
 
-    Attributes:
-        start: Where its content begins, behind the list mark.
-        end: Where it ends.
-        indent: Columns before the list mark.
-        kind: What the mark was.
-        number: The number in front, 0 where there is none.
-        sure: Whether the mark can be nothing else ("1." but not "300:", which may begin a title).
+    `number` is the number in front, 0 where there is none. A mark is `sure` if it can be nothing else ("1.", but
+    not "300:", which may begin a title).
     """
 
     start: int
@@ -88,12 +76,9 @@ def read_lines(text: str, span: Span) -> list[Line]:
     """The lines of a span with their list marks understood."""
     found: list[Line] = []
     for start, end in lines(text, *span):
-        begin = start
-        while begin < end and text[begin] in " \t\u3000\xa0":
-            begin += 1
-        if begin == end:
-            continue
-        found += _numbered(text, begin, end, begin - start) or _run_in(text, begin, end, begin - start)
+        indent = end - start - len(text[start:end].lstrip(" \t\u3000\xa0"))
+        if start + indent < end:
+            found += _numbered(text, start + indent, end, indent) or _run_in(text, start + indent, end, indent)
     return _only_sequences(text, found)
 
 
@@ -104,11 +89,8 @@ def _numbered(text: str, begin: int, end: int, indent: int) -> list[Line]:
     while mark is not None:
         number = _value(mark)
         following = _next_mark(text, mark.end(), end, number + 1)
-        sure = (
-            mark["word"] is not None
-            or mark["hash"] is not None
-            or (mark["han"] is None and (mark["stop"] or ".").strip()[:1] not in ":：-–—")
-        )
+        marked = mark["han"] is None and (mark["stop"] or ".").strip()[:1] not in ":：-–—"
+        sure = marked or mark["word"] is not None or mark["hash"] is not None
         found.append(Line(mark.end(), following.start() if following else end, indent, "number", number, sure))
         mark = following
     return found
@@ -187,11 +169,8 @@ def headed_pieces(text: str, span: Span) -> list[Piece]:
 
 def labelled_pieces(text: str, span: Span) -> list[Piece]:
     """Titles in lines such as "Title: Heat"."""
-    return [
-        Piece(line.start, line.end)
-        for line in read_lines(text, span)
-        if _LABELLED.match(text, line.start, line.end)
-    ]
+    found = read_lines(text, span)
+    return [Piece(line.start, line.end) for line in found if unlabelled(text, line.start, line.end) > line.start]
 
 
 def bare_pieces(text: str, span: Span) -> list[Piece]:
@@ -220,17 +199,11 @@ def _is_headed(text: str, line: Line) -> bool:
     if _SENTENCE_QUOTE.search(text, line.start, line.end):
         return False
     start, end = trim(text, line.start, line.end)
-    whole = text[start:end]
-    return not is_heading(_head(whole)) and not is_talk(_head(whole)) and not is_label(whole)
+    head = re.split(r"\*\*|__|[\"”》」』]", text[start:end], maxsplit=1)[0]
+    return not is_heading(head) and not is_talk(head) and not is_label(text[start:end])
 
 
-def _head(whole: str) -> str:
-    for mark in ("**", "__", '"', "”", "》", "」", "』"):
-        whole = whole.split(mark, 1)[0]
-    return whole
-
-
-def _titled(text: str, piece: Piece) -> bool:
+def _titled(text: str, piece: Piece | Line) -> bool:
     start, end = trim(text, piece.start, piece.end)
     whole = text[start:end]
     return YEAR.search(whole) is not None or not (is_label(whole) or is_reason(whole))
@@ -263,12 +236,12 @@ def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
             continue
         groups[-1] += _item(text, line, _children(found, place, kind, outer))
         between, last = [], line.number
-    kept = [
-        group
+    return [
+        piece
         for group, head in zip(groups, heads, strict=True)
-        if not (_KNOWN_HEAD.search(head[:200]) and group is not groups[-1] and not YEAR.search(head[:200]))
+        if group is groups[-1] or not _KNOWN_HEAD.search(head[:200]) or YEAR.search(head[:200])
+        for piece in group
     ]
-    return [piece for group in kept for piece in group]
 
 
 def _is_closing(words: str) -> bool:
@@ -278,19 +251,14 @@ def _is_closing(words: str) -> bool:
 
 def _children(found: Sequence[Line], place: int, kind: Kind, outer: int) -> list[Line]:
     """The marked lines under an item, up to the next item of its own kind and depth."""
-    under: list[Line] = []
-    for line in found[place + 1 : place + 40]:
-        if line.kind == kind and line.indent <= outer:
-            break
-        under.append(line)
-    return under
+    return list(takewhile(lambda line: line.kind != kind or line.indent > outer, found[place + 1 : place + 40]))
 
 
 def _item(text: str, line: Line, under: Sequence[Line]) -> list[Piece]:
     if not has_word(text, line.start, line.end):  # "1." and the title on the next line
         return [Piece(line.start, under[0].end)] if under else []
     inside = [child for child in under if child.kind != "text"]
-    titles = [child for child in inside if _titled(text, Piece(child.start, child.end))]
+    titles = [child for child in inside if _titled(text, child)]
     whole = text[line.start : line.end].strip()
     if inside and len(titles) == len(inside) and is_heading(whole):
         return [Piece(child.start, child.end) for child in inside]
@@ -300,99 +268,3 @@ def _item(text: str, line: Line, under: Sequence[Line]) -> list[Piece]:
         if len(several) > 1:
             return several
     return [Piece(line.start, line.end)]
-
-
-_TITLE_HEAD = re.compile(
-    r"\b(?:title|movie|film|name|item|book|product|recommend\w*|candidate|show|song|game)", re.I
-)
-_KNOWN_HEADER = re.compile(r"\b(?:watched|seen|history|liked|because)\b", re.I)
-_YEAR_HEAD = re.compile(r"\b(?:year|released?|date)\b", re.I)
-_REASON_HEAD = re.compile(r"\b(?:reason|why|description|comment|note|synopsis|plot|summary|explanation)", re.I)
-_YEAR = re.compile(r"(?:18|19|20)\d\d")
-_ASIDE_HEAD = re.compile(r"\b(?:#|no|rank|genre|director|cast|stars?|rating|score|author)\b|^\W*$", re.I)
-
-Row = list[Span]
-
-
-def table_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
-    """The titles of the first table in a span, in order; empty where there is none.
-
-    Args:
-        text: The cleaned answer.
-        span: The turn to read.
-        side: Where the two columns of titles are watched and recommended items: the one to take.
-    """
-    head: Row | None = None
-    body: list[Row] = []
-    ruled = False
-    previous: Row | None = None
-    for start, end in lines(text, *span):
-        if "|" not in text[start:end]:
-            if ruled and body:
-                break
-            previous = None
-            continue
-        if _is_rule(text[start:end]):
-            if not ruled:
-                head, ruled = previous, True
-            continue
-        previous = _cells(text, start, end)
-        if ruled:
-            body.append(previous)
-    if not body:
-        return []
-    column = _title_column(text, head, body, side)
-    return [piece for row in body if (piece := _piece(text, row, head, column)) is not None]
-
-
-def _is_rule(line: str) -> bool:
-    return "--" in line and not line.strip(" \t|:+=-")
-
-
-def _cells(text: str, start: int, end: int) -> Row:
-    start, end = start + (len(text[start:end]) - len(text[start:end].lstrip())), end
-    end -= len(text[start:end]) - len(text[start:end].rstrip())
-    if text[start : start + 1] == "|":
-        start += 1
-    if end > start and text[end - 1] == "|":
-        end -= 1
-    cells: Row = []
-    for part in text[start:end].split("|"):
-        cells.append(trim(text, start, start + len(part)))
-        start += len(part) + 1
-    return cells
-
-
-def _words(text: str, cell: Span) -> str:
-    return text[cell[0] : cell[1]]
-
-
-def _title_column(text: str, head: Row | None, body: list[Row], side: str | None) -> int:
-    names = [_words(text, cell) for cell in head or ()]
-    titled = [i for i, name in enumerate(names) if _TITLE_HEAD.search(name) or _KNOWN_HEADER.search(name)]
-    if side is not None and len(titled) == 2:
-        return titled[0] if side == "left" else titled[1]
-    new = [i for i in titled if not _KNOWN_HEADER.search(names[i])]
-    if new:
-        return new[0]
-    wordy = [
-        i
-        for i in range(max(len(row) for row in body))
-        if not (i < len(names) and _ASIDE_HEAD.search(names[i]))
-        and sum(i < len(row) and any(c.isalpha() for c in _words(text, row[i])) for row in body) * 2 > len(body)
-    ]
-    if side == "right" and len(wordy) == 2:
-        return wordy[1]
-    return wordy[0] if wordy else 0
-
-
-def _piece(text: str, row: Row, head: Row | None, column: int) -> Piece | None:
-    if column >= len(row) or not has_word(text, *row[column]):
-        return None
-    year = reason = None
-    for name, cell in zip(head or (), row, strict=False):
-        if _YEAR_HEAD.search(_words(text, name)) and (digits := _YEAR.search(text, *cell)):
-            year = digits[0]
-        elif _REASON_HEAD.search(_words(text, name)):
-            reason = _words(text, cell) or None
-    return Piece(*row[column], reason, year)

@@ -1,8 +1,8 @@
-"""From a stretch that holds a title to a `Mention`: where the title ends, and where else it may end.
+"""Mentions: where the title in a piece of an answer ends, and where else it may end.
 
-A line such as "Star Wars: A New Hope - the film that began it" has several places to cut. Form tells some of
+A line such as "Star Wars: A New Hope - the film that began it" can be cut in several places. Form decides some of
 them (a year in brackets, closing bold, a reason in small letters); those give the mention and its reason. The
-rest stay as `readings` for the grounder to decide.
+others stay as `readings` for the grounder to decide.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ _LABEL = re.compile(
 )
 _NUMBER = re.compile(r"\d{1,3}[.)]\s{1,4}")
 _SEPARATOR = re.compile(
-    r"\s{1,4}[-–—]{1,3}\s{1,4}|[:：]\s{1,4}|：|\s{0,4}[—–]{1,2}\s{0,4}|\s{1,4}\|\s{1,4}|\t|\s{0,4}(?:→|->|=>"
-    r"|⟶)\s{0,4}"
-    r"|;\s{1,4}|(?<=[^\W\d_]{2})[.!?]\s{1,4}(?=[A-Z])|,\s{1,4}|\s{1,4}(?=[(（])|\s{1,4}by\s{1,4}(?=[A-Z])"
+    r"\s{1,4}[-–—]{1,3}\s{1,4}|[:：]\s{1,4}|：|\s{0,4}[—–]{1,2}\s{0,4}|\s{1,4}\|\s{1,4}|\t"
+    r"|\s{0,4}(?:→|->|=>|⟶)\s{0,4}|;\s{1,4}|(?<=[^\W\d_]{2})[.!?]\s{1,4}(?=[A-Z])|,\s{1,4}|\s{1,4}(?=[(（])|\s{1,4}by\s{1,4}(?=[A-Z])"
 )
 _YEAR_WITHIN = re.compile(r"[(\[][^()\[\]\n]{0,80}(?:18|19|20)\d\d[^()\[\]\n]{0,80}[)\]]")
 _PAIR = re.compile(
@@ -50,10 +49,9 @@ _AND = re.compile(
     r"|/(?=[A-Z])|、"
 )
 _LEAD = re.compile(
-    r"(?:(?:i(?:['’]d| would| can)? (?:also )?(?:recommend|suggest)(?: watching)?"
-    r"|you (?:should|might|may|could|can)(?: also)? (?:watch|like|enjoy|try|love|see)|try|watch|check out"
-    r"|consider|how about|what about) "
-    r"(?:the (?:movie|film|book|series|show) )?(?=[\"“*_《「]|(?-i:[A-Z0-9]))"
+    r"(?:(?:i(?:['’]d| would| can)? (?:also )?(?:recommend|suggest)(?: watching)?|you (?:should|might|may|could"
+    r"|can)(?: also)? (?:watch|like|enjoy|try|love|see)|try|watch|check out|consider|how about|what about)"
+    r" (?:the (?:movie|film|book|series|show) )?(?=[\"“*_《「]|(?-i:[A-Z0-9]))"
     r"|the (?:movie|film|book|series|show) (?=[\"“*_《「]))",
     re.IGNORECASE,
 )
@@ -64,28 +62,28 @@ _MOST_CUTS = 12
 _LONGEST_PIECE = 1000
 
 
-def read(text: str, piece: Piece, *, side: str | None = None, habit: str | None = None) -> Mention | None:
-    """The mention in a piece; None where it has no word.
+def mention_in(
+    text: str, piece: Piece, *, side: str | None = None, separator: str | None = None
+) -> Mention | None:
+    """The mention in a piece of the cleaned answer; None where it has no word.
 
-    Args:
-        text: The cleaned answer.
-        piece: Where to look.
-        side: Which half of a "watched - candidate" pair is meant.
-        habit: The separator that sets the reasons off in this list, where the list as a whole shows it.
+    `separator` is what sets the reasons off throughout this list, see `common_separator`.
     """
-    start, end = _unlabelled(text, *trim(text, piece.start, min(piece.end, piece.start + _LONGEST_PIECE)))
-    unled = start, end
+    start, end = trim(text, piece.start, min(piece.end, piece.start + _LONGEST_PIECE))
+    if (named := unlabelled(text, start, end)) > start:
+        start, end = trim(text, named, end)
+    elif (number := _NUMBER.match(text, start, end)) and has_word(text, number.end(), end):
+        start, end = trim(text, number.end(), end)
+    led = start, end
     start, end = trim(text, _led(text, start, end), end)
-    outer = [unled] if unled[0] < start else []
-    halves: list[Span] = []
-    if side is not None:
-        halves = _halves(text, start, end, side)
-        if halves:
-            start, end = halves[0]
+    outer = [led] if led[0] < start else []
+    halves = [] if side is None else _halves(text, start, end, side)
+    if halves:
+        start, end = halves[0]
     if not has_word(text, start, end):
         return None
     closing = _closing(text, piece.start, start, end)
-    cuts = [closing] if closing else _cuts(text, start, end, habit)
+    cuts = [closing] if closing else _cuts(text, start, end, separator)
     stop = cuts[0] if cuts else end
     title = trim(text, start, stop)
     if not has_word(text, *title) or title[0] != start:
@@ -95,26 +93,27 @@ def read(text: str, piece: Piece, *, side: str | None = None, habit: str | None 
         heads = []
     inner = [] if closing else _inner(text, *title)
     inner += _translation(text, *title)
+    others = (*piece.joins, *outer, *heads, *inner, *(trim(text, *half) for half in halves[1:]))
     readings = [
         span
-        for span in dict.fromkeys(
-            (*piece.joins, *outer, *heads, *inner, *(trim(text, *half) for half in halves[1:]))
-        )
+        for span in dict.fromkeys(others)
         if span != title and 0 < span[1] - span[0] <= _LONGEST_TITLE and has_word(text, *span)
     ]
+    dated = YEAR.search(text, *title)
     return Mention(
         text=text[title[0] : title[1]],
         start=title[0],
         end=title[1],
-        reason=piece.reason or _reason(text, title[1], end),
+        reason=piece.reason or plain(text[title[1] : end]).strip(" -–—:：|,;.→>=\t") or None,
         readings=tuple(readings[:MOST_READINGS]),
-        query=_with_year(text, title, piece.year),
+        query=f"{plain(text[slice(*title)])} ({piece.year})" if piece.year and not dated else None,
     )
 
 
-def _unlabelled(text: str, start: int, end: int) -> Span:
-    label = _LABEL.match(text, start, end) or _NUMBER.match(text, start, end)
-    return trim(text, label.end(), end) if label and has_word(text, label.end(), end) else (start, end)
+def unlabelled(text: str, start: int, end: int) -> int:
+    """Where what a label such as "Title:" names begins; `start` where there is no label, or nothing behind it."""
+    label = _LABEL.match(text, start, end)
+    return label.end() if label and has_word(text, label.end(), end) else start
 
 
 def _led(text: str, start: int, end: int) -> int:
@@ -125,27 +124,14 @@ def _led(text: str, start: int, end: int) -> int:
 def _translation(text: str, start: int, end: int) -> list[Span]:
     """The title in brackets behind one in a script without capitals: "教父 (The Godfather)"."""
     name = _BRACKETED.search(text, start, end)
-    if name is None or any(c.isupper() or c.islower() for c in text[start : name.start()]):
-        return []
-    return [trim(text, *name.span(1))]
+    cased = name is None or any(c.isupper() or c.islower() for c in text[start : name.start()])
+    return [] if cased or name is None else [trim(text, *name.span(1))]
 
 
 def title_end(text: str) -> int:
     """Where the title ends in a line that begins with one, as far as form tells."""
-    return next(
-        (cut for cut in _cuts(text, 0, len(text), None) if text[cut : cut + 1] not in {",", "."}), len(text)
-    )
-
-
-def _with_year(text: str, title: Span, year: str | None) -> str | None:
-    if year is None or YEAR.search(text, *title):
-        return None
-    return f"{plain(text[title[0] : title[1]])} ({year})"
-
-
-def _reason(text: str, start: int, end: int) -> str | None:
-    reason = plain(text[start:end]).strip(" -–—:：|,;.→>=\t")
-    return reason or None
+    cuts = _cuts(text, 0, len(text), None)
+    return next((cut for cut in cuts if text[cut : cut + 1] not in {",", "."}), len(text))
 
 
 def _halves(text: str, start: int, end: int, side: str) -> list[Span]:
@@ -178,7 +164,7 @@ def _closing(text: str, outer: int, start: int, end: int) -> int | None:
     return year.end() if year else close
 
 
-def _cuts(text: str, start: int, end: int, habit: str | None) -> list[int]:
+def _cuts(text: str, start: int, end: int, separator: str | None) -> list[int]:
     """Where the title may end, the likeliest first; empty where nothing but the title seems to be there."""
     year = YEAR.search(text, start + 1, end)
     if year is not None:
@@ -186,12 +172,11 @@ def _cuts(text: str, start: int, end: int, habit: str | None) -> list[int]:
     marks = [mark for _, mark in zip(range(_MOST_CUTS), _SEPARATOR.finditer(text, start + 1, end), strict=False)]
     cuts = []
     for mark, following in zip_longest(marks, marks[1:]):
-        kind = mark[0].strip()
-        rest = text[mark.end() : end]
+        kind, rest = mark[0].strip(), text[mark.end() : end]
         if kind == "by":
             names = _NAMES.match(text, mark.end(), end)
             wanted = names is not None and names.end() >= end - 1 and not _NOT_NAMES.search(names[0])
-        elif habit is not None and kind == habit:
+        elif separator is not None and kind == separator:
             wanted = True
         elif kind == "":
             close = text.find(")", mark.end(), end)
@@ -201,11 +186,9 @@ def _cuts(text: str, start: int, end: int, habit: str | None) -> list[int]:
         elif kind in {".", "!", "?"}:
             wanted = is_reason(rest)
         else:
-            segment = text[
-                mark.end() : following.start() if following and following[0].strip() in "-–—:：|" else end
-            ]
+            stop = following.start() if following and following[0].strip() in "-–—:：|" else end
             # A full stop of Chinese, which `trim` took off, ends a sentence and never a title.
-            wanted = is_reason(segment) or (following is None and text[end : end + 1] == "。")
+            wanted = is_reason(text[mark.end() : stop]) or (following is None and text[end : end + 1] == "。")
         if wanted:
             cuts.append(mark.start() + (1 if kind in {"!", "?"} else 0))
     return cuts
@@ -232,22 +215,21 @@ def _balanced(text: str, start: int, end: int) -> bool:
     return text.count("(", start, end) == text.count(")", start, end)
 
 
-def habit_of(text: str, pieces: list[Piece]) -> str | None:
+def common_separator(text: str, pieces: list[Piece]) -> str | None:
     """The separator that most pieces of a list have, with different titles before it; None where there is none.
 
-    A list of "Heat - Michael Mann", "Ronin - John Frankenheimer", … shows as a whole that the dash ends the title,
-    which no single line shows.
+    In a list of "Heat - Michael Mann", "Ronin - John Frankenheimer", … the dash ends the title, which no single
+    line shows.
     """
     if len(pieces) < 3:
         return None
     for kind in ("-", "–", "—", "|", ":"):
         heads = set()
         for piece in pieces:
-            mark = next(
-                (m for m in _SEPARATOR.finditer(text, piece.start + 1, piece.end) if m[0].strip() == kind), None
-            )
-            if mark is not None:
-                heads.add(text[piece.start : mark.start()].strip().casefold())
+            marks = _SEPARATOR.finditer(text, piece.start + 1, piece.end)
+            end = next((mark.start() for mark in marks if mark[0].strip() == kind), None)
+            if end is not None:
+                heads.add(text[piece.start : end].strip().casefold())
         if len(heads) >= 0.7 * len(pieces):
             return kind
     return None

@@ -1,4 +1,4 @@
-"""Answers to mentions: which items does a model's free text name, and where?
+"""The parser: from an answer's free text to mentions, the stretches that name items.
 
     parse("Sure! 1. Heat (1995) - a duel 2. Ronin")  ->  Mention("Heat (1995)", reason="a duel"), Mention("Ronin")
 
@@ -24,10 +24,10 @@ from zsrec.answers.list_format import (
     headed_pieces,
     labelled_pieces,
     numbered_pieces,
-    table_pieces,
 )
-from zsrec.answers.mention_spans import habit_of, read
+from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
+from zsrec.answers.table_format import table_pieces
 from zsrec.answers.text_spans import YEAR, Piece, Span, plain, same
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import ANSWER_STYLES, Mention
@@ -37,7 +37,7 @@ __all__ = ["MOST_MENTIONS", "PARSERS", "Side", "parse", "plain"]
 Side = Literal["left", "right"]
 
 MOST_MENTIONS = 500
-"""Mentions taken from one answer; a model that names more is looping."""
+"""The limit of mentions per answer; a model that names more is looping."""
 
 _Reader = Callable[[str, Span, Side | None], list[Piece]]
 
@@ -46,29 +46,21 @@ def _sideless(reader: Callable[[str, Span], list[Piece]]) -> _Reader:
     return lambda text, span, _side: reader(text, span)
 
 
-_NUMBERED = _sideless(numbered_pieces)
-_PROSE = _sideless(prose_pieces)
-_LINES: tuple[_Reader, ...] = (
-    table_pieces,
-    _sideless(bulleted_pieces),
-    _sideless(headed_pieces),
-    _sideless(labelled_pieces),
-    _sideless(inline_pieces),
-    _sideless(bare_pieces),
-    _PROSE,
-)
+_NUMBERED, _PROSE = _sideless(numbered_pieces), _sideless(prose_pieces)
+_UNNUMBERED = (bulleted_pieces, headed_pieces, labelled_pieces, inline_pieces, bare_pieces)
+_OTHERS: tuple[_Reader, ...] = (table_pieces, *map(_sideless, _UNNUMBERED), _PROSE)
 
 PARSERS: Mapping[str, tuple[_Reader, ...]] = MappingProxyType(
     {
-        "titles": (json_pieces, _NUMBERED, *_LINES),
-        "numbered": (_NUMBERED, json_pieces, *_LINES),
-        "json": (json_pieces, _NUMBERED, *_LINES),
+        "titles": (json_pieces, _NUMBERED, *_OTHERS),
+        "numbered": (_NUMBERED, json_pieces, *_OTHERS),
+        "json": (json_pieces, _NUMBERED, *_OTHERS),
     }
 )
-"""The names that a template may give as `answer:`, with the readers in the order in which they are asked.
+"""The readers by answer style (a template's `answer:`), in the order in which they are tried.
 
-A name says what the prompt asked for, so what to look for first; models do not always obey, so that every name
-ends with all the others.
+A style says what the prompt asked for, so what to look for first; models do not always obey, so every style falls
+back to all other formats.
 """
 
 
@@ -80,8 +72,8 @@ def parse(answer: str, style: str = "titles", side: Side | None = None, echo: It
         style: What the prompt asked for, one of `ANSWER_STYLES`.
         side: For answers in "watched - candidate" pairs, which half is the recommendation; None where a line
             names one item.
-        echo: Texts that the prompt contained and that a model may repeat before it answers: the titles of the
-            history (mentions of them in sentences are left out), or whole passages.
+        echo: Texts of the prompt that a model may repeat before it answers: the titles of the history (mentions
+            of them in sentences are left out), or whole passages.
 
     Returns:
         Mentions whose spans are exact: `answer[m.start:m.end] == m.text`.
@@ -94,53 +86,41 @@ def parse(answer: str, style: str = "titles", side: Side | None = None, echo: It
     if side not in {None, "left", "right"}:
         raise ConfigError(f"unknown side {side!r}", hint="'left', 'right' or None")
     echo = tuple(echo)
-    known = frozenset(_unyeared(part) for part in echo if not is_passage(part))
+    known = frozenset(_without_year(part) for part in echo if not is_passage(part))
     mentions = _read(answer, clean(answer, echo), PARSERS[style], side, known)
-    if not mentions and any(map(is_passage, echo)):  # all of it stood in the prompt: then that is the answer
+    if not mentions and any(map(is_passage, echo)):  # everything was in the prompt: then that is the answer
         mentions = _read(answer, clean(answer), PARSERS[style], side, known)
     return mentions
+
+
+def _without_year(title: str) -> str:
+    return same(YEAR.sub("", title))
 
 
 def _read(
     answer: str, text: str, readers: tuple[_Reader, ...], side: Side | None, known: frozenset[str]
 ) -> list[Mention]:
-    found = list(turns(text))
-    for turn in sorted(found, key=lambda turn: turn.user):  # stable: the model's own turns first
-        mentions = _read_turn(answer, text, (turn.start, turn.end), readers, side, known)
-        if mentions:
-            return mentions
-    return []
-
-
-def _unyeared(title: str) -> str:
-    return same(YEAR.sub("", title))
-
-
-def _read_turn(
-    answer: str, text: str, span: Span, readers: tuple[_Reader, ...], side: Side | None, known: frozenset[str]
-) -> list[Mention]:
-    for reader in readers:
-        pieces = reader(text, span, side)
-        if reader is _PROSE and known:
-            pieces = [piece for piece in pieces if _unyeared(text[piece.start : piece.end]) not in known]
-        mentions = _mentions(answer, text, pieces, side)
-        if mentions:
-            return mentions
-        if reader is json_pieces:
-            text = without_objects(text, span)
+    for turn in sorted(turns(text), key=lambda turn: turn.user):  # stable: the model's own turns first
+        rest, span = text, (turn.start, turn.end)
+        for reader in readers:
+            pieces = reader(rest, span, side)
+            if reader is _PROSE and known:
+                pieces = [piece for piece in pieces if _without_year(rest[piece.start : piece.end]) not in known]
+            mentions = _mentions(answer, rest, pieces, side)
+            if mentions:
+                return mentions
+            if reader is json_pieces:
+                rest = without_objects(rest, span)
     return []
 
 
 def _mentions(answer: str, text: str, pieces: list[Piece], side: Side | None) -> list[Mention]:
     pieces = pieces[: 2 * MOST_MENTIONS]
-    habit = habit_of(text, pieces[:50]) if side is None else None
+    separator = common_separator(text, pieces[:50]) if side is None else None
     found: dict[str, Mention] = {}
     for piece in pieces:
-        mention = read(text, piece, side=side, habit=habit)
-        if mention is None:
-            continue
-        mention = mention.model_copy(update={"text": answer[mention.start : mention.end]})
-        found.setdefault(same(mention.query or mention.text), mention)
-        if len(found) == MOST_MENTIONS:
-            break
-    return list(found.values())
+        mention = mention_in(text, piece, side=side, separator=separator)
+        if mention is not None:
+            mention = mention.model_copy(update={"text": answer[mention.start : mention.end]})
+            found.setdefault(same(mention.query or mention.text), mention)
+    return list(found.values())[:MOST_MENTIONS]

@@ -1,4 +1,4 @@
-"""Answers in sentences: titles inside running text.
+"""Sentences: titles inside running text.
 
 A title in prose is taken only where something points at it: a cue ("I'd recommend", "such as", "options
 include:"), quotes or emphasis around it, a year behind it, or its place as the subject of a description ("Heat is
@@ -14,43 +14,30 @@ from zsrec.answers.inline_format import JOINT, WORD, is_item, split_list, title_
 from zsrec.answers.text_spans import SMALL, YEAR, Piece, Span, has_word, is_remark, is_talk, trim
 
 _KNOWN = (
-    r"(?:since|because|as|if|given that|considering(?: that)?) (?:you|the user|they)(?:'?ve| have| also"
-    r"| really| may| might"
-    r"| already|'re| are| were){0,3}(?: (?:like|love|enjoy|watch|see|mention|rate|appreciate)(?:d|s|ed)?"
-    r"| seen| a fan of"
-    r"| into| looking for)?"
-    r"|based (?:up)?on|given your|considering your|inspired by|as a fan of|fans? of|lovers? of|who (?:like"
-    r"|love|enjoy)(?:d|s|ed)?"
-    r"|similar(?:ly)? to|reminiscent of|in the (?:vein|style|spirit) of|compar(?:ed|able) to"
-    r"|along the lines of|just like"
-    r"|you(?:'?ve| have)? (?:also |already |recently |previously |really )?(?:liked|loved|enjoyed|watched"
-    r"|seen|mentioned|rated)"
-    r"|(?:i|we)(?:'?ve| have)? (?:also |already )?(?:seen|watched)|your (?:love|interest|enjoyment"
-    r"|appreciation|liking|fondness)"
-    r" (?:of|for|in)|(?:sequel|prequel|follow-up|companion) to|based off|known for|starred in|appeared in"
-    r"|roles? in"
-    r"|(?:actors?|actress(?:es)?|directors?|stars?|cast|performances?|writers?|authors?|characters?|themes?"
-    r"|elements?|genres?)"
-    r"(?: \w{1,20}){0,2} (?:like|such as|includ\w{1,4}|by|from)|starring|directed by|written by|produced by"
-    r"|featuring|played by"
-    r"|because|set in|(?:director|creators?|makers?|writer) of|instead of|rather than|other than|apart from"
-    r"|besides|unlike|than"
+    r"(?:since|because|as|if|given that|considering(?: that)?) (?:you|the user|they)(?:'?ve| have| also| really|"
+    r" may| might| already|'re| are| were){0,3}(?: (?:like|love|enjoy|watch|see|mention|rate|appreciate)(?:d|s"
+    r"|ed)?| seen| a fan of| into| looking for)?|based (?:up)?on|given your|considering your|inspired by|as a"
+    r" fan of|fans? of|lovers? of|who (?:like|love|enjoy)(?:d|s|ed)?|similar(?:ly)? to|reminiscent of|in the"
+    r" (?:vein|style|spirit) of|compar(?:ed|able) to|along the lines of|just like|you(?:'?ve| have)? (?:also "
+    r"|already |recently |previously |really )?(?:liked|loved|enjoyed|watched|seen|mentioned|rated)|(?:i"
+    r"|we)(?:'?ve| have)? (?:also |already )?(?:seen|watched)|your (?:love|interest|enjoyment|appreciation"
+    r"|liking|fondness) (?:of|for|in)|(?:sequel|prequel|follow-up|companion) to|based off|known for|starred in"
+    r"|appeared in|roles? in|(?:actors?|actress(?:es)?|directors?|stars?|cast|performances?|writers?|authors?"
+    r"|characters?|themes?|elements?|genres?)(?: \w{1,20}){0,2} (?:like|such as|includ\w{1,4}|by|from)|starring"
+    r"|directed by|written by|produced by|featuring|played by|because|set in|(?:director|creators?|makers?"
+    r"|writer) of|instead of|rather than|other than|apart from|besides|unlike|than"
 )
 _KNOWN_CJK = "根据|基于|由于|因为|如果你喜欢|如果您喜欢|你喜欢|您喜欢|看过|类似于?|気に入|好きな方"
 _CUE = (
-    r"recommend(?:ed|ing|ation(?:s)?)?(?: you| that you)?(?: (?:watch(?:ing)?|check(?:ing)? out|try(?:ing)?"
-    r"|the (?:movies?|films?)"
-    r"|would be|is|are))?|suggest(?:ed|ing|ions?)?(?: (?:watching|trying|the (?:movies?|films?)|would be|is"
-    r"|are))?|(?:to )?try"
-    r"|watch|check(?:ing)? out|consider(?:ing)?|how about|what about|(?:might|may|will|would|(?:you|they"
-    r"|i)['’]ll|could|can|should"
-    r"|also)(?: also| really| probably| definitely| likely| surely| absolutely| find| even){0,2} (?:enjoy"
-    r"|like|love|appreciate|watch|see|want to (?:watch|see)|be interested in)"
-    r"|such as|like|includ(?:e|es|ing)|(?:options?|choices?|picks?|ones?|titles?|movies?|films?|books?|pick"
-    r"|next|one)"
-    r"(?: \w+){0,3} (?:is|are|would be|might be|could be)|go with|go for|look into|start with|don'?t miss"
-    r"|can'?t go wrong with"
-    r"|give|there(?:'s| is| are)|or maybe|perhaps|maybe|for example|e\.g\.|namely"
+    r"recommend(?:ed|ing|ation(?:s)?)?(?: you| that you)?(?: (?:watch(?:ing)?|check(?:ing)? out|try(?:ing)?|the"
+    r" (?:movies?|films?)|would be|is|are))?|suggest(?:ed|ing|ions?)?(?: (?:watching|trying|the (?:movies?"
+    r"|films?)|would be|is|are))?|(?:to )?try|watch|check(?:ing)? out|consider(?:ing)?|how about|what about"
+    r"|(?:might|may|will|would|(?:you|they|i)['’]ll|could|can|should|also)(?: also| really| probably| definitely"
+    r"| likely| surely| absolutely| find| even){0,2} (?:enjoy|like|love|appreciate|watch|see|want to (?:watch"
+    r"|see)|be interested in)|such as|like|includ(?:e|es|ing)|(?:options?|choices?|picks?|ones?|titles?|movies?"
+    r"|films?|books?|pick|next|one)(?: \w+){0,3} (?:is|are|would be|might be|could be)|go with|go for|look into"
+    r"|start with|don'?t miss|can'?t go wrong with|give|there(?:'s| is| are)|or maybe|perhaps|maybe|for example"
+    r"|e\.g\.|namely"
 )
 _CUE_CJK = "推荐|推薦|建议|试试|不妨|可以看|包括|比如|例如"
 _SWITCH = re.compile(
@@ -64,9 +51,8 @@ _STOP = re.compile(
 )
 _QUOTED = re.compile(
     r"\"(?P<a>[^\"\n]{1,120})\"|“(?P<b>[^”\n]{1,120})”|《(?P<c>[^》\n]{1,120})》|「(?P<d>[^」\n]{1,120})」"
-    r"|『(?P<e>[^』\n]{1,120})』"
-    r"|\*{1,3}(?P<f>[^*\s][^*\n]{0,120})\*{1,3}|(?<!\w)_(?P<g>[^_\s][^_\n]{0,120})_(?!\w)|«(?P<h>[^»\n]{1,120})»"
-    r"|(?<![\w])['‘](?P<i>[A-Z0-9][^'’\n]{1,80}(?:['’][a-z][^'’\n]{0,60})?)['’](?!\w)"
+    r"|『(?P<e>[^』\n]{1,120})』|\*{1,3}(?P<f>[^*\s][^*\n]{0,120})\*{1,3}|(?<!\w)_(?P<g>[^_\s][^_\n]{0,120})_(?!\w)"
+    r"|«(?P<h>[^»\n]{1,120})»|(?<![\w])['‘](?P<i>[A-Z0-9][^'’\n]{1,80}(?:['’][a-z][^'’\n]{0,60})?)['’](?!\w)"
 )
 _LIKED_BEHIND = re.compile(r"[》」』\"”]?\s?(?:が(?:お)?好き|をご?覧|を見|を観|的(?:爱好|喜爱|喜欢))")
 _SUBJECT = re.compile(
@@ -83,10 +69,7 @@ _PRONOUNS = frozenset(
 
 def prose_pieces(text: str, span: Span) -> list[Piece]:
     """The titles that sentences point at, in order."""
-    found: list[Piece] = []
-    for start, end in _sentences(text, *span):
-        found += _sentence(text, start, end)
-    return found
+    return [piece for sentence in _sentences(text, *span) for piece in _sentence(text, *sentence)]
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
@@ -103,25 +86,19 @@ def _sentence(text: str, start: int, end: int) -> list[Piece]:
     found: list[Piece] = []
     opened: str | None = None
     begin = start
-    switches: list[re.Match[str] | None] = [
-        *(switch for switch in _SWITCH.finditer(text, start, end) if _is_switch(text, start, switch)),
-        None,
-    ]
-    for switch in switches:
-        stop = switch.start() if switch else end
-        found += _stretch(text, begin, stop, opened, first=begin == start)
-        if switch is None:
-            break
+    for switch in _SWITCH.finditer(text, start, end):
+        if not _is_switch(text, start, switch):
+            continue
+        found += _stretch(text, begin, switch.start(), opened, first=begin == start)
         kind = switch.lastgroup
         if kind == "colon" and not _ends_talk(text, start, switch.start()):
             found = [piece for piece in found if piece.end <= begin]
             begin = begin if opened != "known" else switch.end()
             if opened != "known":
                 continue
-        opened = kind if kind != "clause" or opened == "known" else opened
-        opened = None if kind == "clause" else opened
+        opened = None if kind == "clause" else kind
         begin = switch.end()
-    return found
+    return found + _stretch(text, begin, end, opened, first=begin == start)
 
 
 def _is_switch(text: str, start: int, switch: re.Match[str]) -> bool:
@@ -140,14 +117,10 @@ def _ends_talk(text: str, start: int, colon: int) -> bool:
 def _stretch(text: str, start: int, end: int, opened: str | None, *, first: bool) -> list[Piece]:
     if opened == "known" or not has_word(text, start, end):
         return []
-    quoted = [
-        Piece(*match.span(match.lastgroup or 0))
-        for match in _QUOTED.finditer(text, start, end)
-        if not _LIKED_BEHIND.match(text, match.end(match.lastgroup or 0))
-        and has_word(text, *match.span(match.lastgroup or 0))
-    ]
+    inside = (match.span(match.lastgroup or 0) for match in _QUOTED.finditer(text, start, end))
+    quoted = [span for span in inside if not _LIKED_BEHIND.match(text, span[1]) and has_word(text, *span)]
     if quoted:
-        return [_with_year(text, piece, end) for piece in quoted]
+        return [_with_year(text, *span, end) for span in quoted]
     if opened in {"cue", "colon"}:
         return split_list(text, start, end, running=True)
     listed = split_list(text, *trim(text, start, end)) if first else []
@@ -170,19 +143,18 @@ def _annotated(text: str, start: int, end: int) -> list[Piece]:
     return split_list(text, start, end, running=True)
 
 
-def _with_year(text: str, piece: Piece, end: int) -> Piece:
-    after = piece.end
+def _with_year(text: str, start: int, stop: int, end: int) -> Piece:
+    after = stop
     while after < end and (text[after] in "\"”》」』*_»'’ "):
         after += 1
     year = YEAR.match(text, after, end)
-    return Piece(piece.start, year.end()) if year else piece
+    return Piece(start, year.end() if year else stop)
 
 
 def _before_year(text: str, start: int, year: re.Match[str]) -> Piece:
     """The title that ends at a year: the capitalised words before it."""
     words = list(WORD.finditer(text, max(start, year.start() - 100), year.start()))
-    begin = year.start()
-    last = year.start()
+    begin = last = year.start()
     for word in reversed(words):
         if text[word.end() : last].strip(" :*_-–'’"):
             break

@@ -1,7 +1,7 @@
-"""Spans of text: trimming them, reading them as plain words, comparing them.
+"""Spans of text: trimming, plain words, comparison, and what kind of line they are.
 
-Every step of the parser works on spans, pairs of (start, end) offsets into one text, and never on copies. So
-a mention can always say where in the raw answer it stands.
+Every step of the parser works on spans, pairs of (start, end) offsets into one text, and never on copies, so that
+a mention can always say where in the raw answer it is.
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ Span = tuple[int, int]
 class Piece(NamedTuple):
     """A stretch of the answer that holds a title, before its readings are worked out.
 
-    Attributes:
-        start: Where it begins.
-        end: Where it ends; list marks are outside, a reason behind the title may be inside.
-        reason: What the model wrote about the item elsewhere (a JSON key, a column of its own).
-        year: A year that stands elsewhere.
-        joins: Longer spans that begin here and may be the title instead, over the pieces that follow.
+    List marks are outside, a reason behind the title may be inside. `reason` and `year` are what another field or
+    column says; `joins` are longer spans that begin here and may be the title instead.
     """
 
     start: int
@@ -71,33 +67,23 @@ def trim(text: str, start: int, end: int) -> Span:
             start += 1
         while end > start and text[end - 1] in _DASHES and (end - 1 == start or text[end - 2].isspace()):
             end -= 1
-        start, end = _single_quotes(text, start, end)
+        # An apostrophe may belong to the title ("'Til", "Bros'"): only a pair around everything goes.
+        if end - start > 2 and text[start] in "'‘’" and text[end - 1] in "'’":
+            start, end = start + 1, end - 1
         end = _without_stop(text, start, end)
-        start, end = _brackets(text, start, end)
+        start, end = _without_open_brackets(text, start, end)
     return start, max(start, end)
-
-
-def _single_quotes(text: str, start: int, end: int) -> Span:
-    # An apostrophe may belong to the title ("'Til", "Bros'"): only a pair around everything goes.
-    if end - start > 2 and text[start] in "'‘’" and text[end - 1] in "'’":
-        return start + 1, end - 1
-    return start, end
 
 
 def _without_stop(text: str, start: int, end: int) -> int:
     tail = text[max(start, end - 4) : end]
-    if (
-        tail.endswith(".")
-        and tail.count(".") == 1
-        and end - start > 2
-        and (tail[-2].isalnum() or tail[-2] in ')]!?"”»》')
-    ):
-        return end - 1
-    return end
+    if end - start <= 2 or not tail.endswith(".") or tail.count(".") > 1:
+        return end
+    return end - 1 if tail[-2].isalnum() or tail[-2] in ')]!?"”»》' else end
 
 
-def _brackets(text: str, start: int, end: int) -> Span:
-    """Drops brackets that have no partner inside the span, and one pair of square ones around it."""
+def _without_open_brackets(text: str, start: int, end: int) -> Span:
+    """The span without brackets that have no partner inside it, and without a pair of square ones around it."""
     while end > start and text[end - 1] in ")]}" and text.count(_PARTNER[text[end - 1]], start, end) == 0:
         end -= 1
     while start < end and text[start] in "([{" and text.count(_PARTNER[text[start]], start, end) == 0:
@@ -113,11 +99,7 @@ _PARTNER = {")": "(", "]": "[", "}": "{", "(": ")", "[": "]", "{": "}"}
 def plain(text: str) -> str:
     """A title as words only: without markdown, tags, quotes around parts of it, and escapes.
 
-    Args:
-        text: A stretch of a raw answer, for example `**Heat** (1995, Michael Mann)`.
-
-    Returns:
-        What to look up, here "Heat (1995)".
+    `**Heat** (1995, Michael Mann)` becomes "Heat (1995)", which is what to look up.
     """
     if "\\" in text:
         text = _ESCAPE.sub(_unescape, text)
@@ -169,56 +151,44 @@ def same(text: str) -> str:
 
 
 SMALL = frozenset(
-    "a an and as at au but by d' da das de del der des di du e el en et for from i in into is it its l' la le"
-    " les lo"
-    " los n' nor o' of off on onto or out over per the to und up upon v via von vs vs. with without y &".split()
+    "a an and as at au but by d' da das de del der des di du e el en et for from i in into is it its l' la le les"
+    " lo los n' nor o' of off on onto or out over per the to und up upon v via von vs vs. with without y &".split()
 )
 """Words that stay small inside a title."""
 
 GENRES = frozenset(
     "action adventure animated animation anime art biographical biography biopic blockbuster caper christmas"
-    " classic"
-    " comedies comedy coming-of-age courtroom crime cult dark disaster documentary drama dramas dramedy"
-    " dystopian epic"
-    " espionage family fantasy feel-good film-noir fiction foreign gangster gothic heist historical history"
-    " holiday"
-    " horror indie legal martial arts medical melodrama military mockumentary monster music musical mystery"
-    " neo-noir"
-    " noir nonfiction non-fiction paranormal parody period political psychological road rom-com romance romantic"
-    " satire satirical sci-fi science slasher slice-of-life spy sport sports steampunk superhero supernatural"
-    " survival"
-    " suspense suspenseful teen thriller thrillers time-travel tragedy true war western westerns whodunit"
-    " young adult"
-    " zombie".split()
+    " classic comedies comedy coming-of-age courtroom crime cult dark disaster documentary drama dramas dramedy"
+    " dystopian epic espionage family fantasy feel-good film-noir fiction foreign gangster gothic heist"
+    " historical history holiday horror indie legal martial arts medical melodrama military mockumentary monster"
+    " music musical mystery neo-noir noir nonfiction non-fiction paranormal parody period political"
+    " psychological road rom-com romance romantic satire satirical sci-fi science slasher slice-of-life spy"
+    " sport sports steampunk superhero supernatural survival suspense suspenseful teen thriller thrillers"
+    " time-travel tragedy true war western westerns whodunit young adult zombie".split()
 )
 """Words of genre labels: "Crime Drama" behind a title is an annotation, not a subtitle."""
 
 _GENERIC = re.compile(
     r"\b(?:movies?|films?|books?|shows?|series|recommendations?|suggestions?|picks?|titles?|options?|items?"
-    r"|products?"
-    r"|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
+    r"|products?|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
     r"^[*_\s]*(?:genres?|director|directed by|stars?|starring|cast|runtime|budget|box office|imdb(?: rating)?"
-    r"|rating|score"
-    r"|synopsis|plot|summary|year|release(?:d| date| year)?|reason|why(?: it'?s recommended| you'?ll \w+)?"
-    r"|description"
-    r"|note|language|country|author|writers?|length|duration|themes?|tone|style|overview|similarit(?:y|ies)"
-    r"|tagline"
-    r"|rotten tomatoes|where to watch|available on|explanation|key \w+"
+    r"|rating|score|synopsis|plot|summary|year|release(?:d| date| year)?|reason|why(?: it'?s recommended|"
+    r" you'?ll \w+)?|description|note|language|country|author|writers?|length|duration|themes?|tone|style"
+    r"|overview|similarit(?:y|ies)|tagline|rotten tomatoes|where to watch|available on|explanation|key \w+"
     r"|(?:推荐)?理由|导演|主演|作者|类型|年份|评分|简介|剧情|出版社|价格|说明)\b[*_\s]*[:：]",
     re.IGNORECASE,
 )
 _TALK = re.compile(
-    r"^\W*(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|yes|no problem|yeah|hi|hello|hey|thanks?"
-    r"|thank you|you'?re welcome|sorry|unfortunately|however|note|please|enjoy|i|i'm|i'd|i'll|i've|i hope"
-    r"|i can|i am|i would"
-    r"|i have|i think|here|here'?s|here are|based|these|this list|the following|the user|as an|as for|let me"
-    r"|let us"
-    r"|let's|if you|since you|given|considering|because|happy|hope|feel free|would you|do you|can you|could you"
-    r"|what|which|how about|how|my|your|recommendations?|my recommendations|recommended \w+|output|answer|titles?"
-    r"|other recommendations|movies?|films?|watch history|history)(?=[\s,:!.]|$)",
+    r"^\W*(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|yes|no problem|yeah|hi|hello|hey"
+    r"|thanks?|thank you|you'?re welcome|sorry|unfortunately|however|note|please|enjoy|i|i'm|i'd|i'll|i've|i"
+    r" hope|i can|i am|i would|i have|i think|here|here'?s|here are|based|these|this list|the following|the user"
+    r"|as an|as for|let me|let us|let's|if you|since you|given|considering|because|happy|hope|feel free|would"
+    r" you|do you|can you|could you|what|which|how about|how|my|your|recommendations?|my recommendations"
+    r"|recommended \w+|output|answer|titles?|other recommendations|movies?|films?|watch history|history)"
+    r"(?=[\s,:!.]|$)",
     re.IGNORECASE,
 )
 _CREDIT = re.compile(
@@ -226,8 +196,8 @@ _CREDIT = re.compile(
 )
 _REASON_START = re.compile(
     r"^\W*(?:based|set in|released|follows?|tells|because|which|about|it'?s|it is|this|another|similar|known"
-    r"|winner|won|with its"
-    r"|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale|look))\b",
+    r"|winner|won|with its|a (?:\w+ ){0,3}(?:film|movie|book|story|comedy|drama|thriller|series|classic|tale"
+    r"|look))\b",
     re.IGNORECASE,
 )
 _REASON_START_HAN = re.compile(
@@ -255,9 +225,7 @@ def is_talk(text: str) -> bool:
 
     A line that begins like talk may still be a title ("What Women Want"): then its words are capitalised.
     """
-    if text.rstrip("*_ ").endswith((":", "：")):
-        return True
-    if _TALK_HAN.match(text[:20]):
+    if text.rstrip("*_ ").endswith((":", "：")) or _TALK_HAN.match(text[:20]):
         return True
     return _TALK.match(text[:80]) is not None and capitalised(text) < 0.99
 
@@ -298,11 +266,9 @@ def is_reason(text: str) -> bool:
     if _REASON_START.match(text) and capitalised(text) < 1:  # not "A Star Wars Story"
         return True
     found = _WORD.findall(text)
-    if not found:
-        return False
     names = [part for word in found for part in word.lower().split("/") if any(c.isalnum() for c in part)]
-    if _only_genres(names):
-        return True
+    if not found or _only_genres(names):
+        return bool(found)
     rest = [word for word in found if word.lower() not in SMALL]
     lower = sum(_starts_lower(word) for word in rest)
     if _starts_lower(found[0]) and found[0].lower() not in {"the", "and", "of", "vs", "vs."} and lower:
@@ -327,12 +293,10 @@ def is_remark(text: str) -> bool:
 
 
 def _only_genres(names: list[str]) -> bool:
-    told = [name for name in names if name not in SMALL]
-    return bool(told) and all(map(_is_genre, told))
-
-
-def _is_genre(word: str) -> bool:
-    return word in GENRES or all(part in GENRES for part in word.split("-") if part)
+    words = [name for name in names if name not in SMALL]
+    return bool(words) and all(
+        word in GENRES or all(part in GENRES for part in word.split("-") if part) for word in words
+    )
 
 
 def is_heading(text: str) -> bool:
@@ -340,5 +304,4 @@ def is_heading(text: str) -> bool:
     text = text.strip(" *_#:：\t")
     if not text or YEAR.search(text):
         return False
-    names = [word.lower() for word in _WORD.findall(text)]
-    return _only_genres(names) or _GENERIC.search(text) is not None
+    return _only_genres(_WORD.findall(text.lower())) or _GENERIC.search(text) is not None

@@ -85,7 +85,7 @@ def test_a_list_shows_as_a_whole_what_its_dash_means() -> None:
     assert listed[0].reason == "Michael Mann"
 
 
-def test_a_series_is_no_habit() -> None:
+def test_a_series_has_no_common_separator() -> None:
     answer = "1. Star Wars: A New Hope\n2. Star Wars: Return of the Jedi\n3. Star Wars: Rogue One\n4. Up"
     assert [mention.text for mention in parse(answer)] == [line[3:] for line in answer.split("\n")]
 
