@@ -45,7 +45,7 @@ DATA = Path(os.environ.get("ZSREC_TEST_DATA", ROOT.parent / "shared" / "data"))
 RESIDUAL = ROOT / "tests" / "answers" / "data" / "residual_sample.jsonl"
 PRIOR = Path(__file__).with_name("grounding_prior.json")
 TRANSLATED = RESIDUAL.with_name("translated_titles.jsonl")
-SHIPPED = ROOT / "zsrec" / "ground" / "calibration.json"
+SHIPPED = ROOT / "zsrec" / "answers" / "calibration.json"
 SEED = 7
 FOLDS = 5
 PEER_MENTIONS = 200
@@ -166,7 +166,7 @@ def fitted(known: dict[int | None, Grounder], rows: Sequence[tuple[Row, Labelled
         if row.get("half") != "check":
             sets[row.get("fold")].append(label)
     prior = json.loads(PRIOR.read_text(encoding="utf-8"))
-    start = Calibration(tuple(float(prior[name]) for name in NAMES))
+    start = Calibration({name: float(prior[name]) for name in NAMES})
     return fit_calibration(
         [(known[fold], labels) for fold, labels in sets.items()], prior=start, strength=STRENGTH
     )

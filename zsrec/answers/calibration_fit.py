@@ -30,13 +30,7 @@ _LONGEST_STEP = 2.0
 
 
 class Labelled(NamedTuple):
-    """A mention with the item that it means.
-
-    Attributes:
-        mention: As a model wrote it.
-        item_id: The right item of the grounder's catalog, or None where the catalog lacks it.
-        weight: How much the label counts.
-    """
+    """A mention with the item that it means."""
 
     mention: str
     item_id: str | None
@@ -73,15 +67,19 @@ def fit_calibration(
         DataError: There is no labelled mention with a single candidate.
     """
     start = prior or Calibration.default()
-    center = np.array(start.weights)
+    center = np.array([start.weights[name] for name in NAMES])
     by_name = strength if isinstance(strength, Mapping) else {}
     base = 0.7 if isinstance(strength, Mapping) else strength
     precision = np.array([by_name.get(name, base) for name in NAMES])
     weights = center
     for _ in range(_ROUNDS):
-        x, y, counts = _rows(sets, replace(start, weights=tuple(weights.tolist())))
+        x, y, counts = _rows(sets, _with(start, weights))
         weights = _newton(x, y, counts, center, precision)
-    return replace(start, weights=tuple(np.round(weights, 3).tolist()))
+    return _with(start, np.round(weights, 3))
+
+
+def _with(calibration: Calibration, weights: NDArray[np.float64]) -> Calibration:
+    return replace(calibration, weights=dict(zip(NAMES, weights.tolist(), strict=True)))
 
 
 def cross_fitted(
@@ -137,10 +135,8 @@ def _rows(
     for grounder, labelled in sets:
         ids = grounder.catalog.ids
         for mention, item_id, weight in labelled:
-            found = gather(mention, grounder.index, calibration)
-            ranked = sorted(found.values(), key=lambda e: (-e.log_odds, e.item))
-            for evidence in ranked[:_RIVALS]:
-                rows.append(evidence.features)
+            for evidence in gather(mention, grounder.index, calibration)[:_RIVALS]:
+                rows.append([evidence.features.get(name, 0.0) for name in NAMES])
                 right.append(float(ids[evidence.item] == item_id))
                 counts.append(weight)
     if not rows:

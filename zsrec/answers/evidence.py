@@ -1,7 +1,7 @@
 """Gathering evidence: every item a mention may mean, with the best reading and form for each.
 
-The cascade: exact forms of the readings first; only where none of them is convincing, names that look alike
-(`blocking`), compared word by word (`compare`).
+Exact forms of the readings come first; only where none of them is convincing are names that look alike
+(`title_index`) compared word by word (`title_compare`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from zsrec.answers.scoring import Agreement, Calibration, exact_agreement, vector
+from zsrec.answers.scoring import Agreement, Calibration, Features, exact_agreement, features
 from zsrec.answers.title_compare import compare
 from zsrec.answers.title_forms import (
     MAX_LENGTH,
@@ -37,21 +37,12 @@ _MOST_EXACT = 60
 
 @dataclass(slots=True)
 class Evidence:
-    """What speaks for one item.
-
-    Attributes:
-        item: The item's place in the catalog.
-        log_odds: Of being right, rivals aside.
-        method: How it was found.
-        features: The vector behind `log_odds`.
-        reading: The reading it was found with.
-        agreement: How the words agree.
-    """
+    """What speaks for one item (its place in the catalog), and the features behind the log-odds, rivals aside."""
 
     item: int
     log_odds: float
-    method: Literal["exact", "fuzzy", "semantic"]
-    features: list[float] = field(repr=False)
+    method: Literal["exact", "fuzzy"]
+    features: Features = field(repr=False)
     reading: Reading
     agreement: Agreement
 
@@ -62,33 +53,79 @@ class Evidence:
         return self.method == "exact" and how.kind <= Kind.ALTERNATIVE and not how.loose and not how.respaced
 
 
-def gather(mention: str, index: TitleIndex, calibration: Calibration) -> dict[int, Evidence]:
-    """The evidence for each item that a mention may mean.
+def gather(mention: str, index: TitleIndex, calibration: Calibration) -> list[Evidence]:
+    """The best evidence for each item that a mention may mean, best first."""
+    gathering = _Gathering(index, calibration)
+    gathering.read(mention)
+    return sorted(gathering.found.values(), key=lambda e: (-e.log_odds, e.item))
 
-    Args:
-        mention: As the model wrote it.
-        index: Of the catalog's titles.
-        calibration: Weighs the features.
 
-    Returns:
-        The best evidence by item.
-    """
-    found: dict[int, Evidence] = {}
-    read = list(readings(mention))
-    if read and (verbatim := index.find(verbatim_form(mention[:MAX_LENGTH]))):
-        for item, kind in verbatim:
-            whole = Reading(read[0].parts, index.year(item), Cut.NOTHING)
-            agreement = exact_agreement(kind, len(key(whole.words)), float(len(whole.words)))
-            _add(item, "exact", whole, agreement, index, calibration, found)
-        return found
-    for reading in read:
-        _exact(reading, index, calibration, found)
-        if found and reading.cut <= Cut.NOTE and max(e.log_odds for e in found.values()) > _CONVINCING:
-            return found
-    if not found or max(e.log_odds for e in found.values()) <= _GOOD_ENOUGH:
-        for reading in _worth_fuzzy(read):
-            _fuzzy(reading, index, calibration, found)
-    return found
+class _Gathering:
+    """The evidence for one mention while it is gathered, by item."""
+
+    def __init__(self, index: TitleIndex, calibration: Calibration) -> None:
+        self._index, self._calibration = index, calibration
+        self.found: dict[int, Evidence] = {}
+
+    def read(self, mention: str) -> None:
+        read = list(readings(mention))
+        if read and (verbatim := self._index.find(verbatim_form(mention[:MAX_LENGTH]))):
+            for item, kind in verbatim:
+                whole = Reading(read[0].parts, self._index.year(item), Cut.NOTHING)
+                agreement = exact_agreement(kind, len(key(whole.words)), float(len(whole.words)))
+                self._add(item, "exact", whole, agreement)
+            return
+        for reading in read:
+            self._exact(reading)
+            if reading.cut <= Cut.NOTE and self._best() > _CONVINCING:
+                return
+        if self._best() <= _GOOD_ENOUGH:
+            for reading in _worth_fuzzy(read):
+                for item, name, _ in self._index.shortlist(key(reading.words), size=_SHORTLIST, budget=_BUDGET):
+                    similar = compare(reading.words, name, self._index)
+                    if similar is not None:
+                        self._add(item, "fuzzy", reading, similar)
+
+    def _best(self) -> float:
+        return max((e.log_odds for e in self.found.values()), default=float("-inf"))
+
+    def _exact(self, reading: Reading) -> None:
+        index, read = self._index, reading.words
+        strict = key(read)
+        hits, loose = index.find(strict), index.find(loose_form(read))
+        if not hits and not loose:
+            return
+        information = sum(index.information(word) for word in read if word not in SMALL_WORDS)
+        for item, kind in hits[:_MOST_EXACT]:
+            agreement = exact_agreement(kind, len(strict), information)
+            agreement.numbered = any(map(is_number, read)) and len(read) > 1
+            if kind >= Kind.HEAD:
+                _measure_dropped(agreement, item, read, index)
+                agreement.shared = sum(other.kind == kind for other in hits) > 1
+            elif len(hits) > 1:
+                plain = without_article(read)
+                agreement.respaced = all(without_article(name.words) != plain for name in index.names(item))
+            self._add(item, "exact", reading, agreement)
+        strictly = {found.item for found in hits}
+        for item in [item for item, _ in loose[:_MOST_EXACT] if item not in strictly]:
+            for name in index.names(item):
+                similar = compare(read, name, index)
+                if similar is not None:
+                    self._add(item, "exact" if similar.loose else "fuzzy", reading, similar)
+
+    def _add(self, item: int, method: Literal["exact", "fuzzy"], reading: Reading, agreement: Agreement) -> None:
+        if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
+            return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
+        if reading.prefix:
+            if sum(word not in SMALL_WORDS for word in reading.words) == 1:
+                agreement.franchise = _is_franchise(reading, item, self._index)
+            elif _is_mixture(reading, item, self._index):
+                return
+        found = features(agreement, reading.cut, reading.year, self._index.year(item), dated=self._index.dated)
+        log_odds = self._calibration.log_odds(found)
+        known = self.found.get(item)
+        if known is None or log_odds > known.log_odds:
+            self.found[item] = Evidence(item, log_odds, method, found, reading, agreement)
 
 
 def _worth_fuzzy(read: Sequence[Reading]) -> list[Reading]:
@@ -98,44 +135,8 @@ def _worth_fuzzy(read: Sequence[Reading]) -> list[Reading]:
     return (list(reversed(plain[-2:])) + other)[:_FUZZY_READINGS]
 
 
-def _exact(reading: Reading, index: TitleIndex, calibration: Calibration, found: dict[int, Evidence]) -> None:
-    read = reading.words
-    strict = key(read)
-    hits = index.find(strict)
-    loose = index.find(loose_form(read))
-    if not hits and not loose:
-        return
-    information = sum(index.information(word) for word in read if word not in SMALL_WORDS)
-    agreement: Agreement | None
-    strictly = {found.item for found in hits}
-    for item, kind in hits[:_MOST_EXACT]:
-        agreement = exact_agreement(kind, len(strict), information)
-        agreement.numbered = any(map(is_number, read)) and len(read) > 1
-        if kind >= Kind.HEAD:
-            _measure_dropped(agreement, item, read, index)
-            agreement.shared = sum(other.kind == kind for other in hits) > 1
-        elif len(hits) > 1:
-            plain = without_article(read)
-            agreement.respaced = all(without_article(name.words) != plain for name in index.names(item))
-        _add(item, "exact", reading, agreement, index, calibration, found)
-    for item, _ in loose[:_MOST_EXACT]:
-        if item not in strictly:
-            for name in index.names(item):
-                agreement = compare(read, name, index)
-                if agreement is not None:
-                    _add(
-                        item,
-                        "exact" if agreement.loose else "fuzzy",
-                        reading,
-                        agreement,
-                        index,
-                        calibration,
-                        found,
-                    )
-
-
 def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index: TitleIndex) -> None:
-    """How much of the title a head or tail leaves out, and what that looks like."""
+    """Notes how much of the title a head or tail leaves out, and what that looks like."""
     agreement.dropped_words = 1
     if agreement.kind is Kind.OWNED:
         return
@@ -148,40 +149,7 @@ def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index
             return
 
 
-def _fuzzy(reading: Reading, index: TitleIndex, calibration: Calibration, found: dict[int, Evidence]) -> None:
-    read = reading.words
-    for item, name, _ in index.shortlist(key(read), size=_SHORTLIST, budget=_BUDGET):
-        agreement = compare(read, name, index)
-        if agreement is not None:
-            _add(item, "fuzzy", reading, agreement, index, calibration, found)
-
-
-def _add(
-    item: int,
-    method: Literal["exact", "fuzzy"],
-    reading: Reading,
-    agreement: Agreement,
-    index: TitleIndex,
-    calibration: Calibration,
-    found: dict[int, Evidence],
-) -> None:
-    if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
-        return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
-    agreement.franchise = False
-    if reading.prefix:
-        if sum(word not in SMALL_WORDS for word in reading.words) > 1:
-            if _mixture(reading, item, index):
-                return
-        else:
-            agreement.franchise = _franchise(reading, item, index)
-    features = vector(agreement, reading.cut, reading.year, index.year(item), dated=index.dated)
-    log_odds = calibration.log_odds(features)
-    known = found.get(item)
-    if known is None or log_odds > known.log_odds:
-        found[item] = Evidence(item, log_odds, method, features, reading, agreement)
-
-
-def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
+def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
     """Whether a reading left out another item's name; of those that kept a single telling word."""
     return any(
         other.item != item and other.kind in (Kind.FULL, Kind.ALTERNATIVE, Kind.HEAD)
@@ -189,7 +157,7 @@ def _franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
     )
 
 
-def _mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
+def _is_mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
     """Whether a reading of several telling words left out all of another item's title that heads no series.
 
     "The Matrix: The Last Stand" is neither film; "Batman: The Dark Knight" is one, since "Batman: Mask of the
@@ -203,7 +171,7 @@ def _mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
     others = index.find(key(reading.prefix))
     if any(other.item == item or other.kind == Kind.HEAD for other in others):
         return False
-    told = {word for word in reading.prefix if word not in SMALL_WORDS}
-    if any(told.intersection(name.words) for name in index.names(item)):
+    telling = {word for word in reading.prefix if word not in SMALL_WORDS}
+    if any(telling.intersection(name.words) for name in index.names(item)):
         return False
     return any(other.kind in (Kind.FULL, Kind.ALTERNATIVE) for other in others)

@@ -24,78 +24,6 @@ _PARTIAL_TIE = 3.0
 """The same for two items that share a head or tail: the shape of what was dropped does not choose between them."""
 _PLAUSIBLE = 0.1
 """The least probability at which several equal items are worth naming."""
-
-
-class Decision(NamedTuple):
-    """The outcome for one mention.
-
-    Attributes:
-        evidence: Of the chosen or of the best turned-down item; None where there was none.
-        probability: That this item is right.
-        why: Why it was turned down; None where it was chosen.
-        tied: The items that the mention could mean as well, best first, the chosen one included.
-    """
-
-    evidence: Evidence | None
-    probability: float
-    why: Abstention | None
-    tied: tuple[int, ...] = ()
-
-
-def decide(
-    found: Iterable[Evidence],
-    threshold: float,
-    pools: Iterable[Collection[int]] = (),
-    forbidden: Callable[[Evidence], bool] = lambda _: False,
-) -> Decision:
-    """Chooses an item, or abstains.
-
-    Args:
-        found: The evidence by item.
-        threshold: The least probability of a match.
-        pools: Sets of items from the context, the most telling first; a pool that holds exactly one of several
-            tied items settles the tie.
-        forbidden: Whether an item is ruled out by something that is no evidence about titles.
-    """
-    ranked = sorted(found, key=lambda e: (-e.log_odds, e.item))
-    if not ranked:
-        return Decision(None, 0.0, "not_in_catalog")
-    best = ranked[0]
-    alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
-    tied = [e for e in ranked if _ties(best, e)]
-    probability = alone
-    others = [e for e in ranked if e is not best]
-    if others:
-        odds = sum(math.exp(min(e.log_odds, 30.0)) for e in ranked)
-        probability = math.exp(min(best.log_odds, 30.0)) / (1.0 + odds)
-    if forbidden(best):
-        return Decision(best, min(probability, threshold / 2), "not_in_catalog", tuple(e.item for e in tied))
-    if len(tied) > 1 and alone >= _PLAUSIBLE:
-        for pool in pools:
-            inside = [e for e in tied if e.item in pool]
-            if len(inside) == 1:
-                return Decision(inside[0], max(alone, threshold), None, tuple(e.item for e in tied))
-    places = tuple(e.item for e in tied)
-    if alone >= _PLAUSIBLE and len(tied) > 1:
-        return Decision(best, probability, "ambiguous", places)
-    if probability >= threshold:
-        return Decision(best, probability, None, places)
-    return Decision(best, probability, "below_threshold" if alone >= _PLAUSIBLE else "not_in_catalog", places)
-
-
-def _ties(best: Evidence, other: Evidence) -> bool:
-    """Whether another item explains the mention as well as the best one.
-
-    A name that is spelled word by word ("Oldboy") stands above one that is not ("Old Boy").
-    """
-    if best.literal != other.literal:
-        return False
-    gap = best.log_odds - other.log_odds
-    kind = best.agreement.kind
-    partial = kind >= Kind.HEAD and kind is other.agreement.kind and best.reading is other.reading
-    return gap < (_PARTIAL_TIE if partial else _TIE)
-
-
 _MOST_ALTERNATIVES = 100
 
 
@@ -139,10 +67,9 @@ class Grounder:
             index.check(catalog.titles)
         self.index = TitleIndex.build(catalog.titles) if index is None else index
         self.calibration = calibration or Calibration.default()
-        if semantic is None or isinstance(semantic, SemanticStage):
-            self._semantic = semantic
-        else:
-            self._semantic = SemanticStage(semantic, catalog.titles)
+        if semantic is not None and not isinstance(semantic, SemanticStage):
+            semantic = SemanticStage(semantic, catalog.titles)
+        self._semantic = semantic
 
     def extended(self, catalog: Catalog) -> Self:
         """A grounder for a catalog that has further items at the end; only those are indexed.
@@ -189,8 +116,8 @@ class Grounder:
 
     def _by_title(self, mention: str, context: Context | None) -> Match:
         found = gather(mention, self.index, self.calibration)
-        threshold = self.calibration.threshold
-        return self._match(decide(found.values(), threshold, self._pools(context, found), self._ruled_out))
+        preferred = self._preferred(context, found)
+        return self._match(decide(found, self.calibration.threshold, preferred, self._names_other_medium))
 
     def _by_meaning(self, mention: str, near: Near) -> Match:
         score = 0.0
@@ -209,13 +136,13 @@ class Grounder:
         names = [set(name.words) for name in self.index.names(item)]
         return any(not odd_number(sorted(read - its), sorted(its - read)) for its in names)
 
-    def _pools(self, context: Context | None, found: Iterable[int]) -> list[set[int]]:
+    def _preferred(self, context: Context | None, found: Iterable[Evidence]) -> list[set[int]]:
         if context is None:
             return []
-        ids = {self.catalog.ids[item]: item for item in found}
-        return [{ids[i] for i in pool if i in ids} for pool in (context.candidates, context.history)]
+        places = {self.catalog.ids[e.item]: e.item for e in found}
+        return [{places[i] for i in ids if i in places} for ids in (context.candidates, context.history)]
 
-    def _ruled_out(self, evidence: Evidence) -> bool:
+    def _names_other_medium(self, evidence: Evidence) -> bool:
         """Whether the mention names another medium than the catalog's ("Fargo (TV series)" among movies)."""
         medium = evidence.reading.medium
         if not medium:
@@ -226,8 +153,8 @@ class Grounder:
     def _match(self, decision: Decision) -> Match:
         ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
         score = min(max(decision.probability, 0.0), 1.0)
-        if decision.why is not None or decision.evidence is None:
-            return Match(item_id=None, score=score, reason=decision.why, alternatives=ids)
+        if decision.reason is not None or decision.evidence is None:
+            return Match(item_id=None, score=score, reason=decision.reason, alternatives=ids)
         chosen = self.catalog.ids[decision.evidence.item]
         others = tuple(i for i in ids if i != chosen)
         return Match(item_id=chosen, score=score, method=decision.evidence.method, alternatives=others)
@@ -235,3 +162,68 @@ class Grounder:
 
 def _names_medium(mention: str) -> bool:
     return any(reading.medium for reading in readings(mention))
+
+
+class Decision(NamedTuple):
+    """The outcome for one mention.
+
+    Attributes:
+        evidence: Of the chosen or of the best rejected item; None where there was none.
+        probability: That this item is right.
+        reason: Why it was rejected; None where it was chosen.
+        tied: The items that the mention could mean as well, best first, the chosen one included.
+    """
+
+    evidence: Evidence | None
+    probability: float
+    reason: Abstention | None
+    tied: tuple[int, ...] = ()
+
+
+def decide(
+    ranked: Sequence[Evidence],
+    threshold: float,
+    preferred: Iterable[Collection[int]] = (),
+    forbidden: Callable[[Evidence], bool] = lambda _: False,
+) -> Decision:
+    """Chooses an item, or abstains.
+
+    Args:
+        ranked: The evidence by item, best first.
+        threshold: The least probability of a match.
+        preferred: Sets of items from the context, the most telling first; a set that holds exactly one of several
+            tied items settles the tie.
+        forbidden: Whether an item is ruled out by something that is no evidence about titles.
+    """
+    if not ranked:
+        return Decision(None, 0.0, "not_in_catalog")
+    best = ranked[0]
+    odds = [math.exp(min(e.log_odds, 30.0)) for e in ranked]
+    alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
+    probability = alone if len(ranked) == 1 else odds[0] / (1.0 + sum(odds))
+    tied = [e for e in ranked if _ties(best, e)]
+    places = tuple(e.item for e in tied)
+    if forbidden(best):
+        return Decision(best, min(probability, threshold / 2), "not_in_catalog", places)
+    if len(tied) > 1 and alone >= _PLAUSIBLE:
+        for items in preferred:
+            inside = [e for e in tied if e.item in items]
+            if len(inside) == 1:
+                return Decision(inside[0], max(alone, threshold), None, places)
+        return Decision(best, probability, "ambiguous", places)
+    if probability >= threshold:
+        return Decision(best, probability, None, places)
+    return Decision(best, probability, "below_threshold" if alone >= _PLAUSIBLE else "not_in_catalog", places)
+
+
+def _ties(best: Evidence, other: Evidence) -> bool:
+    """Whether another item explains the mention as well as the best one.
+
+    A name that is spelled word by word ("Oldboy") stands above one that is not ("Old Boy").
+    """
+    if best.literal != other.literal:
+        return False
+    gap = best.log_odds - other.log_odds
+    kind = best.agreement.kind
+    partial = kind >= Kind.HEAD and kind is other.agreement.kind and best.reading is other.reading
+    return gap < (_PARTIAL_TIE if partial else _TIE)

@@ -58,7 +58,7 @@ def ground_answer(
     lookup = _Lookup(answer, grounder, context)
     lookup.add(mention.query for mention in mentions if mention.query is not None)
     lookup.add_spans(map(_longest, mentions))
-    unsure = (mention for mention in mentions if not lookup.whole(_longest(mention)))
+    unsure = (mention for mention in mentions if not lookup.is_title(_longest(mention)))
     lookup.add_spans(span for mention in unsure for span in (_span(mention), *mention.readings))
     found: list[Grounded] = []
     done = 0
@@ -93,7 +93,7 @@ class _Lookup:
     def query(self, mention: Mention) -> Match | None:
         return None if mention.query is None else self._matches[mention.query]
 
-    def whole(self, span: _Span) -> bool:
+    def is_title(self, span: _Span) -> bool:
         """Whether a span is a catalog title and nothing more (several items may have it).
 
         The grounder finds the title in "Heat: a cop hunts a thief" too, which must not count for the longer one.
@@ -101,10 +101,10 @@ class _Lookup:
         match = self.match(span)
         if not _named(match):
             return False
-        said = _key(split_year(self._text(span))[0])
+        spelled = _key(split_year(self._text(span))[0])
         catalog = self._grounder.catalog
         titles = (parse_title(catalog[item].title) for item in _ids(match)[:_MOST_COMPARED])
-        return any(said == _key(name) for title in titles for name in (title.main, *title.alternatives))
+        return any(spelled == _key(name) for title in titles for name in (title.main, *title.alternatives))
 
     def _text(self, span: _Span) -> str:
         return plain(self._answer[span[0] : span[1]])
@@ -138,13 +138,13 @@ def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
     if queried is not None and _named(queried):
         return [(own, queried)]
     spans = sorted({own, *mention.readings}, key=_length, reverse=True)
-    if lookup.whole(spans[0]):
+    if lookup.is_title(spans[0]):
         return [(spans[0], lookup.match(spans[0]))]
     parts = _parts(mention.readings)
     for span in spans:
-        if span not in parts and lookup.whole(span):
+        if span not in parts and lookup.is_title(span):
             return [(span, lookup.match(span))]
-    if len(parts) > 1 and sum(map(lookup.whole, parts)) * 2 > len(parts):
+    if len(parts) > 1 and sum(map(lookup.is_title, parts)) * 2 > len(parts):
         return [(span, lookup.match(span)) for span in parts]
     inside = [span for span in spans if span not in parts and span[1] <= own[1]]
     for exact in (True, False):
@@ -198,13 +198,7 @@ def item_ids(grounded: Iterable[Grounded]) -> Iterator[str]:
 
 
 class Known(NamedTuple):
-    """One event with the item that it is about.
-
-    Attributes:
-        event: As the caller gave it.
-        item: The catalog's item; None where the catalog lacks it.
-        why: Why there is no item; None where there is one.
-    """
+    """One event with the item that it is about."""
 
     event: Event
     item: Item | None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.answers.title_forms import readings
-from zsrec.answers.title_index import titles_digest
+from zsrec.answers.title_index import same_titles, titles_digest
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError, DataError, MissingExtraError
 from zsrec.data.titles import parse_title, split_year
@@ -47,11 +47,7 @@ class NameVectors:
 
     @classmethod
     def build(cls, titles: Sequence[str], embedder: Embedder) -> NameVectors:
-        """Embeds all names of the titles (the main ones and the alternatives).
-
-        Raises:
-            MissingExtraError: usearch is not installed.
-        """
+        """Embeds all names of the titles (the main ones and the alternatives)."""
         return cls([_part(titles, embedder, offset=0)])
 
     def extended(self, titles: Sequence[str], embedder: Embedder) -> NameVectors:
@@ -75,11 +71,7 @@ class NameVectors:
         Raises:
             ConfigError: They are not.
         """
-        same, place = len(titles) == self._size, 0
-        for part in self._parts:
-            same = same and titles_digest(titles[place : place + part.titles]) == part.digest
-            place += part.titles
-        if not same:
+        if not same_titles(titles, [(part.titles, part.digest) for part in self._parts]):
             raise ConfigError(
                 f"the vectors of {self._size:,} titles belong to another catalog", hint="make them again"
             )
@@ -182,17 +174,11 @@ _LONGEST = 300
 
 
 class Near(NamedTuple):
-    """The item whose name lies nearest to a mention.
+    """The item whose name lies nearest to a mention."""
 
-    Attributes:
-        item: The item's place in the catalog.
-        cosine: Of the mention's vector and the name's, in [-1, 1].
-        margin: How much nearer it is than the nearest name of another item, in [0, 2].
-    """
-
-    item: int
-    cosine: float
-    margin: float
+    item: int  # its place in the catalog
+    cosine: float  # of the mention's vector and the name's, in [-1, 1]
+    margin: float  # how much nearer it is than the nearest name of another item, in [0, 2]
 
 
 class SemanticStage:

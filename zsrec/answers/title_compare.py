@@ -41,7 +41,7 @@ _LEAST_COST = 0.6
 """What a word of titles costs at least where the other side lacks it: "man" is frequent, and tells films apart."""
 _FRANCHISE_SHARE = 0.3
 _SMALL_WORD_COST = 0.4
-_TELLING = 1.2
+_ENOUGH = 1.2
 _LEAST_EDGE_WORDS = 2
 _EDGE_WORDS = frozenset({"the", "and", "of", "in", "with", "vs", "for", "at", "on", "from"})
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -78,13 +78,7 @@ def _edits_in_word(length: int) -> int:
 
 
 def compare(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
-    """How a reading's words agree with a name; None where they have too little in common.
-
-    Args:
-        read: The reading's words.
-        name: One name of an item.
-        lexicon: Weighs words.
-    """
+    """How a reading's words agree with a name; None where they have too little in common."""
     kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
     return (
         _whole(read, name.words, kind, lexicon)
@@ -97,8 +91,8 @@ def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agre
     """The agreement of a reading that is the first or the last words of a name, cut at a small word."""
     mine, its = without_article(read), without_article(written)
     rest = len(its) - len(mine)
-    told = [word for word in mine if word not in _LIGHT]
-    if rest < 1 or len(told) < _LEAST_EDGE_WORDS:
+    telling = [word for word in mine if word not in _LIGHT]
+    if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
         return None
     if its[: len(mine)] == mine and its[len(mine)] in _EDGE_WORDS:
         kind = Kind.PREFIX
@@ -106,7 +100,7 @@ def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agre
         kind = Kind.SUFFIX
     else:
         return None
-    information = sum(lexicon.information(word) for word in told)
+    information = sum(lexicon.information(word) for word in telling)
     return Agreement(kind, False, len(key(read)), information, dropped_words=rest)
 
 
@@ -215,12 +209,12 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
         for slot in sorted(slots, reverse=True):
             matched.append((position, open_places[slot]))
             del open_places[slot]
-    told = [place for _, place in sorted(matched) if written[place][0] not in _LIGHT]
-    if not told:
+    telling = [place for _, place in sorted(matched) if written[place][0] not in _LIGHT]
+    if not telling:
         return None
-    touched = {written[place][1] for place in told}
+    touched = {written[place][1] for place in telling}
     lacking = [written[place][0] for place in open_places if written[place][1] in touched]
-    agreement.information = sum(lexicon.information(written[place][0]) for place in told)
+    agreement.information = sum(lexicon.information(written[place][0]) for place in telling)
     if odd_number(extra, lacking):
         return None
     numbered = any(map(is_number, read))
@@ -235,8 +229,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     agreement.small_missing = sum(word in SMALL_WORDS and word not in ARTICLES for word in lacking)
     if agreement.small_extra and agreement.small_missing:  # "The Man in the Moon" is not "Man on the Moon"
         agreement.extra += _SMALL_WORD_COST
-    agreement.reordered = any(b < a for a, b in pairwise(told))
-    agreement.one_word = len(told) == 1
+    agreement.reordered = any(b < a for a, b in pairwise(telling))
+    agreement.one_word = len(telling) == 1
     agreement.loose = not agreement.edits and not agreement.extra and not agreement.missing
     if len(touched) < len(name.parts):
         agreement.kind = _dropped_kind(touched, len(name.parts))
@@ -253,7 +247,7 @@ def _has_whole_part(
     """Whether one telling segment agrees in full, so that words lacking in another are its franchise's."""
     open_parts = {written[place][1] for place in open_places if written[place][0] not in SMALL_WORDS}
     return any(
-        place not in open_parts and sum(lexicon.information(word) for word in part) > _TELLING
+        place not in open_parts and sum(lexicon.information(word) for word in part) > _ENOUGH
         for place, part in enumerate(name.parts)
     )
 
@@ -274,12 +268,7 @@ def _cost(found: Sequence[str], others: Sequence[str], numbered: bool, lexicon: 
 
 
 def odd_number(extra: Sequence[str], lacking: Sequence[str]) -> bool:
-    """Whether a number tells two names apart; a first part may go without its "one".
-
-    Args:
-        extra: The words that only one name has.
-        lacking: The words that only the other has.
-    """
+    """Whether a number tells two names apart; a first part may go without its "one"."""
     mine = [word for word in extra if is_number(word)]
     its = [word for word in lacking if is_number(word)]
     return bool(mine and its) or any(word != "one" for word in (*mine, *its))

@@ -16,10 +16,10 @@ from zsrec.data.titles import (
     MARKERS,
     ParsedTitle,
     article_first,
-    content,
     fold,
     is_number,
     key,
+    loose_key,
     segment_words,
     segments,
     without_owner,
@@ -49,17 +49,11 @@ LOOSE = 8
 
 
 class Name(NamedTuple):
-    """One name of an item in its one spelling.
+    """One name of an item in its one spelling."""
 
-    Attributes:
-        parts: The words of each segment, in order.
-        alternative: Whether it is another name than the main one.
-        words: All words, in order.
-    """
-
-    parts: tuple[tuple[str, ...], ...]
-    alternative: bool
-    words: tuple[str, ...]
+    parts: tuple[tuple[str, ...], ...]  # the words of each segment, in order
+    alternative: bool  # whether it is another name than the main one
+    words: tuple[str, ...]  # all words, in order
 
 
 def names(parsed: ParsedTitle) -> list[Name]:
@@ -81,12 +75,7 @@ def name_parts(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]:
-    """The keys under which the item can be found, each with its kind (`Kind`, plus `LOOSE`).
-
-    Args:
-        parsed: The title.
-        spelled: Its `names`.
-    """
+    """The keys under which the item can be found, each with its kind (`Kind`, plus `LOOSE`)."""
     for name in spelled:
         kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
         yield from _both(name.words, kind)
@@ -109,8 +98,7 @@ def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
     if not strict:
         return
     yield strict, int(kind)
-    loose = loose_form(spelled)
-    yield loose, int(kind) + LOOSE
+    yield loose_form(spelled), int(kind) + LOOSE
 
 
 def verbatim_form(title: str) -> str:
@@ -120,7 +108,7 @@ def verbatim_form(title: str) -> str:
 
 def loose_form(spelled: tuple[str, ...]) -> str:
     """The key for the loose comparison; its mark keeps it apart from strict keys."""
-    return "~" + "".join(content(spelled))
+    return "~" + loose_key(spelled)
 
 
 MAX_LENGTH = 300
@@ -141,21 +129,13 @@ class Cut(IntFlag):
 
 
 class Reading(NamedTuple):
-    """One way to read a mention.
+    """One way to read a mention."""
 
-    Attributes:
-        parts: The words of each segment of the supposed title.
-        year: The year that was named, or None.
-        cut: What was left out.
-        medium: The words of a note that names another medium ("tv series", "novel"); empty where there is none.
-        prefix: The words cut off in front of a colon or dash; empty where there are none.
-    """
-
-    parts: tuple[tuple[str, ...], ...]
-    year: int | None
-    cut: Cut
-    medium: str = ""
-    prefix: tuple[str, ...] = ()
+    parts: tuple[tuple[str, ...], ...]  # the words of each segment of the supposed title
+    year: int | None  # the year that was named
+    cut: Cut  # what was left out
+    medium: str = ""  # the words of a note that names another medium ("tv series", "novel")
+    prefix: tuple[str, ...] = ()  # the words cut off in front of a colon or dash
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -264,11 +244,7 @@ def _object(text: str) -> str:
 
 
 def readings(mention: str) -> Iterator[Reading]:
-    """All readings of a mention, the most literal first, each title once.
-
-    Args:
-        mention: Text as the model wrote it; anything is allowed.
-    """
+    """All readings of a mention, the most literal first, each title once."""
     text = clean(mention)
     seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
     for name, year, cut, medium, prefix in _names(text):
@@ -352,8 +328,8 @@ def _shorter(name: str, year: int | None, cut: Cut, medium: str) -> Iterator[_Na
             continue
         note = _is_note(tail, cased=head != head.lower())
         if not _only_counts(tail):
-            told = medium or (_medium(tail) if note else "")
-            yield _Named(head, year, cut | (Cut.NOTE if note else Cut.SUBTITLE), told)
+            named_medium = medium or (_medium(tail) if note else "")
+            yield _Named(head, year, cut | (Cut.NOTE if note else Cut.SUBTITLE), named_medium)
         if not note:
             described = head[:1].islower() or len(head.split()) > 5
             kind, prefix = (Cut.NOTE, "") if described else (Cut.PREFIX, head)
@@ -383,12 +359,7 @@ def _only_counts(text: str) -> bool:
 
 
 def _is_note(text: str, *, cased: bool = True) -> bool:
-    """Whether a text behind a title describes it: genre words, a sentence, or a list of people.
-
-    Args:
-        text: What stands behind the title.
-        cased: Whether small letters tell anything: the title itself has capitals.
-    """
+    """Whether a text behind a title describes it: genre words, a sentence, or a list of people."""
     found = _PLAIN.findall(text)
     if not found:
         return True

@@ -7,6 +7,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,11 +82,7 @@ class TitleIndex:
         Raises:
             ConfigError: It is not.
         """
-        sizes = [len(segment) for segment in self._segments]
-        same = len(titles) == self._size
-        for offset, size, digest in zip(self._offsets, sizes, self._digests, strict=True):
-            same = same and titles_digest(titles[offset : offset + size]) == digest
-        if not same:
+        if not same_titles(titles, list(zip(map(len, self._segments), self._digests, strict=True))):
             raise ConfigError(
                 f"the grounding index of {self._size:,} titles belongs to another catalog",
                 hint="build it again, or extend the catalog at its end only",
@@ -181,6 +178,18 @@ class TitleIndex:
             raise DataError(f"an index of format {version}, expected {_FORMAT}", path=path, hint="build it again")
         segments = [Segment.open(Path(folder) / f"segment-{place}") for place in range(len(digests))]
         return cls(segments, digests)
+
+
+def same_titles(titles: Sequence[str], parts: Sequence[tuple[int, str]]) -> bool:
+    """Whether titles are those of consecutive parts, each given by its size and its digest."""
+    sizes = [size for size, _ in parts]
+    if len(titles) != sum(sizes):
+        return False
+    starts = [0, *accumulate(sizes)]
+    return all(
+        titles_digest(titles[start : start + size]) == digest
+        for start, (size, digest) in zip(starts, parts, strict=False)
+    )
 
 
 def titles_digest(titles: Sequence[str]) -> str:

@@ -142,7 +142,7 @@ class Segment:
         key_kinds: Shape (k,), the kind of each form.
         word_hashes: Shape (w,), hashes of all words, ascending.
         word_counts: Shape (w,), how many items have the word.
-        gram_starts: Shape (buckets + 1,), see `blocking.build_postings`.
+        gram_starts: Shape (buckets + 1,), see `build_postings`.
         gram_names: The postings: places of names.
     """
 
@@ -261,16 +261,7 @@ class Segment:
         return bool(np.all(self.gram_starts[codes + 1] - self.gram_starts[codes] > least))
 
     def shortlist(self, text: str, size: int, budget: int) -> list[tuple[int, float]]:
-        """The names that look most like a key.
-
-        Args:
-            text: The key.
-            size: How many at most.
-            budget: How many postings may be read.
-
-        Returns:
-            (place, share) pairs, best first; the share of trigrams in common is in (0, 1].
-        """
+        """The names that look most like a key."""
         codes = gram_codes(text, len(self.gram_starts) - 1)
         places, shared = overlapping(codes, self.gram_starts, self.gram_names, budget=budget)
         if not places.size:

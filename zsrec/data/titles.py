@@ -99,11 +99,6 @@ def split_year(text: str) -> tuple[str, int | None]:
     return (text, None) if found is None else (text[: found.start()].rstrip(), int(found.group(1)))
 
 
-def title_year(title: str) -> int | None:
-    """The year at the end of a title, or None."""
-    return split_year(title)[1]
-
-
 def article_first(name: str) -> str:
     """Moves a trailing article to the front: "Matrix, The" gives "The Matrix"."""
     if "," not in name:

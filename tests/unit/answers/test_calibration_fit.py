@@ -8,7 +8,7 @@ import pytest
 
 from zsrec.answers.calibration_fit import Labelled, fit_calibration, reliability
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.scoring import NAMES, Calibration
+from zsrec.answers.scoring import Calibration
 from zsrec.core.errors import DataError
 from zsrec.data.catalog import Catalog
 
@@ -18,8 +18,8 @@ def test_labels_move_the_weights_that_they_speak_of(films: Catalog) -> None:
     before = grounder.calibration
     wrong = [Labelled(f"Jane Austen's {title}", None) for title in ("Heat", "Ronin", "Thief", "Toy Story")]
     after = fit_calibration([(grounder, wrong * 5)])
-    assert after.weights[NAMES.index("cut_owner")] < before.weights[NAMES.index("cut_owner")]
-    assert after.weights[NAMES.index("edit_share")] == before.weights[NAMES.index("edit_share")]
+    assert after.weights["cut_owner"] < before.weights["cut_owner"]
+    assert after.weights["edit_share"] == before.weights["edit_share"]
     refitted = Grounder(films, calibration=after)
     assert grounder.ground("Jane Austen's Toy Story").item_id == "5"
     assert refitted.ground("Jane Austen's Toy Story").item_id is None

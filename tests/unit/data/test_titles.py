@@ -17,7 +17,6 @@ from zsrec.data.titles import (
     parse_title,
     segments,
     split_year,
-    title_year,
     without_owner,
     words,
 )
@@ -129,8 +128,8 @@ def test_segments_and_owner() -> None:
 def test_years() -> None:
     assert split_year("Heat (1995)") == ("Heat", 1995)
     assert split_year("Heat [1995] ") == ("Heat", 1995)
-    assert title_year("2001: A Space Odyssey") is None
-    assert title_year("Heat (3000)") is None
+    assert split_year("2001: A Space Odyssey")[1] is None
+    assert split_year("Heat (3000)")[1] is None
 
 
 def test_numbers_and_articles() -> None:
