@@ -22,7 +22,7 @@ from zsrec.core.settings import Settings
 from zsrec.data import movielens
 from zsrec.recommender.recommender import Fill
 from zsrec.recommender.request import DEFAULT_POOL
-from zsrec.retrieval.registry import NAMES as RETRIEVERS
+from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 
 IN_AND_OUT = "Input and output"
 FROM_MODEL = "Model and prompt"

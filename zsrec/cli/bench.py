@@ -36,7 +36,7 @@ from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
-from zsrec.retrieval.registry import ALL, NAMES, methods
+from zsrec.retrieval.by_name import ALL, NAMES, methods
 from zsrec.retrieval.semantic import Vectors, item_vectors
 from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 

@@ -15,7 +15,6 @@ import typer
 from pydantic import ValidationError
 
 from zsrec.cli.console import err, plain
-from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Keep, Settings
 from zsrec.data import movielens
@@ -28,9 +27,9 @@ from zsrec.evaluation.report_llm import Prices
 from zsrec.evaluation.token_budget import Person, cast_of
 from zsrec.prompts import Template
 from zsrec.retrieval.base import Retriever
-from zsrec.retrieval.registry import ALL as WITHOUT_LLM
-from zsrec.retrieval.registry import NAMES, check_retriever, retriever_named
-from zsrec.retrieval.semantic import Vectors, item_vectors
+from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
+from zsrec.retrieval.by_name import NAMES, check_retriever, retriever_named
+from zsrec.retrieval.semantic import Vectors
 from zsrec.retrieval.trained import NAMES as TRAINED
 from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
@@ -321,9 +320,5 @@ def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Col
     reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     for note in reading.notes:
         err.print(plain(note), soft_wrap=True)
-
-    def vectors() -> Vectors:
-        with err.status("embedding the items"):
-            return item_vectors(catalog, default_embedder())
-
-    return retriever_named(name, reading.interactions, vectors)
+    with err.status(f"preparing {name}"):
+        return retriever_named(name, reading.interactions, catalog)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
 from zsrec.core.settings import Settings
@@ -22,11 +21,10 @@ from zsrec.prompts import Library, Template, load_template
 from zsrec.recommender.recommender import AsyncRecommender, Fill
 from zsrec.recommender.request import DEFAULT_POOL, Job
 from zsrec.retrieval.base import top
+from zsrec.retrieval.by_name import check_retriever, retriever_named
 from zsrec.retrieval.item_knn import ItemKNN
 from zsrec.retrieval.lists import Backed
 from zsrec.retrieval.popularity import Popularity
-from zsrec.retrieval.registry import check_retriever, retriever_named
-from zsrec.retrieval.semantic import item_vectors
 
 TASKS = ("generate", "rank")
 MOST_POPULAR = 1000
@@ -144,7 +142,7 @@ class Recipe:
         template: A template's name or path; None takes the settings'.
         prompts: A folder of your own templates.
         retriever: Where templates of the task "rank" choose from, one of
-            `zsrec.retrieval.registry.NAMES`; None for popularity.
+            `zsrec.retrieval.by_name.NAMES`; None for popularity.
         interactions: Others' interactions for the retriever and for popularity: one file of any table format.
         columns: The columns of `interactions`.
         pool: How many candidates a prompt shows.
@@ -249,9 +247,7 @@ class Recipe:
             ).interactions
             popular = top(Popularity(known), (), MOST_POPULAR).ids
             if self.retriever is not None:
-                retriever = retriever_named(
-                    self.retriever, known, lambda: item_vectors(catalog, default_embedder())
-                )
+                retriever = retriever_named(self.retriever, known, catalog)
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
         first = AsyncRecommender(
             catalog,

@@ -1,8 +1,4 @@
-"""Candidates: the items that a ranking prompt chooses from, without a training step.
-
-Every retriever scores the whole catalog for one user (`Retriever`), and `top` takes the best. Nothing is fitted:
-`Interactions.extended` makes new contacts and items count at once.
-"""
+"""Candidate generation without training; see `Retriever` and `top`."""
 
 from zsrec.retrieval.base import Candidates, Mode, Profile, Retriever, profile, top
 from zsrec.retrieval.fused import Fused, FusedConfig

@@ -1,4 +1,4 @@
-"""What every retriever offers, and how candidates are taken from its scores."""
+"""The Retriever protocol, user profiles, and the best items of a score vector."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from zsrec.data.history import Feedback, History
 from zsrec.data.interactions import Codes, Ids, Interactions
 
 Weights = NDArray[np.float64]
+Scores = NDArray[np.float64]
+Mode = Literal["zero-shot", "training-free", "trained"]
 
 WEIGHTS: Mapping[Feedback, float] = {
     Feedback.SEEN: 1.0,
@@ -21,10 +23,10 @@ WEIGHTS: Mapping[Feedback, float] = {
     Feedback.SKIPPED: 0.0,
     Feedback.DISLIKED: -0.1,
 }
-"""The weight of an event by what the user thought of it: the r of STAR's formula.
+"""The weight of an event by its feedback: the r of STAR's formula.
 
-How much a dislike weighs was chosen on half of MovieLens latest-small's users (docs/sessions.md): with more, lists
-hold fewer of the items that the user likes later.
+The weight of a dislike was chosen on half of the users of MovieLens latest-small (docs/sessions.md): a larger one
+leaves fewer of the items that the user likes later.
 """
 
 
@@ -33,8 +35,8 @@ class Profile(NamedTuple):
 
     Attributes:
         codes: The items' codes, oldest first; shape (n,).
-        weights: One a code: above 0 speaks for items like it, below against, 0 for nothing; shape (n,).
-        words: The user in their own words; empty where there are none. Only retrievers that read texts use them.
+        weights: One per code: positive in favour of similar items, negative against, 0 for no opinion; shape (n,).
+        words: The user's own words; empty where there are none. Only retrievers that read texts use them.
     """
 
     codes: Codes
@@ -43,61 +45,8 @@ class Profile(NamedTuple):
 
     @classmethod
     def of(cls, codes: Codes) -> Profile:
-        """A profile in which every contact weighs 1."""
+        """A profile in which every event weighs 1."""
         return cls(codes, np.ones(len(codes)))
-
-
-def profile(
-    history: History | Iterable[str],
-    items: Ids,
-    *,
-    weights: Mapping[Feedback, float] = WEIGHTS,
-    about: str | None = None,
-) -> Profile:
-    """The profile of a history; events that `items` lacks, and those given by title, are passed over.
-
-    Args:
-        history: A history, or ids, oldest first.
-        items: The items that the retriever knows.
-        weights: The weight of each kind of feedback.
-        about: The user in words.
-    """
-    words = (about or "").strip()
-    if not isinstance(history, History):
-        return Profile.of(items.codes(history))._replace(words=words)
-    known = [(items.code(event.item), weights[event.feedback]) for event in history.events if event.by != "title"]
-    pairs = [(code, weight) for code, weight in known if code is not None]
-    return Profile(
-        np.array([code for code, _ in pairs], dtype=np.int32),
-        np.array([weight for _, weight in pairs], dtype=np.float64),
-        words,
-    )
-
-
-def faded(of: Profile, last: int, decay: float) -> Profile:
-    """The newest `last` events that speak for something and the newest `last` against, each with r · decay^t.
-
-    t = 1 for the newest of its kind: a dislike takes no place from what the user likes and makes it no older, and
-    it fades only as further dislikes come.
-
-    Source: item-kNN with recency decay and the retrieval stage of STAR (Lee et al. 2024, arXiv:2410.16458), whose
-    authors use a decay of 0.7 and have no dislikes; the second sum and its smaller weight are Rocchio's (1971,
-    "Relevance feedback in information retrieval"): what was judged not relevant is subtracted from the query.
-
-    Args:
-        of: The profile.
-        last: How many events of each kind, at least 1.
-        decay: In (0, 1]; 1 keeps all alike.
-    """
-    kinds = [np.flatnonzero(of.weights > 0)[-last:], np.flatnonzero(of.weights < 0)[-last:]]
-    weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]
-    speaking = np.concatenate(kinds)
-    order = np.argsort(speaking)
-    return Profile(of.codes[speaking[order]], np.concatenate(weights)[order], of.words)
-
-
-Scores = NDArray[np.float64]
-Mode = Literal["zero-shot", "training-free", "trained"]
 
 
 class Retriever(Protocol):
@@ -109,7 +58,7 @@ class Retriever(Protocol):
 
     @property
     def mode(self) -> Mode:
-        """What data it reads.
+        """The data it reads.
 
         "zero-shot": the user's history and item texts only; "training-free": other users' interactions too;
         "trained": a model was fitted to other users' interactions (`zsrec.retrieval.trained`).
@@ -124,11 +73,15 @@ class Retriever(Protocol):
         """The items that are scored."""
 
     def scores(self, of: Profile) -> Scores:
-        """One score an item, higher is better; shape (number of items,).
+        """One score per item, higher is better; shape (number of items,).
 
-        -inf says that nothing speaks for the item: it is no candidate. Items that the user knows are scored like
-        all others; `top` leaves them out.
+        -inf marks an item with no evidence for it: it is no candidate. Items of the history are scored like all
+        others; `top` leaves them out.
         """
+
+
+Method = Callable[[Interactions], Retriever]
+"""Makes a retriever from the interactions that it may use; targets are never passed to it."""
 
 
 class Candidates(Frozen):
@@ -136,8 +89,8 @@ class Candidates(Frozen):
 
     Attributes:
         ids: Item ids.
-        scores: One an item, on the retriever's own scale.
-        retriever: The name of what found them.
+        scores: One per item, on the retriever's own scale.
+        retriever: The name of the retriever.
         mode: See `Retriever.mode`.
         notes: What the caller should know, in plain words.
     """
@@ -162,12 +115,12 @@ def top(
     seed: int = 0,
     about: str | None = None,
 ) -> Candidates:
-    """The best candidates for a user.
+    """Return the best candidates for a user.
 
     Args:
-        retriever: What scores the items.
-        history: A history, or ids, oldest first. Events that the retriever's items lack are passed over.
-        n: How many at most, at least 1. Fewer come where nothing speaks for more.
+        retriever: Scores the items.
+        history: A history, or ids, oldest first. Events that the retriever's items lack are skipped.
+        n: How many at most, at least 1. Fewer are returned where there is no evidence for more.
         exclude: Further ids to leave out.
         exclude_seen: Whether the history's items are left out.
         seed: Equal scores are ordered by a hash of the id with this seed (`Ids.hashes`).
@@ -193,11 +146,58 @@ def top(
     )
 
 
-def unread(retriever: Retriever, of: Profile) -> tuple[str, ...]:
-    """Says so where a profile holds the user's words and the retriever does not read them.
+def profile(
+    history: History | Iterable[str],
+    items: Ids,
+    *,
+    weights: Mapping[Feedback, float] = WEIGHTS,
+    about: str | None = None,
+) -> Profile:
+    """Return the profile of a history, without events that `items` lacks and those given by title.
 
-    A retriever that does says so by an attribute `reads_words` that is true.
+    Args:
+        history: A history, or ids, oldest first.
+        items: The items that the retriever knows.
+        weights: The weight of each kind of feedback.
+        about: The user in words.
     """
+    words = (about or "").strip()
+    if not isinstance(history, History):
+        return Profile.of(items.codes(history))._replace(words=words)
+    known = [(items.code(event.item), weights[event.feedback]) for event in history.events if event.by != "title"]
+    pairs = [(code, weight) for code, weight in known if code is not None]
+    return Profile(
+        np.array([code for code, _ in pairs], dtype=np.int32),
+        np.array([weight for _, weight in pairs], dtype=np.float64),
+        words,
+    )
+
+
+def faded(of: Profile, last: int, decay: float) -> Profile:
+    """Return the newest `last` events in favour and the newest `last` against, each with weight r · decay^t.
+
+    t = 1 for the newest of its kind, so dislikes neither displace nor age what the user likes.
+
+    Source: item-kNN with recency decay and the retrieval stage of STAR (Lee et al. 2024, arXiv:2410.16458), with
+    Rocchio's (1971) smaller negative sum for dislikes.
+    """
+    kinds = [np.flatnonzero(of.weights > 0)[-last:], np.flatnonzero(of.weights < 0)[-last:]]
+    weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]
+    rated = np.concatenate(kinds)
+    order = np.argsort(rated)
+    return Profile(of.codes[rated[order]], np.concatenate(weights)[order], of.words)
+
+
+def check_recency(last: int, decay: float) -> None:
+    """Raise `ConfigError` where a parameter of `faded` is out of range."""
+    if last < 1:
+        raise ConfigError(f"last is {last}", hint="how many of the newest events count: at least 1")
+    if not 0 < decay <= 1:
+        raise ConfigError(f"decay is {decay}", hint="in (0, 1]; 1 weighs old and new events alike")
+
+
+def unread(retriever: Retriever, of: Profile) -> tuple[str, ...]:
+    """A note where the profile has words and the retriever, by its attribute `reads_words`, reads none."""
     if not of.words or getattr(retriever, "reads_words", False):
         return ()
     return ("the user's words (about=) were not used to find candidates: this retriever does not read any",)
@@ -208,10 +208,6 @@ def best_codes(scores: Scores, n: int, items: Ids, seed: int = 0) -> NDArray[np.
     places = np.flatnonzero(scores > -np.inf)
     if len(places) > n:
         least = np.partition(scores[places], len(places) - n)[len(places) - n]
-        places = places[scores[places] >= least]  # all of those that tie for the last place
+        places = places[scores[places] >= least]  # including all that tie for the last place
     ties = items.hashes(places.tolist(), seed)
     return places[np.lexsort((ties, -scores[places]))][:n]
-
-
-Method = Callable[[Interactions], Retriever]
-"""Makes a retriever from the interactions that it may use; it is told nothing of targets."""

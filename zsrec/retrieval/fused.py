@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Mode, Profile, Scores
 from zsrec.retrieval.item_knn import ItemKNN, ItemKNNConfig, NeighbourLists
@@ -17,45 +16,36 @@ from zsrec.retrieval.semantic import Semantic, SemanticConfig, Vectors
 NO_VECTORS = "no item vectors: fused uses interactions alone (a = 0), which is item-kNN"
 
 
-class FusedConfig(Frozen):
-    """How the two parts are weighed.
+class FusedConfig(ItemKNNConfig):
+    """`ItemKNNConfig`, and how the two parts are weighed.
 
     Attributes:
         semantic_share: The a of the formula, in [0, 1]. 0.5 is what STAR's authors use; a default must not come
             from the users it is tested on. docs/candidates.md shows what other values give.
-        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
-        decay: The weight of an event one step older, in (0, 1].
-        most_reads: See `ItemKNNConfig`.
-        neighbours: See `ItemKNNConfig`.
     """
 
     semantic_share: float = 0.5
-    last: int = 8
-    decay: float = 0.7
-    most_reads: int = ItemKNNConfig().most_reads
-    neighbours: int = ItemKNNConfig().neighbours
 
 
 @dataclass(frozen=True, eq=False)
 class Fused:
     """score(x) = (1/n) Σ_j r_j · λ^t_j · [a · R_S(j, x) + (1 − a) · R_C(j, x)], t = 1 for the newest event.
 
-    R_S is the cosine of the items' text vectors, R_C that of their user columns. The formula is linear, so it is
-    the sum of `Semantic` and `ItemKNN` with the same n and λ. An item without any contact still has its text: a
-    new item can be found the moment it enters the catalog.
+    R_S is the cosine of the items' text vectors, R_C that of their user columns: the sum of `Semantic` and
+    `ItemKNN` with the same n and λ. A new item without interactions is found by its text.
 
     Source: the retrieval stage of STAR (Lee et al. 2024, arXiv:2410.16458).
 
     Attributes:
-        interactions: The contacts of all users.
-        vectors: One an item, L2-normalised; shape (number of items, d). None leaves the semantic part out, and
+        interactions: All users' interactions.
+        vectors: One per item, L2-normalised; shape (number of items, d). None leaves the semantic part out, and
             `notes` says so.
         config: The weights.
         lists: Neighbour lists of earlier interactions, see `updated`.
-        embedder: What made the vectors; with it the user's own words count (`Semantic`).
+        embedder: The embedder of the vectors; with it the user's own words count (`Semantic`).
 
     Raises:
-        ConfigError: `config` is out of range, or there is not one vector an item.
+        ConfigError: `config` is out of range, or there is not one vector per item.
     """
 
     interactions: Interactions
@@ -78,18 +68,28 @@ class Fused:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says so where the semantic part is missing."""
+        """A note where the semantic part is missing."""
         return () if self.vectors is not None else (NO_VECTORS,)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the user's own words count."""
+        return self._texts is not None and self.config.semantic_share > 0 and self._texts.reads_words
 
     @cached_property
     def behaviour(self) -> ItemKNN:
         """The part that reads interactions; its neighbour lists can be made ahead (`ItemKNN.warm`)."""
-        c = self.config
-        config = ItemKNNConfig(last=c.last, decay=c.decay, most_reads=c.most_reads, neighbours=c.neighbours)
-        return ItemKNN(self.interactions, config, self.lists)
+        return ItemKNN(self.interactions, self.config, self.lists)
+
+    @cached_property
+    def _texts(self) -> Semantic | None:
+        if self.vectors is None:
+            return None
+        config = SemanticConfig(last=self.config.last, decay=self.config.decay)
+        return Semantic(self.items, self.vectors, config, self.embedder)
 
     def updated(self, interactions: Interactions, vectors: Vectors | None = None) -> Fused:
-        """The same for extended interactions, see `ItemKNN.updated`.
+        """Return the same for extended interactions, see `ItemKNN.updated`.
 
         Args:
             interactions: Extended from those of this object.
@@ -98,18 +98,6 @@ class Fused:
         lists = self.behaviour.updated(interactions).lists
         new = self.vectors if vectors is None else vectors
         return Fused(interactions, new, self.config, lists, self.embedder)
-
-    @property
-    def reads_words(self) -> bool:
-        """Whether the user's own words count."""
-        return self._texts is not None and self.config.semantic_share > 0 and self._texts.reads_words
-
-    @cached_property
-    def _texts(self) -> Semantic | None:
-        if self.vectors is None:
-            return None
-        config = SemanticConfig(last=self.config.last, decay=self.config.decay)
-        return Semantic(self.items, self.vectors, config, self.embedder)
 
     def scores(self, of: Profile) -> Scores:
         """The score of each item; shape (number of items,)."""

@@ -1,4 +1,4 @@
-"""Item-kNN: the items whose users are also the users of what this user had contact with lately."""
+"""Item-kNN: the items that share users with this user's newest items."""
 
 from __future__ import annotations
 
@@ -11,122 +11,21 @@ import numpy as np
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.data.interactions import Codes, Ids, Interactions
-from zsrec.retrieval.base import Mode, Profile, Scores, Weights, faded
+from zsrec.retrieval.base import Mode, Profile, Scores, Weights, check_recency, faded
 
-_CHUNK = 1_000_000  # contacts read at once: some 30 MB
-
-
-class Neighbours(NamedTuple):
-    """The items nearest to one item, in no order; both of shape (at most the number kept,).
-
-    Attributes:
-        items: Their codes.
-        counts: How many users each shares with the item.
-    """
-
-    items: Codes
-    counts: Codes
-
-
-class NeighbourLists:
-    """Neighbours by item, counted on first use, kept, and corrected for contacts that came later.
-
-    The lists belong to `base`. For later interactions, `Later` gives what has changed since, counted over the
-    users with new contacts only, so that a new contact shows at once and no list has to be made again.
-
-    Args:
-        base: The interactions that are counted.
-        size: How many neighbours an item keeps: those with the largest cosines.
-    """
-
-    def __init__(self, base: Interactions, size: int) -> None:
-        self.base, self.size = base, size
-        self._lists: dict[int, Neighbours] = {}
-
-    def __len__(self) -> int:
-        return len(self._lists)
-
-    @property
-    def nbytes(self) -> int:
-        """The memory that the lists take."""
-        return sum(one.items.nbytes + one.counts.nbytes for one in self._lists.values())
-
-    def of(self, item: int) -> Neighbours:
-        """The neighbours of an item (a code; an unknown one has none)."""
-        found = self._lists.get(item)
-        if found is None:
-            found = self._lists[item] = self._counted(item)
-        return found
-
-    def _counted(self, item: int) -> Neighbours:
-        users = self.base.users_of(item)
-        counts = np.zeros(len(self.base.items), dtype=np.int64)
-        bounds = np.cumsum(self.base.items_per_user[users])
-        chunks = np.split(users, np.flatnonzero(np.diff(bounds // _CHUNK)) + 1) if len(users) else []
-        for chunk in chunks:
-            for table in self.base.items_by_user:
-                counts += np.bincount(table.gather(chunk).values, minlength=len(counts))
-        items = np.flatnonzero(counts)
-        if len(items) > self.size:
-            cosines = counts[items] * self.base.inverse_norms[items]
-            items = items[np.argpartition(-cosines, self.size)[: self.size]]
-        return Neighbours(items.astype(np.int32), counts[items].astype(np.int32))
-
-
-class Later:
-    """What interactions know beyond those that neighbour lists were counted on.
-
-    Args:
-        base: The interactions of the lists.
-        now: The same interactions, extended.
-    """
-
-    def __init__(self, base: Interactions, now: Interactions) -> None:
-        self.base, self.now = base, now
-
-    @cached_property
-    def users(self) -> Codes:
-        """The users with new contacts."""
-        known = np.zeros(len(self.now.users), dtype=np.int64)
-        known[: len(self.base.users)] = self.base.items_per_user
-        return np.flatnonzero(self.now.items_per_user != known).astype(np.int32)
-
-    @cached_property
-    def reads(self) -> int:
-        """How many contacts a call of `counts` reads."""
-        return int(self.now.items_per_user[self.users].sum()) * 2
-
-    def counts(self, items: Codes, weights: Weights) -> Scores:
-        """Σ_j w_j · (users of j and x now − in the base), for each x; shape (number of items,)."""
-        by_item = np.zeros(len(self.now.items))
-        np.add.at(by_item, items, weights)
-        changed = self._sums(self.now, by_item) - self._sums(self.base, by_item)
-        least = np.abs(weights).min(initial=np.inf)
-        changed[np.abs(changed) < 1e-9 * least] = 0.0  # what rounding leaves of no change
-        return changed
-
-    def _sums(self, known: Interactions, by_item: Weights) -> Scores:
-        rows = [table.gather(self.users) for table in known.items_by_user]
-        shared = np.zeros(len(self.users))
-        for row in rows:
-            owners = np.repeat(np.arange(len(self.users)), row.lengths)
-            shared += np.bincount(owners, by_item[row.values], minlength=len(shared))
-        sums = np.zeros(len(by_item))
-        for row in rows:
-            sums += np.bincount(row.values, np.repeat(shared, row.lengths), minlength=len(sums))
-        return sums
+_CHUNK = 1_000_000  # interactions read at once: some 30 MB
 
 
 class ItemKNNConfig(Frozen):
-    """How far item-kNN looks.
+    """Parameters of item-kNN.
 
     Attributes:
         last: How many of the newest events count, and as many of the newest dislikes; at least 1.
         decay: The weight of an event one step older, in (0, 1].
-        most_reads: How many contacts of other users one call may read, at least 1. Data with no more contacts are
+        most_reads: How many interactions of other users one call may read, at least 1. Data with no more are
             always counted in full. Beyond that, an item whose users have more than 1/last of this is looked up in
             a list of its nearest neighbours, so that the time of a call is bounded whatever the size of the data.
-        neighbours: How long these lists are, at least 1.
+        neighbours: The length of these lists, at least 1.
     """
 
     last: int = 8
@@ -141,18 +40,14 @@ class ItemKNN:
 
     cos(j, x) = |users of j and x| / sqrt(|users of j| · |users of x|) is the cosine of two columns of the binary
     user-item matrix. The sum is turned around, Σ_u [u has x] Σ_j w_j [u has j], so that one pass over the users
-    who share a recent item gives all scores. Only items with very many users have lists of neighbours, made on
-    first use (`warm` makes them ahead) and kept right by counting what came later.
-
-    Sampling the users of such items instead was tried and given up: a rare item that one sampled user has looks
-    like a close neighbour, and with a tenth of the reads HR@10 fell from 0.10 to 0.01 (docs/candidates.md).
+    who share a recent item gives all scores. Only items with very many users have lists of neighbours.
 
     Source: item-based top-n (Deshpande and Karypis 2004, ACM TOIS 22, 1, section 4), with the recency weights of
     STAR (Lee et al. 2024, arXiv:2410.16458).
 
     Attributes:
-        interactions: The contacts of all users.
-        config: How far to look.
+        interactions: All users' interactions.
+        config: The parameters.
         lists: Neighbour lists of earlier interactions; see `updated`.
 
     Raises:
@@ -177,7 +72,7 @@ class ItemKNN:
         return self.interactions.items
 
     def updated(self, interactions: Interactions) -> ItemKNN:
-        """The same for extended interactions, with the lists made so far while little has come since.
+        """Return the same for extended interactions; neighbour lists are kept while little is new.
 
         Args:
             interactions: Extended from those of this object.
@@ -186,17 +81,16 @@ class ItemKNN:
         return ItemKNN(interactions, self.config, None if fresh else self.neighbour_lists)
 
     def warm(self) -> int:
-        """Makes all neighbour lists that calls could need; returns how many there are."""
+        """Make all neighbour lists that calls could need; return how many there are."""
         for item in range(len(self.items)):
             if not self._is_counted(item):
                 self.neighbour_lists.of(item)
         return len(self.neighbour_lists)
 
     def scores(self, of: Profile) -> Scores:
-        """The score of each item; -inf where nothing speaks for it; shape (number of items,).
+        """The score of each item; -inf where no evidence is for it; shape (number of items,).
 
-        What is linked to dislikes alone, or more to them than to the rest, is no candidate: it must not stand
-        above the items that nobody links to the user.
+        An item linked only, or more, to dislikes is no candidate: it must not rank above unlinked items.
         """
         scores = self.similarities(of)
         scores[scores <= 0.0] = -np.inf
@@ -257,13 +151,84 @@ class ItemKNN:
         return sums
 
 
-def check_recency(last: int, decay: float) -> None:
-    """Checks the two parameters of `faded`.
+class Neighbours(NamedTuple):
+    """The items nearest to one item, in no order, and how many users each shares with it."""
 
-    Raises:
-        ConfigError: One of them is out of range.
-    """
-    if last < 1:
-        raise ConfigError(f"last is {last}", hint="how many of the newest events count: at least 1")
-    if not 0 < decay <= 1:
-        raise ConfigError(f"decay is {decay}", hint="in (0, 1]; 1 weighs old and new events alike")
+    items: Codes
+    counts: Codes
+
+
+class NeighbourLists:
+    """Neighbours by item, counted on first use: the `size` largest cosines in the interactions `base`."""
+
+    def __init__(self, base: Interactions, size: int) -> None:
+        self.base, self.size = base, size
+        self._lists: dict[int, Neighbours] = {}
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the lists."""
+        return sum(one.items.nbytes + one.counts.nbytes for one in self._lists.values())
+
+    def of(self, item: int) -> Neighbours:
+        """The neighbours of an item (a code; an unknown one has none)."""
+        found = self._lists.get(item)
+        if found is None:
+            found = self._lists[item] = self._counted(item)
+        return found
+
+    def _counted(self, item: int) -> Neighbours:
+        users = self.base.users_of(item)
+        counts = np.zeros(len(self.base.items), dtype=np.int64)
+        bounds = np.cumsum(self.base.items_per_user[users])
+        chunks = np.split(users, np.flatnonzero(np.diff(bounds // _CHUNK)) + 1) if len(users) else []
+        for chunk in chunks:
+            for table in self.base.items_by_user:
+                counts += np.bincount(table.gather(chunk).values, minlength=len(counts))
+        items = np.flatnonzero(counts)
+        if len(items) > self.size:
+            cosines = counts[items] * self.base.inverse_norms[items]
+            items = items[np.argpartition(-cosines, self.size)[: self.size]]
+        return Neighbours(items.astype(np.int32), counts[items].astype(np.int32))
+
+
+class Later:
+    """The change from the interactions `base` of neighbour lists to the extended ones, `now`."""
+
+    def __init__(self, base: Interactions, now: Interactions) -> None:
+        self.base, self.now = base, now
+
+    @cached_property
+    def users(self) -> Codes:
+        """The users with new interactions."""
+        known = np.zeros(len(self.now.users), dtype=np.int64)
+        known[: len(self.base.users)] = self.base.items_per_user
+        return np.flatnonzero(self.now.items_per_user != known).astype(np.int32)
+
+    @cached_property
+    def reads(self) -> int:
+        """How many interactions a call of `counts` reads."""
+        return int(self.now.items_per_user[self.users].sum()) * 2
+
+    def counts(self, items: Codes, weights: Weights) -> Scores:
+        """Σ_j w_j · (users of j and x now − in the base), for each x; shape (number of items,)."""
+        by_item = np.zeros(len(self.now.items))
+        np.add.at(by_item, items, weights)
+        changed = self._sums(self.now, by_item) - self._sums(self.base, by_item)
+        least = np.abs(weights).min(initial=np.inf)
+        changed[np.abs(changed) < 1e-9 * least] = 0.0  # rounding errors of no change
+        return changed
+
+    def _sums(self, known: Interactions, by_item: Weights) -> Scores:
+        rows = [table.gather(self.users) for table in known.items_by_user]
+        shared = np.zeros(len(self.users))
+        for row in rows:
+            owners = np.repeat(np.arange(len(self.users)), row.lengths)
+            shared += np.bincount(owners, by_item[row.values], minlength=len(shared))
+        sums = np.zeros(len(by_item))
+        for row in rows:
+            sums += np.bincount(row.values, np.repeat(shared, row.lengths), minlength=len(sums))
+        return sums

@@ -1,4 +1,4 @@
-"""The caller's own candidates, in the caller's order."""
+"""The caller's own candidates, and item-kNN with popularity behind it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Listed:
 
     Attributes:
         items: The catalog's items.
-        ids: The candidates, best first; repeats and ids that `items` lacks are passed over.
+        ids: The candidates, best first; repeats and ids that `items` lacks are skipped.
     """
 
     items: Ids
@@ -31,9 +31,13 @@ class Listed:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Counts the candidates that the catalog lacks."""
+        """The number of candidates that the catalog lacks."""
         unknown = sum(one not in self.items for one in self.ids)
         return (f"{unknown} of {len(self.ids)} candidates are not in the catalog",) if unknown else ()
+
+    def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (the same for every profile)
+        """1/place of each listed item, -inf for the others; shape (number of items,)."""
+        return self._by_place
 
     @cached_property
     def _by_place(self) -> Scores:
@@ -42,19 +46,10 @@ class Listed:
         scores[codes] = 1.0 / np.arange(1, len(codes) + 1)
         return scores
 
-    def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (it is the same for every profile)
-        """1/place of each listed item, -inf for the others; shape (number of items,)."""
-        return self._by_place
-
 
 @dataclass(frozen=True, eq=False)
 class Backed:
-    """Item-kNN where it has something to say, then popularity.
-
-    Attributes:
-        first: Its items come first.
-        behind: Orders all others.
-    """
+    """Item-kNN's candidates, then all other items by popularity."""
 
     first: ItemKNN
     behind: Popularity
@@ -68,7 +63,7 @@ class Backed:
         return self.first.items
 
     def scores(self, of: Profile) -> Scores:
-        """Item-kNN's scores, and below the least of them popularity's; shape (number of items,)."""
+        """Item-kNN's scores, and below the lowest of them popularity's; shape (number of items,)."""
         scores = self.first.scores(of).copy()
         silent = scores == -np.inf
         counts = self.behind.scores(of)

@@ -1,4 +1,4 @@
-"""What to ask a new user: items whose answers say most, no two of them alike."""
+"""Questions to a new user: informative items, no two of them alike."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Mode, best_codes
 from zsrec.retrieval.semantic import Vectors
 
-_OTHERS: Mode = "training-free"
-_NOBODY: Mode = "zero-shot"
 _WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 
 
@@ -29,7 +27,7 @@ class Questions:
 
     Attributes:
         items: In the order in which to ask.
-        mode: "training-free" where other users' interactions chose them.
+        mode: "training-free" where other users' interactions chose them, else "zero-shot".
         rule: How they were chosen, in one sentence.
     """
 
@@ -47,30 +45,27 @@ def questions(
     attributes: Sequence[str] = ("genres",),
     exclude: Iterable[str] = (),
 ) -> Questions:
-    """Items to ask a new user about; the answers go into the history (`liked`, `disliked`, `skipped`).
+    """Return items to ask a new user about; answers go into the history (`liked`, `disliked`, `skipped`).
 
     Each question is the item with the largest worth(x) · (1 − its largest similarity to those already asked): the
-    greedy choice of maximal marginal relevance (Carbonell and Goldstein 1998, SIGIR) as a product.
+    greedy choice of maximal marginal relevance (Carbonell and Goldstein 1998, SIGIR) as a product. Similarity is
+    the cosine of the vectors where there are any, otherwise the Jaccard overlap of the attribute values.
 
     - With interactions, worth(x) = log2(1 + users of x) · H(share of users who know x): log popularity times
-      entropy (Rashid et al. 2002, IUI). Their entropy is over ratings; contacts have two values only.
-    - Without, worth(x) is the mean of H(share of items that have a) over the attribute values a of x: an answer
-      about what half of the catalog has parts the catalog best. The mean, not the sum, so that an item that is a
-      bit of everything is not asked about. Nobody's data are used; the price is that users may not know the item.
-
-    Similarity is the cosine of the vectors where there are any, otherwise the overlap (Jaccard) of the attribute
-    values. Equal items are taken in the order of a hash of their ids.
+      entropy (Rashid et al. 2002, IUI), over two values instead of their ratings.
+    - Without, worth(x) is the mean of H(share of items that have a) over the attribute values a of x: a value of
+      half of the catalog splits it best. The price is that users may not know the item.
 
     Args:
         catalog: The items.
-        n: How many, at least 1. Fewer come where the catalog has no more.
-        interactions: Of other users; None for a catalog without any.
-        vectors: One an item of the catalog, L2-normalised; shape (number of items, d).
+        n: How many, at least 1; fewer where the catalog has no more.
+        interactions: Other users' interactions, if any.
+        vectors: One per item of the catalog, L2-normalised; shape (number of items, d).
         attributes: Columns whose words are an item's attribute values.
-        exclude: Ids that are not asked about, for example those that the user knows.
+        exclude: Ids not to ask about, for example those that the user knows.
 
     Raises:
-        ConfigError: `n` is below 1, or there is not one vector an item.
+        ConfigError: `n` is below 1, or there is not one vector per item.
     """
     if n < 1:
         raise ConfigError(f"n is {n}", hint="ask at least one question")
@@ -80,48 +75,45 @@ def questions(
         )
     ids = Ids(catalog.ids)
     values = [_values(item.attributes, attributes) for item in catalog]
-    if interactions is not None and len(interactions):
-        worth, mode = _fame(interactions, ids), _OTHERS
+    mode: Mode = "zero-shot" if interactions is None or not len(interactions) else "training-free"
+    if interactions is not None and mode == "training-free":
+        worth = _popularity_entropy(interactions, ids)
         rule = "log popularity times entropy of contacts, times difference from what was asked"
     else:
-        worth, mode = _parting(values), _NOBODY
+        worth = _attribute_entropy(values)
         rule = "entropy of the attributes over the catalog, times difference from what was asked"
-    likeness = _Likeness(values, vectors)
+    similarity = _Similarity(values, vectors)
     order = best_codes(worth, len(catalog), ids)  # equal worths by hash, not by place
-    open_ = order[~np.isin(order, ids.codes(exclude))]
+    remaining = order[~np.isin(order, ids.codes(exclude))]
     nearest = np.zeros(len(catalog))
     chosen: list[int] = []
-    while len(chosen) < n and len(open_):
-        place = int(np.argmax(worth[open_] * (1.0 - nearest[open_])))
-        chosen.append(int(open_[place]))
-        open_ = np.delete(open_, place)
-        nearest = np.maximum(nearest, likeness.to(chosen[-1]))
-    return Questions(
-        items=tuple(catalog[catalog.ids[code]] for code in chosen),
-        mode=mode,
-        rule=rule,
-    )
+    while len(chosen) < n and len(remaining):
+        place = int(np.argmax(worth[remaining] * (1.0 - nearest[remaining])))
+        chosen.append(int(remaining[place]))
+        remaining = np.delete(remaining, place)
+        nearest = np.maximum(nearest, similarity.to(chosen[-1]))
+    return Questions(items=tuple(catalog[catalog.ids[code]] for code in chosen), mode=mode, rule=rule)
 
 
-def _fame(interactions: Interactions, ids: Ids) -> NDArray[np.float64]:
+def _popularity_entropy(interactions: Interactions, ids: Ids) -> NDArray[np.float64]:
     known = dict(zip(interactions.items.ids, interactions.users_per_item, strict=True))
     users = np.array([known.get(one, 0) for one in ids.ids], dtype=np.float64)
     total = max(int(np.sum(interactions.items_per_user > 0)), 1)
     return np.log2(1.0 + users) * _entropy(users / total)
 
 
-def _parting(values: Sequence[frozenset[str]]) -> NDArray[np.float64]:
+def _attribute_entropy(values: Sequence[frozenset[str]]) -> NDArray[np.float64]:
     counts: dict[str, int] = {}
     for own in values:
         for value in own:
             counts[value] = counts.get(value, 0) + 1
     bits = dict(zip(counts, _entropy(np.array(list(counts.values())) / len(values)).tolist(), strict=True))
-    # fsum: the order of a set is another one in every run, and sums must not be
+    # fsum: a set's order differs between runs, and the sum must not
     return np.array([math.fsum(bits[one] for one in own) / max(len(own), 1) for own in values])
 
 
 def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of a yes or no with these probabilities, in bits; 0 at 0 and 1."""
+    """The binary entropy in bits."""
     p = np.clip(shares, 1e-12, 1.0 - 1e-12)
     bits: NDArray[np.float64] = -p * np.log2(p) - (1.0 - p) * np.log2(1.0 - p)
     return np.where((shares <= 0.0) | (shares >= 1.0), 0.0, bits)
@@ -132,13 +124,8 @@ def _values(item: Mapping[str, Any], attributes: Sequence[str]) -> frozenset[str
     return frozenset(word for text in texts for word in _WORDS.findall(text))
 
 
-class _Likeness:
-    """How alike items are, in [0, 1].
-
-    Args:
-        values: The attribute values of each item.
-        vectors: One an item; None compares the attribute values.
-    """
+class _Similarity:
+    """Similarity of items in [0, 1], by vectors or else by attribute values."""
 
     def __init__(self, values: Sequence[frozenset[str]], vectors: Vectors | None) -> None:
         self._vectors = vectors
@@ -147,7 +134,7 @@ class _Likeness:
         self._kinds, self._kind = kinds, np.array([number[own] for own in values])
 
     def to(self, item: int) -> NDArray[np.float64]:
-        """How alike each item is to this one; shape (number of items,)."""
+        """The similarity of each item to this one; shape (number of items,)."""
         if self._vectors is not None:
             near: NDArray[np.float64] = np.clip(self._vectors @ self._vectors[item], 0.0, 1.0).astype(np.float64)
             return near

@@ -1,4 +1,4 @@
-"""Popularity: the items that most users had contact with."""
+"""Popularity: the items with the most users."""
 
 from __future__ import annotations
 
@@ -18,30 +18,13 @@ from zsrec.retrieval.base import Mode, Profile, Scores
 _DAY = 86_400.0
 
 
-def popularity(histories: Iterable[History]) -> tuple[str, ...]:
-    """Item ids by the number of users who had contact with them, most first; ties by a hash of the id.
-
-    Only events that are given by id count (`read_histories` gives them so): a title would have to be grounded
-    first. Using other users' events makes a result "training-free" and no longer "zero-shot".
-
-    Args:
-        histories: One a user.
-    """
-    counts: Counter[str] = Counter()
-    for history in histories:
-        counts.update({event.item for event in history.events if event.by != "title"})
-    ids = Ids(counts)
-    ties = dict(zip(ids.ids, ids.hashes(range(len(ids))).tolist(), strict=True))
-    return tuple(sorted(counts, key=lambda item_id: (-counts[item_id], ties[item_id])))
-
-
 @dataclass(frozen=True, eq=False)
 class Popularity:
     """Scores an item by its number of users, the same for everybody.
 
     Attributes:
-        interactions: The contacts to count.
-        window_days: Only contacts in this many days before the newest one; None counts all.
+        interactions: The interactions to count.
+        window_days: Only interactions in this many days before the newest one; None counts all.
 
     Raises:
         ConfigError: `window_days` is not positive.
@@ -62,6 +45,10 @@ class Popularity:
         """The items that are scored."""
         return self.interactions.items
 
+    def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (the same for every profile)
+        """The number of users of each item, 0 for a new one; shape (number of items,)."""
+        return self._counts
+
     @cached_property
     def _counts(self) -> Scores:
         if self.window_days is None or not len(self.interactions):
@@ -70,6 +57,19 @@ class Popularity:
         recent = contacts.time > contacts.time.max() - self.window_days * _DAY
         return np.bincount(contacts.item[recent], minlength=len(self.items)).astype(np.float64)
 
-    def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (it is the same for every profile)
-        """The number of users of each item, 0 for a new one; shape (number of items,)."""
-        return self._counts
+
+def popularity(histories: Iterable[History]) -> tuple[str, ...]:
+    """Return item ids by number of users, most first; ties by a hash of the id.
+
+    Only events that are given by id count (as `read_histories` gives them). Using other users' events makes a
+    result "training-free" and no longer "zero-shot".
+
+    Args:
+        histories: One per user.
+    """
+    counts: Counter[str] = Counter()
+    for history in histories:
+        counts.update({event.item for event in history.events if event.by != "title"})
+    ids = Ids(counts)
+    ties = dict(zip(ids.ids, ids.hashes(range(len(ids))).tolist(), strict=True))
+    return tuple(sorted(counts, key=lambda item_id: (-counts[item_id], ties[item_id])))

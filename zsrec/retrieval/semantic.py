@@ -1,4 +1,4 @@
-"""Semantic candidates: the items whose texts are like those of the user's newest items."""
+"""Semantic candidates: the items whose texts resemble those of the user's newest items."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import display_title
-from zsrec.retrieval.base import Mode, Profile, Scores, faded
-from zsrec.retrieval.item_knn import check_recency
+from zsrec.retrieval.base import Mode, Profile, Scores, check_recency, faded
 
 Vectors = NDArray[np.float32]
 
 
 class SemanticConfig(Frozen):
-    """How far the semantic retriever looks.
+    """Parameters of the semantic retriever.
 
     Attributes:
         last: How many of the newest events count, and as many of the newest dislikes; at least 1.
@@ -38,20 +37,19 @@ class SemanticConfig(Frozen):
 class Semantic:
     """score(x) = (1/n) Σ_j r_j · decay^t_j · cos(text of j, text of x), over the newest n events, t = 1 the last.
 
-    With an embedder the user's own words (`about=`) count too, like an event with r = 1 and t = 0: they are the
-    query that Rocchio (1971) starts from, and the events are what it is refined by. Of a user without any event
-    they are all that is known.
+    With an embedder the user's own words (`about=`) count too, like an event with r = 1 and t = 0: Rocchio's
+    (1971) query, refined by the events. For a user without events they are all there is.
 
     Source: the semantic half of STAR's retrieval (Lee et al. 2024, arXiv:2410.16458); see `faded` for dislikes.
 
     Attributes:
         items: The items, in the order of the vectors.
-        vectors: One a text, L2-normalised (`item_vectors`); shape (number of items, d).
-        config: How far to look.
-        embedder: What made the vectors; None where words are not read.
+        vectors: One per item, L2-normalised (`item_vectors`); shape (number of items, d).
+        config: The parameters.
+        embedder: The embedder of the vectors; None where words are not read.
 
     Raises:
-        ConfigError: `config` is out of range, or there is not one vector an item.
+        ConfigError: `config` is out of range, or there is not one vector per item.
     """
 
     items: Ids
@@ -70,6 +68,11 @@ class Semantic:
                 hint="give item_vectors(…) the same catalog, after it was extended",
             )
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether the user's own words count."""
+        return self.embedder is not None
+
     def scores(self, of: Profile) -> Scores:
         """The score of each item; -inf for all where nothing is known of the user; shape (number of items,)."""
         recent = faded(of, self.config.last, self.config.decay)
@@ -80,32 +83,10 @@ class Semantic:
         taste = (taste if words is None else taste + words) / (len(recent.codes) + (words is not None))
         return (taste.astype(np.float32) @ self._by_dimension).astype(np.float64)
 
-    @property
-    def reads_words(self) -> bool:
-        """Whether the user's own words count."""
-        return self.embedder is not None
-
     @cached_property
     def _by_dimension(self) -> Vectors:
-        """The vectors with one row a dimension: BLAS then reads them twice as fast; shape (d, number of items)."""
+        """The vectors with one row per dimension, which BLAS reads twice as fast; shape (d, number of items)."""
         return np.ascontiguousarray(self.vectors.T)
-
-
-def item_texts(catalog: Catalog, attributes: Sequence[str] = ("genres",), start: int = 0) -> list[str]:
-    """What is embedded of each item: its title as people write it, then the attributes that it has.
-
-    Args:
-        catalog: The items.
-        attributes: Columns of the catalog; those that it lacks are passed over.
-        start: The first item, counted from 0.
-    """
-    texts = []
-    for item_id in catalog.ids[start:]:
-        item = catalog[item_id]
-        parts = [display_title(item.title)]
-        parts += [str(item.attributes[name]).replace("|", ", ") for name in attributes if name in item.attributes]
-        texts.append(". ".join(parts))
-    return texts
 
 
 def item_vectors(
@@ -115,11 +96,11 @@ def item_vectors(
     attributes: Sequence[str] = ("genres",),
     known: Vectors | None = None,
 ) -> Vectors:
-    """One vector an item, in the catalog's order; shape (number of items, d).
+    """Return one vector per item, in the catalog's order; shape (number of items, d).
 
     Args:
         catalog: The items.
-        embedder: What turns texts into L2-normalised vectors.
+        embedder: Turns texts into L2-normalised vectors.
         attributes: See `item_texts`.
         known: The vectors of the catalog's first items, from before it was extended; only the others are encoded.
     """
@@ -129,3 +110,20 @@ def item_vectors(
         return known
     new = np.asarray(embedder.encode(texts), dtype=np.float32)
     return np.asfortranarray(new if known is None else np.concatenate([known, new]))
+
+
+def item_texts(catalog: Catalog, attributes: Sequence[str] = ("genres",), start: int = 0) -> list[str]:
+    """Return the text of each item that is embedded: its display title, then the attributes that it has.
+
+    Args:
+        catalog: The items.
+        attributes: Columns of the catalog; those that it lacks are skipped.
+        start: The first item, counted from 0.
+    """
+    texts = []
+    for item_id in catalog.ids[start:]:
+        item = catalog[item_id]
+        parts = [display_title(item.title)]
+        parts += [str(item.attributes[name]).replace("|", ", ") for name in attributes if name in item.attributes]
+        texts.append(". ".join(parts))
+    return texts

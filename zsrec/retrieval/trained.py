@@ -1,9 +1,4 @@
-"""Baselines that are trained, from RecTools: EASE and SASRec, asked like every retriever.
-
-They are here to be beaten, or not. Their rows say "trained", since a zero-shot row beside them read no
-interactions. The library does the training and the scoring; this module translates a split's statistics and a
-user's history.
-"""
+"""Trained baselines from RecTools: EASE and SASRec behind the Retriever protocol."""
 
 from __future__ import annotations
 
@@ -41,8 +36,7 @@ class EaseConfig(Frozen):
 class SasRecConfig(Frozen):
     """Hyper-parameters of SASRec; the defaults are RecTools' own.
 
-    RecTools' three epochs suit millions of interactions. On ml-latest-small they undertrain: docs/evaluation.md
-    says what a validation event chose there.
+    Three epochs suit millions of interactions and undertrain on ml-latest-small (docs/evaluation.md).
 
     Attributes:
         factors: Width of the embeddings.
@@ -51,11 +45,11 @@ class SasRecConfig(Frozen):
         session: How many of the newest events are read.
         dropout: In [0, 1).
         lr: Learning rate.
-        batch: Users a step.
+        batch: Users per step.
         epochs: Passes over all users.
         loss: RecTools' "softmax" (over all items), "sampled_softmax", "gBCE" or "BCE".
         negatives: How many items a position is compared with, for all losses but "softmax".
-        seed: Of initial weights, dropout and the order of users.
+        seed: For initial weights, dropout and the order of users.
     """
 
     factors: int = 256
@@ -93,7 +87,7 @@ class Ease:
 
     @classmethod
     def fit(cls, interactions: Interactions, config: EaseConfig | None = None) -> Ease:
-        """Fits the model; seconds for 10,000 items, and their cube beyond.
+        """Fit the model: seconds for 10,000 items, growing with their cube.
 
         Raises:
             ConfigError: There are no interactions, more than `most_items` items have some, or λ is not positive.
@@ -118,9 +112,9 @@ class Ease:
 
     def scores(self, of: Profile) -> Scores:
         """The model's score of each item it knows, -inf for others; shape (number of items,)."""
-        place = np.full(len(self.items), -1, dtype=np.int64)
-        place[self.known] = np.arange(len(self.known))
-        rows = place[of.codes]
+        rows = np.full(len(self.items), -1, dtype=np.int64)
+        rows[self.known] = np.arange(len(self.known))
+        rows = rows[of.codes]
         scores = np.full(len(self.items), -np.inf)
         scores[self.known] = of.weights[rows >= 0] @ self.weights[rows[rows >= 0]]
         return scores
@@ -130,13 +124,11 @@ class Ease:
 class SasRec:
     """SASRec: a transformer that reads the history and predicts the next item.
 
-    The library trains; a user is scored by its network (`encode_sessions`) and not by its `recommend`, which
-    builds a data frame and a loader for one user and takes ten times as long. A test holds the two to the same
-    scores.
+    A user is scored by the network (`encode_sessions`), ten times as fast as by RecTools' `recommend`, with the
+    same scores.
 
-    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM. The softmax over all items is
-    RecTools' default (Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", RecSys); gBCE is Petrov and
-    Macdonald 2023, "gSASRec", RecSys.
+    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM; softmax loss: Klenitskiy and
+    Vasilev 2023, RecSys; gBCE: Petrov and Macdonald 2023, RecSys.
 
     Attributes:
         items: The items that are scored; one without contacts in training is no candidate.
@@ -156,7 +148,7 @@ class SasRec:
 
     @classmethod
     def fit(cls, interactions: Interactions, config: SasRecConfig | None = None) -> SasRec:
-        """Trains the model: minutes on a CPU for 100,000 interactions and 100 epochs.
+        """Train the model: minutes on a CPU for 100,000 interactions and 100 epochs.
 
         Raises:
             ConfigError: There are no interactions.
@@ -172,13 +164,7 @@ class SasRec:
 
     @classmethod
     def of(cls, model: Any, items: Ids, notes: tuple[str, ...] = ()) -> SasRec:  # noqa: ANN401
-        """A fitted model of RecTools as a retriever.
-
-        Args:
-            model: Fitted on `rectools_dataset`.
-            items: Those of the interactions that it was fitted on.
-            notes: What the caller should know.
-        """
+        """A RecTools model as a retriever, fitted on `rectools_dataset` of interactions with these items."""
         import torch
 
         model.torch_model.eval()
@@ -190,9 +176,9 @@ class SasRec:
         return cls(items, model, vectors, tokens, notes)
 
     def scores(self, of: Profile) -> Scores:
-        """The model's score of each item it knows, -inf for others, and for a history of unknown ones only.
+        """The model's score of each item it knows, else -inf; shape (number of items,).
 
-        Shape (number of items,). Events that weigh nothing or less than nothing are not read.
+        Only events with a positive weight are read; without any, every score is -inf.
         """
         import torch
 
@@ -214,16 +200,7 @@ class SasRec:
 def trained(
     name: str, *, ease: EaseConfig | None = None, sasrec: SasRecConfig | None = None
 ) -> Callable[[Interactions], Retriever]:
-    """A method for `zsrec.evaluation.runner` by its name.
-
-    Args:
-        name: One of `NAMES`.
-        ease: Hyper-parameters of EASE.
-        sasrec: Hyper-parameters of SASRec.
-
-    Raises:
-        ConfigError: The name is unknown.
-    """
+    """Return a method for `zsrec.evaluation.runner` by name; raise `ConfigError` where it is none of `NAMES`."""
     if name == "ease":
         return partial(Ease.fit, config=ease)
     if name == "sasrec":
@@ -232,11 +209,7 @@ def trained(
 
 
 def sasrec_model(config: SasRecConfig) -> Any:  # noqa: ANN401  (RecTools has no types here)
-    """RecTools' SASRec, not fitted yet; sets torch's seed.
-
-    Raises:
-        MissingExtraError: RecTools or torch is not installed.
-    """
+    """RecTools' SASRec, not fitted yet; sets torch's seed."""
     try:
         import torch
         from rectools.models import SASRecModel
@@ -260,14 +233,9 @@ def sasrec_model(config: SasRecConfig) -> Any:  # noqa: ANN401  (RecTools has no
 
 
 def rectools_dataset(interactions: Interactions) -> Any:  # noqa: ANN401
-    """RecTools' data set of interactions, users and items by code, ties in time by hash.
+    """RecTools' data set of interactions, users and items by code.
 
-    The places of contacts stand for their times: RecTools sorts by time, and would leave events at one time in the
-    order of item codes.
-
-    Raises:
-        ConfigError: There are no interactions.
-        MissingExtraError: RecTools is not installed.
+    Places in time order stand for times, so that ties are ordered by hash and not by item code.
     """
     if not len(interactions):
         raise ConfigError("there is nothing to train on", hint="a split with interactions")

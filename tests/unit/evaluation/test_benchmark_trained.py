@@ -19,7 +19,7 @@ from zsrec.evaluation.benchmark import in_folder, rebuild
 from zsrec.evaluation.report_markdown import readme_table
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.retrieval import ItemKNN, Mode
-from zsrec.retrieval import registry as known
+from zsrec.retrieval import by_name as known
 from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsrec.core.errors import ConfigError, DataError, MissingExtraError
+from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.data.readers import read_interactions
 from zsrec.evaluation import Split, held_out, leave_one_out, report, run
 from zsrec.retrieval import ItemKNN, Popularity, Profile, Retriever
-from zsrec.retrieval.registry import methods, retriever_named
+from zsrec.retrieval.by_name import methods, retriever_named
 
 CANARY = "canary"
 ROWS = [
@@ -22,6 +23,7 @@ ROWS = [
     Contact("w", "c", 2.0), Contact("w", "a", 9.0), Contact("once", "a", 4.0),
 ]  # fmt: skip
 KNOWN = Interactions.from_contacts(ROWS, catalog=Ids(["a", "b", "c", "d", CANARY]))
+CATALOG = Catalog(KNOWN.items.ids, KNOWN.items.ids)
 
 
 class Spy:
@@ -194,6 +196,10 @@ def test_a_report_is_the_same_twice_apart_from_times() -> None:
     }
 
 
+def unneeded() -> np.ndarray:
+    pytest.fail("nobody needs vectors")
+
+
 def no_vectors() -> np.ndarray:
     raise MissingExtraError("embedding", "embed")
 
@@ -206,7 +212,7 @@ def test_methods_by_name() -> None:
 
 @pytest.mark.parametrize("names", [["pop"], ["itemknn", "pop"]])
 def test_vectors_are_made_only_where_they_are_needed(names: Sequence[str]) -> None:
-    made, _ = methods(names, lambda: pytest.fail("nobody needs vectors"))
+    made, _ = methods(names, unneeded)
     assert list(made) == list(names)
 
 
@@ -218,7 +224,7 @@ def test_without_vectors_semantic_is_left_out_aloud() -> None:
     with pytest.raises(MissingExtraError):
         methods(["semantic"], no_vectors)
     with pytest.raises(MissingExtraError):
-        retriever_named("semantic", KNOWN, no_vectors)
+        retriever_named("semantic", KNOWN, CATALOG, vectors=no_vectors)
     for names in ([], ["pop", "pop"], ["svd"]):
         with pytest.raises(ConfigError):
             methods(names, no_vectors)
@@ -236,7 +242,7 @@ def test_movielens_item_knn_beats_popularity(test_data: Path) -> None:
 
 
 def test_a_retriever_by_its_name() -> None:
-    assert isinstance(retriever_named("itemknn", KNOWN, lambda: pytest.fail("nobody needs vectors")), ItemKNN)
+    assert isinstance(retriever_named("itemknn", KNOWN, CATALOG, vectors=unneeded), ItemKNN)
     for name in ("magic", "ease"):  # a trained method gives no candidates
         with pytest.raises(ConfigError, match=f"--retriever is '{name}'\n  hint: write one of pop, itemknn"):
-            retriever_named(name, KNOWN, lambda: pytest.fail("nobody needs vectors"))
+            retriever_named(name, KNOWN, CATALOG, vectors=unneeded)
