@@ -127,7 +127,7 @@ class FrontMatter(Frozen, strict=True):
     """
 
     task: Task | None = None
-    version: int = Field(default=1, ge=1)
+    version: int = Field(default=1, ge=1, le=1_000_000_000)
     answer: str = "titles"
     side: Literal["left", "right"] | None = None
     ranker: Ranker = "generate"
@@ -330,6 +330,8 @@ def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) ->
         line = lines.get(at, 1)
         where = ".".join(str(part) for part in error["loc"])
         name, found = str(error["loc"][-1]), error["input"]
+        if isinstance(found, int) and found.bit_length() > 64:
+            found = "a number of more than 64 bits"
         match error["type"]:
             case "extra_forbidden":
                 known = _known_keys(error["loc"])

@@ -30,6 +30,8 @@ def parse_body(body: str, path: str) -> tuple[nodes.Template | None, list[Proble
         return _SANDBOX.parse(body, filename=path), []
     except TemplateSyntaxError as error:
         return None, [Problem(path, error.lineno, _plain(error.message or "broken syntax"))]
+    except ValueError as error:  # a number of thousands of digits
+        return None, [Problem(path, 1, _plain(str(error)))]
     except RecursionError:
         return None, [Problem(path, 1, "the template is nested too deeply")]
 

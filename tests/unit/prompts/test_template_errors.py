@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zsrec.core.errors import TemplateError, TemplateNotFoundError
-from zsrec.prompts import check, load_template
+from zsrec.prompts import Library, check, load_template
 
 HEAD = """\
 ---
@@ -255,3 +255,30 @@ def test_an_undefined_result_of_a_filter_may_have_a_default(tmp_path: Path) -> N
         one for one in load_template(path).render(history=["Up"], candidates=["Heat"]) if one.role == "user"
     ]
     assert "Upnone" in message.content
+
+
+ODD_FILES = {
+    "directory": None,
+    "utf-16": "---\ntask: rank\n---\n".encode("utf-16"),
+    "version": b"---\ntask: rank\nversion: " + b"1:" * 3000 + b"1\n---\n{% block user %}x{% endblock %}",
+    "digits": b"---\ntask: rank\n---\n{% block user %}{{ " + b"9" * 9000 + b" }}{% endblock %}",
+    "depth": b"---\ntask: rank\n---\n{% block user %}{{ "
+    + b"(" * 5000
+    + b"1"
+    + b")" * 5000
+    + b" }}{% endblock %}",
+    "date": b"---\ntask: 2020-13-45\n---\nx",
+    "key": b"---\n? {a: b}\n: c\n---\n",
+    "surrogate": b'---\ntask: "\\ud800"\n---\n',
+}
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_one_odd_file_is_a_typed_error_and_hides_no_other(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.j2"
+    content = ODD_FILES[name]
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert {entry.name for entry in Library(tmp_path).entries()} >= {"odd", "rank/default"}
+    assert [problem for problem in check("odd", prompts=tmp_path) if problem.severity == "error"]
+    with pytest.raises(TemplateError):
+        load_template("odd", prompts=tmp_path)
