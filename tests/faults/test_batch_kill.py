@@ -132,7 +132,7 @@ def test_a_server_that_goes_away_stops_the_job_and_the_same_command_goes_on(tmp_
         log = process.communicate()[0].decode()
         assert process.returncode == 1, log
         assert "the server failed for 3 users in a row" in log
-        assert "the same command goes on" in log
+        assert "the same command resumes" in log
         assert not (tmp_path / "out" / "_zsrec" / "summary.json").exists()
         server.scripts[:] = [answer]
         last = start(tmp_path, server, "--stop-after", "3")

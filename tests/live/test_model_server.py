@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from zsrec.core.files import Home
-from zsrec.llm.vllm_process import is_healthy, served_models, session_members
+from zsrec.llm.vllm_process import session_members
 from zsrec.llm.vllm_server import ServerStatus, status
+from zsrec.llm.vllm_state import is_healthy, served_models
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,7 @@ import pytest
 
 from zsrec.core.files import Home
 from zsrec.llm.vllm_install import Recipe, ensure_engine
-from zsrec.llm.vllm_options import SilentProgress
+from zsrec.llm.vllm_options import Progress
 
 # It has a child, as vLLM has; the switches make it misbehave.
 SERVER = """
@@ -85,7 +85,7 @@ def shared_recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with that engine in it, which pip installs when the first test of the run asks."""
     home = Home(tmp_path_factory.getbasetemp() / "fake-home")
-    ensure_engine(shared_recipe(tmp_path_factory), home, SilentProgress())
+    ensure_engine(shared_recipe(tmp_path_factory), home, Progress())
     return home
 
 

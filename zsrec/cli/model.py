@@ -60,7 +60,7 @@ def up(
         python=python,
         extra_args=tuple(extra_arg or ()),
     )
-    with vllm_process.ended_politely():
+    with vllm_process.interruptible():
         one = vllm_server.up(options, progress=vllm_options.ConsoleProgress(err), wait=wait, timeout=timeout)
     how = ("is up" if one.started else "is up already") if one.ready else "is starting"
     out.print(Text(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})"), soft_wrap=True)

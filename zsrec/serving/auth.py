@@ -1,4 +1,4 @@
-"""API keys: who calls, and may they reload?"""
+"""API keys and the tenants behind them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ _SHORTEST = 16
 
 
 class Tenant(NamedTuple):
-    """Who a key belongs to.
-
-    Attributes:
-        name: From the keys' file; None where the service asks for no key.
-        admin: Whether they may reload.
-    """
+    """The owner of a key: a name (None where the service asks for no key), and whether they may reload."""
 
     name: str | None
     admin: bool
@@ -26,15 +21,15 @@ class Tenant(NamedTuple):
 class Keys:
     """The keys of a file, kept as digests.
 
-    A line is `name:key` or `name:key:admin`; empty lines and those that start with `#` are passed over. Several
-    lines may have one name, so that a key can be replaced without a gap.
+    A line is `name:key` or `name:key:admin`; empty lines and those that start with `#` are skipped. Several lines
+    may have the same name, so that a key can be replaced without a gap.
 
     Args:
         lines: The file's lines.
         path: For messages.
 
     Raises:
-        DataError: A line is no such line, or a key is shorter than 16 characters; keys are never quoted.
+        DataError: A line has another form, or a key is shorter than 16 characters; keys are never quoted.
     """
 
     def __init__(self, lines: list[str], path: str | Path) -> None:
@@ -54,7 +49,7 @@ class Keys:
                 )
             self._tenants[_digest(rest[0])] = Tenant(name, admin=len(rest) == 2)
         if not self._tenants:
-            raise DataError("there is no key", path=path, hint="a line is name:key")
+            raise DataError("no key found", path=path, hint="a line is name:key")
 
     @property
     def names(self) -> frozenset[str]:
@@ -63,24 +58,16 @@ class Keys:
 
     @classmethod
     def open(cls, path: Path) -> Keys:
-        """Reads a file of keys.
-
-        Raises:
-            DataError: It cannot be read, or a line is wrong.
-        """
+        """Read a file of keys; `DataError` where it cannot be read or a line is wrong."""
         return cls(read_secret(path).splitlines(), path)
 
     def tenant(self, key: str) -> Tenant | None:
-        """Whose key it is. Digests are compared, so the time taken tells nothing of a key."""
+        """The owner of a key. Digests are compared, so the time taken reveals nothing of a key."""
         return self._tenants.get(_digest(key))
 
 
 def read_secret(path: Path) -> str:
-    """The text of a secret file.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """The text of a secret file; `DataError` where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,11 +75,7 @@ def read_secret(path: Path) -> str:
 
 
 def check_exposure(host: str, keys: Keys | None, *, loopback: bool) -> None:
-    """Makes sure that a service that others can reach asks for keys.
-
-    Raises:
-        ConfigError: It would not.
-    """
+    """Raise `ConfigError` where a service that others can reach would ask for no key."""
     if keys is None and not loopback:
         raise ConfigError(
             f"the service would listen on {host} without keys", hint="give --keys FILE, or --host 127.0.0.1"

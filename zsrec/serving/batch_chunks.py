@@ -1,12 +1,12 @@
-"""One chunk of users on its way from the work folder to a finished file of the output.
+"""A chunk of users, from the work folder to a finished file of the output.
 
 ::
 
-    OUT/part-00012.parquet              finished: whole or not there
+    OUT/part-00012.parquet              finished; written atomically
     OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
     OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
 
-A user is done when the line is written, so a killed process asks again only for what was under way.
+A user is done when the line is written, so a resumed job asks again only for what was under way.
 """
 
 from __future__ import annotations
@@ -27,15 +27,11 @@ from zsrec.llm.journal import Journal
 from zsrec.serving.batch_input import Part
 from zsrec.serving.batch_rows import Answer, arrow, table
 
-_PATIENCE = 60.0  # seconds that a dead process's workers get to let go of a chunk
+_LOCK_TIMEOUT = 60.0  # seconds for the workers of a killed process to release a chunk
 
 
 class Files:
-    """The names of a job's files.
-
-    Args:
-        out: The output folder.
-    """
+    """The files of a job, below its output folder."""
 
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
@@ -50,12 +46,12 @@ class Files:
         return self.work / f"chunk-{number:05d}.arrow"
 
     def journal(self, number: int) -> Path:
-        """A chunk's users that are done."""
+        """The journal of a chunk's users that are done."""
         return self.work / f"chunk-{number:05d}.jsonl"
 
 
 def write_chunk(files: Files, number: int, part: Part) -> None:
-    """Writes a chunk's users and histories, whole or not at all."""
+    """Write a chunk's users and histories atomically."""
     pa = arrow()
     starts = pa.array(part.starts, pa.int64())
     columns = {"user": part.users, "items": pa.LargeListArray.from_arrays(starts, part.items)}
@@ -68,12 +64,7 @@ def write_chunk(files: Files, number: int, part: Part) -> None:
 
 
 class Chunk:
-    """A chunk that is being worked on; made by `opened`.
-
-    Attributes:
-        number: Its number from 0.
-        pending: Places of the users that are still to be asked, in order.
-    """
+    """A chunk that is being worked on; made by `open_chunk`. `pending` are the indices of users not yet asked."""
 
     def __init__(self, number: int, files: Files, rows: Any, journal: Journal, close: ExitStack) -> None:  # noqa: ANN401
         self.number = number
@@ -82,7 +73,7 @@ class Chunk:
         self._items, self._ratings = rows["items"], rows["ratings"] if "ratings" in rows.column_names else None
         self._journal = journal
         self._close = close
-        self.pending = [place for place, user in enumerate(self._users) if user not in journal]
+        self.pending = [index for index, user in enumerate(self._users) if user not in journal]
         self._left = len(self.pending)
 
     def __len__(self) -> int:
@@ -90,36 +81,32 @@ class Chunk:
 
     @property
     def done(self) -> bool:
-        """Whether every user is written down."""
+        """Whether every user is written."""
         return self._left == 0
 
-    def user(self, place: int) -> str:
+    def user(self, index: int) -> str:
         """A user's id."""
-        return self._users[place]
+        return self._users[index]
 
-    def history(self, place: int, *, liked_from: float | None, disliked_to: float | None) -> History:
+    def history(self, index: int, *, liked_from: float | None, disliked_to: float | None) -> History:
         """A user's history; ratings become likes and dislikes as in `read_histories`."""
-        items = self._items[place].as_py()
-        ratings = [None] * len(items) if self._ratings is None else self._ratings[place].as_py()
+        items = self._items[index].as_py()
+        ratings = [None] * len(items) if self._ratings is None else self._ratings[index].as_py()
         return History(
-            user=self._users[place],
+            user=self._users[index],
             events=tuple(
                 Event(item=item, by="id", rating=rating, feedback=feedback_of(rating, liked_from, disliked_to))
                 for item, rating in zip(items, ratings, strict=True)
             ),
         )
 
-    def note(self, answer: Answer) -> None:
-        """Writes a user down; from now on nobody asks for them again."""
+    def write(self, answer: Answer) -> None:
+        """Record a user as done; a resumed job does not ask for them again."""
         self._journal.append(answer.user, **answer.entry())
         self._left -= 1
 
     def finish(self, template: TemplateRef) -> None:
-        """Writes the chunk's part of the output, whole or not at all, and removes what it was made from.
-
-        Raises:
-            ConfigError: It cannot be written.
-        """
+        """Write the chunk's part of the output atomically, and remove what it was made from."""
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
         path = self._files.part(self.number)
         with written_whole(path, part=_part_of(path, self._files)) as file:
@@ -127,12 +114,12 @@ class Chunk:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the chunk; what is written down stays."""
+        """Release the chunk; what is recorded stays."""
         self._close.close()
 
 
-def opened(files: Files, number: int) -> Chunk | None:
-    """A chunk to work on, for this process alone; None where it is finished, with its leftovers removed.
+def open_chunk(files: Files, number: int) -> Chunk | None:
+    """Lock a chunk and read it; None where it is finished, with its leftovers removed.
 
     Raises:
         ConfigError: Another process works on it and does not end.
@@ -162,32 +149,32 @@ def opened(files: Files, number: int) -> Chunk | None:
 
 
 @contextmanager
-def closing(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
-    """Lets go of every chunk that was taken, whatever happens."""
+def closing_chunks(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """The same chunks; those that were taken are closed when the block ends."""
     taken: list[Chunk] = []
 
-    def noted() -> Iterator[Chunk]:
+    def recorded() -> Iterator[Chunk]:
         for chunk in chunks:
             taken[:] = [one for one in taken if not one.done]
             taken.append(chunk)
             yield chunk
 
     try:
-        yield noted()
+        yield recorded()
     finally:
         for chunk in taken:
             chunk.close()
 
 
 def _lock(file: IO[bytes], number: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"another process works on chunk {number}", hint="end it, and start this command again"
+                    f"another process works on chunk {number}", hint="end it, then start this command again"
                 ) from None
             time.sleep(0.1)
         else:
@@ -205,10 +192,10 @@ def _remove(files: Files, number: int) -> None:
 
 
 def _part_of(path: Path, files: Files) -> Path:
-    """A file while it is written: in the work folder, since who reads the output takes everything in it."""
+    """The name while a file is written: in the work folder, since readers of the output take every file in it."""
     return files.work / f"{path.name}.tmp"
 
 
-def numbers_left(files: Files, chunks: int) -> Sequence[int]:
-    """The chunks that are not finished."""
+def unfinished(files: Files, chunks: int) -> Sequence[int]:
+    """The numbers of the chunks that are not finished."""
     return [number for number in range(chunks) if not files.part(number).exists()]

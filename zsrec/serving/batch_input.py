@@ -1,6 +1,6 @@
-"""The input of a batch job: Parquet files of interactions, or of one row a user, as histories by chunk.
+"""The input of a batch job: Parquet files of interactions or of one row per user, read as chunks of histories.
 
-Whole columns are sorted and cut, never one row after the other: a million users' rows take seconds.
+Columns are sorted and split as arrays, never row by row: a million users' rows take seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zsrec.data.tables import check_columns
 from zsrec.serving.batch_rows import arrow
 
 MOST_MALFORMED = 0.01
-"""The largest share of rows that may be passed over."""
+"""The largest share of rows that may be skipped."""
 
 _BATCH = 1 << 16
 
@@ -29,12 +29,12 @@ _BATCH = 1 << 16
 class Input:
     """Where the users come from.
 
-    The item column decides the layout: with one item a row, rows are interactions and are put in the order of
-    time; with a list a row, a row is a user, and the list is the history, oldest first.
+    The item column decides the layout: with one item per row, rows are interactions, which are sorted by time;
+    with a list per row, a row is a user, and the list is the history, oldest first.
 
     Attributes:
-        path: A .parquet file, or a folder with some, at any depth, but for names with "_" or "." first.
-        columns: The names of its columns. `time` is read with one item a row only: a timestamp, a date or a
+        path: A .parquet file, or a folder with some at any depth; names that start with "_" or "." are skipped.
+        columns: The names of its columns. `time` is read with one item per row only: a timestamp, a date or a
             number. `rating` is a number, or a list of numbers as long as the item list.
     """
 
@@ -42,11 +42,7 @@ class Input:
     columns: Columns = field(default_factory=Columns)
 
     def files(self) -> tuple[Path, ...]:
-        """The files, in the order of their names.
-
-        Raises:
-            DataError: There is none.
-        """
+        """The files, sorted by name; `DataError` where there is none."""
         if self.path.is_file():
             return (self.path,)
         found = [
@@ -58,7 +54,7 @@ class Input:
         return tuple(found)
 
     def fingerprint(self) -> dict[str, str]:
-        """A hash of every file's size and footer, by its name: cheap, and new data have another footer."""
+        """A hash of every file's size and footer, by name: cheap, and other data have another footer."""
         return {
             str(path.relative_to(self.path)) if path != self.path else path.name: _footer(path)
             for path in self.files()
@@ -67,15 +63,15 @@ class Input:
 
 @dataclass
 class Counts:
-    """What was read, and what was passed over.
+    """What was read, and what was skipped.
 
     Attributes:
         rows: Rows of all files.
-        users: Users with a history, an empty one included.
+        users: Users, those with an empty history included.
         malformed: Rows without a user or an item (with lists: without a user, or with ratings of another length).
-        duplicates: With lists: rows of a user who had one before; the first one counts.
-        empty_items: With lists: places of a list without an item; they are left out.
-        empty_histories: Users of whom nothing is known.
+        duplicates: With lists: further rows of a user; the first one counts.
+        empty_items: With lists: entries without an item.
+        empty_histories: Users with an empty history.
         layout: "interactions" or "lists".
     """
 
@@ -89,12 +85,12 @@ class Counts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was read and passed over, in plain words."""
+        """What was read and skipped, as sentences."""
         notes = [f"{self.users:,} users read from {self.rows:,} rows ({self.layout})"]
         for count, what in (
             (self.malformed, "rows without a user or an item were left out"),
             (self.duplicates, "rows repeat a user; the first one counts"),
-            (self.empty_items, "places of histories name no item; left out"),
+            (self.empty_items, "entries of histories name no item; left out"),
             (self.empty_histories, "users have an empty history"),
         ):
             if count:
@@ -112,16 +108,11 @@ class Part(NamedTuple):
 
 
 def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
-    """The users in chunks of `size` (the last one may be smaller), in the order in which the input first has them.
-
-    Args:
-        source: The files and columns.
-        size: Users a chunk, at least 1.
-        counts: Filled on the way.
+    """The users in chunks of `size` (the last may be smaller), in the order of their first row; fills `counts`.
 
     Raises:
-        DataError: No file, no Parquet, a missing column, a type that does not fit.
-        BadRowError: More than `MOST_MALFORMED` of the rows would be passed over; with the first one's place.
+        DataError: No file, no Parquet, a missing column, or a type that does not fit.
+        BadRowError: More than `MOST_MALFORMED` of the rows would be skipped; names the first one.
         MissingExtraError: pyarrow is not installed.
     """
     pa = arrow()
@@ -152,7 +143,9 @@ def _layout(path: Path, columns: Columns) -> str:
         fits = pa.types.is_temporal(time) or pa.types.is_integer(time) or pa.types.is_floating(time)
         if not fits or pa.types.is_time(time):
             raise DataError(
-                f"column {columns.time!r} is {time}, no time", path=path, hint="store timestamps, dates or numbers"
+                f"column {columns.time!r} is {time}, not a time",
+                path=path,
+                hint="store timestamps, dates or numbers",
             )
     return "lists" if lists else "interactions"
 
@@ -178,7 +171,7 @@ def _text(column: Any) -> Any:  # noqa: ANN401
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-# -- one item a row -----------------------------------------------------------------------------------
+# -- one item per row ---------------------------------------------------------------------------------
 
 
 def _by_interaction(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
@@ -227,7 +220,7 @@ def _by_interaction(files: tuple[Path, ...], columns: Columns, size: int, counts
 
 
 def _moments(column: Any) -> Any:  # noqa: ANN401
-    """Times as numbers that order like them."""
+    """Times as numbers in the same order."""
     pa = arrow()
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).cast(pa.int64())
@@ -235,7 +228,7 @@ def _moments(column: Any) -> Any:  # noqa: ANN401
 
 
 def _coded(parts: list[Any]) -> tuple[NDArray[np.int64], Any]:
-    """Codes of a column and what they stand for, numbered as they first come."""
+    """The codes of a column and their values, numbered by first occurrence."""
     pa = arrow()
     if not parts:
         return np.zeros(0, np.int64), pa.array([], pa.string())
@@ -251,7 +244,7 @@ def _numbers(parts: list[Any]) -> NDArray[np.float64] | None:
     return np.concatenate([part.to_numpy(zero_copy_only=False).astype(np.float64) for part in parts])
 
 
-# -- one user a row -----------------------------------------------------------------------------------
+# -- one user per row ---------------------------------------------------------------------------------
 
 
 def _by_user(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
@@ -330,15 +323,15 @@ def _lists(rows: Any, columns: Columns, counts: Counts) -> Part:  # noqa: ANN401
 def _check(counts: Counts, first_bad: tuple[Path, int] | None) -> None:
     if not counts.rows:
         raise DataError("the input has no rows", hint="check --input")
-    passed_over = counts.malformed + counts.duplicates
-    if passed_over > MOST_MALFORMED * counts.rows:
+    skipped = counts.malformed + counts.duplicates
+    if skipped > MOST_MALFORMED * counts.rows:
         path, line = first_bad or (None, None)
         raise BadRowError(
             f"{counts.malformed:,} of {counts.rows:,} rows lack a user or an item (or ratings of its length), "
             f"{counts.duplicates:,} repeat a user",
             path=path,
             line=line,
-            hint=f"at most {MOST_MALFORMED:.0%} of the rows are passed over: check the columns' names",
+            hint=f"at most {MOST_MALFORMED:.0%} of the rows may be skipped: check the columns' names",
         )
 
 

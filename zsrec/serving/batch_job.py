@@ -1,12 +1,12 @@
-"""A whole batch job: its folder, its configuration, its chunks, an engine, and what came of it.
+"""A batch job: its folder, configuration, chunks, engine and summary.
 
 ::
 
-    OUT/part-*.parquet        the output; readers of a folder of Parquet files pass over names with "_" first
-    OUT/_zsrec/config.json    what was asked for; another configuration is refused
-    OUT/_zsrec/input.json     what was read; it is there when all chunks are
-    OUT/_zsrec/work/          chunks under way (`zsrec.serving.batch_chunks`); gone when the job is done
-    OUT/_zsrec/summary.json   what came of it; it is there when the job is done
+    OUT/part-*.parquet        the output; readers of a folder of Parquet files skip names that start with "_"
+    OUT/_zsrec/config.json    the configuration; a job with another one is refused
+    OUT/_zsrec/input.json     what was read; written when all chunks are
+    OUT/_zsrec/work/          chunks under way (`zsrec.serving.batch_chunks`); removed when the job is done
+    OUT/_zsrec/summary.json   the summary; written when the job is done
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Literal
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import CONFIG, ResumableFolder
 from zsrec.recommender.loader import Recipe
-from zsrec.serving.batch_chunks import Files, numbers_left, write_chunk
+from zsrec.serving.batch_chunks import Files, unfinished, write_chunk
 from zsrec.serving.batch_input import Counts, read_parts
 from zsrec.serving.batch_rows import arrow
 from zsrec.serving.batch_worker import Batch, OnDone, Work
@@ -34,18 +34,18 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a job.
+    """The summary of a job.
 
     Attributes:
         users: Users in the output, each once.
         rows: Rows of the output.
         errors: Users without items because of an error, by its code.
-        degraded: Users whose items are the order without a model, by the reason.
+        degraded: Users whose items are in retrieval order, by the reason.
         requests: Answered requests behind the output.
         prompt_tokens: Over all of them, where the server says.
         completion_tokens: Likewise.
         cached_tokens: Likewise.
-        input: What was read and passed over.
+        input: What was read and skipped.
     """
 
     users: int
@@ -59,10 +59,6 @@ class Summary:
     input: dict[str, Any]
 
 
-def _unheard(_: object) -> None:
-    """Nobody listens."""
-
-
 def run_batch(
     batch: Batch,
     out: str | Path,
@@ -71,22 +67,22 @@ def run_batch(
     workers: int = 1,
     address: str | None = None,
     concurrency: int | None = None,
-    on_read: OnDone = _unheard,
-    on_done: OnDone = _unheard,
-    on_note: Callable[[str], None] = _unheard,
+    on_read: OnDone = lambda _: None,
+    on_done: OnDone = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Runs a job, or goes on with one that was ended in any way; a finished job is only summed up again.
+    """Run a job, or resume one that was ended in any way; a finished job is only summarised again.
 
     Args:
-        batch: What to do. A job goes on with the same one only; servers, engine and concurrency may change.
+        batch: What to do. A job can be resumed with the same one only; servers, engine and concurrency may change.
         out: The output's folder, on a disk that all workers share.
         engine: "local" is this process; "ray" is Ray Data, with workers on one machine or many.
         workers: Ray's workers, one processor each.
         address: A Ray cluster's address; None starts Ray on this machine.
-        concurrency: Users in work at once, a worker; the settings' by default.
-        on_read: Hears how many users the job has.
-        on_done: Hears how many further users are done.
-        on_note: Hears what was read and passed over, in plain words.
+        concurrency: Users under way at once per worker; the settings' by default.
+        on_read: Called with the number of users of the job.
+        on_done: Called with a number of further users that are done.
+        on_note: Called with sentences on what was read and skipped.
 
     Raises:
         ConfigError: Something does not fit, or the folder holds another job; the message names the field.
@@ -117,7 +113,7 @@ def run_batch(
         for note in Counts(**read["counts"]).notes:
             on_note(note)
         on_read(read["counts"]["users"])
-        left = numbers_left(files, read["chunks"])
+        left = unfinished(files, read["chunks"])
         on_done(min(read["counts"]["users"], (read["chunks"] - len(left)) * batch.chunk))
         if left and engine == "local":
             asyncio.run(work.run(left, on_done))
@@ -133,7 +129,7 @@ def run_batch(
 
 
 def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
-    """What decides the output. Where no model was named, it is the one served when the job began."""
+    """Everything that decides the output. Where no model was named, it is the one served when the job began."""
     recipe = batch.recipe
     model = recipe.settings.model
     if model is None and (folder.path / _SUMMARY).exists():
@@ -153,12 +149,7 @@ def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
 
 
 async def _served(recipe: Recipe) -> str:
-    """The model that all servers serve.
-
-    Raises:
-        LLMError: One is absent or does not serve it.
-        ConfigError: They serve different ones.
-    """
+    """The model that all servers serve; `ConfigError` where they serve different ones."""
     from zsrec.llm.client import OpenAIClient
 
     found: dict[str, str] = {}
@@ -174,7 +165,7 @@ async def _served(recipe: Recipe) -> str:
 
 
 def _prepare(batch: Batch, folder: ResumableFolder, files: Files) -> None:
-    """Cuts the input into chunks; what a process left that was killed meanwhile is written anew."""
+    """Split the input into chunks; what a killed process left is written anew."""
     shutil.rmtree(files.work, ignore_errors=True)
     try:
         files.work.mkdir(mode=0o700, parents=True)  # histories
@@ -188,30 +179,23 @@ def _prepare(batch: Batch, folder: ResumableFolder, files: Files) -> None:
 
 
 def _summary(files: Files, read: dict[str, Any]) -> Summary:
-    """Sums up the parts from the columns that are the same on all rows of a user."""
+    """Summarise the parts from the columns that are the same on all rows of a user."""
     import pyarrow.compute as pc
 
-    names = (
-        "user",
-        "rank",
-        "error",
-        "degraded",
-        "requests",
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_tokens",
-    )
+    sums_of = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens")
     users = rows = 0
     errors, degraded, sums = Counter[str](), Counter[str](), Counter[str]()
     for number in range(read["chunks"]):
-        part = arrow().parquet.read_table(files.part(number), columns=list(names))
+        part = arrow().parquet.read_table(
+            files.part(number), columns=["user", "rank", "error", "degraded", *sums_of]
+        )
         rows += len(part)
         one_each = part.filter(pc.less_equal(pc.fill_null(part["rank"], 1), 1))
         users += len(one_each)
         for counter, name in ((errors, "error"), (degraded, "degraded")):
             for found in one_each[name].drop_null().value_counts().to_pylist():
                 counter[found["values"]] += found["counts"]
-        for name in names[4:]:
+        for name in sums_of:
             sums[name] += pc.sum(one_each[name]).as_py() or 0
     return Summary(
         users=users,
@@ -219,5 +203,5 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
         errors=dict(errors.most_common()),
         degraded=dict(degraded.most_common()),
         input=json.loads(json.dumps(read["counts"])),
-        **{name: sums[name] for name in names[4:]},
+        **{name: sums[name] for name in sums_of},
     )

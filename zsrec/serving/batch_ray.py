@@ -1,7 +1,7 @@
 """The batch job on Ray Data: rows of chunk numbers, mapped by a pool of workers with recommenders of their own.
 
-Ray decides which worker, on which machine, takes which chunk, and replaces workers that die. What a chunk is, what
-of it is done, and how its part is written is `batch_chunks`'s: it does not matter how often Ray begins one.
+Ray decides which worker, on which machine, takes which chunk, and replaces workers that die. `batch_chunks`
+records what is done, so Ray may start a chunk any number of times.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ from zsrec.core.errors import BatchStoppedError, ConfigError, MissingExtraError,
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.serving.batch_worker import OnDone, Work
 
-_CHUNKS_A_CALL = 4  # a call ends with few users in work: not after each chunk
+_CHUNKS_A_CALL = 4  # a call ends with few users under way: not after each chunk
 
 
 def check_ray() -> None:
-    """Makes sure that Ray Data can be imported.
-
-    Raises:
-        MissingExtraError: It cannot.
-    """
+    """Raise `MissingExtraError` where Ray Data cannot be imported."""
     try:
         import_module("ray.data")
     except ImportError:
@@ -32,28 +28,24 @@ def check_ray() -> None:
 
 
 class Worker:
-    """What one of Ray's processes does.
-
-    Args:
-        work: The job.
-    """
+    """One of Ray's processes."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._loop = LoopThread()
-        self._wrong: ZsrecError | None = None
+        self._error: ZsrecError | None = None
         self._recommenders: list[AsyncRecommender] = []
         try:
             self._recommenders = work.batch.recipe.recommenders()
-        except ZsrecError as error:  # told by the first call: Ray would start a worker that fails again and again
-            self._wrong = error
+        except ZsrecError as error:  # reported by the first call: Ray would restart a failing worker for ever
+            self._error = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Works through the chunks of these numbers.
+        """Work through the chunks with these numbers.
 
         Returns:
-            One row: how many users were done, and what ended the work before its end, if something did. It is a
-            row and no exception, since Ray would do the work again and wrap the error in its own.
+            One row: how many users were done, and the error that ended the work, if any. It is not raised, since
+            Ray would repeat the work and wrap the error in its own.
         """
         done = 0
 
@@ -62,8 +54,8 @@ class Worker:
             done += users
 
         try:
-            if self._wrong is not None:
-                raise self._wrong
+            if self._error is not None:
+                raise self._error
             numbers = [int(number) for number in batch["chunk"]]
             self._loop.run(self._work.run_with(self._recommenders, numbers, count))
         except ZsrecError as error:
@@ -71,21 +63,14 @@ class Worker:
         return {"users": [done], "wrong": [""], "hint": [""]}
 
     def close(self) -> None:
-        """Closes the connections and the thread; a process of Ray's simply ends."""
+        """Close the connections and the thread."""
         for one in self._recommenders:
             self._loop.run(one.llm.aclose())
         self._loop.close()
 
 
 def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone) -> None:
-    """Works through chunks on a Ray cluster, or on Ray on this machine.
-
-    Args:
-        work: The job.
-        numbers: Its chunks.
-        workers: Processes, one processor each.
-        address: The cluster's address; None starts Ray here, and ends it afterwards.
-        on_done: Hears of users that are done, a call's at once.
+    """Work through chunks on a Ray cluster, or on Ray on this machine, which is ended afterwards.
 
     Raises:
         BatchStoppedError: A worker could not go on; the message is its own.
@@ -94,7 +79,7 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
     ray: Any = import_module("ray")
     ray_data: Any = import_module("ray.data")
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # the progress is told by the caller
+        logging.getLogger(name).setLevel(logging.ERROR)  # the caller reports the progress
     own = not ray.is_initialized()
     if own:
         ray.init(
@@ -125,7 +110,7 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
                 raise BatchStoppedError(row["wrong"], hint=row["hint"] or None)
     except errors.RayError as error:
         raise BatchStoppedError(
-            f"Ray: {type(error).__name__}: {error}", hint="the same command goes on where this one stopped"
+            f"Ray: {type(error).__name__}: {error}", hint="the same command resumes where this one stopped"
         ) from error
     finally:
         if own:

@@ -1,4 +1,4 @@
-"""What the output says of a user: one answer, which becomes one row an item."""
+"""The output's rows: one answer per user, one row per item."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zsrec.core.types import Recommendations, TemplateRef
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one user.
+    """The answer for one user.
 
     Attributes:
         user: The user's id.
         items: Recommended items as (id, score, source), best first.
         mode: "zero-shot" or "training-free", see `Trace.mode`; None where nothing was recommended.
-        degraded: Why the items are the order without a model; None where the model was asked and answered.
+        degraded: Why the items are in retrieval order; None where the model answered.
         error: Why there are no items; None where there are some, or where the model named none that fits.
         unmatched: Mentions of the answer that the catalog lacks, or that could mean several items.
         dropped: Matched mentions that became no recommendation (seen, named twice, no candidate, beyond k).
@@ -48,7 +48,7 @@ class Answer:
 
     @classmethod
     def of(cls, user: str, found: Recommendations, *, degraded: str | None = None) -> Self:
-        """What a user's recommendations say."""
+        """The answer of a user's recommendations."""
         trace = found.trace
         usage = [exchange.usage for exchange in trace.exchanges]
         return cls(
@@ -68,12 +68,12 @@ class Answer:
         )
 
     def entry(self) -> dict[str, Any]:
-        """As it stands in a chunk's journal."""
+        """The answer as a journal entry."""
         return dict(vars(self))
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> Self:
-        """An answer from a chunk's journal."""
+        """The answer of a journal entry."""
         fields = {name: value for name, value in entry.items() if name in cls.__dataclass_fields__}
         return cls(**fields | {"items": tuple((item, score, source) for item, score, source in fields["items"])})
 
@@ -98,11 +98,7 @@ _TYPES = {"rank": "int32", "score": "float64"} | dict.fromkeys(
 
 
 def arrow() -> Any:  # noqa: ANN401  (pyarrow has no types)
-    """The pyarrow package.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """The pyarrow package; `MissingExtraError` where it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -112,14 +108,14 @@ def arrow() -> Any:  # noqa: ANN401  (pyarrow has no types)
 
 
 def schema() -> Any:  # noqa: ANN401
-    """The output's schema, a `pyarrow.Schema`; everything but counts and scores is text."""
+    """The output's `pyarrow.Schema`; everything but counts and scores is text."""
     pa = arrow()
     fields = [pa.field(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in COLUMNS]
     return pa.schema(fields)
 
 
 def table(answers: Sequence[Answer], template: TemplateRef) -> Any:  # noqa: ANN401
-    """The rows of some users, a `pyarrow.Table`: one an item, and one without an item for a user who got none."""
+    """The rows of some users, a `pyarrow.Table`: one per item, and one without an item for a user who got none."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for answer in answers:
         ranked: list[tuple[Any, ...]] = [(rank, *item) for rank, item in enumerate(answer.items, start=1)]

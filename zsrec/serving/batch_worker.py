@@ -1,16 +1,16 @@
-"""What a worker of a job is given, and its work; pickled as it is where an engine sends it to other machines."""
+"""A worker of a batch job; pickled as it is where an engine sends it to other machines."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from zsrec.core.concurrency import for_each
 from zsrec.core.errors import (
     AnswerError,
     BatchStoppedError,
@@ -19,24 +19,88 @@ from zsrec.core.errors import (
     LLMError,
     ZsrecError,
 )
-from zsrec.core.types import Recommendations, TemplateRef
+from zsrec.core.types import TemplateRef
 from zsrec.data import movielens
 from zsrec.data.history import History
 from zsrec.recommender.loader import Recipe
 from zsrec.recommender.recommender import AsyncRecommender, Fill
-from zsrec.serving.batch_chunks import Chunk, Files, closing, opened
+from zsrec.serving.batch_chunks import Chunk, Files, closing_chunks, open_chunk
 from zsrec.serving.batch_input import Input
 from zsrec.serving.batch_rows import Answer
 from zsrec.serving.problem_details import reason
 
+OnDone = Callable[[int], None]
+"""Called with a number of users that are done."""
 
-class Asked(NamedTuple):
-    """What came of asking for one user.
+
+@dataclass(frozen=True)
+class Batch:
+    """What a job does.
 
     Attributes:
-        answer: What will stand in the output.
+        source: The users.
+        recipe: The recommenders.
+        chunk: Users per chunk, at least 1: one file of the output each, and the unit that a worker takes.
+        liked_from: Ratings of at least this are likes; None for none.
+        disliked_to: Ratings of at most this are dislikes; None for none.
+        stop_after: After so many users in a row for whom a server failed, the job stops and can be resumed; 0
+            never stops.
+    """
+
+    source: Input
+    recipe: Recipe
+    chunk: int = 1000
+    liked_from: float | None = movielens.LIKED_FROM
+    disliked_to: float | None = movielens.DISLIKED_TO
+    stop_after: int = 20
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.stop_after < 0:
+            raise ConfigError("--chunk is at least 1 and --stop-after at least 0", hint="leave them out")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker needs beside the numbers of its chunks; small, and sent to other machines as it is."""
+
+    out: Path
+    batch: Batch
+    concurrency: int
+
+    async def run(self, numbers: Sequence[int], on_done: OnDone) -> None:
+        """Work through some chunks with recommenders of its own; `ZsrecError` where the job cannot go on."""
+        recommenders = self.batch.recipe.recommenders()
+        try:
+            await self.run_with(recommenders, numbers, on_done)
+        finally:
+            for one in recommenders:
+                await one.llm.aclose()
+
+    async def run_with(
+        self, recommenders: Sequence[AsyncRecommender], numbers: Sequence[int], on_done: OnDone
+    ) -> None:
+        """Work through some chunks with these recommenders; `ZsrecError` where the job cannot go on."""
+        recipe = self.batch.recipe
+        await work_through(
+            Files(self.out),
+            numbers,
+            Asker(recommenders, recipe.k, fill=recipe.fill, fallback=recipe.fallback),
+            template=recommenders[0].template.ref,
+            concurrency=self.concurrency,
+            liked_from=self.batch.liked_from,
+            disliked_to=self.batch.disliked_to,
+            stop_after=self.batch.stop_after,
+            on_done=on_done,
+        )
+
+
+class Outcome(NamedTuple):
+    """The outcome of one user.
+
+    Attributes:
+        answer: What goes to the output.
         replica: Which of several servers was asked.
-        failure: The error that speaks against the server and not only against this user, or None.
+        failure: An error that counts against the server and not only against this user, or None.
         answered: Whether the server answered.
     """
 
@@ -46,23 +110,19 @@ class Asked(NamedTuple):
     answered: bool = False
 
 
-class Ask(Protocol):
-    """Asks for one user; never raises what concerns this user alone."""
-
-    async def __call__(self, user: str, history: History) -> Asked:
-        """What came of it."""
-        ...
+Ask = Callable[[str, History], Awaitable[Outcome]]
+"""Asks for one user; never raises what concerns this user alone."""
 
 
 class Asker:
-    """Asks recommenders, one a server.
+    """Asks recommenders, one per server.
 
     Args:
-        recommenders: Alike but for the server. A user always goes to the same one, so that several orders or steps
-            of one user find their prefix in its cache.
-        k: Items wanted a user.
+        recommenders: Alike except for the server. A user always goes to the same one, so that several orders or
+            steps of one user find their prefix in its cache.
+        k: Items wanted per user.
         fill: See `Recommender.recommend`.
-        fallback: Whether a user for whom the model fails, or of whom nothing is known, gets the order without it.
+        fallback: Whether a user for whom the model fails, or with an empty history, gets the retrieval order.
     """
 
     def __init__(
@@ -73,28 +133,27 @@ class Asker:
         self._fill: Fill | None = fill
         self._fallback = fallback
 
-    async def __call__(self, user: str, history: History) -> Asked:
+    async def __call__(self, user: str, history: History) -> Outcome:
         """See `Ask`."""
         replica = replica_of(user, len(self._recommenders))
         recommender = self._recommenders[replica]
         if not history.events:
-            return Asked(self._without(recommender, user, history, "no_history"), replica)
+            return Outcome(self._without_model(recommender, user, history, "no_history"), replica)
         try:
             found = await recommender.recommend(history, self._k, fill=self._fill)
-            return Asked(Answer.of(user, found), replica, answered=True)
+            return Outcome(Answer.of(user, found), replica, answered=True)
         except ZsrecError as error:
-            answer = self._without(recommender, user, history, code(error))
-            failure = (
-                error if isinstance(error, LLMError) and not isinstance(error, ContextOverflowError) else None
-            )
-            return Asked(answer, replica, failure, answered=isinstance(error, AnswerError))
+            answer = self._without_model(recommender, user, history, code(error))
+            own = isinstance(error, ContextOverflowError)
+            failure = error if isinstance(error, LLMError) and not own else None
+            return Outcome(answer, replica, failure, answered=isinstance(error, AnswerError))
         except Exception as error:  # noqa: BLE001  (a fault of ours with one user's data must not cost the others)
-            return Asked(self._without(recommender, user, history, _place(error)), replica)
+            return Outcome(self._without_model(recommender, user, history, _place(error)), replica)
 
-    def _without(self, recommender: AsyncRecommender, user: str, history: History, why: str) -> Answer:
+    def _without_model(self, recommender: AsyncRecommender, user: str, history: History, why: str) -> Answer:
         if self._fallback:
             try:
-                found: Recommendations = recommender.retrieval_order(history, self._k)
+                found = recommender.retrieval_order(history, self._k)
             except ZsrecError:
                 pass  # nothing gives an order for this user either
             else:
@@ -103,7 +162,7 @@ class Asker:
 
 
 def replica_of(user: str, replicas: int) -> int:
-    """Which of the servers a user belongs to: the same in every process and on every day."""
+    """The number of a user's server: the same in every process and on every day."""
     if replicas == 1:
         return 0
     return int.from_bytes(hashlib.blake2b(user.encode("utf-8", "replace"), digest_size=8).digest()) % replicas
@@ -128,57 +187,50 @@ def _place(error: Exception) -> str:
     return f"internal: {type(error).__name__}{where}"
 
 
-OnDone = Callable[[int], None]
-"""Called with a number of users that are done."""
+class PendingFailures:
+    """Failures that count against a server, not written until it answers again.
 
-
-class Held:
-    """Failures that speak against a server, held back until it answers again.
-
-    If it answers a request that was sent after them, they were those users' own and are written down. If so many
-    come without such an answer, the server is down: nothing is written down of them, and the same command asks for
-    those users again.
-
-    Args:
-        most: How many; 0 writes everything down at once.
+    If it answers a request that was sent after them, they were those users' own and are written. If `most` come
+    without such an answer, the server is down: none of them is written, and a resumed job asks for those users
+    again. With `most` 0 everything is written at once.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[int, list[tuple[float, Callable[[], None]]]] = {}
+        self._pending: dict[int, list[tuple[float, Callable[[], None]]]] = {}
 
-    def told(self, asked: Asked, sent: float, note: Callable[[], None]) -> None:
-        """Takes one user's outcome.
+    def record(self, outcome: Outcome, sent: float, write: Callable[[], None]) -> None:
+        """Take one user's outcome.
 
         Args:
-            asked: The outcome.
+            outcome: The outcome.
             sent: When it was asked for, by `time.monotonic`.
-            note: Writes it down; called now, later, or never.
+            write: Writes it; called now, later, or never.
 
         Raises:
             BatchStoppedError: The server is down.
         """
-        held = self._held.setdefault(asked.replica, [])
-        if asked.failure is None or not self._most:
-            if asked.answered:
-                self.release(asked.replica, before=sent)
-            note()
+        pending = self._pending.setdefault(outcome.replica, [])
+        if outcome.failure is None or not self._most:
+            if outcome.answered:
+                self.release(outcome.replica, before=sent)
+            write()
             return
-        held.append((time.monotonic(), note))
-        if len(held) >= self._most:
+        pending.append((time.monotonic(), write))
+        if len(pending) >= self._most:
             raise BatchStoppedError(
-                f"the server failed for {len(held)} users in a row; the last time: {asked.failure.message}",
-                hint="the same command goes on where this one stopped",
+                f"the server failed for {len(pending)} users in a row; the last time: {outcome.failure.message}",
+                hint="the same command resumes where this one stopped",
             )
 
     def release(self, replica: int | None = None, *, before: float = math.inf) -> None:
-        """Writes down what is held back, of one server or of all, and failed before that time."""
-        for one in [replica] if replica is not None else list(self._held):
-            held = self._held.get(one, [])
-            self._held[one] = [each for each in held if each[0] >= before]
-            for failed, note in held:
+        """Write the pending failures, of one server or of all, that happened before that time."""
+        for one in [replica] if replica is not None else list(self._pending):
+            pending = self._pending.get(one, [])
+            self._pending[one] = [each for each in pending if each[0] >= before]
+            for failed, write in pending:
                 if failed < before:
-                    note()
+                    write()
 
 
 async def work_through(
@@ -193,56 +245,41 @@ async def work_through(
     stop_after: int = 20,
     on_done: OnDone,
 ) -> None:
-    """Asks for all users of some chunks who are not done, and writes each chunk's part when its last one is.
+    """Ask for all users of some chunks who are not done, and write each chunk's part when its last one is.
 
     A chunk is opened when the one before has no user left to ask, so memory holds a few chunks whatever their
-    number, and a slow user holds up neither the others nor the next chunk.
-
-    Args:
-        files: Where the chunks lie.
-        numbers: Which chunks.
-        ask: Asks for one user.
-        template: For the output's rows.
-        concurrency: Users in work at once, at least 1.
-        liked_from: Ratings of at least this are likes.
-        disliked_to: Ratings of at most this are dislikes.
-        stop_after: See `Held`.
-        on_done: Hears of users that are done, those of an earlier run included.
+    number, and a slow user holds up neither the others nor the next chunk. `on_done` counts users, those of an
+    earlier run included; the rest is described at `Batch`.
 
     Raises:
-        BatchStoppedError: See `Held`; everything that was done stays done.
+        BatchStoppedError: See `PendingFailures`; everything that was done stays done.
         ConfigError: A file cannot be written.
         DataError: A chunk cannot be read.
     """
-    held = Held(stop_after)
+    failures = PendingFailures(stop_after)
 
-    def noted(chunk: Chunk, asked: Asked) -> None:
-        chunk.note(asked.answer)
-        on_done(1)
-        if chunk.done:
-            chunk.finish(template)
+    async def work(task: tuple[Chunk, int]) -> None:
+        chunk, index = task
+        history = chunk.history(index, liked_from=liked_from, disliked_to=disliked_to)
+        sent = time.monotonic()
+        outcome = await ask(chunk.user(index), history)
 
-    async def work(todo: Iterator[tuple[Chunk, int]]) -> None:
-        for chunk, place in todo:  # all workers share one iterator
-            history = chunk.history(place, liked_from=liked_from, disliked_to=disliked_to)
-            sent = time.monotonic()
-            asked = await ask(chunk.user(place), history)
-            held.told(asked, sent, lambda chunk=chunk, asked=asked: noted(chunk, asked))  # type: ignore[misc]
+        def write() -> None:
+            chunk.write(outcome.answer)
+            on_done(1)
+            if chunk.done:
+                chunk.finish(template)
 
-    with closing(_opened(files, numbers, template, on_done)) as chunks:
-        todo = ((chunk, place) for chunk in chunks for place in chunk.pending)
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(work(todo))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-        held.release()
+        failures.record(outcome, sent, write)
+
+    with closing_chunks(_opened(files, numbers, template, on_done)) as chunks:
+        await for_each(((chunk, index) for chunk in chunks for index in chunk.pending), work, concurrency)
+        failures.release()
 
 
 def _opened(files: Files, numbers: Iterable[int], template: TemplateRef, on_done: OnDone) -> Iterator[Chunk]:
     for number in numbers:
-        chunk = opened(files, number)
+        chunk = open_chunk(files, number)
         if chunk is None:
             continue
         on_done(len(chunk) - len(chunk.pending))
@@ -250,72 +287,3 @@ def _opened(files: Files, numbers: Iterable[int], template: TemplateRef, on_done
             chunk.finish(template)
         else:
             yield chunk
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a job does.
-
-    Attributes:
-        source: The users.
-        recipe: The recommenders.
-        chunk: Users a chunk, at least 1: one file of the output each, and the unit that a worker takes.
-        liked_from: Ratings of at least this are likes; None for none.
-        disliked_to: Ratings of at most this are dislikes; None for none.
-        stop_after: After so many users in a row for whom a server failed the job stops, and can go on later; 0
-            goes on to the end whatever happens.
-    """
-
-    source: Input
-    recipe: Recipe
-    chunk: int = 1000
-    liked_from: float | None = movielens.LIKED_FROM
-    disliked_to: float | None = movielens.DISLIKED_TO
-    stop_after: int = 20
-
-    def __post_init__(self) -> None:
-        if self.chunk < 1 or self.stop_after < 0:
-            raise ConfigError("--chunk is at least 1 and --stop-after at least 0", hint="leave them out")
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a worker needs beside the numbers of its chunks; small, and sent to other machines as it is."""
-
-    out: Path
-    batch: Batch
-    concurrency: int
-
-    async def run(self, numbers: Sequence[int], on_done: OnDone) -> None:
-        """Works through some chunks with recommenders of its own.
-
-        Raises:
-            ZsrecError: The job cannot go on.
-        """
-        recommenders = self.batch.recipe.recommenders()
-        try:
-            await self.run_with(recommenders, numbers, on_done)
-        finally:
-            for one in recommenders:
-                await one.llm.aclose()
-
-    async def run_with(
-        self, recommenders: Sequence[AsyncRecommender], numbers: Sequence[int], on_done: OnDone
-    ) -> None:
-        """Works through some chunks with recommenders that are there.
-
-        Raises:
-            ZsrecError: The job cannot go on.
-        """
-        recipe = self.batch.recipe
-        await work_through(
-            Files(self.out),
-            numbers,
-            Asker(recommenders, recipe.k, fill=recipe.fill, fallback=recipe.fallback),
-            template=recommenders[0].template.ref,
-            concurrency=self.concurrency,
-            liked_from=self.batch.liked_from,
-            disliked_to=self.batch.disliked_to,
-            stop_after=self.batch.stop_after,
-            on_done=on_done,
-        )

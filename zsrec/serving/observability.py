@@ -1,7 +1,8 @@
-"""The service's log: one JSON object a line, without histories, titles, texts or keys.
+"""The service's log and metrics.
 
-What is written is named field by field; nothing that a caller sent is among it but the user's id, and that only as
-a keyed hash. Messages of errors may quote a request, so errors are logged by their type and place.
+The log is one JSON object per line, without histories, titles, texts or keys: fields are named one by one, and of
+what a caller sends only the user's id is among them, as a keyed hash. Errors are logged by type and place, since
+their messages may quote a request.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from zsrec.core.types import Exchange, Grounded
 from zsrec.serving.admission import State
 
+STATES: tuple[State, ...] = ("closed", "half_open", "open")
 _LOGGER = logging.getLogger("zsrec.serving")
-_TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+_VERBOSE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class JsonLines(logging.Formatter):
-    """Formats the service's own records; of foreign ones (uvicorn's) the message without any traceback."""
+    """Formats the service's own records; of others' (uvicorn's) the message without any traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -31,30 +34,32 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage() if fields is not None else "uvicorn",
-            **(fields if fields is not None else _foreign(record)),
+            **(fields if fields is not None else _others_fields(record)),
         }
         return json.dumps(line)
 
 
+def _others_fields(record: logging.LogRecord) -> dict[str, str]:
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+    fields = {"logger": record.name, "message": record.getMessage().partition("\n")[0][:300]}
+    return fields | ({"error": kind} if kind else {})
+
+
 def log(event: str, *, level: int = logging.INFO, **fields: str | float | bool | None) -> None:
-    """Writes one line; fields that are None are left out."""
-    known = {name: value for name, value in fields.items() if value is not None}
-    _LOGGER.log(level, event, extra={"fields": known})
+    """Write one line; fields that are None are left out."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    _LOGGER.log(level, event, extra={"fields": given})
 
 
 def log_failure(event: str, error: BaseException, **fields: str | float | bool | None) -> None:
-    """Writes what went wrong and where, without the error's message."""
+    """Write an error's type and place, without its message."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f"{place[0].filename}:{place[0].lineno}" if place else None
     log(event, level=logging.ERROR, error=type(error).__name__, where=where, **fields)
 
 
 def config(*, debug: bool = False) -> dict[str, object]:
-    """For `logging.config.dictConfig`: everything to standard error, nothing from libraries that quote.
-
-    Args:
-        debug: Whether what the service and its server note for debugging is written, too; it quotes nobody either.
-    """
+    """For `logging.config.dictConfig`: all to standard error, nothing from libraries that quote requests."""
     level = "DEBUG" if debug else "INFO"
     return {
         "version": 1,
@@ -66,19 +71,9 @@ def config(*, debug: bool = False) -> dict[str, object]:
             "zsrec.serving": {"level": level},
             "uvicorn": {"level": level},
             "uvicorn.access": {"level": "CRITICAL"},  # it would write query strings
-            **{name: {"level": "WARNING"} for name in _TALKATIVE},
+            **{name: {"level": "WARNING"} for name in _VERBOSE},
         },
     }
-
-
-def _foreign(record: logging.LogRecord) -> dict[str, str]:
-    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-    fields = {"logger": record.name, "message": record.getMessage().partition("\n")[0][:300]}
-    return fields | ({"error": kind} if kind else {})
-
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-STATES: tuple[State, ...] = ("closed", "half_open", "open")
 
 
 class Metrics:
@@ -113,11 +108,11 @@ class Metrics:
         self.reloads = Counter("zsrec_reloads", "Reloads of catalog and templates.", ["outcome"], registry=own)
 
     def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """Adds a gauge that is read when Prometheus asks."""
+        """Add a gauge that is read when Prometheus asks."""
         Gauge(name, what, registry=self._registry).set_function(value)
 
     def asked(self, exchanges: Iterable[Exchange], grounded: Iterable[Grounded]) -> None:
-        """Counts what a recommendation cost and what its answers named."""
+        """Count what a recommendation cost and what its answers named."""
         for exchange in exchanges:
             usage = exchange.usage
             self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)

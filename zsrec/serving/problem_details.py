@@ -1,68 +1,49 @@
-"""Errors as HTTP answers (RFC 9457), and the model's failures as reasons for a degraded one."""
+"""Errors as HTTP answers (RFC 9457), and the model's failures as reasons for a degraded answer."""
 
 from __future__ import annotations
 
-from zsrec.core.errors import (
-    AnswerError,
-    BadReplyError,
-    CapabilityError,
-    ContextOverflowError,
-    LLMConnectionError,
-    LLMError,
-    LLMRateLimitError,
-    LLMRequestError,
-    LLMServerError,
-    LLMTimeoutError,
-    ModelNotServedError,
-    TemplateError,
-    ZsrecError,
-)
+from zsrec.core import errors
+from zsrec.core.errors import ZsrecError
 from zsrec.serving.schemas import Problem, Reason
 
-_REASONS: tuple[tuple[type[ZsrecError], Reason], ...] = (
-    (LLMConnectionError, "llm_unreachable"),
-    (LLMTimeoutError, "llm_timeout"),
-    (LLMRateLimitError, "llm_busy"),
-    (LLMServerError, "llm_failed"),
-    (LLMRequestError, "llm_refused"),
-    (ContextOverflowError, "context_overflow"),
-    (ModelNotServedError, "model_not_served"),
-    (CapabilityError, "capability_missing"),
-    (BadReplyError, "bad_reply"),
-    (LLMError, "llm_failed"),
-    (AnswerError, "answer_unusable"),
-    (TemplateError, "template_failed"),
+_REASONS: tuple[tuple[type[ZsrecError], Reason, str], ...] = (
+    (errors.LLMConnectionError, "llm_unreachable", "nothing answers where the model should be"),
+    (errors.LLMTimeoutError, "llm_timeout", "the model did not answer in time"),
+    (errors.LLMRateLimitError, "llm_busy", "the model's server refuses further requests"),
+    (errors.LLMServerError, "llm_failed", "the model's server failed"),
+    (errors.LLMRequestError, "llm_refused", "the model's server refused the request"),
+    (
+        errors.ContextOverflowError,
+        "context_overflow",
+        "the request does not fit the model's context, even without a history",
+    ),
+    (errors.ModelNotServedError, "model_not_served", "the server serves other models"),
+    (errors.CapabilityError, "capability_missing", "the server lacks something that the template needs"),
+    (errors.BadReplyError, "bad_reply", "the server's reply is not a chat completion"),
+    (errors.LLMError, "llm_failed", "the model's server failed"),
+    (errors.AnswerError, "answer_unusable", "the model's answer cannot be used"),
+    (errors.TemplateError, "template_failed", "the template fails on these values"),
 )
 
 DETAILS: dict[Reason, str] = {
-    "breaker_open": "the model failed repeatedly and is left alone for a while",
+    "breaker_open": "the model failed repeatedly and is not asked for a while",
     "busy": "too many requests were before this one to ask the model before the deadline",
     "deadline": "the model did not answer before the deadline",
-    "llm_unreachable": "nothing answers where the model should be",
-    "llm_timeout": "the model did not answer in time",
-    "llm_busy": "the model's server refuses further requests",
-    "llm_failed": "the model's server failed",
-    "llm_refused": "the model's server refused the request",
-    "context_overflow": "the request does not fit the model's context, even without a history",
-    "model_not_served": "the server serves other models",
-    "capability_missing": "the server lacks something that the template needs",
-    "bad_reply": "the server's reply is no chat completion",
-    "answer_unusable": "the model's answer cannot be used",
-    "template_failed": "the template fails on these values",
+    **{name: detail for _, name, detail in _REASONS},
 }
 
 DOWN = frozenset[Reason]({"deadline", "llm_unreachable", "llm_timeout", "llm_busy", "llm_failed", "bad_reply"})
-"""Reasons that speak against the model's server, and not only against this request."""
+"""Reasons that count against the model's server, and not only against this request."""
 
 
 class RefusedError(Exception):
-    """A request that gets a problem as its answer.
+    """A request that is answered with a problem.
 
     Args:
-        status: HTTP's.
+        status: The HTTP status.
         code: For programs.
         title: For people.
-        detail: What exactly; never a quote of a history or a key.
+        detail: The specifics; never a quote of a history or a key.
         hint: What to do.
         retry_after: Seconds.
     """
@@ -84,7 +65,7 @@ class RefusedError(Exception):
 
 def reason(error: ZsrecError) -> Reason | None:
     """Why the model could not be used; None where the request itself is wrong."""
-    return next((name for kind, name in _REASONS if isinstance(error, kind)), None)
+    return next((name for kind, name, _ in _REASONS if isinstance(error, kind)), None)
 
 
 def refusal(error: ZsrecError) -> RefusedError:

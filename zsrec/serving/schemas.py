@@ -1,4 +1,4 @@
-"""What requests and answers look like: the service's contract, from which its OpenAPI is made."""
+"""Requests and answers: the service's contract, from which its OpenAPI is made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXAMPLE_HISTORY: list[JsonValue] = ["Heat (1995)", {"item": "Ronin (1998)", "fe
 
 
 def _example(**fields: JsonValue) -> ConfigDict:
-    """Adds an example to a model's part of the OpenAPI."""
+    """An example for a model's part of the OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
@@ -29,7 +29,7 @@ Reason = Literal[
 
 
 class EventIn(Event):
-    """One contact of the user with an item."""
+    """One interaction of the user with an item."""
 
     item: Name
     rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
@@ -39,7 +39,7 @@ Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
 
 
 class RecommendIn(Frozen):
-    """Whom to recommend for, and what is wanted."""
+    """A request for recommendations."""
 
     model_config = _example(history=_EXAMPLE_HISTORY, k=5, user="u-17", deadline=5)
 
@@ -68,7 +68,7 @@ class RecommendIn(Frozen):
 
 
 class ItemOut(Frozen):
-    """One recommended item; it stands in the catalog, always."""
+    """One recommended item, always one of the catalog."""
 
     rank: int
     id: str
@@ -80,14 +80,14 @@ class ItemOut(Frozen):
 
 
 class Degraded(Frozen):
-    """Why the model had no part in an answer."""
+    """Why the model had no part in the answer."""
 
     reason: Reason
     detail: str
 
 
 class Tokens(Frozen):
-    """What the answer cost."""
+    """Tokens spent on the answer."""
 
     prompt: int = 0
     completion: int = 0
@@ -95,7 +95,7 @@ class Tokens(Frozen):
 
 
 class RecommendOut(Frozen):
-    """A ranked list, and how it came about."""
+    """A ranked list and its provenance."""
 
     request_id: str
     items: tuple[ItemOut, ...]
@@ -120,7 +120,7 @@ class GroundIn(Frozen):
 
 
 class MentionOut(Frozen):
-    """A title in the text: `text[start:end]`, and its item or why there is none."""
+    """A title in the text, `text[start:end]`, and its item or why there is none."""
 
     text: str
     start: int
@@ -136,7 +136,7 @@ class GroundOut(Frozen):
 
 
 class FeedbackIn(Frozen):
-    """A history, and what happened since."""
+    """A history, and feedback since."""
 
     model_config = _example(history=_EXAMPLE_HISTORY, feedback=[{"item": "Up (2009)", "feedback": "skipped"}])
 
@@ -153,7 +153,7 @@ class EventOut(Frozen):
 
 
 class FeedbackOut(Frozen):
-    """The new history, to be sent with the next request; the service keeps nothing."""
+    """The new history, for the next request; the service keeps nothing."""
 
     history: tuple[Event, ...]
     feedback: tuple[EventOut, ...]
@@ -194,7 +194,7 @@ class Ready(Frozen):
 
 
 class Problem(Frozen):
-    """What is wrong with a request (RFC 9457). It never quotes the request."""
+    """A problem with a request (RFC 9457). It never quotes the request."""
 
     status: int
     code: str

@@ -1,93 +1,35 @@
-"""What the routes call: recommendations that hold the deadline, whatever the model does."""
+"""The service: recommendations that hold their deadline, whatever the model does."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from zsrec.core.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
 from zsrec.core.privacy import Pseudonyms, Redactor, redactor
 from zsrec.core.settings import Settings
-from zsrec.core.types import Exchange, Frozen, Message, Recommendations
+from zsrec.core.types import Exchange, Frozen, Recommendations
 from zsrec.data.history import History
-from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.forwarding import ForwardingLLM
+from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.serving.admission import Breaker, Door, HopelessError, Queue, Shares
+from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
 from zsrec.serving.auth import Tenant
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
 from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
 
+Result = TypeVar("Result")
 
-class Asking:
-    """An `LLM` that passes everything on to another one.
-
-    Args:
-        llm: The shared client.
-        salt: Keeps the tenant's part of vLLM's prefix cache apart; None leaves the client's own.
-
-    Attributes:
-        seconds: Wall-clock time in which at least one call was on its way.
-        exchanges: What was answered, also where the request failed later on.
-    """
-
-    def __init__(self, llm: LLM, salt: str | None) -> None:
-        self._llm = llm
-        self._salt = salt
-        self._under_way = 0
-        self._since = 0.0
-        self.seconds = 0.0
-        self.exchanges: list[Exchange] = []
-
-    async def handshake(self) -> ServerInfo:
-        """See `LLM.handshake`."""
-        async with self._timed():
-            return await self._llm.handshake()
-
-    async def chat(self, request: ChatRequest) -> Exchange:
-        """See `LLM.chat`."""
-        if self._salt is not None:
-            request = request.model_copy(update={"cache_salt": self._salt})
-        async with self._timed():
-            exchange = await self._llm.chat(request)
-        self.exchanges.append(exchange)
-        return exchange
-
-    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        """See `LLM.count_tokens`."""
-        async with self._timed():
-            return await self._llm.count_tokens(messages)
-
-    async def labels(self, count: int) -> LabelSet:
-        """See `LLM.labels`."""
-        async with self._timed():
-            return await self._llm.labels(count)
-
-    async def binds_choices(self) -> bool:
-        """See `LLM.binds_choices`."""
-        async with self._timed():
-            return await self._llm.binds_choices()
-
-    async def aclose(self) -> None:
-        """Does nothing: the connections are shared."""
-
-    @asynccontextmanager
-    async def _timed(self) -> AsyncIterator[None]:
-        if not self._under_way:
-            self._since = time.perf_counter()
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.seconds += time.perf_counter() - self._since
+# What is kept back of a deadline for the answer without the model: a share, and at most so many seconds.
+_RESERVE = 0.2
+_MOST_RESERVE = 0.25
 
 
 class Options(Frozen):
@@ -97,15 +39,15 @@ class Options(Frozen):
         deadline: Seconds for one request, waiting included; a caller may ask for less, never for more. What the
             model has not answered shortly before is answered in retrieval order.
         in_work: Requests that may ask the model at once.
-        waiting: Requests that may wait for one of those places; further ones are refused with 429. `in_work` and
-            `waiting` together bound all requests inside, whatever they do there.
+        waiting: Requests that may wait to ask it; further ones are refused with 429. `in_work` and `waiting`
+            together bound all requests inside, whatever they do there.
         per_tenant: Requests that one tenant (a key's name) may have under way, waiting ones included; further ones
             are refused with 429. None sets no such limit.
         max_body: The largest request body, in bytes.
         max_history: The longest history, in events.
         max_k: The longest list that may be asked for.
         redact: Whether personal data are taken out of the user's own words (`zsrec.core.privacy`).
-        breaker_failures: Failures in a row after which the model is no longer asked.
+        breaker_failures: Consecutive failures after which the model is no longer asked.
         breaker_seconds: For how long; then one request tries it.
     """
 
@@ -121,8 +63,43 @@ class Options(Frozen):
     breaker_seconds: float = Field(default=10.0, gt=0)
 
 
-_RESERVE = 0.2
-_MOST_RESERVE = 0.25
+class MeteredLLM(ForwardingLLM):
+    """One request's view of the shared client: it measures, and adds the tenant's cache salt.
+
+    Attributes:
+        seconds: Wall-clock time in which at least one call was under way.
+        exchanges: What was answered, even where the request failed later on.
+    """
+
+    def __init__(self, llm: LLM, salt: str | None) -> None:
+        super().__init__(llm)
+        self._salt = salt
+        self._calls = 0
+        self._since = 0.0
+        self.seconds = 0.0
+        self.exchanges: list[Exchange] = []
+
+    async def chat(self, request: ChatRequest) -> Exchange:
+        """See `LLM.chat`."""
+        if self._salt is not None:
+            request = request.model_copy(update={"cache_salt": self._salt})
+        exchange = await super().chat(request)
+        self.exchanges.append(exchange)
+        return exchange
+
+    async def aclose(self) -> None:
+        """Do nothing: the connections are shared."""
+
+    async def _forward(self, call: Coroutine[Any, Any, Result]) -> Result:
+        if not self._calls:
+            self._since = time.perf_counter()
+        self._calls += 1
+        try:
+            return await call
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self.seconds += time.perf_counter() - self._since
 
 
 class _ModelFailedError(Exception):
@@ -135,30 +112,30 @@ class _ModelFailedError(Exception):
 
 @dataclass(frozen=True)
 class _Call:
-    """One request, ready to be worked on."""
+    """One validated request."""
 
     wanted: RecommendIn
     history: History
     recommender: AsyncRecommender
-    asking: Asking
+    llm: MeteredLLM
 
 
 class Service:
-    """Holds the stock and everything that requests share.
+    """Everything that requests share.
 
     Args:
-        sources: Where the stock comes from; read at once.
+        sources: Where catalog and templates come from; read at once.
         settings: The model's.
         llm: The shared client.
         options: Limits.
         pseudonyms: For the log and the tenants' cache salts.
-        loaded: Called whenever a stock was loaded, the first included.
+        loaded: Called whenever the sources were loaded, the first time included.
 
     Attributes:
-        door: The room for all requests.
-        queue: The places of requests that ask the model.
-        shares: What each tenant holds.
-        desk: The one place of work that keeps the processor busy; it is done beside the event loop.
+        capacity: Of all requests.
+        queue: Of requests that ask the model.
+        shares: Of each tenant.
+        cpu_queue: One slot for work that keeps the processor busy; it is done beside the event loop.
 
     Raises:
         DataError: A file is wrong.
@@ -185,33 +162,33 @@ class Service:
         self.stock: Stock = sources.load(llm, settings)
         loaded()
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
-        self.door = Door(options.in_work + options.waiting)
+        self.capacity = Capacity(options.in_work + options.waiting)
         self.queue = Queue(options.in_work, options.waiting)
         self.shares = Shares(options.per_tenant)
-        self.desk = Queue(1, options.waiting)
+        self.cpu_queue = Queue(1, options.waiting)
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
         watch = self.metrics.watch
-        watch("zsrec_inside", "Requests that were read and are not answered.", lambda: self.door.inside)
+        watch("zsrec_inside", "Requests that were read and are not answered.", lambda: self.capacity.in_use)
         watch("zsrec_in_work", "Requests that hold a place.", lambda: self.queue.in_work)
         watch("zsrec_waiting", "Requests that wait for a place.", lambda: self.queue.waiting)
         watch("zsrec_breaker_state", f"0 to 2: {', '.join(STATES)}.", lambda: STATES.index(self.breaker.state))
         watch("zsrec_catalog_items", "Items served.", lambda: len(self.stock.recommender.catalog))
 
     async def recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
-        """Recommends before the deadline: with the model, or in retrieval order and marked so.
+        """Recommend before the deadline: with the model, or in retrieval order and marked so.
 
         Raises:
             RefusedError: The request is wrong (422), the tenant has too many (429), or neither the model nor
                 anything else gives an order (503).
             FullError: The queue is full.
         """
-        with self.shares.one(tenant):
+        with self.shares.hold(tenant):
             return await self._recommend(wanted, tenant, request_id)
 
     async def _recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
         arrived = time.perf_counter()
-        call = self._call(wanted, tenant)
+        call = self._validated(wanted, tenant)
         seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
         degraded: Degraded | None = None
         try:
@@ -221,8 +198,7 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            total = time.perf_counter() - arrived
-            self.metrics.asked(call.asking.exchanges, ())
+            self.metrics.asked(call.llm.exchanges, ())
             log(
                 "recommend",
                 request_id=request_id,
@@ -231,17 +207,17 @@ class Service:
                 k=wanted.k,
                 events=len(wanted.history),
                 degraded=None if degraded is None else degraded.reason,
-                seconds=round(total, 4),
-                llm_seconds=round(call.asking.seconds, 4),
+                seconds=round(time.perf_counter() - arrived, 4),
+                llm_seconds=round(call.llm.seconds, 4),
             )
         self.metrics.asked((), found.trace.grounded)
-        return _told(found, degraded, call, request_id)
+        return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
-        """Reads the sources anew; requests under way end with the old stock.
+        """Read the sources anew; requests under way finish with the old ones.
 
         Raises:
-            ZsrecError: Something is wrong; the old stock stays.
+            ZsrecError: Something is wrong; what was served stays.
         """
         async with self._reloading:
             try:
@@ -256,25 +232,27 @@ class Service:
             log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
             return stock
 
-    def _call(self, wanted: RecommendIn, tenant: Tenant) -> _Call:
-        if len(wanted.history) > self.options.max_history:
-            raise RefusedError(
-                422, "HistoryTooLong", "the history is too long", f"at most {self.options.max_history} events"
-            )
+    def check_history(self, events: int) -> None:
+        """Raise `RefusedError` (422) where a history has too many events."""
+        most = self.options.max_history
+        if events > most:
+            raise RefusedError(422, "HistoryTooLong", "the history is too long", f"at most {most} events")
+
+    def _validated(self, wanted: RecommendIn, tenant: Tenant) -> _Call:
+        self.check_history(len(wanted.history))
         if wanted.k > self.options.max_k:
             raise RefusedError(422, "KTooLarge", "k is too large", f"at most {self.options.max_k} items")
-        stock = self.stock
-        recommender = stock.recommender
+        recommender, templates = self.stock.recommender, self.stock.templates
         if wanted.template is not None:
-            if wanted.template not in stock.templates:
+            if wanted.template not in templates:
                 raise RefusedError(
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
-            recommender = recommender.with_template(stock.templates[wanted.template])
+            recommender = recommender.with_template(templates[wanted.template])
         recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
-        asking = Asking(self.llm, salt)
-        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(asking), asking)
+        llm = MeteredLLM(self.llm, salt)
+        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(llm), llm)
 
     def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
         try:
@@ -284,27 +262,28 @@ class Service:
 
     async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
         started = time.perf_counter()
+        template = call.recommender.template.ref.name
         admitted = False
         try:
-            async with asyncio.timeout(seconds), self.queue.place(seconds):
+            async with asyncio.timeout(seconds), self.queue.slot(seconds):
                 waited = time.perf_counter() - started
                 self.metrics.stages.labels("queue").observe(waited)
-                self._admit()
+                self._require_closed_breaker()
                 admitted = True
                 found = await self._ask(call)
                 self.breaker.succeeded()
-                self.breaker.took(call.asking.seconds, call.recommender.template.ref.name)
+                self.breaker.took(call.llm.seconds, template)
                 admitted = False
-                own = time.perf_counter() - started - waited - call.asking.seconds
-                self.metrics.stages.labels("llm").observe(call.asking.seconds)
+                own = time.perf_counter() - started - waited - call.llm.seconds
+                self.metrics.stages.labels("llm").observe(call.llm.seconds)
                 self.metrics.stages.labels("own").observe(max(0.0, own))
                 return found
-        except HopelessError:
+        except TooLateError:
             raise _ModelFailedError("busy") from None
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
-            self.breaker.timed_out(call.asking.seconds, call.recommender.template.ref.name)
+            self.breaker.timed_out(call.llm.seconds, template)
             admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
@@ -316,7 +295,7 @@ class Service:
             if admitted:
                 self.breaker.gave_up()
 
-    def _admit(self) -> None:
+    def _require_closed_breaker(self) -> None:
         if not self.breaker.admits():
             raise _ModelFailedError("breaker_open")
 
@@ -352,8 +331,10 @@ class Service:
             raise refusal(error) from error
 
 
-def _told(found: Recommendations, degraded: Degraded | None, call: _Call, request_id: str) -> RecommendOut:
-    usage = [exchange.usage for exchange in call.asking.exchanges]
+def _response(
+    found: Recommendations, degraded: Degraded | None, exchanges: list[Exchange], request_id: str
+) -> RecommendOut:
+    usage = [exchange.usage for exchange in exchanges]
     trace = found.trace
     return RecommendOut(
         request_id=request_id,

@@ -136,7 +136,7 @@ def test_a_torn_end_is_cut_off_and_the_rest_stays(
 def test_a_wrong_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     path.write_text('{"key": "a"}\nnonsense\n{"key": "b"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"j\.jsonl:2: no entry"):
+    with pytest.raises(DataError, match=r"j\.jsonl:2: not a journal entry"):
         Journal(path)
     path.write_text('{"key": "a"}\nnonsense\n', encoding="utf-8")  # a last line of zeros after a power cut
     with Journal(path) as journal:

@@ -28,7 +28,7 @@ from zsrec.llm.vllm_install import (
     is_built,
 )
 from zsrec.llm.vllm_model import PackagedModel, ensure_model
-from zsrec.llm.vllm_options import SilentProgress
+from zsrec.llm.vllm_options import Progress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the embedded server needs Linux")
 
@@ -54,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def python(recipe: Recipe, home: Home) -> Path:
     """The interpreter of an engine that pip installed."""
-    return ensure_engine(recipe, home, SilentProgress())
+    return ensure_engine(recipe, home, Progress())
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_half_built_environment_is_redone(tmp_path: Path, recipe: Recipe, comm
     (folder / "zsrec-engine.json").unlink()
     (folder / "left over").touch()
     with pytest.raises(FileNotFoundError):  # nothing made the folder again, since nothing was run
-        ensure_engine(recipe, home, SilentProgress())
+        ensure_engine(recipe, home, Progress())
     assert not folder.exists()
     assert commands[0][1:] == ["-m", "venv", str(folder)]
 
@@ -102,7 +102,7 @@ def test_a_half_built_environment_is_redone(tmp_path: Path, recipe: Recipe, comm
 def test_a_built_environment_is_left_alone(tmp_path: Path, recipe: Recipe, commands: list[list[str]]) -> None:
     home = Home(tmp_path)
     folder = pretend_built(recipe, home)
-    assert ensure_engine(recipe, home, SilentProgress()) == engine_python(folder)
+    assert ensure_engine(recipe, home, Progress()) == engine_python(folder)
     assert commands == []
 
 
@@ -121,7 +121,7 @@ def test_the_torch_index_is_passed_on(
         commands.clear()
         monkeypatch.setenv("ZSREC_TORCH_INDEX", index)
         with pytest.raises(FileNotFoundError):
-            ensure_engine(recipe, home, SilentProgress())
+            ensure_engine(recipe, home, Progress())
         install = next(command for command in commands if "install" in command)
         assert ("--extra-index-url" in install) is expected
         assert (index in install) is expected
@@ -139,7 +139,7 @@ def test_a_failed_installation_shows_pip(tmp_path: Path, recipe: Recipe) -> None
     python.chmod(0o755)
     home = Home(tmp_path / "home")
     with pytest.raises(ServerError, match=r"\| ERROR: No matching distribution found for torch") as caught:
-        ensure_engine(recipe, home, SilentProgress(), python=python)
+        ensure_engine(recipe, home, Progress(), python=python)
     assert "ZSREC_TORCH_INDEX" in str(caught.value.hint)
     assert caught.value.log == str(home.install_log("fake"))
     assert not is_built(recipe, home.engine("fake", "1.0"))
@@ -148,7 +148,7 @@ def test_a_failed_installation_shows_pip(tmp_path: Path, recipe: Recipe) -> None
 def test_too_little_disk_is_said_first(tmp_path: Path, commands: list[list[str]]) -> None:
     huge = dataclasses.replace(CPU, disk=10**18)
     with pytest.raises(ServerError, match=r"the engine cpu-0\.32\.0 needs 9\d+\.\d GiB of free disk") as caught:
-        ensure_engine(huge, Home(tmp_path), SilentProgress())
+        ensure_engine(huge, Home(tmp_path), Progress())
     assert "ZSREC_HOME" in str(caught.value.hint)
     assert commands == []
 
@@ -156,7 +156,7 @@ def test_too_little_disk_is_said_first(tmp_path: Path, commands: list[list[str]]
 def test_other_systems_are_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module.platform, "system", lambda: "Darwin")
     with pytest.raises(ServerError, match="needs Linux") as caught:
-        ensure_engine(CPU, Home(tmp_path), SilentProgress())
+        ensure_engine(CPU, Home(tmp_path), Progress())
     assert "base URL" in str(caught.value.hint)
 
 
@@ -234,11 +234,11 @@ def converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_is_fetched_and_converted_once(tmp_path: Path, python: Path, converter: Path) -> None:
     home = Home(tmp_path / "home")
     model = packaged(tmp_path)
-    folder = ensure_model(model, home, python, SilentProgress())
+    folder = ensure_model(model, home, python, Progress())
     assert (folder / "config.json").read_bytes() == GGUF
     assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny-1.0"], "nothing is left over"
     shutil.rmtree(tmp_path / "home" / "logs")
-    assert ensure_model(model, home, python, SilentProgress()) == folder
+    assert ensure_model(model, home, python, Progress()) == folder
     assert not (tmp_path / "home" / "logs").exists(), "nothing was run"
 
 
@@ -246,16 +246,16 @@ def test_an_interrupted_conversion_is_redone(tmp_path: Path, python: Path, conve
     home = Home(tmp_path / "home")
     converter.write_text("raise MemoryError('too small')")
     with pytest.raises(ServerError, match="MemoryError: too small"):
-        ensure_model(packaged(tmp_path), home, python, SilentProgress())
+        ensure_model(packaged(tmp_path), home, python, Progress())
     assert not home.model("tiny-1.0").exists()
     converter.write_text(CONVERTER)
     (home.root / "models" / ".tiny-1.0.part").mkdir()
-    assert ensure_model(packaged(tmp_path), home, python, SilentProgress()).is_dir()
+    assert ensure_model(packaged(tmp_path), home, python, Progress()).is_dir()
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(tmp_path: Path, python: Path, converter: Path) -> None:
     with pytest.raises(ServerError, match="has the digest"):
-        ensure_model(packaged(tmp_path, b"GGUF of someone else"), Home(tmp_path / "h"), python, SilentProgress())
+        ensure_model(packaged(tmp_path, b"GGUF of someone else"), Home(tmp_path / "h"), python, Progress())
     with pytest.raises(ServerError, match=r"has no readable pack/tiny\.gguf"):
-        ensure_model(packaged(tmp_path, member="other.gguf"), Home(tmp_path / "h"), python, SilentProgress())
+        ensure_model(packaged(tmp_path, member="other.gguf"), Home(tmp_path / "h"), python, Progress())
     assert not Home(tmp_path / "h").model("tiny-1.0").exists()

@@ -17,18 +17,9 @@ from rich.console import Console
 from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home, locked, make_folder
 from zsrec.llm.vllm_install import engine_environment, find_python, quoted_tail, run_logged, tail
-from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions, SilentProgress
-from zsrec.llm.vllm_process import (
-    hint_for,
-    identify,
-    is_alive,
-    is_healthy,
-    known_ports,
-    read_state,
-    resident_bytes,
-    served_models,
-    server_url,
-)
+from zsrec.llm.vllm_options import ConsoleProgress, Progress, ServerOptions
+from zsrec.llm.vllm_process import hint_for, identify, is_alive, resident_bytes
+from zsrec.llm.vllm_state import is_healthy, known_ports, read_state, served_models, server_url
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
@@ -204,16 +195,16 @@ def test_a_failed_command_shows_its_last_lines(tmp_path: Path) -> None:
             [sys.executable, "-c", "print('why'); raise SystemExit(5)"],
             log=log,
             what="making it",
-            progress=SilentProgress(),
+            progress=Progress(),
             hint="do this",
         )
     assert "| why" in caught.value.message
     assert caught.value.hint == "do this"
     with pytest.raises(ServerError, match="cannot run /no/such: No such file"):
-        run_logged(["/no/such"], log=log, what="it", progress=SilentProgress())
+        run_logged(["/no/such"], log=log, what="it", progress=Progress())
 
 
-class Impatient(SilentProgress):
+class Impatient(Progress):
     """Interrupts the first command that has printed something."""
 
     def line(self, text: str) -> None:

@@ -24,17 +24,10 @@ from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home
 from zsrec.llm import vllm_server as service_module
 from zsrec.llm.vllm_install import Recipe, engine_python
-from zsrec.llm.vllm_options import ServerOptions, SilentProgress
-from zsrec.llm.vllm_process import (
-    identify,
-    is_alive,
-    is_healthy,
-    port_is_free,
-    read_state,
-    session_members,
-    write_state,
-)
+from zsrec.llm.vllm_options import Progress, ServerOptions
+from zsrec.llm.vllm_process import identify, is_alive, session_members
 from zsrec.llm.vllm_server import down, running_server, status, up
+from zsrec.llm.vllm_state import is_healthy, port_is_free, read_state, write_state
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the embedded server needs Linux")
 
@@ -262,7 +255,7 @@ def test_an_interrupted_up_leaves_no_process(
         # A job in a shell script's background ignores Ctrl-C, nohup SIGHUP, and children inherit that.
         "signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         f"options = ServerOptions(model={options.model!r}, port={options.port}, extra_args=('--never-ready',))\n"
-        f"with ended_politely(): up(options, home=Home(Path({str(home.root)!r})), recipe={recipe!r})\n"
+        f"with interruptible(): up(options, home=Home(Path({str(home.root)!r})), recipe={recipe!r})\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, start_new_session=True
@@ -303,7 +296,7 @@ def test_running_server_leaves_one_that_ran_already(home: Home, recipe: Recipe, 
 def test_a_second_server_is_told_that_it_shares_the_processor(
     home: Home, recipe: Recipe, options: ServerOptions
 ) -> None:
-    class Listening(SilentProgress):
+    class Listening(Progress):
         notes: ClassVar[list[str]] = []
 
         def note(self, text: str) -> None:
@@ -322,7 +315,7 @@ def test_a_second_server_on_a_gpu_is_told_what_holds_its_memory(
 ) -> None:
     notes: list[str] = []
 
-    class Listening(SilentProgress):
+    class Listening(Progress):
         def note(self, text: str) -> None:
             notes.append(text)
 

@@ -18,7 +18,15 @@ from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval import ItemKNN, Popularity, top
 from zsrec.retrieval.lists import Backed
-from zsrec.serving.admission import Breaker, CallerGoneError, FullError, HopelessError, Queue, until, while_called
+from zsrec.serving.admission import (
+    Breaker,
+    CallerGoneError,
+    FullError,
+    Queue,
+    TooLateError,
+    while_connected,
+    within,
+)
 from zsrec.serving.auth import Keys, Tenant, check_exposure
 from zsrec.serving.observability import JsonLines, log_failure
 
@@ -111,7 +119,7 @@ def test_a_queue_refuses_what_it_cannot_hold_and_serves_in_order() -> None:
         queue, served, gate = Queue(1, 2), [], asyncio.Event()
 
         async def one(number: int) -> None:
-            async with queue.place():
+            async with queue.slot():
                 served.append(number)
                 await gate.wait()
 
@@ -135,14 +143,14 @@ def test_a_queue_refuses_what_it_cannot_hold_and_serves_in_order() -> None:
 def test_nobody_waits_for_a_place_that_will_not_come_in_time() -> None:
     async def run() -> None:
         queue = Queue(1, 8)
-        async with queue.place():
+        async with queue.slot():
             waiter = asyncio.create_task(held(queue, 0.0, patience=0.1))  # nothing is known yet: it may wait
             await asyncio.sleep(0.05)
         await waiter
         for _ in range(20):
             await held(queue, 0.1)  # a free place is given whatever was expected
-        async with queue.place(0.001):
-            with pytest.raises(HopelessError):
+        async with queue.slot(0.001):
+            with pytest.raises(TooLateError):
                 await held(queue, 0.0, patience=0.05)
             assert queue.waiting == 0
             patient = asyncio.create_task(held(queue, 0.0, patience=5.0))
@@ -152,7 +160,7 @@ def test_nobody_waits_for_a_place_that_will_not_come_in_time() -> None:
         assert queue.in_work == 0
 
     async def held(queue: Queue, seconds: float, patience: float = math.inf) -> None:
-        async with queue.place(patience):
+        async with queue.slot(patience):
             await asyncio.sleep(seconds)
 
     asyncio.run(run())
@@ -161,11 +169,11 @@ def test_nobody_waits_for_a_place_that_will_not_come_in_time() -> None:
 def test_a_queue_without_waiting_still_gives_its_places() -> None:
     async def run() -> None:
         queue = Queue(1, 0)
-        async with queue.place():
+        async with queue.slot():
             with pytest.raises(FullError):
-                async with queue.place():
+                async with queue.slot():
                     pass
-        async with queue.place():
+        async with queue.slot():
             pass
 
     asyncio.run(run())
@@ -194,13 +202,13 @@ def test_work_ends_with_the_deadline_or_with_the_caller() -> None:
         raise ConfigError("no")
 
     with pytest.raises(TimeoutError):
-        asyncio.run(until(0.01, work()))
+        asyncio.run(within(0.01, work()))
     with pytest.raises(CallerGoneError):
-        asyncio.run(while_called(gone, work()))
+        asyncio.run(while_connected(gone, work()))
     assert ended == ["work", "work"]
-    assert asyncio.run(while_called(there, quick())) == 3
+    assert asyncio.run(while_connected(there, quick())) == 3
     with pytest.raises(ConfigError):
-        asyncio.run(while_called(there, failing()))
+        asyncio.run(while_connected(there, failing()))
 
 
 def test_keys_are_told_apart_and_never_quoted(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_keys(tmp_path: Path) -> None:
 
 def test_a_full_queue_is_429_and_says_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make(tmp_path, FakeLLM(ANSWER))
-    monkeypatch.setattr(service.desk, "_most_waiting", 0)
-    monkeypatch.setattr(service.desk._places, "_value", 0)
+    monkeypatch.setattr(service.cpu_queue, "_most_waiting", 0)
+    monkeypatch.setattr(service.cpu_queue._free, "_value", 0)
     with client(service) as http:
         reply = http.post("/v1/ground", json={"text": "Heat"})
         assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
@@ -132,15 +132,15 @@ def test_without_room_a_request_is_refused_and_the_rest_of_the_service_answers(t
     service = make(tmp_path, FakeLLM(ANSWER), in_work=1, waiting=0)
     wanted = {"history": ["Heat"]}
     with client(service) as http:
-        assert service.door.enter()
+        assert service.capacity.acquire()
         reply = http.post("/v1/recommend", json=wanted)
         assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
         assert int(reply.headers["retry-after"]) >= 1
         assert [http.get(path).status_code for path in ("/healthz", "/readyz", "/v1/templates")] == [200] * 3
         assert "zsrec_refused_total 1.0" in http.get("/metrics").text
-        service.door.leave()
+        service.capacity.release()
         assert http.post("/v1/recommend", json=wanted).status_code == 200
-    assert service.door.inside == 0
+    assert service.capacity.in_use == 0
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_everybody_who_was_taken_in_leaves(tmp_path: Path, content: bytes, statu
         for _ in range(3):
             reply = http.post("/v1/recommend", content=content, headers={"Content-Type": "application/json"})
             assert reply.status_code == status
-    assert service.door.inside == 0
+    assert service.capacity.in_use == 0
 
 
 def test_who_sends_slowly_takes_up_no_room(tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_who_sends_slowly_takes_up_no_room(tmp_path: Path) -> None:
         more = True
         while more:
             more = (await receive())["more_body"]
-            inside.append(service.door.inside)
+            inside.append(service.capacity.in_use)
 
     async def send(message: Message) -> None:
         pass
 
     scope = {"type": "http", "app": create_app(service)}
-    asyncio.run(Limits(reads, 1024, service.door)(scope, receive, send))
-    assert (inside, service.door.inside) == ([0, 0, 1], 0)
+    asyncio.run(Limits(reads, 1024, service.capacity)(scope, receive, send))
+    assert (inside, service.capacity.in_use) == ([0, 0, 1], 0)
 
 
 def test_without_keys_nobody_may_reload(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from zsrec.core.errors import BatchStoppedError, ConfigError, LLMServerError
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Feedback, History
 from zsrec.serving import batch_chunks as chunk_module
-from zsrec.serving.batch_chunks import Files, numbers_left, opened, write_chunk
+from zsrec.serving.batch_chunks import Files, open_chunk, unfinished, write_chunk
 from zsrec.serving.batch_input import Part
 from zsrec.serving.batch_rows import COLUMNS, Answer
-from zsrec.serving.batch_worker import Asked, work_through
+from zsrec.serving.batch_worker import Outcome, work_through
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -34,7 +34,7 @@ class Asks:
         self.at_once = self.most = 0
         self._fails, self._dies_after = fails, dies_after
 
-    async def __call__(self, user: str, history: History) -> Asked:
+    async def __call__(self, user: str, history: History) -> Outcome:
         if self._dies_after is not None and sum(self.asked.values()) >= self._dies_after:
             raise RuntimeError("killed")
         self.asked[user] += 1
@@ -43,9 +43,9 @@ class Asks:
         await asyncio.sleep(0)
         self.at_once -= 1
         if user in self._fails:
-            return Asked(Answer(user=user, error="llm_failed"), failure=LLMServerError("503"))
+            return Outcome(Answer(user=user, error="llm_failed"), failure=LLMServerError("503"))
         items = tuple((event.item, 1.0, "llm") for event in history.events)
-        return Asked(Answer(user=user, items=items, requests=1), answered=True)
+        return Outcome(Answer(user=user, items=items, requests=1), answered=True)
 
 
 def made(folder: Path, users: int = 10, size: int = 4) -> tuple[Files, int]:
@@ -61,7 +61,7 @@ def made(folder: Path, users: int = 10, size: int = 4) -> tuple[Files, int]:
 
 def run(files: Files, chunks: int, ask: Any, *, concurrency: int = 3, stop_after: int = 20) -> list[int]:
     done: list[int] = []
-    left = numbers_left(files, chunks)
+    left = unfinished(files, chunks)
     asyncio.run(
         work_through(
             files,
@@ -141,11 +141,11 @@ def test_dying_between_rename_and_tidying_up_costs_nothing(
     assert files.chunk(0).exists()
     assert files.journal(0).exists()
     before = files.part(0).read_bytes()
-    assert numbers_left(files, chunks) == []
-    assert opened(files, 0) is None  # and the leftovers are gone
+    assert unfinished(files, chunks) == []
+    assert open_chunk(files, 0) is None  # and the leftovers are gone
     assert not files.chunk(0).exists()
     assert not files.journal(0).exists()
-    assert opened(files, 0) is None
+    assert open_chunk(files, 0) is None
     assert files.part(0).read_bytes() == before
 
 
@@ -162,14 +162,14 @@ def test_a_torn_line_is_asked_again(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_share_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, _ = made(tmp_path)
-    monkeypatch.setattr(chunk_module, "_PATIENCE", 0.0)
-    mine = opened(files, 0)
+    monkeypatch.setattr(chunk_module, "_LOCK_TIMEOUT", 0.0)
+    mine = open_chunk(files, 0)
     assert mine is not None
     with pytest.raises(ConfigError, match="another process works on chunk 0"):
-        opened(files, 0)
+        open_chunk(files, 0)
     mine.close()
     mine.close()  # twice does no harm
-    again = opened(files, 0)
+    again = open_chunk(files, 0)
     assert again is not None
     again.close()
 
@@ -207,7 +207,7 @@ def test_ratings_become_likes_and_dislikes(tmp_path: Path) -> None:
     files.work.mkdir(parents=True)
     part = Part(pa.array(["u"]), np.array([0, 4]), pa.array(list("abcd")), pa.array([5.0, 1.0, 3.0, None]))
     write_chunk(files, 0, part)
-    chunk = opened(files, 0)
+    chunk = open_chunk(files, 0)
     assert chunk is not None
     history = chunk.history(0, liked_from=4.0, disliked_to=2.0)
     chunk.close()

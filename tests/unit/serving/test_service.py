@@ -12,7 +12,7 @@ from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, PSEUDONYMS, SlowLLM, client, make, sources
 from zsrec.core import errors
 from zsrec.core.settings import Settings
-from zsrec.serving.admission import CallerGoneError, FullError, while_called
+from zsrec.serving.admission import CallerGoneError, FullError, while_connected
 from zsrec.serving.auth import Tenant
 from zsrec.serving.problem_details import DETAILS, RefusedError
 from zsrec.serving.schemas import RecommendIn, RecommendOut
@@ -199,7 +199,7 @@ def test_a_caller_who_leaves_gives_the_place_and_the_breakers_trial_back(tmp_pat
             return {"type": "http.disconnect"}
 
         with pytest.raises(CallerGoneError):
-            await while_called(leaves, service.recommend(RecommendIn.model_validate(WANTED), NOBODY, "1"))
+            await while_connected(leaves, service.recommend(RecommendIn.model_validate(WANTED), NOBODY, "1"))
         assert (llm.left, service.queue.in_work) == (1, 0)
         assert service.breaker.admits()
 
@@ -216,7 +216,7 @@ def test_one_tenant_cannot_take_every_place(tmp_path: Path) -> None:
         return await asyncio.gather(*asked, return_exceptions=True)
 
     found = asyncio.run(all_at_once())
-    refused = [one for one in found if isinstance(one, RefusedError)]
+    refused = [one for one in found if isinstance(one, RefusedError) and not isinstance(one, FullError)]
     assert [(one.problem.status, one.problem.code, one.retry_after) for one in refused] == [
         (429, "TenantBusy", 1)
     ] * 4
@@ -224,4 +224,4 @@ def test_one_tenant_cannot_take_every_place(tmp_path: Path) -> None:
     assert all(isinstance(one, RecommendOut) for one in found[6:8])
     assert isinstance(found[8], FullError)  # a caller without a key has no share, and the queue's bound holds
     assert asyncio.run(all_at_once())[0] is not None
-    assert not service.shares._held  # every share was given back, the refused ones' too
+    assert not service.shares._in_use  # every share was given back, the refused ones' too

@@ -1,0 +1,97 @@
+"""The middleware around the application."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from zsrec.serving.admission import Capacity
+from zsrec.serving.observability import Metrics, log, log_failure
+from zsrec.serving.problem_details import RefusedError
+
+
+class BusyError(HTTPException):
+    """The service is full. An HTTPException: FastAPI turns any other error while it reads a body into a 400."""
+
+    def __init__(self) -> None:
+        super().__init__(429)
+
+
+class Limits:
+    """The outermost ASGI middleware: limits, the request's id, its log line, and 500 for faults of ours.
+
+    Args:
+        app: The application.
+        max_body: Bytes; a larger body is refused as soon as so much of it has come.
+        capacity: Acquired when a body has come in full, so that nobody takes up capacity by sending slowly.
+    """
+
+    def __init__(self, app: ASGIApp, max_body: int, capacity: Capacity) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._capacity = capacity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["id"] = request_id
+        started, status, size, inside = time.perf_counter(), 0, 0, False
+
+        async def counted() -> Message:
+            nonlocal size, inside
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_body:
+                raise HTTPException(413, f"the body is larger than {self._max_body} bytes")
+            if message["type"] == "http.request" and not message.get("more_body") and not inside:
+                inside = self._capacity.acquire()
+                if not inside:
+                    raise BusyError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                further = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message["headers"], *further]
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except Exception as error:  # noqa: BLE001  (the last stop: its message may quote the request)
+            log_failure("failed", error, request_id=request_id)
+            if not status:
+                problem = RefusedError(500, "Internal", "this is a fault of the service")
+                await problem_response(problem, request_id)(scope, receive, noted)
+        finally:
+            if inside:
+                self._capacity.release()
+            metrics: Metrics = scope["app"].state.service.metrics
+            route = getattr(scope.get("route"), "path", "none")
+            seconds = time.perf_counter() - started
+            metrics.requests.labels(route, str(status)).inc()
+            metrics.seconds.labels(route).observe(seconds)
+            if route not in {"/healthz", "/readyz", "/metrics"}:
+                log("request", request_id=request_id, route=route, status=status, seconds=round(seconds, 4))
+
+
+def problem_response(refused: RefusedError, request_id: str | None) -> JSONResponse:
+    """A problem as a response."""
+    headers: dict[str, str] = {}
+    if refused.retry_after is not None:
+        headers["Retry-After"] = str(refused.retry_after)
+    if refused.problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    content: dict[str, Any] = refused.problem.model_copy(update={"request_id": request_id}).model_dump()
+    return JSONResponse(
+        content, status_code=refused.problem.status, headers=headers, media_type="application/problem+json"
+    )
