@@ -1,4 +1,4 @@
-"""A browser tab: whom to recommend for, one or two templates, and the buttons that ask. Each tab has its own."""
+"""A browser tab's page: whom to recommend for, one or two templates, and the buttons that ask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ new MutationObserver(() => {
     box.removeAttribute("tabindex");
 }).observe(document.body, { childList: true, subtree: true });
 """
-_OUTCOMES = {  # the worst of the panes' is said
+_OUTCOMES = {  # the worst comes first
     "failed": "Not answered: see the message below the template.",
     "stopped": "Cancelled: nothing has changed.",
     "answered": "Done.",
@@ -33,11 +33,7 @@ _BLUE = "#0b57d0"  # 6.4:1 on white
 
 
 class Page:
-    """One tab's page; nothing of it outlives the tab.
-
-    Args:
-        workshop: What all tabs share.
-    """
+    """The page of one tab."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
@@ -56,7 +52,7 @@ class Page:
             self._add_pane()
 
     async def connected(self) -> None:
-        """To be called once the browser is there."""
+        """Call when the browser is connected."""
         ui.run_javascript(_LISTS)
         for pane in self._panes:
             pane.connected()
@@ -224,7 +220,7 @@ class Page:
             pane.stop()
 
     def _leave(self) -> None:
-        """The tab was closed: nobody is there to read an answer."""
+        """The tab was closed, so nobody will read an answer."""
         self._gone = True
         self._stop()
 
@@ -244,5 +240,5 @@ class Page:
 
 
 def _hint(field: ui.input, text: str) -> None:
-    """What to write into a field, below it: a label that long would be cut."""
+    """Put a hint below a field; a label that long would be cut."""
     field.props["hint"] = text

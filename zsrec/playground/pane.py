@@ -1,4 +1,4 @@
-"""One template on the screen: its editor with marks, what the model would receive, and its rounds."""
+"""One template on the page: its editor with marks, what the model would receive, and its rounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zsrec.playground.state import (
 from zsrec.prompts import Problem, Template
 from zsrec.prompts.diagnostics import question_in_words
 
-_QUIET = 0.4  # seconds without typing before the preview is made anew
+_QUIET = 0.4  # seconds without typing before a new preview
 _LABEL_EDITOR = """
 getElement({id}).editorPromise.then((editor) => {{
   editor.contentDOM.setAttribute("aria-label", {label});
@@ -40,16 +40,16 @@ getElement({id}).editorPromise.then((editor) => {{
 """
 
 Outcome = Literal["answered", "failed", "stopped"]
-"""What became of a run: in the last two cases everything on the page is as before."""
+"""How a run ended; in the last two cases the page is as before."""
 Asked = Callable[[Template], Question]
-"""Makes the page's question for a template; raises `ConfigError` where nothing can be asked."""
+"""Makes the page's question for a template; raises `ConfigError` if nothing can be asked."""
 
 
 class Pane:
     """One template of a page.
 
     Args:
-        workshop: The shared parts.
+        workshop: What all tabs share.
         name: The template to start with.
         letter: "A" or "B".
         asked: The page's question.
@@ -98,33 +98,33 @@ class Pane:
         say(self._summary, "What the model would receive")
 
     def remove(self) -> None:
-        """Takes the pane off the page."""
+        """Remove the pane from the page."""
         self._box.delete()
 
     # -- the page's requests --------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """Names the editor for screen readers and marks its lines, once the browser has it."""
+        """Name the editor for screen readers and mark its lines; call when the browser is connected."""
         code = _LABEL_EDITOR.format(id=self._editor.id, label=f'"Text of {self.label}"', hint=self._hint.id)
         ui.run_javascript(code)
         self._show_findings()
 
     async def changed(self) -> None:
-        """The person or the question changed: what was said in earlier rounds is of another one."""
+        """The person changed, so the earlier rounds are somebody else's."""
         self.restart()
         await self._preview.ask()
 
     async def look_again(self) -> None:
-        """The question changed in a way that earlier rounds do not mind."""
+        """The question changed, for the same person."""
         await self._preview.ask()
 
     def restart(self) -> None:
-        """Forgets the rounds; the last one's results stay on the page until there are others."""
+        """Forget the rounds; the last results stay on the page until there are others."""
         self._last, self._rounds, self.pending = None, 0, Feedbacks()
         self._results.mark(self.pending)
 
     def mark(self) -> None:
-        """Shows what the person thinks of the items so far."""
+        """Show the person's feedback so far."""
         self._results.mark(self.pending)
 
     @property
@@ -133,18 +133,12 @@ class Pane:
         return self._last is not None
 
     def stop(self) -> None:
-        """Breaks off what the model is asked for this pane, if anything is."""
+        """Cancel this pane's request, if there is one."""
         if self._asking is not None:
             self._asking.stop()
 
     async def run(self, *, fresh: bool) -> Outcome:
-        """Asks with the editor's text.
-
-        On failure everything stays as it was, and the page says what went wrong.
-
-        Args:
-            fresh: Ask a first round anew, instead of the next one.
-        """
+        """Ask with the editor's text: a first round if `fresh`, else the next one. A failure changes nothing."""
         if self._editor.value != self.draft.text:
             await self._recheck()
         draft, person = self.draft, self._person()
@@ -152,7 +146,7 @@ class Pane:
         last = None if fresh else self._last
         try:
             if draft.template is None:
-                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="mend the marked lines")
+                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="fix the marked lines")
             question = self._asked(draft.template)
             before = question.history if last is None else last.after
             recommender = self._workshop.recommender
@@ -169,7 +163,7 @@ class Pane:
         self._alert.clear()
         number = 1 if last is None else self._rounds + 1
         self.restart()
-        if person == self._person():  # otherwise the next round is somebody else's first
+        if person == self._person():  # otherwise the next round is somebody else's
             self._last, self._rounds = found, number
         self._results.show(found, number, draft, person)
         return "answered"
@@ -196,8 +190,8 @@ class Pane:
     def _show_findings(self) -> None:
         marks = self.draft.marks()
         lines = self.draft.text.count("\n") + 1
-        # The editor's methods, not its properties: a property is sent together with the server's copy of the text,
-        # which would take back what was typed since.
+        # The editor's methods, not its properties: those are sent with the server's copy of the text, which would
+        # undo what was typed since.
         lint = {line: f"lint-{_worst(found)}" for line, found in marks.items()}
         self._editor.run_method(
             "setDecorations",
@@ -266,7 +260,7 @@ class Pane:
 
 
 def tokens_in_words(found: Preview) -> str:
-    """How long a prompt is and who counted."""
+    """A prompt's length and who counted it."""
     totals = [sum(prompt.tokens) for prompt in found.prompts]
     most = max(totals, default=0)
     several = f"{len(totals)} questions, the longest " if len(totals) > 1 else ""
