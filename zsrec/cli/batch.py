@@ -5,17 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from zsrec.cli import options
-from zsrec.cli.console import Ticker, err, how_far, print_line
+from zsrec.cli.console import TerminalWatch, print_line
 from zsrec.cli.options import COLUMNS, MODEL, CatalogOptions, columns_of, expand_groups, option
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
@@ -113,15 +104,7 @@ def batch(
         disliked_to=disliked_to,
         stop_after=stop_after,
     )
-    parts = (TextColumn("users"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("users", total=None)
-        ticker = Ticker()
-
-        def done(users: int) -> None:
-            bar.advance(task, users)
-            ticker.line(lambda: how_far(bar.tasks[0]))
-
+    with TerminalWatch() as watch:
         found = run_batch(
             job,
             out,
@@ -129,9 +112,9 @@ def batch(
             workers=workers,
             address=address,
             concurrency=concurrency,
-            on_read=lambda users: bar.update(task, total=users),
-            on_done=done,
-            on_note=lambda note: print_line(note, error=True),
+            on_read=lambda users: watch.start("users", users),
+            on_done=watch.step,
+            on_note=watch.say,
         )
     print_line(f"{found.users:,} users, {found.rows:,} rows in {out}", error=True)
     tokens = f"{found.prompt_tokens:,}+{found.completion_tokens:,} tokens"

@@ -227,18 +227,8 @@ def run_folder(run: RunOptions, arguments: Mapping[str, Any]) -> Path:
 def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options that the results depend on and that `zsrec.evaluation.benchmark` does not know itself."""
     at = None if run.at is None else run.at.isoformat()
-    names = (
-        "protocol",
-        "events",
-        "strict_time",
-        "tie_orders",
-        "window_days",
-        "ease",
-        "sasrec",
-        "text_columns",
-        "model",
-    )
-    return {name: getattr(run, name) for name in names} | {"at": at} | dict(more or {})
+    names = "protocol events strict_time tie_orders window_days ease sasrec text_columns model"
+    return {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
@@ -296,14 +286,7 @@ def _asks_llm(run: RunOptions) -> bool:
 
 
 def _check(run: RunOptions) -> None:
-    check(
-        run.protocol,
-        tie_orders=run.tie_orders,
-        strict_time=run.strict_time,
-        events=run.events,
-        at=run.at,
-        asks_llm=_asks_llm(run),
-    )
+    check(run.protocol, **_splitting(run), asks_llm=_asks_llm(run))
     if run.strict_time and any(name in TRAINED for name in comma_separated(run.methods)):
         raise ConfigError(
             f"--strict-time does not go with {' and '.join(TRAINED)}: they would be trained for each user",
@@ -312,15 +295,11 @@ def _check(run: RunOptions) -> None:
 
 
 def _problems(data: Data, run: RunOptions) -> list[Problem]:
-    return problems(
-        run.protocol,
-        data.interactions,
-        seed=run.seed,
-        tie_orders=run.tie_orders,
-        strict_time=run.strict_time,
-        events=run.events,
-        at=run.at,
-    )
+    return problems(run.protocol, data.interactions, seed=run.seed, **_splitting(run))
+
+
+def _splitting(run: RunOptions) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in ("tie_orders", "strict_time", "events", "at")}
 
 
 def _task(data: Data, problems: Sequence[Problem], run: RunOptions, texts: Callable[[], Vectors]) -> Task:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Self
 
@@ -96,25 +96,12 @@ def _remarks(recommendations: Recommendations) -> Iterator[str]:
     yield f"{trace.mode} · {trace.template} · {model} · {tokens} tokens"
 
 
+NO_PRICES = Prices()
 EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
-class Ticker:
-    """Lines of progress for a file or a log; a terminal has a bar instead."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def line(self, text: Callable[[], str], *, now: bool = False) -> None:
-        """Print a line, unless one was printed less than `EVERY` seconds ago and it is not wanted `now`."""
-        if err.is_terminal or not (now or time.monotonic() - self._last >= EVERY):
-            return
-        self._last = time.monotonic()
-        print_line(text(), error=True)
-
-
-def how_far(task: Task) -> str:
+def _how_far(task: Task) -> str:
     """A task's progress, for example "rank/default: 12 of 100 · 0:04:10 to go"."""
     far = f"{task.description}: {task.completed:,.0f}"
     if task.total is not None:
@@ -126,16 +113,16 @@ def how_far(task: Task) -> str:
 
 
 class TerminalWatch:
-    """A run's progress on standard error (`zsrec.evaluation.benchmark.Watch`): a bar, or lines by `Ticker`."""
+    """A run's progress on standard error (`zsrec.evaluation.benchmark.Watch`): a bar, or lines in a file."""
 
-    def __init__(self, prices: Prices) -> None:
+    def __init__(self, prices: Prices = NO_PRICES) -> None:
         self._prices = prices
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("{task.fields[spent]}", markup=False), console=err, transient=True,
             disable=not err.is_terminal,
         )  # fmt: skip
-        self._ticker = Ticker()
+        self._printed = time.monotonic()
         self._task: TaskID | None = None
         self._tokens_in = self._tokens_out = self._fresh = 0
         self._started: float | None = None
@@ -146,13 +133,13 @@ class TerminalWatch:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(plain(what).plain, total=total, spent="")
         self._started, self._fresh = None, 0
-        self._ticker.line(self._line, now=True)
+        self._print_line(now=True)
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         """See `Watch.step`."""
         if self._task is not None:
-            self._bar.advance(self._task)
-            self._ticker.line(self._line, now=self._bar.finished)
+            self._bar.advance(self._task, count)
+            self._print_line(now=self._bar.finished)
 
     def reply(self, exchange: Exchange, replayed: bool) -> None:
         """Count a reply's tokens; those from the journal count for the cost, not for the speed."""
@@ -166,15 +153,18 @@ class TerminalWatch:
             self._fresh += usage.completion_tokens or 0
         if self._task is not None:
             self._bar.update(self._task, spent=self._spent())
-            self._ticker.line(self._line)
+            self._print_line()
 
     def say(self, text: str) -> None:
         """See `Watch.say`."""
         print_line(text, "dim", error=True)
 
-    def _line(self) -> str:
-        task = self._bar.tasks[0]
-        return " · ".join(filter(None, (how_far(task), task.fields["spent"])))
+    def _print_line(self, *, now: bool = False) -> None:
+        """Where there is no terminal, print a line of progress: `now`, or every `EVERY` seconds."""
+        if not err.is_terminal and (now or time.monotonic() - self._printed >= EVERY):
+            self._printed = time.monotonic()
+            task = self._bar.tasks[0]
+            print_line(" · ".join(filter(None, (_how_far(task), task.fields["spent"]))), error=True)
 
     def _spent(self) -> str:
         parts = [f"{self._tokens_in + self._tokens_out:,} tokens"]

@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
 
-from rich.progress import Progress
-
 from zsrec.cli import options
-from zsrec.cli.console import complain, err, print_line, show
+from zsrec.cli.console import TerminalWatch, complain, print_line, show
 from zsrec.cli.options import (
     OUTPUT,
     USER,
@@ -100,12 +98,12 @@ def recommend(
         if who.about or candidates:
             raise ConfigError("--about and --candidates are for one user", hint="name one with --user")
         names, failed = list(users), 0
-        with Progress(console=err, transient=True) as bar:
-            task = bar.add_task("users", total=len(names))
+        with TerminalWatch() as watch:
+            watch.start("users", len(names))
 
             def done(number: int, outcome: Outcome) -> None:
                 nonlocal failed
-                bar.advance(task)
+                watch.step()
                 if isinstance(outcome, ZsrecError):
                     failed += 1
                     complain(outcome, f"user {names[number]}: ")

@@ -58,25 +58,19 @@ class Pane:
     """
 
     def __init__(
-        self,
-        workshop: Workshop,
-        name: str,
-        letter: str,
-        asked: Asked,
-        person: Callable[[], Person],
-        judge: Judge,
+        self, workshop: Workshop, name: str, letter: str, asked: Asked, person: Callable[[], Person], judge: Judge
     ) -> None:
         self._workshop, self._asked, self._person = workshop, asked, person
         self.label = f"template {letter}"
         self.draft: Draft = drafts.opened(name, workshop.library)
         self.pending = Feedbacks()
-        self._last: Round | None = None
+        self.last: Round | None = None
         self._asking: Stoppable | None = None
         self._rounds = 0
         self._check = Latest(self._recheck)
-        self._preview = Latest(self._relook, _QUIET)
-        self._box = named(html.section().classes("card"), f"Template {letter}")
-        with self._box:
+        self.preview = Latest(self._relook, _QUIET)
+        self.box = named(html.section().classes("card"), f"Template {letter}")
+        with self.box:
             html.h2(f"Template {letter}")
             self._select = ui.select(
                 workshop.templates, value=name, label="Start from", with_input=True, on_change=self._pick
@@ -94,12 +88,8 @@ class Pane:
                 self._summary = html.summary()
                 self._roles = html.div()
             self._alert = html.div().props("role=alert")
-            self._results = Results(workshop, self.label, judge)
+            self.results = Results(workshop, self.label, judge)
         say(self._summary, "What the model would receive")
-
-    def remove(self) -> None:
-        """Remove the pane from the page."""
-        self._box.delete()
 
     # -- the page's requests --------------------------------------------------------------------------
 
@@ -112,25 +102,12 @@ class Pane:
     async def changed(self) -> None:
         """The person changed, so the earlier rounds are somebody else's."""
         self.restart()
-        await self._preview.ask()
-
-    async def look_again(self) -> None:
-        """The question changed, for the same person."""
-        await self._preview.ask()
+        await self.preview.ask()
 
     def restart(self) -> None:
         """Forget the rounds; the last results stay on the page until there are others."""
-        self._last, self._rounds, self.pending = None, 0, Feedbacks()
-        self._results.mark(self.pending)
-
-    def mark(self) -> None:
-        """Show the person's feedback so far."""
-        self._results.mark(self.pending)
-
-    @property
-    def has_round(self) -> bool:
-        """Whether there is a round to refine."""
-        return self._last is not None
+        self.last, self._rounds, self.pending = None, 0, Feedbacks()
+        self.results.mark(self.pending)
 
     def stop(self) -> None:
         """Cancel this pane's request, if there is one."""
@@ -143,7 +120,7 @@ class Pane:
             await self._recheck()
         draft, person = self.draft, self._person()
         pending = Feedbacks() if fresh else self.pending
-        last = None if fresh else self._last
+        last = None if fresh else self.last
         try:
             if draft.template is None:
                 raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="fix the marked lines")
@@ -164,8 +141,8 @@ class Pane:
         number = 1 if last is None else self._rounds + 1
         self.restart()
         if person == self._person():  # otherwise the next round is somebody else's
-            self._last, self._rounds = found, number
-        self._results.show(found, number, draft, person)
+            self.last, self._rounds = found, number
+        self.results.show(found, number, draft, person)
         return "answered"
 
     # -- the editor -----------------------------------------------------------------------------------
@@ -178,7 +155,7 @@ class Pane:
 
     async def _edited(self) -> None:
         await self._check.ask()
-        await self._preview.ask()
+        await self.preview.ask()
 
     async def _recheck(self) -> None:
         text, origin = self._editor.value or "", self.draft.origin

@@ -69,9 +69,6 @@ class Feedbacks:
     marks: dict[str, Feedback] = field(default_factory=dict)  # by item id
     words: str = ""
 
-    def __bool__(self) -> bool:
-        return bool(self.marks or self.words.strip())
-
     def applied(self, recommender: Recommender, history: History) -> History:
         """The history followed by the feedback; `ConfigError` if the words are too long."""
         session = Session(recommender, history)
