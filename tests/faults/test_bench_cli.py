@@ -53,7 +53,7 @@ def test_a_run_of_twenty_users_with_report_and_comparison(data: Path, server: Sc
         ("itemknn", 45), ("generate", 20), ("rank/default", 20),
     ]  # fmt: skip
     assert len(server.requests) == 40
-    assert "10 + 5 tokens a user, cost 0.000010" in output
+    assert "10 + 5 tokens per user, cost 0.000010" in output
     assert "not probed" in output
     good(invoke(server, *more, "--out", "run", "--price-in", "9"))  # prices may change, nothing is asked again
     assert len(server.requests) == 40

@@ -1,8 +1,10 @@
-"""The command line: thin over the Python API, one module a command."""
+"""The command line: thin over the Python API, one module per command."""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,14 +18,37 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
-for _command in (recommend, batch, serve, playground, ground, prompts, model, bench, doctor, data):
-    _command.register(app)
+app.command()(recommend.recommend)
+app.command()(recommend.demo)
+app.command()(batch.batch)
+app.command()(serve.serve)
+app.command()(playground.playground)
+app.command()(ground.ground)
+app.command()(ground.ground_fit)
+app.command()(doctor.doctor)
+for _group in (prompts, model, bench, data):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zsrec {version('zsrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
-    """Runs the command line; an error of ours becomes a message and exit code 1."""
+    """Run the command line; a zsrec error becomes a message and exit code 1."""
     try:
         app()
     except ZsrecError as error:

@@ -1,250 +1,103 @@
-"""`zsrec bench`: how good candidates, prompts and models are, measured so that it can be believed."""
+"""`zsrec bench`: benchmarks of retrievers, prompts and models."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
+import numpy as np
 import typer
-from rich.table import Table
-from rich.text import Text
+from pydantic import ValidationError
 
 from zsrec.cli import options
-from zsrec.cli.console import TerminalWatch, err, out, plain
-from zsrec.cli.console import out as console
+from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
-from zsrec.cli.options import Wanted, columns, cut_offs, names
+from zsrec.cli.options import RunOptions, columns_of, comma_separated, expand_groups, option, two_columns
+from zsrec.cli.tables import show, show_comparison
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
 from zsrec.core.settings import Keep, Settings
 from zsrec.data.download import SETS, named
-from zsrec.data.readers import Columns, read_targets
+from zsrec.data.readers import read_targets
 from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
 from zsrec.evaluation.datasets import Data, from_movielens, from_tables
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
-from zsrec.evaluation.protocols import Problem, problems
-from zsrec.evaluation.report import MethodReport, Report
-from zsrec.evaluation.report_llm import LLMReport, Prices
-from zsrec.evaluation.report_markdown import measure, measured, recites
+from zsrec.evaluation.protocols import Problem, check, problems
+from zsrec.evaluation.report import Report
+from zsrec.evaluation.report_llm import Prices
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
-from zsrec.retrieval.by_name import ALL, NAMES, methods
+from zsrec.retrieval.by_name import ALL, methods
 from zsrec.retrieval.semantic import Vectors, item_vectors
+from zsrec.retrieval.trained import NAMES as TRAINED
 from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
-
-def show(found: Report) -> None:
-    """Shows the table of metrics, what an LLM cost and did wrong, and the comparisons in NDCG."""
-    keys = list(found.methods[0].metrics)
-    table = Table(box=None, pad_edge=False)
-    for name in ("method\nmode", "users", *keys, "ms p50\np95"):
-        table.add_column(name, justify="left" if name.startswith("method") else "right", no_wrap=True)
-    for one in found.methods:
-        cells = [f"{e.mean:.4f}\n{e.low:.3f}–{e.high:.3f}" for e in (one.metrics[key] for key in keys)]
-        named = Text("\n").join([plain(one.method), Text(one.mode, style="dim")])
-        table.add_row(named, f"{one.users:,}", *cells, _times(one))
-    out.print(table)
-    _show_lists(found)
-    for one in found.methods:
-        if one.llm is not None:
-            for line in (*_asked(one.llm), f"the model recites: {recites(found)}"):
-                out.print(plain(f"{one.method}: {line}"), soft_wrap=True)
-    lines = [f"{one.method}: {note}" for one in found.methods for note in one.notes]
-    lines += [f"{name}: left out: {why}" for name, why in found.skipped.items()]
-    for line in lines:
-        out.print(plain(line), style="yellow", soft_wrap=True)
-    for pair in found.comparisons:
-        if "NDCG@" in pair.metric:
-            interval = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
-            tests = f"p = {pair.p:.4f}, corrected {pair.p_holm:.4f}"
-            text = f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {interval}, {tests}"
-            out.print(Text(text), soft_wrap=True)
-    for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
-        out.print(plain(line), style="dim", soft_wrap=True)
-
-
-def _show_lists(found: Report) -> None:
-    names = measured(found)
-    if not names:
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("lists", *names):
-        table.add_column(name, justify="left" if name == "lists" else "right", no_wrap=True)
-    for one in found.methods:
-        if one.lists is not None:
-            found_here = one.lists.measures
-            cells = [measure(name, found_here[name]) if name in found_here else "" for name in names]
-            table.add_row(plain(one.method), *(cell.replace(" [", "\n[") for cell in cells))
-    out.print(table)
-
-
-def show_comparison(found: RunComparison) -> None:
-    """Shows what several runs say against each other: means, and a verdict for every pair and metric."""
-    keys = list(next(iter(found.methods.values())))
-    table = Table(box=None, pad_edge=False)
-    for name in ("method", "users", *keys):
-        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=name != "method")
-    for name, metrics in found.methods.items():
-        cells = [f"{e.mean:.4f}\n{e.low:.3f}–{e.high:.3f}" for e in metrics.values()]
-        table.add_row(plain(name), f"{found.users[name]:,}", *cells)
-    out.print(table)
-    for pair in found.comparisons:
-        out.print(plain(pair.verdict), soft_wrap=True)
-    for line in (*found.same, found.tests):
-        out.print(plain(line), style="dim", soft_wrap=True)
-
-
-def _times(one: MethodReport) -> str:
-    return "" if one.seconds is None else f"{one.seconds.p50 * 1e3:.2f}\n{one.seconds.p95 * 1e3:.2f}"
-
-
-def _asked(llm: LLMReport) -> Iterator[str]:
-    cost = "" if llm.cost is None else f", cost {llm.cost.mean:.6f}"
-    yield f"{llm.prompt_tokens.mean:,.0f} + {llm.completion_tokens.mean:,.0f} tokens a user{cost}"
-    yield ", ".join(f"{name} {rate.mean:.1%}" for name, rate in llm.rates.items())
-    for pair in llm.lift:
-        if pair.metric.startswith("NDCG"):
-            yield pair.verdict
-
+TrainedConfig = TypeVar("TrainedConfig", EaseConfig, SasRecConfig)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 
 
-@app.callback()
-def _bench() -> None:
-    """Benchmarks."""  # a callback keeps `run` a command of its own while it is the only one
-
-
 @app.command(name="run")
+@expand_groups
 def bench_run(
-    interactions: Annotated[Path, typer.Option(help="A table of user, item and timestamp.")],
-    items: Annotated[Path, typer.Option(help="A table of items with id and title: the catalog.")],
-    method_names: options.Names = ",".join(NAMES),
-    protocol: options.Protocol = "leave-one-out",
-    events: options.Events = None,
-    at: options.At = None,
-    targets: Annotated[
-        Path | None, typer.Option(help="A table of user, item: your own held-out item per user.")
-    ] = None,
-    k: options.CutOffs = "10",
-    columns_: Annotated[str, typer.Option("--columns", help="The interactions' columns.")] = "user,item,timestamp",
-    item_columns: Annotated[str, typer.Option(help="The items' columns of id and title.")] = "item,title",
-    target_columns: Annotated[
-        str | None, typer.Option(help="The targets' columns; those of the interactions by default.")
-    ] = None,
-    domain: Annotated[str, typer.Option(help="What the items are, in the plural, for prompts.")] = "items",
-    text_columns: options.TextColumns = "genres",
-    vectors: options.OwnVectors = None,
-    window_days: options.WindowDays = None,
-    ease: options.Ease = None,
-    sasrec: options.SasRec = None,
-    strict_time: options.StrictTime = False,
-    tie_orders: options.TieOrders = 1,
-    base_url: options.BaseUrl = None,
-    model: options.Model = None,
-    users: options.Users = None,
-    template: options.Templates = None,
-    candidates: options.Source = "itemknn",
-    pool: options.Pool = 20,
-    shuffle: options.Shuffled = False,
-    newest: options.Newest = 50,
-    probe: options.Probe = 0,
-    price_in: options.PriceIn = None,
-    price_out: options.PriceOut = None,
-    seed: options.Seed = 0,
-    out: options.Out = None,
-    keep: options.Kept = None,
-    json_path: options.Json = None,
+    interactions: Annotated[Path, option("A table of user, item and timestamp.")],
+    items: Annotated[Path, option("The catalog: a table of items with id and title.")],
+    run: RunOptions,
+    columns: options.EventColumns = "user,item,timestamp",
+    item_columns: options.ItemColumns = "item,title",
+    targets: Annotated[Path | None, option("A table of user and item: your own held-out items.")] = None,
+    target_columns: Annotated[str | None, option("The targets' columns; by default as --columns.")] = None,
+    domain: options.Domain = "items",
 ) -> None:
-    """Ranks the whole catalog for every user and looks where a held-out item stands.
+    """Rank the whole catalog for every user and look up the rank of a held-out item.
 
-    Ratings are not used. Rows whose item is not in the catalog are counted and passed over, up to 5%.
+    Ratings are not used. Rows whose item is not in the catalog are skipped and counted; more than 5% is an error.
     """
-    if targets is not None and (
-        strict_time or tie_orders > 1 or protocol != "leave-one-out" or events is not None or at
-    ):
-        hint = "leave them out"
+    other = run.strict_time or run.tie_orders > 1 or run.protocol != "leave-one-out"
+    if targets is not None and (other or run.events is not None or run.at):
         raise ConfigError(
-            "--targets goes with neither --strict-time nor --tie-orders nor another protocol", hint=hint
+            "--targets goes with neither --strict-time nor --tie-orders nor another protocol",
+            hint="leave them out",
         )
-    if json_path is not None and not json_path.parent.is_dir():
-        raise ConfigError(f"{json_path} cannot be written: there is no such folder", hint="check --json")
-    more = {"columns": columns_, "item_columns": item_columns, "domain": domain}
-    wanted = Wanted(
-        names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
-        tie_orders=tie_orders, window_days=window_days, text_columns=text_columns, vectors=vectors,
-        templates=template or [], source=candidates, pool=pool, shuffled=shuffle, newest=newest, users=users,
-        questions=probe, prices=Prices(price_in, price_out), base_url=base_url, model=model, more=more,
-        protocol=protocol if targets is None else None, events=events, at=at, ease=ease, sasrec=sasrec,
-        keep=keep,
-    )  # fmt: skip
-    data = own_tables(interactions, items, columns_, item_columns, domain)
+    if run.json is not None and not run.json.parent.is_dir():
+        raise ConfigError(f"{run.json} cannot be written: there is no such folder", hint="check --json")
+    _check(run)
+    data = own_tables(interactions, items, columns, item_columns, domain)
     if targets is None:
-        asked = _problems(data, protocol, wanted)
+        problems_ = _problems(data, run)
     else:
-        which = columns(target_columns or columns_, "--target-columns", 2)[:2]
-        known = data.interactions
-        chosen = read_targets(targets, known.items, user=which[0], item=which[1])
-        asked = [held_out(known, chosen, seed=seed)]
+        user, item = two_columns(target_columns or columns, "--target-columns")
+        chosen = read_targets(targets, data.interactions.items, user=user, item=item)
+        problems_ = [held_out(data.interactions, chosen, seed=run.seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
-    show(carry_out(data, asked, wanted))
+    more = {"columns": columns, "item_columns": item_columns, "domain": domain}
+    show(carry_out(data, problems_, run, more))
 
 
 @app.command()
+@expand_groups
 def movielens(
-    name: Annotated[
-        str, typer.Argument(help=f"A set ({', '.join(SETS)}), or the folder or zip of one.")
-    ] = "latest-small",
-    target: Annotated[
-        Path | None, typer.Option("--to", help="Where fetched sets are kept; zsrec's cache folder by default.")
-    ] = None,
-    method_names: options.Names = ",".join(NAMES),
-    protocol: options.Protocol = "leave-one-out",
-    events: options.Events = None,
-    at: options.At = None,
-    k: options.CutOffs = "10",
-    vectors: options.OwnVectors = None,
-    ease: options.Ease = None,
-    sasrec: options.SasRec = None,
-    strict_time: options.StrictTime = False,
-    tie_orders: options.TieOrders = 1,
-    base_url: options.BaseUrl = None,
-    model: options.Model = None,
-    users: options.Users = None,
-    template: options.Templates = None,
-    candidates: options.Source = "itemknn",
-    pool: options.Pool = 20,
-    shuffle: options.Shuffled = False,
-    newest: options.Newest = 50,
-    probe: options.Probe = 0,
-    price_in: options.PriceIn = None,
-    price_out: options.PriceOut = None,
-    seed: options.Seed = 0,
-    out: options.Out = None,
-    keep: options.Kept = None,
-    json_path: options.Json = None,
+    run: RunOptions,
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(SETS)}, or a folder or zip.")] = "latest-small",
+    target: options.SetsFolder = None,
 ) -> None:
-    """Runs the benchmark on MovieLens: `zsrec bench run` with its files and columns filled in.
+    """Run the benchmark on a MovieLens set.
 
-    The set's own licence applies: research use, cite Harper & Konstan (2015); the report's notes have both.
+    It is `zsrec bench run` with the set's files and columns. The set's own licence applies: research use, cite
+    Harper & Konstan (2015); the report's notes have both.
     """
-    wanted = Wanted(
-        names=names(method_names), ks=cut_offs(k), out=out, json=json_path, seed=seed, strict_time=strict_time,
-        tie_orders=tie_orders, vectors=vectors, templates=template or [], source=candidates, pool=pool,
-        shuffled=shuffle, newest=newest, users=users, questions=probe, prices=Prices(price_in, price_out),
-        base_url=base_url, model=model, protocol=protocol, events=events, at=at, ease=ease, sasrec=sasrec,
-        keep=keep,
-    )  # fmt: skip
+    _check(run)
     data = movielens_data(name, target)
-    show(carry_out(data, _problems(data, protocol, wanted), wanted))
+    show(carry_out(data, _problems(data, run), run))
 
 
 @app.command(name="report")
@@ -253,158 +106,243 @@ def bench_report(
     price_in: options.PriceIn = None,
     price_out: options.PriceOut = None,
 ) -> None:
-    """Makes metrics.json, report.md and report.html again from a run's folder; no server is needed."""
+    """Rebuild metrics.json, report.md and report.html from a run's folder, without a server."""
     prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
     show(rebuild(RunFolder(run), prices))
-    console.print(plain(f"{run / 'report.html'}"), soft_wrap=True)
+    print_line(f"{run / 'report.html'}")
 
 
 @app.command(name="scrub")
 def bench_scrub(
     runs: Annotated[list[Path], typer.Argument(help="Folders of complete runs.")],
-    keep: Annotated[
-        Keep, typer.Option(help="answers: the model's answers stay; none: neither requests nor answers.")
-    ] = "none",
-    older_than: Annotated[
-        float | None, typer.Option(help="Only runs in which so many days nothing was asked.", min=0)
-    ] = None,
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs that are not complete; they ask again.")
-    ] = False,
+    keep: Annotated[Keep, option("'answers' keeps the model's answers, 'none' nothing.")] = "none",
+    older_than: Annotated[float | None, option("Only runs with no request for so many days.", min=0)] = None,
+    unfinished: Annotated[bool, option("Also incomplete runs; they would ask again.", "--unfinished")] = False,
 ) -> None:
-    """Removes users' histories and ids from runs' folders; their reports can still be made again.
+    """Remove users' histories and ids from the folders of runs; reports can still be rebuilt.
 
-    Users get pseudonyms of the key in ZSREC_HASH_KEY; without one, of a key that is thrown away, and then runs can
-    no longer be compared user by user. docs/security.md says what stays.
+    Users get pseudonyms with the key in ZSREC_HASH_KEY; without it, with a random key that is not stored, and
+    then runs can no longer be compared user by user. docs/security.md says what stays.
     """
     key = Settings.load().hash_key
     for run in runs:
         folder = RunFolder(run)
         if older_than is not None and days_old(folder) < older_than:
-            console.print(plain(f"{run}: younger than {older_than:g} days, left as it is"), soft_wrap=True)
+            print_line(f"{run}: younger than {older_than:g} days, not changed")
             continue
         found = scrub(
             folder, keep, hash_key=None if key is None else key.get_secret_value(), unfinished=unfinished
         )
-        console.print(plain(f"{run}: keeps {found}"), soft_wrap=True)
+        print_line(f"{run}: keeps {found}")
 
 
 @app.command(name="compare")
 def bench_compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs on the same data.")],
-    method_names: Annotated[str, typer.Option("--methods", help="Only these, with commas between.")] = "",
-    against: Annotated[str | None, typer.Option(help="Compare all others with this method only.")] = None,
+    methods_: options.OnlyMethods = "",
+    against: options.Against = None,
     seed: options.Seed = 0,
-    json_path: options.Json = None,
+    json_path: options.ReportFile = None,
 ) -> None:
-    """Compares methods, models or templates of several runs user by user, corrected for the number of pairs."""
-    found = compare([RunFolder(run) for run in runs], only=names(method_names), against=against, seed=seed)
+    """Compare methods, models or templates of several runs user by user.
+
+    Tests are paired and corrected for the number of pairs.
+    """
+    folders = [RunFolder(run) for run in runs]
+    found = compare(folders, only=comma_separated(methods_), against=against, seed=seed)
     if json_path is not None:
         _write(found, json_path)
     show_comparison(found)
 
 
-def register(main: typer.Typer) -> None:
-    """Adds the commands to the application."""
-    main.add_typer(app, name="bench")
+# -- data and runs --------------------------------------------------------------------------------------------
 
 
-def own_tables(interactions: Path, items: Path, columns_: str, item_columns: str, domain: str) -> Data:
-    """A caller's own tables, their columns given with commas between.
+def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
+    """The caller's own tables; the columns are separated by commas.
 
     Raises:
         ConfigError: Too few columns.
         DataError: A table cannot be read.
     """
-    id_column, title = columns(item_columns, "--item-columns", 2)[:2]
-    user, item, *rest = columns(columns_, "--columns", 2)
+    names = two_columns(item_columns, "--item-columns")
     return from_tables(
-        interactions, items, columns=Columns(user=user, item=item, time=rest[0] if rest else None, rating=None),
-        item_columns=(id_column, title), domain=domain,
-    )  # fmt: skip
+        interactions, items, columns=columns_of(columns, rating=False), item_columns=names, domain=domain
+    )
 
 
 def movielens_data(name: str, target: Path | None = None) -> Data:
-    """A MovieLens set by the path of its folder or zip, or by its name: then it is fetched where it is missing."""
+    """A MovieLens set by the path of its folder or zip, or by its name; then it is downloaded if need be."""
     return from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
 
 
-def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
-    """Runs what was asked for, in a folder where one is wanted or an LLM takes part.
+def carry_out(
+    data: Data, problems: Sequence[Problem], run: RunOptions, more: Mapping[str, Any] | None = None
+) -> Report:
+    """Run a benchmark, in a folder if one was named or an LLM takes part.
 
     Args:
         data: The data.
-        asked: What is asked; or one an order of ties.
-        wanted: The options.
+        problems: The splits; one for each order of ties.
+        run: The options.
+        more: Further options that the results depend on.
     """
-    own = None if wanted.vectors is None else options.read_vectors(wanted.vectors, len(data.catalog))
+    own = None if run.vectors is None else read_vectors(run.vectors, len(data.catalog))
     files = dict(data.files)
-    if wanted.vectors is not None:
-        files[f"vectors {wanted.vectors.name}"] = sha256(wanted.vectors)
+    if run.vectors is not None:
+        files[f"vectors {run.vectors.name}"] = sha256(run.vectors)
 
     def texts() -> Vectors:
         if own is not None:
             return own
         with err.status("embedding the items"):
-            return item_vectors(data.catalog, default_embedder(), attributes=wanted.text_columns.split(","))
+            return item_vectors(data.catalog, default_embedder(), attributes=run.text_columns.split(","))
 
-    task = _task(data, asked, wanted, texts)
-    with TerminalWatch(wanted.prices) as watch:
-        if wanted.out is None and not wanted.asks_llm:
+    task = _task(data, problems, run, texts)
+    with TerminalWatch(task.prices) as watch:
+        if run.out is None and not _asks_llm(run):
             found = in_memory(task, watch)
         else:
-            arguments = wanted.arguments() | {"files": files}
-            folder = RunFolder(wanted.folder(arguments))
-            settings = wanted.settings()
-            told = "it holds users' histories" + ("" if settings.keep == "all" else " until the run is complete")
-            watch.say(f"the run's folder is {folder.path}; {told}")
+            arguments = run_arguments(run, more) | {"files": files}
+            settings = Settings.load(base_url=run.base_url, model=run.model, keep=run.keep)
+            folder = RunFolder(run_folder(run, arguments))
+            until = "" if settings.keep == "all" else " until the run is complete"
+            watch.say(f"the run's folder is {folder.path}; it holds users' histories{until}")
             found = in_folder(task, folder, arguments, watch, settings=settings)
-    if wanted.json is not None:
-        _write(found, wanted.json)
+    if run.json is not None:
+        _write(found, run.json)
     return found
 
 
-def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.GetVectors) -> Task:
-    plain = [name for name in wanted.names if name not in NAMED]
-    asking = [name for name in wanted.names if name in NAMED]
-    if unknown := [name for name in plain if name not in ALL]:
-        raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL)}")
-    templates = [(name, load_template(NAMED[name])) for name in asking]
-    templates += _by_name(wanted)
+def run_folder(run: RunOptions, arguments: Mapping[str, Any]) -> Path:
+    """The run's folder: the one named, or one named after a hash of everything that was asked for."""
+    if run.out is not None:
+        return run.out
+    names, ks = comma_separated(run.methods), cut_offs(run.k)
+    asked = [names, run.template or [], run.candidates, run.pool, run.shuffle, run.newest]
+    text = json.dumps([arguments, *asked, ks, run.users, run.probe, run.seed], sort_keys=True, default=str)
+    return Path(f"zsrec-bench-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options that the results depend on and that `zsrec.evaluation.benchmark` does not know itself."""
+    at = None if run.at is None else run.at.isoformat()
+    names = "protocol events strict_time tie_orders window_days ease sasrec text_columns model"
+    return {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
+
+
+def read_vectors(path: Path, items: int) -> Vectors:
+    """The item vectors in a file, scaled to length 1; shape (items, d).
+
+    Raises:
+        ConfigError: It is no .npy file of such floats.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no readable .npy file: {error}", hint="write it with numpy.save") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != items or found.dtype.kind != "f":
+        shape = getattr(found, "shape", "several arrays")
+        raise ConfigError(
+            f"{path}: expected floats of shape ({items}, d), found {shape}", hint="one row per item, in file order"
+        )
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+
+
+def cut_offs(text: str) -> list[int]:
+    """The cut-offs in a text, separated by commas.
+
+    Raises:
+        ConfigError: One is no whole number of at least 1.
+    """
+    try:
+        found = [int(one) for one in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
+    return list(dict.fromkeys(found))
+
+
+def hyper_parameters(kind: type[TrainedConfig], text: str | None, option: str) -> TrainedConfig | None:
+    """A model's hyper-parameters in a text such as `epochs=20,factors=64`; None for the defaults.
+
+    Raises:
+        ConfigError: One is unknown or does not fit.
+    """
+    if text is None:
+        return None
+    given = [part.partition("=") for part in comma_separated(text)]
+    try:
+        return kind.model_validate({name.strip(): value.strip() for name, _, value in given})
+    except ValidationError as error:
+        known = ", ".join(kind.model_fields)
+        raise ConfigError(f"{option} is {text!r}", hint=f"write NAME=VALUE,… of {known}") from error
+
+
+def _asks_llm(run: RunOptions) -> bool:
+    return bool(run.template) or run.probe > 0 or any(name in NAMED for name in comma_separated(run.methods))
+
+
+def _check(run: RunOptions) -> None:
+    check(run.protocol, **_splitting(run), asks_llm=_asks_llm(run))
+    if run.strict_time and any(name in TRAINED for name in comma_separated(run.methods)):
+        raise ConfigError(
+            f"--strict-time does not go with {' and '.join(TRAINED)}: they would be trained for each user",
+            hint="leave one of them out",
+        )
+
+
+def _problems(data: Data, run: RunOptions) -> list[Problem]:
+    return problems(run.protocol, data.interactions, seed=run.seed, **_splitting(run))
+
+
+def _splitting(run: RunOptions) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in ("tie_orders", "strict_time", "events", "at")}
+
+
+def _task(data: Data, problems: Sequence[Problem], run: RunOptions, texts: Callable[[], Vectors]) -> Task:
+    names = comma_separated(run.methods)
+    without_llm = [name for name in names if name not in NAMED]
+    if unknown := [name for name in without_llm if name not in ALL]:
+        raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(options.ALL_METHODS)}")
+    templates = [(name, load_template(NAMED[name])) for name in names if name in NAMED]
+    templates += _named_templates(run)
     if len(dict(templates)) < len(templates):
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
-    if plain or not templates:
+    if without_llm or not templates:
         made, skipped = methods(
-            plain,
+            without_llm,
             texts,
-            window_days=wanted.window_days,
-            ease=options.hyper_parameters(EaseConfig, wanted.ease, "--ease"),
-            sasrec=options.hyper_parameters(SasRecConfig, wanted.sasrec, "--sasrec"),
+            window_days=run.window_days,
+            ease=hyper_parameters(EaseConfig, run.ease, "--ease"),
+            sasrec=hyper_parameters(SasRecConfig, run.sasrec, "--sasrec"),
         )
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
-        source = methods([wanted.source], texts, window_days=wanted.window_days)[0][wanted.source]
+        source = methods([run.candidates], texts, window_days=run.window_days)[0][run.candidates]
     return Task(
         data=data.name,
         catalog=data.catalog,
-        problems=asked,
+        problems=problems,
         methods=made,
-        llm_methods=[_llm_method(name, one, source, wanted) for name, one in templates],
-        ks=wanted.ks,
-        users=wanted.users,
-        questions=wanted.questions,
-        seed=wanted.seed,
+        llm_methods=[_llm_method(name, one, source, run) for name, one in templates],
+        ks=cut_offs(run.k),
+        users=run.users,
+        questions=run.probe,
+        seed=run.seed,
         skipped=skipped,
         notes=data.notes,
-        prices=wanted.prices,
+        prices=Prices(run.price_in, run.price_out),
     )
 
 
-def _by_name(wanted: Wanted) -> list[tuple[str, Template]]:
-    """The further templates by their names; files of one name, as two versions have it, by their folders too."""
-    loaded = [(given, load_template(given, wanted.prompts)) for given in wanted.templates]
+def _named_templates(run: RunOptions) -> list[tuple[str, Template]]:
+    """The templates of `--template` by name; if two have one name, by folder and file name."""
+    loaded = [(given, load_template(given, run.prompts)) for given in run.template or []]
     counts = Counter(template.ref.name for _, template in loaded)
     return [
         (template.ref.name if counts[template.ref.name] == 1 else "/".join(Path(given).parts[-2:]), template)
@@ -412,7 +350,7 @@ def _by_name(wanted: Wanted) -> list[tuple[str, Template]]:
     ]
 
 
-def _llm_method(name: str, template: Template, source: Method | None, wanted: Wanted) -> LLMMethod:
+def _llm_method(name: str, template: Template, source: Method | None, run: RunOptions) -> LLMMethod:
     if template.task not in ("generate", "rank"):
         raise ConfigError(
             f"the template {template.ref} is of the task {template.task!r}",
@@ -422,24 +360,12 @@ def _llm_method(name: str, template: Template, source: Method | None, wanted: Wa
     return LLMMethod(
         name=name,
         template=template,
-        source=wanted.source if ranks else None,
+        source=run.candidates if ranks else None,
         retriever=source if ranks else None,
-        pool=wanted.pool,
-        shuffled=wanted.shuffled and ranks,
-        newest=wanted.newest,
+        pool=run.pool,
+        shuffled=run.shuffle and ranks,
+        newest=run.newest,
         prior=name in NAMED and name.endswith(PRIOR),
-    )
-
-
-def _problems(data: Data, protocol: str, wanted: Wanted) -> list[Problem]:
-    return problems(
-        protocol,
-        data.interactions,
-        seed=wanted.seed,
-        tie_orders=wanted.tie_orders,
-        strict_time=wanted.strict_time,
-        events=wanted.events,
-        at=wanted.at,
     )
 
 

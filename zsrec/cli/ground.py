@@ -1,12 +1,14 @@
-"""`zsrec ground`: mentions and whole answers from a file, matched with a catalog."""
+"""`zsrec ground`: mentions and whole answers from a file, matched with a catalog, and its fitting."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 import typer
 
@@ -16,49 +18,42 @@ from zsrec.answers.grounding import ground_answer, item_ids
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import NameVectors, SemanticStage
 from zsrec.answers.title_index import TitleIndex
-from zsrec.cli.console import is_id, json_object, kind, opened
+from zsrec.cli import options
+from zsrec.cli.console import print_line
+from zsrec.cli.options import option
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import BadRowError, ConfigError, DataError
 from zsrec.core.types import Grounded, Match
 from zsrec.data.catalog import Catalog
 from zsrec.data.titles import display_title
 
+Source = Annotated[str, option("JSON lines to read; - is standard input.", "--in")]
+
 
 def ground(
-    catalog: Annotated[Path, typer.Option(help="The catalog: .csv, .tsv, .jsonl or .parquet.")],
-    source: Annotated[
-        str, typer.Option("--in", help="JSON lines with id and mention, or id and text; - is stdin.")
-    ],
-    target: Annotated[str, typer.Option("--out", help="Where the results go, as JSON lines; - is stdout.")],
-    id_column: Annotated[str, typer.Option("--id", help="The catalog's column of ids.")] = "id",
-    title_column: Annotated[str, typer.Option("--title", help="The catalog's column of titles.")] = "title",
-    without: Annotated[Path | None, typer.Option(help="A JSON list of ids to leave out of the catalog.")] = None,
-    semantic: Annotated[
-        bool, typer.Option("--semantic", help="Also match by meaning (needs the extra 'embed').")
-    ] = False,
-    embed_model: Annotated[
-        str | None, typer.Option(help="With --semantic: the name or folder of a sentence-transformers model.")
-    ] = None,
-    index: Annotated[
-        Path | None,
-        typer.Option(help="A folder for the catalog's index (and vectors): made where it is absent, else opened."),
-    ] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Weights of this catalog, as `zsrec ground-fit` writes them.")
-    ] = None,
+    catalog: options.CatalogFile,
+    source: Source,
+    target: Annotated[str, option("Where to write the JSON lines; - is standard output.", "--out")],
+    id_column: options.CatalogId = "id",
+    title_column: options.CatalogTitle = "title",
+    without: Annotated[Path | None, option("A JSON list of ids to leave out of the catalog.")] = None,
+    semantic: Annotated[bool, option("Also match by meaning (needs the extra 'embed').", "--semantic")] = False,
+    embed_model: Annotated[str | None, option("With --semantic: a sentence-transformers model.")] = None,
+    index: Annotated[Path | None, option("A folder for the catalog's index and vectors.")] = None,
+    calibration: Annotated[Path | None, option("Weights fitted to this catalog by `zsrec ground-fit`.")] = None,
 ) -> None:
-    """Finds the catalog items behind mentions, or behind the titles in whole answers.
+    """Find the catalog items behind mentions, or behind the titles in whole answers.
 
     A line {"id", "mention"} gives {"id", "item_id", "score", "method", "reason", "alternatives"}. A line {"id",
-    "text"} gives {"id", "items", "mentions"}. Both may carry "candidates" and "history" (lists of ids), a text
-    also "side" ("left" or "right", for pairs) and "finish_reason". A bad line is reported and passed over; the
-    exit code is then 1.
+    "text"} gives {"id", "items", "mentions"}. Both may have "candidates" and "history" (lists of ids), a text also
+    "side" ("left" or "right", for pairs) and "finish_reason". A bad line is reported and skipped; the exit code is
+    then 1.
     """
     items = Catalog.from_file(catalog, id=id_column, title=title_column)
     if without is not None:
         items = items.without(_ids(without))
     if embed_model is not None and not semantic:
-        raise ConfigError("--embed-model without --semantic", hint="add --semantic to match by meaning")
+        raise ConfigError("--embed-model needs --semantic", hint="add --semantic to match by meaning")
     grounder = Grounder(
         items,
         index=None if index is None else _index(items, index),
@@ -66,19 +61,19 @@ def ground(
         semantic=_stage(items, embed_model, index) if semantic else None,
     )
     bad = 0
-    with opened(source, "rb") as lines, opened(target, "wb") as results:
+    with _opened(source, "rb") as lines, _opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 result = _grounded(_row(line, source, number), grounder, source, number)
             except BadRowError as error:
-                typer.echo(str(error), err=True)
+                print_line(str(error), error=True)
                 bad += 1
             else:
                 results.write(_encoded(result) + b"\n")
     if bad:
-        typer.echo(f"{source}: {bad} bad line{'s' if bad > 1 else ''} passed over", err=True)
+        print_line(f"{source}: {bad} bad line{'s' if bad > 1 else ''} skipped", error=True)
         raise typer.Exit(1)
 
 
@@ -97,44 +92,34 @@ def _stage(items: Catalog, model: str | None, folder: Path | None) -> SemanticSt
     return SemanticStage(embedder, items.titles, NameVectors.open(folder))
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands to the application."""
-    app.command()(ground)
-    app.command("ground-fit")(ground_fit)
-
-
 def _ids(path: Path) -> list[str]:
-    """The ids in a JSON list of texts or whole numbers.
-
-    Raises:
-        DataError: The file cannot be read, or holds anything else.
-    """
+    """The ids in a file with a JSON list of texts or whole numbers; `DataError` for anything else."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot be read as JSON: {error}", path=path) from error
     if not isinstance(found, list):
         raise DataError(
-            f"expected a JSON list of ids, found {kind(found)}", path=path, hint='for example ["318", "356"]'
+            f"expected a JSON list of ids, found {_kind(found)}", path=path, hint='for example ["318", "356"]'
         )
     for place, one in enumerate(found):
-        if not is_id(one):
-            raise DataError(f"entry {place}: expected an id, found {kind(one)}", path=path)
+        if not _is_id(one):
+            raise DataError(f"entry {place}: expected an id, found {_kind(one)}", path=path)
     return [str(one) for one in found]
 
 
 def _row(line: bytes, source: str, number: int) -> Mapping[str, Any]:
-    row = json_object(line, source, number)
-    if not is_id(row.get("id")):
+    row = _json_object(line, source, number)
+    if not _is_id(row.get("id")):
         raise BadRowError("expected an 'id' that is a text or a whole number", path=source, line=number)
     for name in ("mention", "text", "side", "finish_reason"):
         if not isinstance(row.get(name), str | None):
-            raise BadRowError(f"{name!r}: expected a text, found {kind(row[name])}", path=source, line=number)
+            raise BadRowError(f"{name!r}: expected a text, found {_kind(row[name])}", path=source, line=number)
     if (row.get("mention") is None) == (row.get("text") is None):
         raise BadRowError("expected either a 'mention' or a 'text'", path=source, line=number)
     for name in ("candidates", "history"):
         ids = row.get(name) or []
-        if not isinstance(ids, list) or not all(map(is_id, ids)):
+        if not isinstance(ids, list) or not all(map(_is_id, ids)):
             raise BadRowError(f"{name!r}: expected a list of ids", path=source, line=number)
     return row
 
@@ -143,7 +128,7 @@ def _grounded(row: Mapping[str, Any], grounder: Grounder, source: str, number: i
     candidates, history = (tuple(map(str, row.get(name) or ())) for name in ("candidates", "history"))
     context = Context(candidates=candidates, history=history)
     if row.get("mention") is not None:
-        return {"id": row["id"], **_told(grounder.ground(row["mention"], context))}
+        return {"id": row["id"], **_as_json(grounder.ground(row["mention"], context))}
     known = [display_title(grounder.catalog[i].title) for i in history if i in grounder.catalog]
     try:
         found = ground_answer(
@@ -161,10 +146,10 @@ def _grounded(row: Mapping[str, Any], grounder: Grounder, source: str, number: i
 
 def _mention(one: Grounded) -> dict[str, Any]:
     mention = one.mention
-    return {"text": mention.text, "start": mention.start, "end": mention.end, **_told(one.match)}
+    return {"text": mention.text, "start": mention.start, "end": mention.end, **_as_json(one.match)}
 
 
-def _told(match: Match) -> dict[str, Any]:
+def _as_json(match: Match) -> dict[str, Any]:
     return {
         "item_id": match.item_id,
         "score": round(match.score, 6),
@@ -182,29 +167,23 @@ def _encoded(result: dict[str, Any]) -> bytes:
 
 
 _FEW = 100
+"""Fewer labels than this get a warning."""
 
 
 def ground_fit(
-    catalog: Annotated[Path, typer.Option(help="The catalog: .csv, .tsv, .jsonl or .parquet.")],
-    source: Annotated[
-        str,
-        typer.Option("--in", help="JSON lines with mention and item_id (null: not in the catalog); - is stdin."),
-    ],
-    target: Annotated[Path, typer.Option("--out", help="Where the weights go, as JSON.")],
-    id_column: Annotated[str, typer.Option("--id", help="The catalog's column of ids.")] = "id",
-    title_column: Annotated[str, typer.Option("--title", help="The catalog's column of titles.")] = "title",
-    strength: Annotated[
-        float, typer.Option(help="How firmly the shipped weights hold: a Gaussian prior's precision.", min=1e-6)
-    ] = 0.7,
-    threshold: Annotated[
-        float | None, typer.Option(help="The least probability of a match; the shipped one by default.")
-    ] = None,
+    catalog: options.CatalogFile,
+    source: Source,
+    target: Annotated[Path, option("The JSON file for the weights.", "--out")],
+    id_column: options.CatalogId = "id",
+    title_column: options.CatalogTitle = "title",
+    strength: Annotated[float, option("How much the shipped weights count (prior precision).", min=1e-6)] = 0.7,
+    threshold: Annotated[float | None, option("The least probability of a match.")] = None,
 ) -> None:
-    """Fits the grounding to labelled mentions of a catalog, and says how far its probabilities hold.
+    """Fit grounding to labelled mentions of a catalog, and report how well it is calibrated.
 
-    The table is cross-fitted: each fifth of the items is judged by weights that have not seen it. Use the weights
-    with `zsrec ground --calibration`. A few hundred labels are enough; take real answers, and label what the
-    catalog lacks as well.
+    A line is {"mention", "item_id"}, where item_id is null for what is not in the catalog. The table is
+    cross-fitted: each fifth of the items is judged by weights that have not seen it. Use the weights with `zsrec
+    ground --calibration`. A few hundred labels of real answers are enough; label what the catalog lacks as well.
     """
     if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold is {threshold}, expected between 0 and 1", hint="for example 0.45")
@@ -220,7 +199,7 @@ def ground_fit(
     absent = sum(label.item_id is None for label in labelled)
     typer.echo(f"{len(labelled)} labels, {absent} of them not in the catalog")
     if len(labelled) < _FEW or not absent:
-        typer.echo("few labels, or none that the catalog lacks: take the figures below with care")
+        typer.echo("few labels, or none of something not in the catalog: the figures below are uncertain")
     typer.echo(f"F1 with abstention: {f1(before):.3f} with the shipped weights, {f1(after):.3f} cross-fitted")
     _table(after)
     typer.echo(f"weights fitted on all labels: {target}")
@@ -238,22 +217,17 @@ def _table(judged: list[tuple[Labelled, Match]]) -> None:
 
 
 def _labels(source: str, items: Catalog) -> list[Labelled]:
-    """The labels of a file; the first wrong line ends the reading, since a fit on half of them misleads.
-
-    Raises:
-        BadRowError: A line is no label, or names an item that the catalog lacks.
-        ConfigError: There is none.
-    """
+    """The labels in a file. One wrong line is an error: weights fitted to half of the labels would mislead."""
     found: list[Labelled] = []
-    with opened(source, "rb") as lines:
+    with _opened(source, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            row = json_object(line, source, number)
+            row = _json_object(line, source, number)
             mention, item_id, weight = row.get("mention"), row.get("item_id"), row.get("weight", 1.0)
             if not isinstance(mention, str) or not mention.strip():
-                raise BadRowError(f"'mention': expected a text, found {kind(mention)}", path=source, line=number)
-            if "item_id" not in row or not (item_id is None or is_id(item_id)):
+                raise BadRowError(f"'mention': expected a text, found {_kind(mention)}", path=source, line=number)
+            if "item_id" not in row or not (item_id is None or _is_id(item_id)):
                 raise BadRowError("'item_id': expected an id, or null for none", path=source, line=number)
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e6:
                 raise BadRowError("'weight': expected a number above 0", path=source, line=number)
@@ -265,3 +239,44 @@ def _labels(source: str, items: Catalog) -> list[Labelled]:
             f"{source}: no labels", hint='lines such as {"mention": "Dune part 1", "item_id": "b17"}'
         )
     return found
+
+
+@contextmanager
+def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
+    """A file by its path, or standard input or output by "-"."""
+    if name == "-":
+        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+        yield stream
+        stream.flush()
+        return
+    try:
+        file = Path(name).open(mode)  # noqa: SIM115  (closed below; only opening fails with our error)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be opened: {error.strerror}", hint="check --in and --out") from error
+    with file:
+        yield file
+
+
+def _json_object(line: bytes, source: str, number: int) -> Mapping[str, Any]:
+    """The JSON object in one line; `BadRowError` for anything else."""
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadRowError(f"not a line of JSON: {error}", path=source, line=number) from error
+    if not isinstance(row, dict):
+        raise BadRowError(f"expected an object, found {_kind(row)}", path=source, line=number)
+    return row
+
+
+def _is_id(value: object) -> bool:
+    """Whether a JSON value can be an id: a text or a whole number."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    """The kind of a JSON value, for a message."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else "a number"

@@ -1,4 +1,4 @@
-"""`zsrec model`: the embedded default server, a local vLLM in an environment of its own."""
+"""`zsrec model`: the local vLLM server, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -10,44 +10,35 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from zsrec.cli.console import err, out
+from zsrec.cli.console import err, out, print_line
+from zsrec.cli.options import option
 from zsrec.llm import vllm_options, vllm_process, vllm_server
 
-app = typer.Typer(help="Bring the local model server up and down.", no_args_is_help=True)
+app = typer.Typer(help="Start and stop a local model server.", no_args_is_help=True)
 
-PortOption = Annotated[int, typer.Option(help="The TCP port; one server runs per port.")]
+Port = Annotated[int, option("The TCP port; one server runs per port.", "--port")]
 
 
 @app.command()
 def up(
-    model: Annotated[
-        str | None, typer.Option(help="A model folder or a hub id; by default SmolLM2-135M-Instruct.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The name that requests use; by default from the model.")
-    ] = None,
-    port: PortOption = vllm_options.DEFAULT_PORT,
-    host: Annotated[
-        str, typer.Option(help="The address to listen at; a loopback one is for this machine only.")
-    ] = "127.0.0.1",
-    max_model_len: Annotated[int, typer.Option(help="The longest prompt plus answer, in tokens.")] = 4096,
-    block_size: Annotated[int, typer.Option(help="Tokens per block of the prefix cache.")] = 32,
-    engine: Annotated[
-        str, typer.Option(help="cpu, vllm (needs a GPU), or auto: vllm where a GPU answers, else cpu.")
-    ] = "auto",
-    python: Annotated[
-        Path | None, typer.Option(help="The interpreter to build the engine's environment with.")
-    ] = None,
+    model: Annotated[str | None, option("A model folder or a hub id; by default SmolLM2-135M-Instruct.")] = None,
+    name: Annotated[str | None, option("The name for requests; by default from the model.")] = None,
+    port: Port = vllm_options.DEFAULT_PORT,
+    host: Annotated[str, option("The address to listen on; 127.0.0.1 is this machine only.")] = "127.0.0.1",
+    max_model_len: Annotated[int, option("The longest prompt plus answer, in tokens.")] = 4096,
+    block_size: Annotated[int, option("Tokens per block of the prefix cache.")] = 32,
+    engine: Annotated[str, option("cpu, vllm (needs a GPU), or auto: vllm if there is a GPU.")] = "auto",
+    python: Annotated[Path | None, option("The Python interpreter for the engine's environment.")] = None,
     extra_arg: Annotated[
         list[str] | None,
-        typer.Option(help="A further argument for vLLM's server, e.g. --extra-arg=--max-num-seqs=8; repeatable."),
+        option("Another argument for vLLM's server, e.g. --extra-arg=--max-num-seqs=8; repeatable."),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Wait until the server answers.")] = True,
-    timeout: Annotated[float, typer.Option(help="How long to wait for that, in seconds.")] = 600.0,
+    wait: Annotated[bool, option("Wait until the server answers.")] = True,
+    timeout: Annotated[float, option("The longest wait, in seconds.")] = 600.0,
 ) -> None:
-    """Brings a local model server up; installs its engine and model first where they are missing.
+    """Start a local model server; installs its engine and model first if they are missing.
 
-    Where the same server runs already, says so. Ctrl-C ends what was started.
+    If the same server runs already, it stays. Ctrl-C stops what was started.
     """
     options = vllm_options.ServerOptions(
         model=model,
@@ -63,44 +54,39 @@ def up(
     with vllm_process.interruptible():
         one = vllm_server.up(options, progress=vllm_options.ConsoleProgress(err), wait=wait, timeout=timeout)
     how = ("is up" if one.started else "is up already") if one.ready else "is starting"
-    out.print(Text(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})"), soft_wrap=True)
-    out.print(Text(f"log: {one.state.log}"), soft_wrap=True)
+    print_line(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})")
+    print_line(f"log: {one.state.log}")
 
 
 @app.command()
 def down(
-    port: PortOption = vllm_options.DEFAULT_PORT,
-    every: Annotated[bool, typer.Option("--all", help="End every server that zsrec started.")] = False,
+    port: Port = vllm_options.DEFAULT_PORT,
+    every: Annotated[bool, option("Stop every server that zsrec started.", "--all")] = False,
 ) -> None:
-    """Ends the server at a port with all its processes; nothing to end is no error."""
+    """Stop the server at a port with all its processes; if there is none, that is no error."""
     ports = [one.state.port for one in vllm_server.status()] if every else [port]
     ended = [state for each in ports if (state := vllm_server.down(each)) is not None]
     for state in ended:
-        out.print(Text(f"{state.name} at port {state.port} is down"))
+        print_line(f"{state.name} at port {state.port} is down")
     if not ended:
-        out.print(Text("no server runs" if every else f"no server of zsrec runs at port {port}"))
+        print_line("no server runs" if every else f"no server of zsrec runs at port {port}")
 
 
 @app.command()
 def status(
-    port: Annotated[int | None, typer.Option(help="Only the server at this port.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a server.")] = False,
+    port: Annotated[int | None, option("Only the server at this port.")] = None,
+    as_json: Annotated[bool, option("Print JSON, one object per server.", "--json")] = False,
 ) -> None:
-    """Says which servers zsrec started and how they are; exit code 1 where none answers."""
+    """List the servers that zsrec started; the exit code is 1 if none answers."""
     found = vllm_server.status(port)
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in found], indent=2))
     for one in () if as_json else found:
         out.print(_as_text(one), soft_wrap=True)
     if not found and not as_json:
-        out.print(Text("no server of zsrec is known" + ("" if port is None else f" at port {port}")))
+        print_line("no server of zsrec is known" + ("" if port is None else f" at port {port}"))
     if not any(one.healthy for one in found):
         raise typer.Exit(1)
-
-
-def register(main: typer.Typer) -> None:
-    """Adds the commands to the application."""
-    main.add_typer(app, name="model")
 
 
 def _as_json(one: vllm_server.ServerStatus) -> dict[str, object]:

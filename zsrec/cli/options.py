@@ -1,305 +1,325 @@
-"""The options that the benchmark's commands share, and how their texts are read."""
+"""Command-line options that several commands share, each declared once, and how their texts are read."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, get_type_hints
 
-import numpy as np
 import typer
-from pydantic import ValidationError
 
 from zsrec.cli.console import err, plain
 from zsrec.core.errors import ConfigError
-from zsrec.core.settings import Keep, Settings
+from zsrec.core.settings import Keep
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
 from zsrec.data.interactions import Ids
-from zsrec.data.readers import Columns, read_interactions
+from zsrec.data.readers import Columns, read_histories, read_interactions
+from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
-from zsrec.evaluation.protocols import PROTOCOLS, check
-from zsrec.evaluation.report_llm import Prices
-from zsrec.evaluation.token_budget import Person, cast_of
-from zsrec.prompts import Template
+from zsrec.evaluation.protocols import PROTOCOLS
+from zsrec.recommender.recommender import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
-from zsrec.retrieval.by_name import NAMES, check_retriever, retriever_named
-from zsrec.retrieval.semantic import Vectors
-from zsrec.retrieval.trained import NAMES as TRAINED
-from zsrec.retrieval.trained import EaseConfig, SasRecConfig
+from zsrec.retrieval.by_name import NAMES as RETRIEVERS
+from zsrec.retrieval.by_name import check_retriever, retriever_named
 
-OneConfig = TypeVar("OneConfig", EaseConfig, SasRecConfig)
-GetVectors = Callable[[], Vectors]
-NO_PRICES = Prices()
-ALL = (*WITHOUT_LLM, *NAMED)
+ALL_METHODS = (*WITHOUT_LLM, *NAMED)
+"""The names that `--methods` takes."""
 
-Names = Annotated[str, typer.Option("--methods", help=f"Some of {', '.join(ALL)}.")]
-Protocol = Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")]
-Events = Annotated[int | None, typer.Option(help="cold-users: how many events of a user are shown.", min=0)]
-At = Annotated[
-    datetime | None,
-    typer.Option(
-        help="time-split, cold-items: the moment (UTC), as 2017-06-30; by default 80% of the events lie before.",
-        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-    ),
-]
-CutOffs = Annotated[str, typer.Option("-k", "--k", help="Cut-offs, with commas between.")]
-TextColumns = Annotated[str, typer.Option(help="Item columns that are embedded after the title.")]
-OwnVectors = Annotated[
-    Path | None, typer.Option(help="Item vectors of your own: an .npy file, one row an item, in file order.")
-]
-WindowDays = Annotated[float | None, typer.Option(help="pop counts only this many last days.")]
-Ease = Annotated[
-    str | None,
-    typer.Option(help="Hyper-parameters of ease, as regularization=200 (zsrec.retrieval.trained.EaseConfig)."),
-]
-SasRec = Annotated[
-    str | None,
-    typer.Option(help="Those of sasrec, as epochs=20,factors=64 (zsrec.retrieval.trained.SasRecConfig)."),
-]
-StrictTime = Annotated[
-    bool, typer.Option("--strict-time", help="Use only what happened before each target. Slow.")
-]
-TieOrders = Annotated[int, typer.Option(help="Average over so many orders of tied events.", min=1)]
-Seed = Annotated[int, typer.Option(help="Of subsets, tie orders, intervals and tests.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="The run's folder; the same command goes on in it. Made up where an LLM is asked."),
-]
-BaseUrl = Annotated[str | None, typer.Option(help="The OpenAI-compatible endpoint (or ZSREC_BASE_URL).")]
-Model = Annotated[str | None, typer.Option(help="The served model (or ZSREC_MODEL).")]
-Users = Annotated[
-    int | None, typer.Option(help="Ask the LLM for this many users, drawn by hash of their ids.", min=1)
-]
-Templates = Annotated[
-    list[str] | None,
-    typer.Option("--template", help="One more LLM method: any template by name or path. May be repeated."),
-]
-Source = Annotated[
-    str, typer.Option("--candidates", help=f"Where rank templates choose from: {', '.join(NAMES)}.")
-]
-Pool = Annotated[int, typer.Option(help="How many candidates.", min=1)]
-Shuffled = Annotated[
-    bool, typer.Option("--shuffle", help="Show the candidates in an order drawn by hash: shows position bias.")
-]
-Newest = Annotated[int, typer.Option(help="How many of a user's newest events stand in the prompt.", min=1)]
-Probe = Annotated[int, typer.Option(help="Ask the model to recite the data: so many questions a kind.", min=0)]
-Kept = Annotated[
-    Keep | None,
-    typer.Option(
-        "--keep",
-        help="What stays of requests and replies when the run is complete: all, answers, none (ZSREC_KEEP).",
-    ),
-]
-PriceIn = Annotated[float | None, typer.Option(help="Money for a million tokens in.", min=0)]
-PriceOut = Annotated[float | None, typer.Option(help="Money for a million tokens out.", min=0)]
+CATALOG, USER, MODEL, SERVICE = "Catalog", "User", "Model and prompt", "Service"
+METHODS, PROTOCOL, OUTPUT = "Methods", "Protocol", "Output"
+
+
+def option(text: str, *names: str, panel: str | None = None, env: str | None = None, **further: Any) -> Any:  # noqa: ANN401
+    """A typer option with a help text; `env` is the environment variable that is read in its absence."""
+    text = text if env is None else f"{text} [env: {env}]"
+    return typer.Option(*names, help=text, rich_help_panel=panel, **further)
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command for typer: each parameter that is a dataclass of options becomes these options."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, one in inspect.signature(command, eval_str=True).parameters.items():
+        if not is_dataclass(one.annotation):
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[name], hints = one.annotation, get_type_hints(one.annotation, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name]
+            )
+            for each in fields(one.annotation)
+        ]
+
+    @wraps(command)
+    def expanded(**given: Any) -> None:  # noqa: ANN401
+        made = {
+            name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**made, **given)
+
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
+    return expanded
+
+
+# -- the catalog and the user -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a command was asked for, apart from the data.
+class CatalogOptions:
+    """`--catalog` and how to read it."""
 
-    Attributes:
-        names: Methods.
-        ks: Cut-offs.
-        out: The run's folder.
-        json: Where the report goes as JSON.
-        seed: See `Seed`.
-        protocol: See `Protocol`; None where targets are given.
-        events: See `Events`.
-        at: See `At`.
-        strict_time: See `StrictTime`.
-        tie_orders: See `TieOrders`.
-        window_days: See `WindowDays`.
-        ease: See `Ease`.
-        sasrec: See `SasRec`.
-        text_columns: See `TextColumns`.
-        vectors: See `OwnVectors`.
-        templates: Further LLM methods.
-        prompts: Folders of templates, looked at first.
-        source: See `Source`.
-        pool: See `Pool`.
-        shuffled: See `Shuffled`.
-        newest: See `Newest`.
-        users: See `Users`.
-        questions: See `Probe`.
-        prices: Of tokens.
-        base_url: See `BaseUrl`.
-        model: See `Model`.
-        keep: See `Kept`.
-        more: Further arguments that the results depend on.
-    """
+    catalog: Annotated[
+        Path | None,
+        option("Your items: CSV, TSV, JSONL or Parquet; by default the MovieLens sample.", panel=CATALOG),
+    ] = None
+    id_column: Annotated[str, option("The catalog's id column.", "--id", panel=CATALOG)] = "movieId"
+    title_column: Annotated[str, option("The catalog's title column.", "--title", panel=CATALOG)] = "title"
+    domain: Annotated[str | None, option("What the items are, such as books [default: movies]", panel=CATALOG)] = (
+        None
+    )
 
-    names: list[str]
-    ks: list[int]
-    out: Path | None = None
-    json: Path | None = None
-    seed: int = 0
-    protocol: str | None = "leave-one-out"
-    events: int | None = None
-    at: datetime | None = None
-    strict_time: bool = False
-    tie_orders: int = 1
-    window_days: float | None = None
-    ease: str | None = None
-    sasrec: str | None = None
-    text_columns: str = "genres"
-    vectors: Path | None = None
-    templates: list[str] = field(default_factory=list)
-    prompts: Sequence[Path] | None = None
-    source: str = "itemknn"
-    pool: int = 20
-    shuffled: bool = False
-    newest: int = 50
-    users: int | None = None
-    questions: int = 0
-    prices: Prices = NO_PRICES
-    base_url: str | None = None
-    model: str | None = None
-    keep: Keep | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+    def open(self) -> Catalog:
+        """The caller's catalog, or the MovieLens sample."""
+        if self.catalog is None:
+            return movielens.sample().catalog
+        return Catalog.from_file(
+            self.catalog, id=self.id_column, title=self.title_column, domain=self.domain or "movies"
+        )
 
-    def __post_init__(self) -> None:
-        if self.protocol is not None:
-            check(
-                self.protocol,
-                tie_orders=self.tie_orders,
-                strict_time=self.strict_time,
-                events=self.events,
-                at=self.at,
-                asks_llm=self.asks_llm,
-            )
-        if self.strict_time and any(name in TRAINED for name in self.names):
-            raise ConfigError(
-                f"--strict-time does not go with {' and '.join(TRAINED)}: they would be trained for each user",
-                hint="leave one of them out",
-            )
-        if self.source not in NAMES:
-            raise ConfigError(
-                f"unknown method {self.source!r} for --candidates", hint=f"one of {', '.join(NAMES)}"
-            )
+
+CatalogFile = Annotated[Path, option("The catalog: CSV, TSV, JSONL or Parquet.", "--catalog")]
+CatalogId = Annotated[str, option("The catalog's id column.", "--id")]
+CatalogTitle = Annotated[str, option("The catalog's title column.", "--title")]
+
+COLUMNS = "userId,movieId,timestamp,rating"
+Interactions = Annotated[
+    Path | None,
+    option("Other users' interactions, a table.", "--interactions", panel=CATALOG),
+]
+InteractionColumns = Annotated[str, option("Its columns: user,item,time,rating.", "--columns", panel=CATALOG)]
+
+
+@dataclass(frozen=True)
+class UserOptions:
+    """Whom to recommend for, apart from their own words."""
+
+    history: Annotated[str, option("Titles or ids, oldest first, with ';' between; or a file.", panel=USER)] = ""
+    user: Annotated[str | None, option("One user of the history file; by default all.", panel=USER)] = None
+    liked: Annotated[str, option("Titles or ids that the user liked, separated by ';'.", panel=USER)] = ""
+    disliked: Annotated[str, option("Titles or ids that the user disliked.", panel=USER)] = ""
+    about: Annotated[str | None, option("What the user wants, in words.", panel=USER)] = None
+    columns: Annotated[str, option("The interactions file's columns: user,item,time,rating.", panel=USER)] = (
+        COLUMNS
+    )
 
     @property
-    def asks_llm(self) -> bool:
-        """Whether a model server is needed."""
-        return bool(self.templates) or self.questions > 0 or any(name in NAMED for name in self.names)
+    def from_file(self) -> bool:
+        """Whether `--history` is an interactions file."""
+        return Path(self.history).suffix.lower() in SUFFIXES
 
-    def settings(self) -> Settings:
-        """How to reach the model."""
-        return Settings.load(base_url=self.base_url, model=self.model, keep=self.keep)
+    def read(self) -> tuple[dict[str, History], dict[str, History]]:
+        """The histories of the users asked for, and those of everybody in the file (for popularity).
 
-    def arguments(self) -> dict[str, Any]:
-        """What the results depend on and `zsrec.evaluation.benchmark` does not know itself."""
-        return {
-            "protocol": self.protocol or "leave-one-out",  # targets are among the files
-            "events": self.events,
-            "at": None if self.at is None else self.at.isoformat(),
-            "strict_time": self.strict_time,
-            "tie_orders": self.tie_orders,
-            "window_days": self.window_days,
-            "ease": self.ease,
-            "sasrec": self.sasrec,
-            "text_columns": self.text_columns,
-            "model": self.model,
-            **self.more,
+        Raises:
+            ConfigError: There is no such user, or the columns are malformed.
+            DataError: The file cannot be read.
+        """
+        everybody: dict[str, History] = {}
+        if self.from_file:
+            everybody = read_histories(
+                self.history,
+                columns=columns_of(self.columns),
+                liked_from=movielens.LIKED_FROM,
+                disliked_to=movielens.DISLIKED_TO,
+            )
+            users = everybody if self.user is None else {self.user: everybody.get(self.user, History())}
+            if self.user is not None and self.user not in everybody:
+                raise ConfigError(
+                    f"no user {self.user!r} among the {len(everybody):,} users of {self.history}",
+                    hint="check --user and --columns",
+                )
+        elif self.user is not None:
+            raise ConfigError("--user needs an interactions file", hint="give the file with --history")
+        else:
+            users = {"": History.of(*titles(self.history))}
+        judged = {
+            name: one.liked(*titles(self.liked)).disliked(*titles(self.disliked)) for name, one in users.items()
         }
-
-    def folder(self, arguments: Mapping[str, Any]) -> Path:
-        """The run's folder: `out`, or one named after everything that was asked for."""
-        if self.out is not None:
-            return self.out
-        asked = [self.names, self.templates, self.source, self.pool, self.shuffled, self.newest]
-        whole = [arguments, *asked, self.ks, self.users, self.questions, self.seed]
-        text = json.dumps(whole, sort_keys=True, default=str)
-        return Path(f"zsrec-bench-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+        return judged, everybody
 
 
-def names(text: str) -> list[str]:
-    """The names in a text with commas between."""
+# -- the model and the prompt ---------------------------------------------------------------------------------
+
+BaseUrl = Annotated[str | None, option("The model server's address, with /v1.", panel=MODEL, env="ZSREC_BASE_URL")]
+ModelName = Annotated[str | None, option("The served model's name.", "--model", panel=MODEL, env="ZSREC_MODEL")]
+TemplateName = Annotated[str | None, option("Its name or path.", "--template", panel=MODEL, env="ZSREC_TEMPLATE")]
+PromptsFolder = Annotated[
+    Path | None,
+    option("A folder of your own templates, searched first.", "--prompts", panel=MODEL, env="ZSREC_PROMPTS"),
+]
+PromptsFolders = Annotated[
+    list[Path] | None,
+    option(
+        "A folder of your own templates, searched first; repeatable.",
+        "--prompts",
+        panel=MODEL,
+        env="ZSREC_PROMPTS",
+    ),
+]
+HowMany = Annotated[int, option("How many items per user.", "-k", "--k", panel=MODEL, min=1)]
+RetrieverName = Annotated[
+    str | None,
+    option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", "--retriever", panel=MODEL),
+]
+PoolSize = Annotated[int, option("How many candidates a prompt shows.", "--pool", panel=MODEL, min=1)]
+Candidates = Annotated[str, option("Titles or ids to choose from, separated by ';'.", "--candidates", panel=MODEL)]
+FillFrom = Annotated[Fill | None, option("Fill a short list from this source.", "--fill", panel=MODEL)]
+Host = Annotated[str, option("The address to listen on.", "--host", panel=SERVICE)]
+Port = Annotated[int, option("The port; 0 takes a free one.", "--port", panel=SERVICE, min=0, max=65535)]
+JsonToStdout = Annotated[bool, option("Print one JSON document.", "--json", panel=OUTPUT)]
+
+# -- benchmarks -----------------------------------------------------------------------------------------------
+
+EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
+ItemColumns = Annotated[str, option("The items' columns: id,title.", "--item-columns", panel=CATALOG)]
+Domain = Annotated[str, option("What the items are, in the plural, for prompts.", "--domain", panel=CATALOG)]
+Seed = Annotated[int, option("Seed of subsets, tie orders, intervals and tests.", "--seed", panel=PROTOCOL)]
+ReportFile = Annotated[Path | None, option("Write the whole report to this file.", "--json", panel=OUTPUT)]
+PriceIn = Annotated[float | None, option("Price of a million prompt tokens.", panel=OUTPUT, min=0)]
+PriceOut = Annotated[float | None, option("Price of a million answer tokens.", panel=OUTPUT, min=0)]
+OnlyMethods = Annotated[str, option("Only these methods, separated by commas.", "--methods")]
+Against = Annotated[str | None, option("Compare all others with this one only: fewer tests.", "--against")]
+SetsFolder = Annotated[Path | None, option("The folder for downloads; by default zsrec's cache.", "--to")]
+
+
+@dataclass(frozen=True)
+class AskingOptions:
+    """How a benchmark asks the model; shared by `bench` and `prompts compare`."""
+
+    base_url: BaseUrl = None
+    model: ModelName = None
+    prompts: PromptsFolders = None
+    candidates: Annotated[
+        str, option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", panel=MODEL)
+    ] = "itemknn"
+    pool: PoolSize = 20
+    shuffle: Annotated[bool, option("Shuffle the candidates by hash.", "--shuffle", panel=MODEL)] = False
+    newest: Annotated[int, option("How many of a user's newest events a prompt shows.", panel=MODEL, min=1)] = 50
+    seed: Seed = 0
+    out: Annotated[
+        Path | None,
+        option(
+            "The run's folder, named after the options by default; the same command continues in it.", panel=OUTPUT
+        ),
+    ] = None
+    keep: Annotated[
+        Keep | None,
+        option("What is kept of requests and replies once the run is complete.", panel=OUTPUT, env="ZSREC_KEEP"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.candidates not in RETRIEVERS:
+            raise ConfigError(
+                f"unknown method {self.candidates!r} for --candidates", hint=f"one of {', '.join(RETRIEVERS)}"
+            )
+
+
+@dataclass(frozen=True)
+class RunOptions(AskingOptions):
+    """What a benchmark measures and how, apart from the data."""
+
+    methods: Annotated[str, option(f"Some of {', '.join(ALL_METHODS)}.", panel=METHODS)] = ",".join(RETRIEVERS)
+    template: Annotated[
+        list[str] | None,
+        option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS),
+    ] = None
+    text_columns: Annotated[str, option("Item columns that are embedded after the title.", panel=METHODS)] = (
+        "genres"
+    )
+    vectors: Annotated[Path | None, option("Item vectors: an .npy file with one row per item.", panel=METHODS)] = (
+        None
+    )
+    window_days: Annotated[float | None, option("pop counts only the last so many days.", panel=METHODS)] = None
+    ease: Annotated[str | None, option("Options of ease, such as regularization=200.", panel=METHODS)] = None
+    sasrec: Annotated[str | None, option("Options of sasrec, such as epochs=20,factors=64.", panel=METHODS)] = None
+    protocol: Annotated[str, option(f"One of {', '.join(PROTOCOLS)}.", panel=PROTOCOL)] = "leave-one-out"
+    events: Annotated[int | None, option("cold-users: events that are shown per user.", panel=PROTOCOL, min=0)] = (
+        None
+    )
+    at: Annotated[
+        datetime | None,
+        option(
+            "time-split, cold-items: the time of the split (UTC); by default 80% of the events are before.",
+            panel=PROTOCOL,
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+        ),
+    ] = None
+    k: Annotated[str, option("Cut-offs, separated by commas.", "-k", "--k", panel=PROTOCOL)] = "10"
+    strict_time: Annotated[
+        bool,
+        option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL),
+    ] = False
+    tie_orders: Annotated[int, option("Average over so many orders of tied events.", panel=PROTOCOL, min=1)] = 1
+    users: Annotated[int | None, option("Ask the LLM for so many users, by hash.", panel=PROTOCOL, min=1)] = None
+    probe: Annotated[int, option("Memorisation questions to ask, of each kind.", panel=PROTOCOL, min=0)] = 0
+    price_in: PriceIn = None
+    price_out: PriceOut = None
+    json: ReportFile = None
+
+
+# -- texts ----------------------------------------------------------------------------------------------------
+
+
+def comma_separated(text: str) -> list[str]:
+    """The names in a text, separated by commas; empty ones are left out."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def cut_offs(text: str) -> list[int]:
-    """The cut-offs in a text with commas between.
+def titles(text: str) -> list[str]:
+    """The titles or ids in a text, separated by ";"."""
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def columns_of(text: str, *, rating: bool = True) -> Columns:
+    """The columns that `--columns` names, without the rating's unless it is wanted.
 
     Raises:
-        ConfigError: One is no whole number of at least 1.
+        ConfigError: They are not two to four names.
     """
-    try:
-        found = [int(one) for one in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
-    return list(dict.fromkeys(found))
+    names = [name.strip() or None for name in text.split(",")]
+    user, item, time, rated, *more = (*names, None, None, None)
+    if user is None or item is None or any(more):
+        raise ConfigError(
+            f"--columns is {text!r}, expected user,item,time,rating", hint="leave time or rating empty if absent"
+        )
+    return Columns(user=user, item=item, time=time, rating=rated if rating else None)
 
 
-def hyper_parameters(kind: type[OneConfig], text: str | None, option: str) -> OneConfig | None:
-    """A model's hyper-parameters in a text as `epochs=20,factors=64`; None for the defaults.
+def two_columns(text: str, option_name: str) -> tuple[str, str]:
+    """The first two column names in a text, separated by commas.
 
     Raises:
-        ConfigError: One is unknown or does not fit.
+        ConfigError: There are fewer.
     """
-    if text is None:
-        return None
-    given = [part.partition("=") for part in names(text)]
-    try:
-        return kind.model_validate({name.strip(): value.strip() for name, _, value in given})
-    except ValidationError as error:
-        known = ", ".join(kind.model_fields)
-        raise ConfigError(f"{option} is {text!r}", hint=f"write NAME=VALUE,… of {known}") from error
-
-
-def columns(text: str, option: str, least: int) -> list[str]:
-    """The column names in a text with commas between.
-
-    Raises:
-        ConfigError: There are fewer than `least`.
-    """
-    found = [name.strip() for name in text.split(",")]
-    if len(found) < least or not all(found[:least]):
-        raise ConfigError(f"{option} is {text!r}", hint=f"write at least {least} names with commas between")
-    return [name for name in found if name]
-
-
-def read_vectors(path: Path, items: int) -> Vectors:
-    """Item vectors of a file, each of length 1; shape (items, d).
-
-    Raises:
-        ConfigError: It is no .npy file of such floats.
-    """
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no readable .npy file: {error}", hint="write it with numpy.save") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != items or found.dtype.kind != "f":
-        shape = getattr(found, "shape", "several arrays")
-        raise ConfigError(f"{path}: expected floats of shape ({items}, d), found {shape}", hint="one row an item")
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-
-
-Folders = Annotated[
-    list[Path] | None,
-    typer.Option("--prompts", help="A folder of your own templates, looked at first. May be repeated."),
-]
+    first, second, *_ = (*(name.strip() for name in text.split(",")), "", "")
+    if not first or not second:
+        raise ConfigError(f"{option_name} is {text!r}, expected two column names", hint="for example item,title")
+    return first, second
 
 
 def template_target(name: str) -> str | Path:
-    """A name stays text; whatever is on the disk or looks like a path becomes one."""
+    """A template as `Library.load` takes it: a name, or a path if there is such a file or it ends in ".j2"."""
     path = Path(name)
     return path if path.suffix == ".j2" or path.is_file() else name
-
-
-def sample_person(template: Template, *, pool: int = 20) -> Person:
-    """A user of the MovieLens sample with as many events as the median user."""
-    return cast_of(movielens.sample(), template, pool=pool).typical
 
 
 def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Columns) -> Retriever:

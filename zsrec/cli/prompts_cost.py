@@ -1,4 +1,4 @@
-"""What a template costs, gathered for `zsrec prompts check` and put into lines."""
+"""The token costs of a template, for `zsrec prompts check`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,16 @@ from zsrec.prompts.diagnostics import question_in_words
 
 @dataclass(frozen=True)
 class Question:
-    """What one question of a template costs.
+    """The cost of one question of a template, with the median user's prompt and the longest one."""
 
-    Attributes:
-        step: Its name; None for the template's own question.
-        typical: The median user's prompt.
-        worst: The longest one.
-        prefix: What prompts share, predicted.
-        users: What users of one pool shared, measured; None where nothing was asked.
-    """
-
-    step: str | None
+    step: str | None  # None for the template's own question
     typical: Budget
     worst: Budget
-    prefix: Prefix
-    users: Measured | None = None
+    prefix: Prefix  # what prompts share, predicted
+    users: Measured | None = None  # what users with the same candidates shared; None if nothing was asked
 
     def lines(self, steps: Collection[str] = ()) -> Iterator[str]:
-        """The figures for a reader.
-
-        Args:
-            steps: The names of the template's earlier steps: what has such a name is an answer.
-        """
+        """The figures as text; a part named like one of `steps` is that step's answer."""
         yield f"{f'tokens, {self.typical.by}':<34}{'typical':>9}{'worst':>9}"
         for part in self.worst.parts:
             typical, worst = self.typical.part(part.name), self.worst.part(part.name)
@@ -52,10 +40,10 @@ class Question:
         if self.prefix.orders is not None:
             yield f"orders of one user's candidates share the first {_share(self.prefix.orders)}"
         if self.users is not None:
-            what = (
+            hits = (
                 f"{self.users.hits:,} of {self.users.queries:,} tokens ({self.users.of_all:.0%}) were cache hits"
             )
-            yield f"measured, {self.users.users} users of one pool, from the second on: {what}{_doubt(self.users)}"
+            yield f"measured, {self.users.users} users of one pool, from the second on: {hits}{_doubt(self.users)}"
 
     def _named(self, name: str, steps: Collection[str]) -> str:
         if name in steps:
@@ -70,33 +58,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one template costs.
-
-    Attributes:
-        last: Its own question.
-        earlier: Its steps, in order; answers of steps are stand-ins as long as their limit allows.
-        orders: What one user's orders or windows shared, measured; None where nothing was asked, and for a
-            template without candidates.
-        problems: What only a server could find.
-    """
+    """The cost of one template."""
 
     last: Question
-    earlier: tuple[Question, ...] = ()
-    orders: Measured | None = None
-    problems: tuple[Problem, ...] = ()
+    earlier: tuple[Question, ...] = ()  # the steps; their answers are stand-ins of the greatest length
+    orders: Measured | None = None  # what one user's orders or windows shared; None if nothing was asked
+    problems: tuple[Problem, ...] = ()  # those that only a server can find
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as JSON data, those of the template's own question outermost.
-
-        The findings stand among the others.
-        """
+        """The figures as JSON data, those of the template's own question outermost; without the problems."""
         last, *earlier = (asdict(one) for one in (self.last, *self.earlier))
         del last["step"]
         orders = None if self.orders is None else asdict(self.orders)
         return {**last, "orders": orders, "steps": {one.pop("step"): one for one in earlier}}
 
     def lines(self) -> Iterator[str]:
-        """The figures for a reader."""
+        """The figures as text."""
         questions = (*self.earlier, self.last)
         for place, one in enumerate(questions):
             if self.earlier:
@@ -105,9 +82,8 @@ class Cost:
         if self.orders is not None:
             yield from _orders(self.orders)
         if self.earlier:
-            typical, worst = (
-                sum(getattr(one, whose).total for one in questions) for whose in ("typical", "worst")
-            )
+            typical = sum(one.typical.total for one in questions)
+            worst = sum(one.worst.total for one in questions)
             yield f"all {len(questions)} prompts of a user: {typical:,} tokens, worst {worst:,}"
             yield "an earlier answer is counted as a stand-in of its step's limit, the longest that it can be"
 
@@ -121,20 +97,9 @@ async def cost_of(
     pool: int = 20,
     users: int = 0,
 ) -> Cost:
-    """Counts a template, and measures it where `users` are to be asked about.
+    """The cost of a template for the users of a MovieLens folder or zip (None: the sample).
 
-    Args:
-        template: The template.
-        data: A MovieLens folder or zip; None takes the sample.
-        base_url: The server whose tokenizer counts; None estimates.
-        model: The served model's name.
-        pool: How many candidates.
-        users: How many users to measure with; 0 asks nothing.
-
-    Raises:
-        TemplateError: The template fails on a user.
-        ConfigError: The server's address is not allowed, or the data has no histories.
-        LLMError: The server failed.
+    With a server its tokenizer counts, and with `users` above 0 what they share is measured.
     """
     cast = token_budget.cast_of(_dataset(data), template, pool=pool, others=max(users, 2))
 
@@ -198,4 +163,4 @@ def _orders(found: Measured) -> Iterator[str]:
 
 
 def _doubt(found: Measured) -> str:
-    return " (others used the server meanwhile: not ours alone)" if found.disturbed else ""
+    return " (others used the server at the same time)" if found.disturbed else ""

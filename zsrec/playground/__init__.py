@@ -1,5 +1,5 @@
-"""The playground: a local web page on which a template is edited, checked, run, and compared with another.
+"""The playground: a local page where a template is edited, checked, run, and compared with another.
 
-What a page shows is worked out by small modules without any web code (`drafts`, `people`, `preview`, `answers`,
-`snippets`, `asking`); `page`, `panes` and `results` only put it on the screen, and `guard` keeps other sites out.
+Modules without web code compute what a page shows (`draft`, `preview`, `answers`, `snippets`, `state`); `page`,
+`pane` and `results` show it, and `app` keeps other sites out.
 """

@@ -1,4 +1,4 @@
-"""The playground's application: one page behind its guard; nothing of what is asked is stored or logged."""
+"""The playground's web application: one page that other sites cannot reach; nothing typed is stored or logged."""
 
 from __future__ import annotations
 
@@ -44,14 +44,10 @@ _HEADERS = (
 
 
 def check_exposure(host: str, names: Iterable[str]) -> frozenset[str]:
-    """The host names that requests may carry.
-
-    Args:
-        host: Where the playground will listen.
-        names: Under which other machines' browsers may reach it; asked for explicitly.
+    """The host names that requests may have: this machine's, and `names` for the browsers of other machines.
 
     Raises:
-        ConfigError: `host` is not this machine alone, and no name was given.
+        ConfigError: `host` is not this machine alone, and there are no names.
     """
     given = frozenset(name.strip().lower() for name in names if name.strip())
     if not is_loopback(host) and not given:
@@ -63,11 +59,11 @@ def check_exposure(host: str, names: Iterable[str]) -> frozenset[str]:
 
 
 class Guard:
-    """ASGI middleware, the outermost: refuses foreign hosts and origins, and says what a page may load.
+    """The outermost ASGI middleware: refuses other hosts and origins, and limits what a page may load.
 
     Args:
-        app: What it guards.
-        hosts: The host names that requests may carry, without a port; see `check_exposure`.
+        app: The application behind it.
+        hosts: The host names that requests may have, without a port; see `check_exposure`.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
@@ -75,7 +71,7 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request or web socket."""
+        """Handle one request or web socket."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -89,15 +85,10 @@ class Guard:
             await PlainTextResponse(why + "\n", status_code=403)(scope, receive, send)
 
     def refusal(self, headers: Headers, *, secure: bool = False) -> str | None:
-        """Why a request is refused; None where it is let in.
-
-        Args:
-            headers: The request's.
-            secure: Whether it came over TLS.
-        """
+        """Why a request is refused, or None; `secure` says that it came over TLS."""
         host = headers.get("host", "")
         if _hostname(f"//{host}") not in self._hosts:
-            return "this host name is not one of the playground's: open it as http://127.0.0.1"
+            return "this is not one of the playground's host names: open it as http://127.0.0.1"
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{'https' if secure else 'http'}://{host}".lower():
             return "requests from other sites are refused"
@@ -127,13 +118,8 @@ _RECONNECT = 60.0  # seconds for which a tab that lost its connection keeps its 
 
 
 def create_app(workshop: Workshop, hosts: frozenset[str]) -> ASGIApp:
-    """The ASGI application. NiceGUI keeps its pages in the process, so one process has one playground.
-
-    Args:
-        workshop: What all tabs share.
-        hosts: See `Guard`.
-    """
-    quiet()
+    """The ASGI application; one per process, since NiceGUI's pages are global. For `hosts` see `Guard`."""
+    redact_log()
 
     @ui.page("/")
     async def index() -> None:
@@ -156,23 +142,20 @@ def create_app(workshop: Workshop, hosts: frozenset[str]) -> ASGIApp:
     return Guard(app, hosts)
 
 
-def quiet() -> None:
-    """Keeps what a person typed out of the log: of an unexpected error only its type and place are written."""
-    logger = logging.getLogger("nicegui")
-    if not any(isinstance(one, _TypeAndPlace) for one in logger.filters):
-        logger.addFilter(_TypeAndPlace())
+def redact_log() -> None:
+    """Keep what a person typed out of the log: of an unexpected error only its type and place are written."""
+    logging.getLogger("nicegui").addFilter(_type_and_place)  # adding it twice adds it once
 
 
-class _TypeAndPlace(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrites a record; lets every one pass."""
-        error = record.msg if isinstance(record.msg, BaseException) else None
-        error = error or (record.exc_info[1] if record.exc_info else None)
-        if error is not None:
-            last = error.__traceback__
-            while last is not None and last.tb_next is not None:
-                last = last.tb_next
-            place = f" at {last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else ""
-            record.msg, record.args = f"a fault of the playground: {type(error).__name__}{place}", ()
-            record.exc_info, record.exc_text = None, None
-        return True
+def _type_and_place(record: logging.LogRecord) -> bool:
+    """A log filter that rewrites errors and lets every record pass."""
+    error = record.msg if isinstance(record.msg, BaseException) else None
+    error = error or (record.exc_info[1] if record.exc_info else None)
+    if error is not None:
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        place = f" at {last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else ""
+        record.msg, record.args = f"an error in the playground: {type(error).__name__}{place}", ()
+        record.exc_info, record.exc_text = None, None
+    return True

@@ -1,4 +1,4 @@
-"""A template while it is written: a text in memory, checked as a file would be."""
+"""A template being edited, and the person to recommend for, as the page's fields describe them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,22 @@ from zsrec.prompts.library import gather
 from zsrec.prompts.linter import checked
 
 MOST_CHARACTERS = 65_536
-"""A longer text is not checked: no prompt is that long, and checking it would hold the page up."""
+"""A longer text is not checked: it would block the page."""
 _RUNS = ("generate", "rank")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A template's text as it stands in an editor, with what is wrong with it.
+    """The text of a template in an editor, and its problems."""
 
-    Attributes:
-        origin: The template that it started from, as it lies in the library.
-        text: The text.
-        template: The template, ready to be used; None where the text has an error.
-        problems: Errors and warnings, those of the text itself by line and then those of files that it uses.
-    """
-
-    origin: Source
+    origin: Source  # the library's template that it started from
     text: str
-    template: Template | None
-    problems: tuple[Problem, ...]
+    template: Template | None  # None if the text has an error
+    problems: tuple[Problem, ...]  # of the text by line, then of the files that it uses
 
     @property
     def name(self) -> str:
-        """The name of the template that it started from, for example "rank/default"."""
+        """The name of the template that it started from, such as "rank/default"."""
         return self.origin.name
 
     @property
@@ -47,12 +40,12 @@ class Draft:
 
     @property
     def path(self) -> str:
-        """What the text is called in messages."""
+        """The file name in messages."""
         return self.name + SUFFIX
 
     @property
     def errors(self) -> int:
-        """How many of the problems keep it from being used."""
+        """The number of problems that are errors."""
         return sum(problem.severity == "error" for problem in self.problems)
 
     def marks(self) -> dict[int, list[Problem]]:
@@ -65,69 +58,49 @@ class Draft:
 
 
 def names(library: Library) -> list[str]:
-    """The templates that a playground can run: those that recommend, and that can be read."""
+    """The templates that a playground can run: readable ones whose task recommends."""
     found = [entry.name for entry in library.entries() if entry.shadowed_by is None]
     return [name for name in found if library.open(name).front.task in _RUNS]
 
 
 def opened(name: str, library: Library) -> Draft:
-    """A template of the library, not yet edited.
-
-    Raises:
-        TemplateNotFoundError: There is none of that name.
-    """
+    """A template of the library, not yet edited; `TemplateNotFoundError` if there is none of that name."""
     source = library.find(name)
     return drafted(source.text, source, library)
 
 
 def drafted(text: str, origin: Source, library: Library) -> Draft:
-    """Checks a text as `zsrec prompts check` checks a file; what it extends and includes is the library's.
-
-    Args:
-        text: The whole template, front matter and all.
-        origin: The template that it started from.
-        library: Where templates are found.
-    """
+    """Check a template's text, front matter included, as `zsrec prompts check` checks a file."""
     path = origin.name + SUFFIX
     if len(text) > MOST_CHARACTERS:
         message = f"the text has {len(text):,} characters; here at most {MOST_CHARACTERS:,} are checked"
         return Draft(origin, text, None, (Problem(path, 1, message),))
     problems, template = checked(gather(source_of(text, origin.name, path, origin.place), library))
     if template is not None and template.task not in _RUNS:
-        message = f"the task {template.task!r} recommends nothing; here 'generate' and 'rank' can be run"
+        message = f"the task {template.task!r} recommends nothing; the playground runs 'generate' and 'rank'"
         problems, template = [*problems, Problem(path, 1, message)], None
     return Draft(origin, text, template, tuple(problems))
 
 
 MOST_LISTED = 1_000
-"""Users that a page lists."""
+"""The most users on a page's list."""
 MOST_TYPED = 20_000
-"""Lines that a typed history may have."""
+"""The most lines of a typed history."""
 _SIGNS = {"+": Feedback.LIKED, "-": Feedback.DISLIKED}
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody to recommend for.
+    """Somebody to recommend for."""
 
-    Attributes:
-        user: The id of a user of the data set; None for somebody typed.
-        typed: A history, one title or id a line; see `typed_history`.
-        about: The person in words.
-    """
-
-    user: str | None = None
-    typed: str = ""
-    about: str = ""
+    user: str | None = None  # a user of the data set; None for a typed history
+    typed: str = ""  # see `typed_history`
+    about: str = ""  # what they look for, in words
 
     def history(self, histories: Mapping[str, History]) -> History:
-        """What is known of the person.
-
-        Raises:
-            ConfigError: There is no such user, the typed history is too long, or nothing is known.
-        """
+        """The person's history; `ConfigError` if there is no such user, or nothing is known of them."""
         if self.user is not None and self.user not in histories:
-            raise ConfigError(f"there is no user {self.user!r}", hint="pick one of the list")
+            raise ConfigError(f"there is no user {self.user!r}", hint="pick one from the list")
         history = typed_history(self.typed) if self.user is None else histories[self.user]
         if not len(history) and not self.about.strip():
             raise ConfigError(
@@ -137,11 +110,7 @@ class Person:
 
 
 def typed_history(text: str) -> History:
-    """A history of one title or id a line, oldest first; "+ " before it says liked, "- " disliked.
-
-    Raises:
-        ConfigError: It has too many lines.
-    """
+    """A history with one title or id per line, oldest first; "+ " in front means liked, "- " disliked."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > MOST_TYPED:
         raise ConfigError(f"the history has {len(lines):,} lines", hint=f"at most {MOST_TYPED:,}")
@@ -149,8 +118,8 @@ def typed_history(text: str) -> History:
 
 
 def listed(histories: Mapping[str, History], catalog: Catalog) -> dict[str, str]:
-    """The first users by id, each in words: how many events, and the newest title."""
-    return {user: _in_words(user, histories[user], catalog) for user in list(histories)[:MOST_LISTED]}
+    """The first users by id, each described by the number of events and the newest title."""
+    return {user: _described(user, histories[user], catalog) for user in list(histories)[:MOST_LISTED]}
 
 
 def _event(line: str) -> Event:
@@ -160,7 +129,7 @@ def _event(line: str) -> Event:
     return Event(item=line)
 
 
-def _in_words(user: str, history: History, catalog: Catalog) -> str:
+def _described(user: str, history: History, catalog: Catalog) -> str:
     last = history.events[-1].item if history.events else ""
     title = display_title(catalog[last].title) if last in catalog else last
     return f"{user}: {len(history):,} events, last {title}" if title else f"{user}: no events"

@@ -1,4 +1,4 @@
-"""A browser tab: whom to recommend for, one or two templates, and the buttons that ask. Each tab has its own."""
+"""A browser tab's page: whom to recommend for, one or two templates, and the buttons that ask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ new MutationObserver(() => {
     box.removeAttribute("tabindex");
 }).observe(document.body, { childList: true, subtree: true });
 """
-_OUTCOMES = {  # the worst of the panes' is said
+_OUTCOMES = {  # the worst comes first
     "failed": "Not answered: see the message below the template.",
     "stopped": "Cancelled: nothing has changed.",
     "answered": "Done.",
@@ -33,11 +33,7 @@ _BLUE = "#0b57d0"  # 6.4:1 on white
 
 
 class Page:
-    """One tab's page; nothing of it outlives the tab.
-
-    Args:
-        workshop: What all tabs share.
-    """
+    """The page of one tab."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
@@ -56,11 +52,11 @@ class Page:
             self._add_pane()
 
     async def connected(self) -> None:
-        """To be called once the browser is there."""
+        """Call when the browser is connected."""
         ui.run_javascript(_LISTS)
         for pane in self._panes:
             pane.connected()
-        await asyncio.gather(*(pane.look_again() for pane in self._panes))
+        await asyncio.gather(*(pane.preview.ask() for pane in self._panes))
 
     # -- the parts ------------------------------------------------------------------------------------
 
@@ -145,15 +141,8 @@ class Page:
         letter, place = "AB"[len(self._panes)], len(self._panes)
         names = self._workshop.templates
         with self._panes_box:
-            pane = Pane(
-                self._workshop,
-                names[min(place, len(names) - 1)],
-                letter,
-                self._question,
-                self._person,
-                self._judge,
-            )
-        self._panes.append(pane)
+            name = names[min(place, len(names) - 1)]
+            self._panes.append(Pane(self._workshop, name, letter, self._question, self._person, self._judge))
 
     # -- what a person does ---------------------------------------------------------------------------
 
@@ -181,22 +170,22 @@ class Page:
         self._enable()
 
     async def _asks_otherwise(self) -> None:
-        await asyncio.gather(*(pane.look_again() for pane in self._panes))
+        await asyncio.gather(*(pane.preview.ask() for pane in self._panes))
 
     async def _switch(self) -> None:
         if self._second.value and len(self._panes) == 1:
             self._add_pane()
             self._panes[1].connected()
-            await self._panes[1].look_again()
+            await self._panes[1].preview.ask()
         elif not self._second.value and len(self._panes) == 2:
             gone = self._panes.pop()
             gone.stop()
-            gone.remove()
+            gone.box.delete()
 
     def _judge(self, item_id: str, feedback: Feedback) -> None:
         toggle([pane.pending for pane in self._panes], item_id, feedback)
         for pane in self._panes:
-            pane.mark()
+            pane.results.mark(pane.pending)
         marks = self._panes[0].pending.marks
         self._say(f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
 
@@ -223,8 +212,7 @@ class Page:
         for pane in self._panes:
             pane.stop()
 
-    def _leave(self) -> None:
-        """The tab was closed: nobody is there to read an answer."""
+    def _leave(self) -> None:  # the tab was closed: nobody will read an answer
         self._gone = True
         self._stop()
 
@@ -237,12 +225,12 @@ class Page:
         self._enable()
 
     def _enable(self) -> None:
-        self._next.set_enabled(any(pane.has_round for pane in self._panes))
+        self._next.set_enabled(any(pane.last is not None for pane in self._panes))
 
     def _say(self, text: str) -> None:
         say(self._status, text)
 
 
 def _hint(field: ui.input, text: str) -> None:
-    """What to write into a field, below it: a label that long would be cut."""
+    """Put a hint below a field; a label that long would be cut."""
     field.props["hint"] = text

@@ -1,4 +1,4 @@
-"""One template on the screen: its editor with marks, what the model would receive, and its rounds."""
+"""One template on the page: its editor with marks, what the model would receive, and its rounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zsrec.playground.state import (
 from zsrec.prompts import Problem, Template
 from zsrec.prompts.diagnostics import question_in_words
 
-_QUIET = 0.4  # seconds without typing before the preview is made anew
+_QUIET = 0.4  # seconds without typing before a new preview
 _LABEL_EDITOR = """
 getElement({id}).editorPromise.then((editor) => {{
   editor.contentDOM.setAttribute("aria-label", {label});
@@ -40,16 +40,16 @@ getElement({id}).editorPromise.then((editor) => {{
 """
 
 Outcome = Literal["answered", "failed", "stopped"]
-"""What became of a run: in the last two cases everything on the page is as before."""
+"""How a run ended; in the last two cases the page is as before."""
 Asked = Callable[[Template], Question]
-"""Makes the page's question for a template; raises `ConfigError` where nothing can be asked."""
+"""Makes the page's question for a template; raises `ConfigError` if nothing can be asked."""
 
 
 class Pane:
     """One template of a page.
 
     Args:
-        workshop: The shared parts.
+        workshop: What all tabs share.
         name: The template to start with.
         letter: "A" or "B".
         asked: The page's question.
@@ -58,25 +58,19 @@ class Pane:
     """
 
     def __init__(
-        self,
-        workshop: Workshop,
-        name: str,
-        letter: str,
-        asked: Asked,
-        person: Callable[[], Person],
-        judge: Judge,
+        self, workshop: Workshop, name: str, letter: str, asked: Asked, person: Callable[[], Person], judge: Judge
     ) -> None:
         self._workshop, self._asked, self._person = workshop, asked, person
         self.label = f"template {letter}"
         self.draft: Draft = drafts.opened(name, workshop.library)
         self.pending = Feedbacks()
-        self._last: Round | None = None
+        self.last: Round | None = None
         self._asking: Stoppable | None = None
         self._rounds = 0
         self._check = Latest(self._recheck)
-        self._preview = Latest(self._relook, _QUIET)
-        self._box = named(html.section().classes("card"), f"Template {letter}")
-        with self._box:
+        self.preview = Latest(self._relook, _QUIET)
+        self.box = named(html.section().classes("card"), f"Template {letter}")
+        with self.box:
             html.h2(f"Template {letter}")
             self._select = ui.select(
                 workshop.templates, value=name, label="Start from", with_input=True, on_change=self._pick
@@ -94,65 +88,42 @@ class Pane:
                 self._summary = html.summary()
                 self._roles = html.div()
             self._alert = html.div().props("role=alert")
-            self._results = Results(workshop, self.label, judge)
+            self.results = Results(workshop, self.label, judge)
         say(self._summary, "What the model would receive")
-
-    def remove(self) -> None:
-        """Takes the pane off the page."""
-        self._box.delete()
 
     # -- the page's requests --------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """Names the editor for screen readers and marks its lines, once the browser has it."""
+        """Name the editor for screen readers and mark its lines; call when the browser is connected."""
         code = _LABEL_EDITOR.format(id=self._editor.id, label=f'"Text of {self.label}"', hint=self._hint.id)
         ui.run_javascript(code)
         self._show_findings()
 
     async def changed(self) -> None:
-        """The person or the question changed: what was said in earlier rounds is of another one."""
+        """The person changed, so the earlier rounds are somebody else's."""
         self.restart()
-        await self._preview.ask()
-
-    async def look_again(self) -> None:
-        """The question changed in a way that earlier rounds do not mind."""
-        await self._preview.ask()
+        await self.preview.ask()
 
     def restart(self) -> None:
-        """Forgets the rounds; the last one's results stay on the page until there are others."""
-        self._last, self._rounds, self.pending = None, 0, Feedbacks()
-        self._results.mark(self.pending)
-
-    def mark(self) -> None:
-        """Shows what the person thinks of the items so far."""
-        self._results.mark(self.pending)
-
-    @property
-    def has_round(self) -> bool:
-        """Whether there is a round to refine."""
-        return self._last is not None
+        """Forget the rounds; the last results stay on the page until there are others."""
+        self.last, self._rounds, self.pending = None, 0, Feedbacks()
+        self.results.mark(self.pending)
 
     def stop(self) -> None:
-        """Breaks off what the model is asked for this pane, if anything is."""
+        """Cancel this pane's request, if there is one."""
         if self._asking is not None:
             self._asking.stop()
 
     async def run(self, *, fresh: bool) -> Outcome:
-        """Asks with the editor's text.
-
-        On failure everything stays as it was, and the page says what went wrong.
-
-        Args:
-            fresh: Ask a first round anew, instead of the next one.
-        """
+        """Ask with the editor's text: a first round if `fresh`, else the next one. A failure changes nothing."""
         if self._editor.value != self.draft.text:
             await self._recheck()
         draft, person = self.draft, self._person()
         pending = Feedbacks() if fresh else self.pending
-        last = None if fresh else self._last
+        last = None if fresh else self.last
         try:
             if draft.template is None:
-                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="mend the marked lines")
+                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="fix the marked lines")
             question = self._asked(draft.template)
             before = question.history if last is None else last.after
             recommender = self._workshop.recommender
@@ -169,9 +140,9 @@ class Pane:
         self._alert.clear()
         number = 1 if last is None else self._rounds + 1
         self.restart()
-        if person == self._person():  # otherwise the next round is somebody else's first
-            self._last, self._rounds = found, number
-        self._results.show(found, number, draft, person)
+        if person == self._person():  # otherwise the next round is somebody else's
+            self.last, self._rounds = found, number
+        self.results.show(found, number, draft, person)
         return "answered"
 
     # -- the editor -----------------------------------------------------------------------------------
@@ -184,7 +155,7 @@ class Pane:
 
     async def _edited(self) -> None:
         await self._check.ask()
-        await self._preview.ask()
+        await self.preview.ask()
 
     async def _recheck(self) -> None:
         text, origin = self._editor.value or "", self.draft.origin
@@ -196,8 +167,8 @@ class Pane:
     def _show_findings(self) -> None:
         marks = self.draft.marks()
         lines = self.draft.text.count("\n") + 1
-        # The editor's methods, not its properties: a property is sent together with the server's copy of the text,
-        # which would take back what was typed since.
+        # The editor's methods, not its properties: those are sent with the server's copy of the text, which would
+        # undo what was typed since.
         lint = {line: f"lint-{_worst(found)}" for line, found in marks.items()}
         self._editor.run_method(
             "setDecorations",
@@ -266,7 +237,7 @@ class Pane:
 
 
 def tokens_in_words(found: Preview) -> str:
-    """How long a prompt is and who counted."""
+    """A prompt's length and who counted it."""
     totals = [sum(prompt.tokens) for prompt in found.prompts]
     most = max(totals, default=0)
     several = f"{len(totals)} questions, the longest " if len(totals) > 1 else ""

@@ -1,6 +1,6 @@
-"""What would be sent: the flow is run up to its first request, which is kept and not sent.
+"""What would be sent: the flow runs up to its first request, which is recorded and not sent.
 
-Of a template with steps it is run on: an earlier step is answered by a mark, so that each question is seen.
+If a template has steps, each earlier one gets a placeholder as its answer, so that every question is seen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from zsrec.core.errors import LLMError
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, Plan, ServerInfo, count_tokens
-from zsrec.playground.state import Question
+from zsrec.playground.state import Question, ask
 from zsrec.prompts.diagnostics import unanswered
 from zsrec.recommender.recommender import Recommender
 
@@ -22,53 +22,38 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question as it would be sent.
+    """One question as it would be sent."""
 
-    Attributes:
-        step: The step that asks it; empty for the template's own question.
-        request: The request.
-        tokens: What each message adds to the prompt, the chat template's own tokens included, in order.
-    """
-
-    step: str
+    step: str  # empty for the template's own question
     request: ChatRequest
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...]  # of each message, the chat template's own tokens included
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The prompts as they would be sent.
+    """The prompts as they would be sent."""
 
-    Attributes:
-        prompts: One a question of the template, in order; empty where nothing would be asked. "[the answer of …]"
-            stands for what only the model can say.
-        counted: Whether the served model's tokenizer counted tokens; otherwise they are an estimate from bytes.
-        at_once: How many requests of the last question go out together (orders of the candidates, windows).
-        server: What the server says of itself; None where it does not answer.
-        notes: What else the reader should know.
-    """
-
-    prompts: tuple[Prompt, ...] = ()
-    counted: bool = False
-    at_once: int = 1
-    server: ServerInfo | None = None
+    prompts: tuple[Prompt, ...] = ()  # one per question, in order; "[the answer of …]" stands for an answer
+    counted: bool = False  # by the served model's tokenizer, or estimated from bytes
+    at_once: int = 1  # how many requests of the last question are sent together: orders, windows
+    server: ServerInfo | None = None  # None if it does not answer
     notes: tuple[str, ...] = ()
 
     @property
     def request(self) -> ChatRequest | None:
-        """The first request; None where nothing would be asked."""
+        """The first request; None if nothing would be asked."""
         return self.prompts[0].request if self.prompts else None
 
 
-class _LookedError(Exception):
-    """Ends the flow where it would send something."""
+class _RecordedError(Exception):
+    """Ends the flow before its first request."""
 
 
 @dataclass
-class _Onlooker:
-    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away.
+class _Recorder:
+    """A model that records what would be sent and replaces a server that does not answer.
 
-    Its first answers are marks, one for each of `steps`; what is asked then ends the flow.
+    The first answers are placeholders, one for each of `steps`; the next request ends the flow.
     """
 
     llm: LLM
@@ -89,7 +74,7 @@ class _Onlooker:
         if len(self.requests) <= len(self.steps):
             answer = unanswered(self.steps[len(self.requests) - 1])
             return Exchange(messages=request.messages, answer=answer)
-        raise _LookedError
+        raise _RecordedError
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         try:
@@ -101,7 +86,7 @@ class _Onlooker:
         try:
             return await self.llm.labels(count)
         except LLMError as error:
-            self.notes.append(f"the labels are stand-ins: {error.message}")
+            self.notes.append(f"the labels are placeholders: {error.message}")
             texts = [_LETTERS[n] if n < len(_LETTERS) else str(n) for n in range(count)]
             return LabelSet(labels=tuple(Label(text=text) for text in texts), by="top_logprobs", most=count)
 
@@ -112,41 +97,39 @@ class _Onlooker:
             return False
 
     async def aclose(self) -> None:
-        """Nothing of its own is open."""
+        """The model is closed by its owner."""
 
 
 def look(recommender: Recommender, question: Question) -> Preview:
-    """What a question would send first; a server that is there counts its tokens, and is asked nothing else.
-
-    A ranker that needs to know what the server can do tries that out, once, as it would for the question itself.
+    """What a question would send first; a server only counts tokens, and tells a ranker once what it can do.
 
     Raises:
         ZsrecError: The question cannot be asked; see `Recommender.recommend`. An absent server is no error.
     """
     steps = tuple(question.template.steps)
-    onlooker = _Onlooker(recommender.llm, steps)
-    watched = recommender.with_llm(onlooker)
-    with suppress(_LookedError):
-        question.to(watched)
-    if not onlooker.requests:
-        return Preview(server=onlooker.server, notes=(*onlooker.notes, "the model would not be asked"))
-    prompts, counted = [], onlooker.server is not None
-    for step, request in zip((*steps, ""), onlooker.requests, strict=False):
+    recorder = _Recorder(recommender.llm, steps)
+    watched = recommender.with_llm(recorder)
+    with suppress(_RecordedError):
+        ask(watched, question)
+    if not recorder.requests:
+        return Preview(server=recorder.server, notes=(*recorder.notes, "the model would not be asked"))
+    prompts, counted = [], recorder.server is not None
+    for step, request in zip((*steps, ""), recorder.requests, strict=False):
         totals = watched.run(_totals(request.messages)) if counted else None
         counted = totals is not None
-        tokens = _steps(totals) if totals else tuple(map(_estimate, request.messages))
+        tokens = _differences(totals) if totals else tuple(map(_estimate, request.messages))
         prompts.append(Prompt(step, request, tokens))
     return Preview(
         tuple(prompts),
         counted=counted,
-        at_once=max(1, len(onlooker.requests) - len(steps)),
-        server=onlooker.server,
-        notes=tuple(onlooker.notes),
+        at_once=max(1, len(recorder.requests) - len(steps)),
+        server=recorder.server,
+        notes=tuple(recorder.notes),
     )
 
 
 def _totals(messages: tuple[Message, ...]) -> Plan[list[int] | None]:
-    """The tokens of the first message, of the first two, and so on; None where nobody can count them."""
+    """The tokens of the first message, of the first two, and so on; None if the server cannot count them."""
     totals: list[int] = []
     for end in range(1, len(messages) + 1):
         counted = yield from count_tokens(messages[:end])
@@ -156,7 +139,7 @@ def _totals(messages: tuple[Message, ...]) -> Plan[list[int] | None]:
     return totals
 
 
-def _steps(totals: list[int]) -> tuple[int, ...]:
+def _differences(totals: list[int]) -> tuple[int, ...]:
     return tuple(total - before for before, total in zip([0, *totals], totals, strict=False))
 
 

@@ -1,4 +1,4 @@
-"""The Python and the curl that do what the page did, to be copied."""
+"""Python and curl that do what the page did."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zsrec.playground.draft import Draft
 from zsrec.playground.state import Question
 
 EDITED = "edited.j2"
-"""Where the Python writes a template that was edited."""
+"""The file for an edited template."""
 _METHODS = {
     Feedback.SEEN: "with_events",
     Feedback.LIKED: "liked",
@@ -32,15 +32,15 @@ def as_python(
     model: dict[str, str] | None = None,
     popular: bool = False,
 ) -> str:
-    """A script that asks the same question.
+    """A script that asks the same question with the same draft.
 
     Args:
         question: What was asked.
-        draft: The template, as it was when it was asked.
-        opening: Lines that define `catalog` and, where there are users, `histories`.
+        draft: The template when it was asked.
+        opening: Lines that define `catalog` and `histories`.
         known: The user's id in `histories`; None for a typed history.
-        base: How many events of the question's history are that user's own; what follows is written out.
-        model: The arguments "base_url" and "model", as far as they were given.
+        base: How many events of the history are that user's own; those after it are written out.
+        model: The given ones of "base_url" and "model".
         popular: Whether the recommender knows what is popular in `histories`.
     """
     edited = draft.edited
@@ -72,12 +72,7 @@ def as_python(
 
 
 def as_curl(request: ChatRequest, server: ServerInfo) -> str:
-    """A shell command that sends the same request; the key is read from the environment, never written out.
-
-    Args:
-        request: For example a preview's.
-        server: Where it goes, and which fields it takes.
-    """
+    """A shell command that sends a request; the key is read from the environment, never written."""
     from zsrec.llm.client import request_fields  # the openai package takes a second to import
 
     fields, further = request_fields(request, vllm=server.vllm)
@@ -96,7 +91,7 @@ def _history(history: History, start: int, base: str | None) -> str:
 
 
 def _calls(history: History, start: int) -> Iterator[tuple[str, Sequence[str]]]:
-    """The methods that add everything after the first `start` events, each with its items or words."""
+    """The calls that add everything after the first `start` events: method and arguments."""
     said = [one for one in history.critiques if one.after >= start]
     place = start
     while place < len(history.events) or said:
@@ -115,7 +110,7 @@ def _arguments(given: Sequence[str]) -> str:
 
 
 def _literal(text: str) -> str:
-    """A readable literal; one line where the text holds what a reader would not see."""
+    """A readable string literal; on one line if the text has invisible characters."""
     if not all(character.isprintable() or character == "\n" for character in text):
         return repr(text)
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -1,4 +1,4 @@
-"""What all tabs of a playground share, and none of them changes: recommender, templates, users."""
+"""The playground's state and its jobs: what all tabs share, a question, its answer, feedback, and how to stop."""
 
 from __future__ import annotations
 
@@ -22,45 +22,29 @@ FIRST = "generate/default"
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a playground works with.
+    """What all tabs share and none changes."""
 
-    Attributes:
-        recommender: Asks the model; its template plays no part.
-        library: Where templates are found.
-        histories: The data set's users by id; may be empty.
-        opening: Lines of Python that define `catalog` and `histories`, for snippets.
-        model: The recommender's arguments "base_url" and "model", as far as they were given, for snippets.
-    """
-
-    recommender: Recommender
+    recommender: Recommender  # its template is not used
     library: Library
-    histories: Mapping[str, History]
-    opening: tuple[str, ...] = ()
-    model: Mapping[str, str] | None = None
+    histories: Mapping[str, History]  # the data set's users by id; may be empty
+    opening: tuple[str, ...] = ()  # lines of Python that define `catalog` and `histories`, for snippets
+    model: Mapping[str, str] | None = None  # the given ones of "base_url" and "model", for snippets
 
     @cached_property
     def templates(self) -> list[str]:
-        """The names of the templates that can be run; the one to start with comes first."""
+        """The names of the templates that can be run, the default first."""
         found = draft.names(self.library)
         return sorted(found, key=lambda name: name != FIRST)
 
     @cached_property
     def users(self) -> dict[str, str]:
-        """The first users by id, each in words."""
+        """Descriptions of the first users by id."""
         return draft.listed(self.histories, self.recommender.catalog)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
-
-    Attributes:
-        template: The prompt.
-        history: What is known of the person.
-        k: How many items.
-        about: The person in words; None for none.
-        candidates: Ids or titles to choose from; empty leaves the choice to the recommender.
-    """
+    """What is asked; without candidates the recommender chooses them."""
 
     template: Template
     history: History
@@ -68,53 +52,25 @@ class Question:
     about: str | None = None
     candidates: tuple[str, ...] = ()
 
-    def to(self, recommender: Recommender) -> Recommendations:
-        """Asks, and blocks until the answer is there.
-
-        Raises:
-            ZsrecError: See `Recommender.recommend`.
-        """
-        return recommender.with_template(self.template).recommend(
-            self.history, self.k, about=self.about, candidates=self.candidates or None
-        )
-
 
 @dataclass(frozen=True)
 class Round:
-    """A question with its answer.
-
-    Attributes:
-        question: As it was asked.
-        recommendations: The answer.
-        after: What is known of the person afterwards: what was shown, too.
-    """
+    """A question with its answer."""
 
     question: Question
     recommendations: Recommendations
-    after: History
+    after: History  # the history with what was shown
 
 
 @dataclass
 class Feedbacks:
-    """What a person makes of a round, until the next one is asked.
+    """A person's feedback on a round, until the next one is asked."""
 
-    Attributes:
-        marks: What they think of items, by id.
-        words: What they say.
-    """
-
-    marks: dict[str, Feedback] = field(default_factory=dict)
+    marks: dict[str, Feedback] = field(default_factory=dict)  # by item id
     words: str = ""
 
-    def __bool__(self) -> bool:
-        return bool(self.marks or self.words.strip())
-
     def applied(self, recommender: Recommender, history: History) -> History:
-        """The history with the feedback after it.
-
-        Raises:
-            ConfigError: The words are too long.
-        """
+        """The history followed by the feedback; `ConfigError` if the words are too long."""
         session = Session(recommender, history)
         for item_id, feedback in self.marks.items():
             item: Item = recommender.catalog[item_id]
@@ -123,13 +79,7 @@ class Feedbacks:
 
 
 def toggle(everywhere: Sequence[Feedbacks], item_id: str, feedback: Feedback) -> None:
-    """Marks an item, or takes the same mark away again: one person judges, whichever template named the item.
-
-    Args:
-        everywhere: What is pending for each template.
-        item_id: The item.
-        feedback: What the person thinks of it.
-    """
+    """Mark an item for all templates (it is one person's opinion), or remove the same mark."""
     taken_back = any(one.marks.get(item_id) is feedback for one in everywhere)
     for one in everywhere:
         one.marks.pop(item_id, None)
@@ -138,11 +88,7 @@ def toggle(everywhere: Sequence[Feedbacks], item_id: str, feedback: Feedback) ->
 
 
 def ask(recommender: Recommender, question: Question) -> Round:
-    """Asks one round of a session, and blocks until the answer is there.
-
-    Raises:
-        ZsrecError: See `Recommender.recommend`.
-    """
+    """Ask one round of a session, and block until the answer is there; for errors see `Recommender.recommend`."""
     session = Session(recommender.with_template(question.template), question.history, about=question.about)
     found = session.recommend(question.k, candidates=question.candidates or None)
     return Round(question, found, session.history)
@@ -152,16 +98,14 @@ Reply = TypeVar("Reply")
 
 
 class StoppedError(Exception):
-    """Ends a flow whose model was told to stop."""
+    """Ends a flow that was stopped."""
 
 
 class Stoppable:
-    """Passes everything on to a model, until it is stopped.
-
-    A request that is under way is cancelled, which closes its connection; vLLM then ends its work on it.
+    """A model that can be stopped: requests in progress are cancelled, their connections closed.
 
     Args:
-        llm: The model; closing it is left to its owner.
+        llm: The model; its owner closes it.
     """
 
     def __init__(self, llm: LLM) -> None:
@@ -171,7 +115,7 @@ class Stoppable:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def stop(self) -> None:
-        """Stops it; may be called from any thread, and more than once."""
+        """Stop; may be called from any thread, and more than once."""
         self._stopped = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
@@ -180,7 +124,7 @@ class Stoppable:
         for task in self._tasks:
             task.cancel()
 
-    async def _pass(self, asked: Coroutine[Any, Any, Reply]) -> Reply:
+    async def _call(self, asked: Coroutine[Any, Any, Reply]) -> Reply:
         self._loop = asyncio.get_running_loop()
         task = self._loop.create_task(asked)
         self._tasks.add(task)
@@ -197,56 +141,50 @@ class Stoppable:
 
     async def handshake(self) -> ServerInfo:
         """See `LLM`."""
-        return await self._pass(self._llm.handshake())
+        return await self._call(self._llm.handshake())
 
     async def chat(self, request: ChatRequest) -> Exchange:
         """See `LLM`."""
-        return await self._pass(self._llm.chat(request))
+        return await self._call(self._llm.chat(request))
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """See `LLM`."""
-        return await self._pass(self._llm.count_tokens(messages))
+        return await self._call(self._llm.count_tokens(messages))
 
     async def labels(self, count: int) -> LabelSet:
         """See `LLM`."""
-        return await self._pass(self._llm.labels(count))
+        return await self._call(self._llm.labels(count))
 
     async def binds_choices(self) -> bool:
         """See `LLM`."""
-        return await self._pass(self._llm.binds_choices())
+        return await self._call(self._llm.binds_choices())
 
     async def aclose(self) -> None:
-        """Nothing of its own is open."""
+        """The model is closed by its owner."""
 
 
 Given = TypeVarTuple("Given")
 Result = TypeVar("Result")
 
 CHECKS = ThreadPoolExecutor(2, "zsrec-check")
-"""Checks of templates: a few hundredths of a second each."""
+"""Checks of templates, of some hundredths of a second."""
 LOOKS = ThreadPoolExecutor(4, "zsrec-look")
-"""Previews: they count tokens at the server."""
+"""Previews, which count tokens at the server."""
 ASKS = ThreadPoolExecutor(16, "zsrec-ask")
-"""Questions to the model: each may take minutes."""
+"""Questions to the model, of up to minutes."""
 
 
 async def beside(pool: ThreadPoolExecutor, job: Callable[[*Given], Result], *given: *Given) -> Result:
-    """The result of a blocking call, made in one of a pool's threads.
-
-    Args:
-        pool: `CHECKS`, `LOOKS` or `ASKS`.
-        job: What to call.
-        given: Its arguments.
-    """
+    """The result of a blocking call in a thread of `CHECKS`, `LOOKS` or `ASKS`."""
     return await asyncio.get_running_loop().run_in_executor(pool, job, *given)
 
 
 class Latest:
-    """Runs a job for the newest state only: what is asked for while it runs makes it run once more.
+    """Runs a job for the newest state only: a request during a run makes it run once more.
 
     Args:
         job: Reads the state itself.
-        wait: Seconds without another asking before each run.
+        wait: Seconds without another request before each run.
     """
 
     def __init__(self, job: Callable[[], Awaitable[None]], wait: float = 0.0) -> None:
@@ -256,7 +194,7 @@ class Latest:
         self._running = False
 
     async def ask(self) -> None:
-        """Asks for a run; returns at once where one is going on, which then runs again."""
+        """Request a run; returns at once if the job is running, which then runs again."""
         self._wanted = True
         if self._running:
             return

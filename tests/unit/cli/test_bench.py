@@ -5,19 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from zsrec.cli import bench
+from zsrec.cli import app, bench
 from zsrec.core.errors import BadRowError, ConfigError, DataError, MissingExtraError
-
-app = typer.Typer()
-bench.register(app)
-
-
-@app.callback()
-def _main() -> None:
-    """As in `zsrec.cli`, where there are other commands."""
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from zsrec.answers.scoring import Calibration
-from zsrec.cli import ground
-from zsrec.cli import ground as ground_fit
+from zsrec.cli import app
 from zsrec.core.errors import BadRowError, ConfigError, DataError
 
 Run = Callable[..., Result]
@@ -28,10 +26,6 @@ def films_csv(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(films_csv: Path) -> Run:
-    app = typer.Typer()
-    ground.register(app)
-    ground_fit.register(app)
-
     def call(command: str, *options: object, lines: str = "") -> Result:
         given = [command, "--catalog", films_csv, "--in", "-", *options]
         return CliRunner().invoke(app, list(map(str, given)), input=lines)

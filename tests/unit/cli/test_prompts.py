@@ -5,10 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from zsrec.cli import prompts as commands
+from zsrec.cli import app
 from zsrec.core.errors import ConfigError, TemplateError
 from zsrec.prompts import check
 
@@ -26,9 +25,6 @@ Take {{ k }}.
 
 @pytest.fixture
 def run():
-    app = typer.Typer()
-    commands.register(app)
-
     def run(*arguments: str):
         return CliRunner().invoke(app, ["prompts", *arguments])
 
@@ -251,7 +247,7 @@ def test_a_new_template_overwrites_nothing(run, tmp_path: Path) -> None:
         run("new", "other", "--extends", "rank/label", "--task", "explain", "--into", str(tmp_path)),
     ]
     assert [type(one.exception) for one in wrong] == [ConfigError] * 5
-    assert "is there already" in str(wrong[0].exception)
+    assert "exists already" in str(wrong[0].exception)
     assert "did you mean 'rank'?" in str(wrong[2].exception)
     assert (tmp_path / "mine.j2").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.j2"]

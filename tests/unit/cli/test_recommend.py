@@ -166,8 +166,7 @@ def test_a_template_edited_on_the_spot(
     ("argv", "match"),
     [
         (["--history", ""], "nothing is known of the user"),
-        (["--history", "Heat", "--fill", "luck"], "--fill is 'luck'"),
-        (["--history", "Heat", "--user", "1"], "--user without an interactions file"),
+        (["--history", "Heat", "--user", "1"], "--user needs an interactions file"),
         (["--history", "absent.csv"], "no such file"),
         (["--history", "Heat", "--catalog", "absent.csv"], "absent.csv: no such file"),
         (["--history", "Heat", "--base-url", "http://example.org/v1"], "not on the list of hosts"),
@@ -183,13 +182,20 @@ def test_mistakes_are_explained(zsrec: object, server: ScriptedServer, argv: lis
     assert "Traceback" not in complaint
 
 
+def test_a_choice_of_words_is_checked_before_anything_is_read(zsrec: object, server: ScriptedServer) -> None:
+    code, shown, complaint = zsrec("recommend", "--history", "Heat", "--fill", "luck")  # type: ignore[operator]
+    assert (code, shown, server.requests) == (2, "", [])
+    assert "--fill" in complaint
+    assert "'luck' is not one of 'candidates', 'popularity'" in complaint
+
+
 def test_doctor(zsrec: object, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     code, shown, _ = zsrec("doctor")  # type: ignore[operator]
     assert code == 0
     assert "tiny, context of 4,096 tokens" in shown
     assert f"histories go to {server.base_url}" in shown
     assert "reports no log-probabilities" in shown
-    assert "does not hold answers to a choice" in shown
+    assert "does not limit answers to a choice" in shown
     monkeypatch.setenv("ZSREC_BASE_URL", "http://127.0.0.1:9/v1")
     code, shown, _ = zsrec("doctor")  # type: ignore[operator]
     assert code == 1

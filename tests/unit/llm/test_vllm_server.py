@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from tests.unit.server_fakes import free_port, shared_home, shared_recipe
-from zsrec.cli import model as cli
+from zsrec.cli import app
 from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home
 from zsrec.llm import vllm_server as service_module
@@ -344,8 +343,6 @@ def test_two_ups_at_once_make_one_server(home: Home, recipe: Recipe, options: Se
 def test_the_commands(home: Home, recipe: Recipe, options: ServerOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZSREC_HOME", str(home.root))
     monkeypatch.setattr(service_module, "choose_recipe", lambda engine: recipe)
-    app = typer.Typer()
-    cli.register(app)
     run = CliRunner()
     port = ["--port", str(options.port)]
 
