@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from zsrec.core.errors import BadReplyError, ConfigError, DataError
-from zsrec.core.files import written_whole
+from zsrec.core.files import atomic_write
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
 
@@ -153,7 +153,7 @@ def without_requests(path: Path, rename: Callable[[str], str]) -> None:
         ConfigError: The file cannot be written.
         DataError: A line before the last one is no entry.
     """
-    with Journal(path) as journal, written_whole(path, private=True, hint="free space") as file:
+    with Journal(path) as journal, atomic_write(path, private=True, hint="free space") as file:
         for key in journal:
             entry = journal[key]
             del entry["key"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from zsrec.core.errors import ConfigError, ServerError
-from zsrec.core.files import Home, locked
+from zsrec.core.files import Home, file_lock
 from zsrec.core.settings import is_loopback
 from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, ensure_engine
 from zsrec.llm.vllm_model import SMOLLM2, ensure_model
@@ -104,7 +104,7 @@ def up(
     home = home or Home.default()
     progress = progress or SilentProgress()
     options.served_name()  # wrong names are found before a long installation
-    with locked(
+    with file_lock(
         home.lock(f"port-{options.port}"),
         waiting=lambda: progress.note(f"waiting for another `zsrec model up` at port {options.port}"),
         timeout=timeout,
