@@ -18,6 +18,7 @@ from rich.text import Text
 
 from zsrec.core.errors import BadRowError, ConfigError, ZsrecError
 from zsrec.core.types import Exchange, Recommendation, Recommendations
+from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
 from zsrec.evaluation.report_llm import Prices
 
@@ -88,7 +89,7 @@ def _remarks(recommendations: Recommendations) -> list[str]:
 
 def plain(text: str) -> Text:
     """Untrusted text as it may be printed: no markup, no control codes."""
-    return Text("".join(c if c.isprintable() else "�" for c in text))
+    return Text(printable(text))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 
 from zsrec.core.errors import ServerError
 from zsrec.core.files import Home, make_folder
+from zsrec.core.untrusted_text import printable
 from zsrec.llm.vllm_install import Recipe, engine_environment, quoted_tail, tail
 from zsrec.llm.vllm_options import Progress, ServerOptions
 
@@ -213,7 +214,7 @@ def _command_line(pid: int, longest: int = 80) -> str:
     except OSError:
         return "?"
     text = raw.replace(b"\0", b" ").decode("utf-8", errors="replace").strip()
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = printable(text, "?")
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
