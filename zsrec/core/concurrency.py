@@ -1,7 +1,7 @@
-"""A bridge from blocking code into an event loop of its own thread.
+"""A bridge from blocking code to an event loop in its own thread.
 
-The blocking front door runs the async flow here, so there is one flow and one connection pool, and it works
-where a loop is running already (notebooks).
+The blocking API runs the async flow here, so there is one flow and one connection pool, and it works where a loop
+is already running (notebooks).
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """A daemon thread with a running event loop.
-
-    Started by the first `run`; stopped by `close` or with the last reference to it.
-    """
+    """A daemon thread with an event loop; started by the first `run`, stopped by `close` or when deleted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,7 +24,7 @@ class LoopThread:
         self._finalizer: Callable[[], object] | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine to its end and returns its result; cancels it when interrupted (Ctrl-C)."""
+        """Run a coroutine and return its result; cancel it when interrupted (Ctrl-C)."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
         try:
             return future.result()
@@ -36,7 +33,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Stops the loop and its thread; safe to call twice."""
+        """Stop the loop and its thread; safe to call twice."""
         with self._lock:
             if self._finalizer is not None:
                 self._finalizer()
