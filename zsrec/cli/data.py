@@ -36,12 +36,12 @@ def movielens(
     """
     folder = source or fetched(named(name or "latest-small"), target, base_url)
     loaded = load_ratings(folder)
-    users = len(loaded.reading.interactions.users)
+    users = len(loaded.result.interactions.users)
     out.print(
-        f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.reading.rows:,} ratings",
+        f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.result.rows:,} ratings",
         soft_wrap=True,
     )
-    for note in loaded.reading.notes[1:]:
+    for note in loaded.result.notes[1:]:
         out.print(plain(note), style="yellow", soft_wrap=True)
     known = name or ("latest-small" if source is None else None)
     licence = named(known).licence if known else "see the set's README; all sets are for research use only."

@@ -161,7 +161,7 @@ def test_reading_stops_where_too_much_is_unknown(tmp_path: Path) -> None:
     path = write(tmp_path / "i.csv", "user,item,timestamp\na,1,1\na,x,2\nb,y,3\n")
     with pytest.raises(DataError, match=r"i\.csv:3: 2 of 3 rows .* the first 'x'"):
         read_interactions(path, columns=PLAIN, catalog=Ids(["1"]))
-    assert len(read_interactions(path, columns=PLAIN, catalog=Ids(["1"]), most_unknown=1.0).interactions) == 1
+    assert len(read_interactions(path, columns=PLAIN, catalog=Ids(["1"]), max_unknown=1.0).interactions) == 1
 
 
 @pytest.mark.parametrize("row", ["a,1,noon", "a,1,", "a,1,nan", "a,1,inf", ",1,3", "a, ,3"])
