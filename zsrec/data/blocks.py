@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from zsrec.core.errors import BadRowError, DataError
 from zsrec.data.tables import (
     UNIT,
+    Columns,
     Layout,
     OnBad,
     Row,
@@ -40,20 +41,6 @@ _UNITS = ((1e11, 1.0, "s"), (1e14, 1e3, "ms"), (1e17, 1e6, "us"), (1e20, 1e9, "n
 _EARLIEST = -62_135_596_800.0  # the year 1
 _QUOTED = re.compile(r'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
-
-
-class Names(NamedTuple):
-    """The columns to read; None for a column that the table does not have."""
-
-    user: str
-    item: str
-    time: str | None = None
-    rating: str | None = None
-
-    @property
-    def present(self) -> list[str]:
-        """The columns that must be there."""
-        return [name for name in self if name is not None]
 
 
 class Coded(NamedTuple):
@@ -119,7 +106,7 @@ def is_fast(encoding: str) -> bool:
 
 def read_blocks(
     path: Path,
-    names: Names,
+    names: Columns,
     *,
     encoding: str = "utf-8",
     layout: Layout | None = None,
@@ -148,19 +135,19 @@ def read_blocks(
             complain(error, on_bad)
         bad.clear()
 
-    for block in _blocks(path, names, encoding, layout, size, bad.append):
-        checked = block if isinstance(block, Block) else _checked(path, names, *block, needs_time, bad.append)
+    for lines, columns in _raw_blocks(path, names, encoding, layout, size, bad.append):
+        block = _checked(path, names, lines, columns, needs_time, bad.append)
         report()
-        yield checked
+        yield block
     report()
 
 
 _Raw = tuple[NDArray[np.int64], list[Any]]  # lines, and the columns of `names.present` as Arrow arrays or lists
 
 
-def _blocks(
-    path: Path, names: Names, encoding: str, layout: Layout | None, size: int, on_bad: OnBad
-) -> Iterator[Block | _Raw]:
+def _raw_blocks(
+    path: Path, names: Columns, encoding: str, layout: Layout | None, size: int, on_bad: OnBad
+) -> Iterator[_Raw]:
     kind = table_kind(path, layout)
     if kind == "parquet":
         line = 1
@@ -172,20 +159,19 @@ def _blocks(
         yield from _by_column(rows, names)
     else:
         try:
-            for block in _text_blocks(path, layout or suffix_layout(path), names, encoding, size, on_bad):
-                yield from [block] if isinstance(block, Block) else _by_column(block, names)
+            yield from _text_blocks(path, layout or suffix_layout(path), names, encoding, size, on_bad)
         except UnicodeDecodeError as error:
             raise undecodable(path, encoding, error) from None
 
 
-def _by_column(rows: Iterator[Row], names: Names) -> Iterator[_Raw]:
+def _by_column(rows: Iterator[Row], names: Columns) -> Iterator[_Raw]:
     while chunk := list(islice(rows, _ROWS)):
         lines = np.array([line for line, _ in chunk])
         yield lines, [[row[name] for _, row in chunk] for name in names.present]
 
 
 def _checked(
-    path: Path, names: Names, lines: NDArray[np.int64], columns: list[Any], needs_time: bool, on_bad: OnBad
+    path: Path, names: Columns, lines: NDArray[np.int64], columns: list[Any], needs_time: bool, on_bad: OnBad
 ) -> Block:
     """Return the valid rows of columns as they are in the file."""
     wrong: dict[int, str] = {}  # by row: what is wrong, in the first column where something is
@@ -336,9 +322,9 @@ def _used(column: Coded, rows: NDArray[np.bool_]) -> Coded:
 
 
 def _text_blocks(
-    path: Path, layout: Layout, names: Names, encoding: str, size: int, on_bad: OnBad
-) -> Iterator[Block | Iterator[Row]]:
-    """Yield blocks of clean text, and the rows of a block that is not clean; consume those before the next."""
+    path: Path, layout: Layout, names: Columns, encoding: str, size: int, on_bad: OnBad
+) -> Iterator[_Raw]:
+    """Yield the columns of clean blocks as pyarrow reads them, and those of the others row by row."""
     columns = names.present
     line = 1
     with path.open("rb") as file:
@@ -352,7 +338,8 @@ def _text_blocks(
             if not block or (layout.quotes and _may_hold_line_breaks(block, layout)):
                 file.seek(start)
                 rest = io.TextIOWrapper(file, encoding, newline="")
-                yield read_lines(rest, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
+                rows = read_lines(rest, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
+                yield from _by_column(rows, names)
                 return
             if layout.header is None:
                 header = block.decode(encoding).strip("\r\n").split(layout.delimiter)
@@ -362,7 +349,8 @@ def _text_blocks(
                 yield clean
             else:
                 lines = io.StringIO(block.decode(encoding), newline="")
-                yield read_lines(lines, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
+                rows = read_lines(lines, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
+                yield from _by_column(rows, names)
             line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
 
 
@@ -374,8 +362,8 @@ def _may_hold_line_breaks(block: bytes, layout: Layout) -> bool:
     return any('"' in name and not _QUOTED.fullmatch(name) for name in names)
 
 
-def _clean(block: bytes, layout: Layout, line: int, names: Names, encoding: str) -> Block | None:
-    """Return the block's columns; None if anything in it is odd."""
+def _clean(block: bytes, layout: Layout, line: int, names: Columns, encoding: str) -> _Raw | None:
+    """Return a block's columns as pyarrow reads them; None if its rows are not one clean line each."""
     import pyarrow
     from pyarrow import csv
 
@@ -383,30 +371,26 @@ def _clean(block: bytes, layout: Layout, line: int, names: Names, encoding: str)
         block = block.decode(encoding).encode()
     if len(layout.delimiter) > 1:
         block = block.replace(layout.delimiter.encode(), UNIT.encode())
-    text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     numbers = [name for name in (names.time, names.rating) if name is not None]
-    types = dict.fromkeys((names.user, names.item), text) | dict.fromkeys(numbers, pyarrow.float64())
-    try:
-        table = csv.read_csv(
-            pyarrow.BufferReader(block),
-            csv.ReadOptions(column_names=layout.header, block_size=len(block) + 1),
-            csv.ParseOptions(
-                delimiter=UNIT if len(layout.delimiter) > 1 else layout.delimiter,
-                quote_char=False,
-                newlines_in_values=False,
-            ),
-            csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
-        ).combine_chunks()
-    except pyarrow.ArrowException:
-        return None
-    if len(table) != block.count(b"\n") + (not block.endswith(b"\n")):
-        return None  # an empty line, or another line end: lines would be counted wrong
-    absent = np.full(len(table), np.nan)
-    times, ratings = (absent if name is None else table[name].to_numpy() for name in (names.time, names.rating))
-    if not all(np.isfinite(column).all() for column in (times, ratings) if column is not absent):
-        return None
-    users, items = (read_ids(table[name].combine_chunks()) for name in (names.user, names.item))
-    if users[1] or items[1]:
-        return None
-    lines = np.arange(line, line + len(table))
-    return Block(lines, users[0], items[0], times, ratings, 0 if names.time is None else len(table))
+    for kind in (pyarrow.float64(), pyarrow.string()):  # text only where something is no number: a date, "", "nan"
+        ids = dict.fromkeys((names.user, names.item), pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))
+        types = ids | dict.fromkeys(numbers, kind)
+        try:
+            table = csv.read_csv(
+                pyarrow.BufferReader(block),
+                csv.ReadOptions(column_names=layout.header, block_size=len(block) + 1),
+                csv.ParseOptions(
+                    delimiter=UNIT if len(layout.delimiter) > 1 else layout.delimiter,
+                    quote_char=False,
+                    newlines_in_values=False,
+                ),
+                csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
+            ).combine_chunks()
+        except pyarrow.ArrowException:
+            continue
+        if len(table) != block.count(b"\n") + (not block.endswith(b"\n")):
+            return None  # an empty line, or another line end: lines would be counted wrong
+        columns = [table[name].combine_chunks() for name in names.present]
+        if kind == pyarrow.string() or all(np.isfinite(column).all() for column in columns[2:]):
+            return np.arange(line, line + len(table)), columns
+    return None

@@ -11,30 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import BadRowError, DataError
-from zsrec.core.types import Frozen
-from zsrec.data.blocks import Block, Coded, Names, in_seconds, read_blocks
+from zsrec.data.blocks import Block, Coded, in_seconds, read_blocks
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Arrays, Codes, Ids, Interactions
+from zsrec.data.tables import Columns as Columns
 from zsrec.data.tables import Layout
 
 MAX_UNKNOWN = 0.05
 MAX_MALFORMED = 0.01
-
-
-class Columns(Frozen):
-    """The names of an interactions table's columns; the defaults are MovieLens'.
-
-    Attributes:
-        user: The user's id.
-        item: The item's id, as in the catalog.
-        time: Seconds since 1970 or ISO 8601; None if the table has no times.
-        rating: A number; None if the table has no ratings.
-    """
-
-    user: str = "userId"
-    item: str = "movieId"
-    time: str | None = "timestamp"
-    rating: str | None = "rating"
 
 
 def read_histories(
@@ -68,9 +52,8 @@ def read_histories(
         DataError: With file and line: a missing column, an empty id, a value that is not a time or a number.
     """
     columns = columns or Columns()
-    names = Names(columns.user, columns.item, columns.time, columns.rating)
     table = _Table()
-    for block in read_blocks(Path(path), names, encoding=encoding, layout=layout):
+    for block in read_blocks(Path(path), columns, encoding=encoding, layout=layout):
         table.add(block)
     user_codes, item_codes, times, ratings = table.columns()
     times, _ = table.in_seconds(times, path, columns.time)
@@ -162,8 +145,8 @@ def read_interactions(
 ) -> ReadResult:
     """Read a table of interactions.
 
-    With pyarrow, text tables without quotes are read at some million rows a second; without it, or with quotes or
-    times in ISO 8601, the same result takes about ten times as long.
+    With pyarrow, text tables without quotes are read at about a million rows per second; without it, or with
+    quotes, the same result takes about ten times as long.
 
     Args:
         path: A .csv, .tsv, .jsonl or .parquet file; any text table with a `layout`.
@@ -185,7 +168,7 @@ def read_interactions(
     first_unknown: tuple[int, str] | None = None
     blocks = read_blocks(
         path,
-        Names(columns.user, columns.item, columns.time),
+        columns.model_copy(update={"rating": None}),
         encoding=encoding,
         layout=layout,
         needs_time=columns.time is not None,
@@ -239,7 +222,7 @@ def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: st
         DataError: With file and line: a missing column, an empty id, a user's second target, an unknown item.
     """
     targets: dict[str, str] = {}
-    for block in read_blocks(Path(path), Names(user, item)):
+    for block in read_blocks(Path(path), Columns(user=user, item=item, time=None, rating=None)):
         for line, one, place in zip(block.lines, block.users.places, block.items.places, strict=True):
             name, target = block.users.values[one], block.items.values[place]
             if name in targets:

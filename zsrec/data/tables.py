@@ -16,6 +16,7 @@ from zsrec.core.errors import (
     MissingColumnError,
     MissingExtraError,
 )
+from zsrec.core.types import Frozen
 
 SUFFIXES = {
     ".csv": "csv",
@@ -28,6 +29,28 @@ UNIT = "\x1f"  # the unit separator, in place of delimiters longer than one char
 
 Row = tuple[int, Mapping[str, Any]]
 OnBad = Callable[[BadRowError], None]
+
+
+class Columns(Frozen):
+    """The names of an interactions table's columns; the defaults are MovieLens'.
+
+    Attributes:
+        user: The user's id.
+        item: The item's id, as in the catalog.
+        time: Seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601; None if there are no
+            times.
+        rating: A number; None if there are no ratings.
+    """
+
+    user: str = "userId"
+    item: str = "movieId"
+    time: str | None = "timestamp"
+    rating: str | None = "rating"
+
+    @property
+    def present(self) -> list[str]:
+        """The columns that the table must have."""
+        return [name for name in (self.user, self.item, self.time, self.rating) if name is not None]
 
 
 class Layout(NamedTuple):

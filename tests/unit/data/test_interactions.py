@@ -84,11 +84,11 @@ def test_segments_stay_few() -> None:
     assert len(known.items_by_user) <= 9
 
 
-def test_before_and_kept() -> None:
+def test_before_and_where() -> None:
     known = Interactions.from_contacts([Contact("a", "1", 1.0), Contact("a", "2", 2.0), Contact("b", "1", 3.0)])
     assert pairs(known.before(2.0)) == {("a", "1"): 1.0}
     assert len(known.before(0.0)) == 0
-    assert pairs(known.kept(known.columns.time > 2.5)) == {("b", "1"): 3.0}
+    assert pairs(known.where(known.columns.time > 2.5)) == {("b", "1"): 3.0}
 
 
 def test_items_of_a_user_are_oldest_first() -> None:
