@@ -124,6 +124,6 @@ def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
         raise ConfigError(f"base_url {base_url!r} is not an http(s) URL", hint=f"for example {DEFAULT_BASE_URL}")
     if not is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
         raise HostNotAllowedError(
-            f"{host!r} is not among the hosts that histories may be sent to",
+            f"{host!r} is not on the list of hosts that histories may be sent to",
             hint=f"if you trust it, set ZSREC_ALLOW_HOSTS={host} or Settings.load(allow_hosts=({host!r},))",
         )

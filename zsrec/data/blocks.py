@@ -70,40 +70,6 @@ class Block(NamedTuple):
     numeric_times: int
 
 
-def in_seconds(
-    times: NDArray[np.float64], path: str | Path, column: str, *, mixed: bool
-) -> tuple[NDArray[np.float64], str]:
-    """Return a column of numeric times in seconds since 1970, and the unit that its largest one is in.
-
-    As seconds, 10^11 is the year 5138; as milliseconds 1973. The whole column has one unit, so its order stays.
-    `mixed` columns hold dates too, which leaves only seconds; NaN is absent.
-
-    Raises:
-        DataError: The times fit no unit, or numbers of another unit are mixed with dates; with the value and the
-            unit.
-    """
-    there = times[~np.isnan(times)]
-    largest = there[np.abs(there).argmax()] if len(there) else 0.0
-    limit, scale, unit = next((one for one in _UNITS if abs(largest) < one[0]), (np.inf, 1.0, "s"))
-    if mixed and unit != "s":
-        problem = f"dates are mixed with {largest:.0f}, which is too large for seconds and would be {unit}"
-    elif limit == np.inf or (len(there) and there.min() / scale < _EARLIEST):
-        problem = f"{largest:.0f} {unit} since 1970 is not between the years 1 and 9999"
-    else:
-        return (times if scale == 1 else times / scale), unit
-    hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
-    raise DataError(f"column {column!r}: {problem}", path=path, hint=hint)
-
-
-def is_fast(encoding: str) -> bool:
-    """Return whether pyarrow can read text: it is installed, and byte 0x0A is always a line's end."""
-    try:
-        import pyarrow.csv  # noqa: F401
-    except ImportError:
-        return False
-    return encoding.lower().replace("_", "-") in ENCODINGS
-
-
 def read_blocks(
     path: Path,
     names: Columns,
@@ -114,19 +80,9 @@ def read_blocks(
     on_bad: OnBad | None = None,
     size: int = SIZE,
 ) -> Iterator[Block]:
-    """Yield the rows of a table in the file's order.
+    """Yield the rows of a table in the file's order; arguments and errors as in `zsrec.data.tables.read_rows`.
 
-    Args:
-        path: As in `zsrec.data.tables.read_rows`, like `encoding`, `layout` and `on_bad`.
-        names: The columns to read.
-        encoding: Of text formats.
-        layout: The format of a text table, instead of the suffix.
-        needs_time: Whether a row without a time is a bad one.
-        on_bad: Called for a row that cannot be read, which is then skipped.
-        size: Bytes per block of text, about.
-
-    Raises:
-        DataError: As `zsrec.data.tables.read_rows`; BadRowError names the column that is wrong.
+    With `needs_time`, a row without a time is a bad one. A block of text has about `size` bytes.
     """
     bad: list[BadRowError] = []
 
@@ -318,7 +274,41 @@ def _used(column: Coded, rows: NDArray[np.bool_]) -> Coded:
     return Coded([column.values[place] for place in places.tolist()], codes.astype(np.int32))
 
 
+def in_seconds(
+    times: NDArray[np.float64], path: str | Path, column: str, *, mixed: bool
+) -> tuple[NDArray[np.float64], str]:
+    """Return a column of numeric times in seconds since 1970, and the unit that its largest one is in.
+
+    As seconds, 10^11 is the year 5138; as milliseconds 1973. The whole column has one unit, so its order stays.
+    `mixed` columns hold dates too, which leaves only seconds; NaN is absent.
+
+    Raises:
+        DataError: The times fit no unit, or numbers of another unit are mixed with dates; with the value and the
+            unit.
+    """
+    there = times[~np.isnan(times)]
+    largest = there[np.abs(there).argmax()] if len(there) else 0.0
+    limit, scale, unit = next((one for one in _UNITS if abs(largest) < one[0]), (np.inf, 1.0, "s"))
+    if mixed and unit != "s":
+        problem = f"dates are mixed with {largest:.0f}, which is too large for seconds and would be {unit}"
+    elif limit == np.inf or (len(there) and there.min() / scale < _EARLIEST):
+        problem = f"{largest:.0f} {unit} since 1970 is not between the years 1 and 9999"
+    else:
+        return (times if scale == 1 else times / scale), unit
+    hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
+    raise DataError(f"column {column!r}: {problem}", path=path, hint=hint)
+
+
 # -- text ---------------------------------------------------------------------------------------------
+
+
+def is_fast(encoding: str) -> bool:
+    """Return whether pyarrow can read text: it is installed, and byte 0x0A is always a line's end."""
+    try:
+        import pyarrow.csv  # noqa: F401
+    except ImportError:
+        return False
+    return encoding.lower().replace("_", "-") in ENCODINGS
 
 
 def _text_blocks(

@@ -153,7 +153,7 @@ def form_of(folder: Path) -> Form:
         if (folder / form.movies).is_file() and (folder / form.ratings).is_file():
             return _DAT_10M if form is _DAT_1M and _is_utf8(folder / form.movies) else form
     raise DataError(
-        "no MovieLens set found",
+        "no MovieLens set here",
         path=folder,
         hint="give a folder or zip: movies.csv and ratings.csv, movies.dat and ratings.dat, or u.item and u.data",
     )

@@ -76,10 +76,11 @@ def read_rows(
     layout: Layout | None = None,
     on_bad: OnBad | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of a table in the file's order, each with its line.
+    """Yield the rows of a table, each with its line (in Parquet its number), in the file's order.
 
     Args:
-        path: A .csv, .tsv, .jsonl, .ndjson or .parquet file; the suffix decides the format.
+        path: A .csv, .tsv, .jsonl, .ndjson or .parquet file; the suffix decides the format. CSV values are text;
+            JSONL and Parquet values keep their types.
         columns: Columns that must be there.
         encoding: Of text formats. A byte-order mark is skipped.
         delimiter: Of CSV; "," by default, and a tab for .tsv.
@@ -87,16 +88,9 @@ def read_rows(
         on_bad: Called for a row that cannot be read, which is then skipped. A broken quote still ends the reading:
             nobody knows where its row ends.
 
-    Yields:
-        `(line, values)`: the 1-based line on which the row starts (in Parquet the row's number), and the row's
-        values by column. CSV values are text; JSONL and Parquet values keep their types.
-
     Raises:
         ConfigError: Unknown suffix or encoding.
-        DataError: The file cannot be opened.
-        MissingColumnError: One of `columns` is missing.
-        EncodingError: The bytes are not in `encoding`.
-        BadRowError: A row cannot be read.
+        DataError: The file, a column, the encoding or a row is wrong; with path and line.
         MissingExtraError: Parquet without pyarrow.
     """
     path = Path(path)
@@ -121,12 +115,7 @@ def read_rows(
 
 
 def table_kind(path: Path, layout: Layout | None = None) -> str:
-    """Return "csv", "tsv", "jsonl" or "parquet" by the file's suffix, "text" for one with a layout of its own.
-
-    Raises:
-        ConfigError: Unknown suffix.
-        DataError: There is no such file.
-    """
+    """Return "csv", "tsv", "jsonl" or "parquet" by the suffix of an existing file, "text" if it has a layout."""
     kind = "text" if layout else SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise ConfigError(
@@ -146,11 +135,7 @@ def suffix_layout(path: Path, delimiter: str | None = None) -> Layout:
 def check_columns(
     path: Path, line: int | None, found: Sequence[str], wanted: Sequence[str], advice: str = ""
 ) -> None:
-    """Make sure that the columns `wanted` are among those `found` at `line` (None for Parquet).
-
-    Raises:
-        MissingColumnError: One is missing; `advice` says what else to do about it.
-    """
+    """Raise a MissingColumnError unless all columns `wanted` were `found` at `line` (None for Parquet)."""
     for name in wanted:
         if name not in found:
             raise MissingColumnError(
