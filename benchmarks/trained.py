@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # lightning's and torch's, of themselves
-    split = leave_one_out(movielens.load_ratings(options.source).reading.interactions)
+    split = leave_one_out(movielens.load_ratings(options.source).result.interactions)
     if options.part == "validate":
         split = leave_one_out(split.training)
     chosen = {

@@ -16,10 +16,10 @@ from tests.conftest import REPO
 from tests.unit.fakes import FakeLLM
 from zsrec.core.errors import AnswerError, TemplateError
 from zsrec.core.types import Message
+from zsrec.core.untrusted_text import control_tokens
 from zsrec.data.catalog import Catalog
 from zsrec.prompts import Library, Template, check
 from zsrec.prompts.diagnostics import RULES
-from zsrec.prompts.sanitize import control_tokens
 from zsrec.recommender.recommender import Recommender
 
 UPDATE = os.environ.get("ZSREC_UPDATE_GOLDEN") == "1"

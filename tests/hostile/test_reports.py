@@ -15,11 +15,11 @@ from tests.conftest import REPO
 from tests.hostile.attacks import ATTACKS, Attack
 from tests.unit.bench_world import Quiet, llm_method
 from tests.unit.fakes import FakeLLM
+from zsrec.core.untrusted_text import printable
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.evaluation import leave_one_out
 from zsrec.evaluation.benchmark import Task, in_folder
-from zsrec.evaluation.report_html import plain
 from zsrec.evaluation.report_markdown import escaped
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.retrieval import ItemKNN, Popularity
@@ -114,8 +114,8 @@ def test_each_text_alone_is_one_plain_line(attack: Attack) -> None:
     flat = [child for token in tokens for child in (token, *(token.children or ()))]
     assert not {token.type for token in flat} & {"html_block", "html_inline", "link_open", "image", "code_inline"}
     assert [token.type for token in tokens].count("td_open") == 2
-    assert "\n" not in plain(attack.text)
-    assert all(char.isprintable() for char in plain(attack.text))
+    assert "\n" not in printable(attack.text)
+    assert all(char.isprintable() for char in printable(attack.text))
 
 
 def test_no_file_that_zsrec_writes_leaves_its_folder(run: Path) -> None:

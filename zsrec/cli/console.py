@@ -14,6 +14,7 @@ from rich.text import Text
 
 from zsrec.core.errors import ZsrecError
 from zsrec.core.types import Exchange, Recommendation, Recommendations
+from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
 from zsrec.evaluation.report_llm import Prices
 
@@ -30,7 +31,7 @@ def complain(error: ZsrecError, where: str = "") -> None:
 
 def plain(text: str) -> Text:
     """Untrusted text as it may be printed: no markup, no control codes."""
-    return Text("".join(c if c.isprintable() else "�" for c in text))
+    return Text(printable(text))
 
 
 def print_line(text: str, style: str | None = None, *, error: bool = False) -> None:

@@ -30,9 +30,9 @@ def movielens(
     """
     folder = source or fetched(named(name or "latest-small"), target, base_url)
     loaded = load_ratings(folder)
-    users = len(loaded.reading.interactions.users)
-    print_line(f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.reading.rows:,} ratings")
-    for note in loaded.reading.notes[1:]:
+    users = len(loaded.result.interactions.users)
+    print_line(f"{folder}: {len(loaded.catalog):,} movies, {users:,} users, {loaded.result.rows:,} ratings")
+    for note in loaded.result.notes[1:]:
         print_line(note, "yellow")
     known = name or ("latest-small" if source is None else None)
     licence = named(known).licence if known else "see the set's README; all sets are for research use only."

@@ -1,1 +1,1 @@
-"""What every other package uses: errors, settings, types, files, privacy."""
+"""Shared vocabulary: errors, settings, types, files, privacy, untrusted text."""

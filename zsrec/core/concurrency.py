@@ -1,7 +1,7 @@
 """Concurrency: an event loop in a thread of its own, and a bounded loop over items.
 
-The blocking front door runs the async flow here, so there is one flow and one connection pool, and it works
-where a loop is running already (notebooks).
+The blocking API runs the async flow here, so there is one flow and one connection pool, and it works where a loop
+is already running (notebooks).
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """A daemon thread with a running event loop.
-
-    Started by the first `run`; stopped by `close` or with the last reference to it.
-    """
+    """A daemon thread with an event loop; started by the first `run`, stopped by `close` or when deleted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,7 +25,7 @@ class LoopThread:
         self._finalizer: Callable[[], object] | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine to its end and returns its result; cancels it when interrupted (Ctrl-C)."""
+        """Run a coroutine and return its result; cancel it when interrupted (Ctrl-C)."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
         try:
             return future.result()
@@ -37,7 +34,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Stops the loop and its thread; safe to call twice."""
+        """Stop the loop and its thread; safe to call twice."""
         with self._lock:
             if self._finalizer is not None:
                 self._finalizer()

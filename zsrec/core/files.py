@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the process or the machine dies."""
+"""Atomic file writes, file locks, folders of resumable jobs, and zsrec's own folder."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import platformdirs
 
-from zsrec.core.errors import ConfigError, DataError, ServerError
+from zsrec.core.errors import ConfigError, DataError, ServerError, ZsrecError
 
+CONFIG = "config.json"
+HOME_VARIABLE = "ZSREC_HOME"
+
+_LOCK = ".lock"
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.EACCES)  # file systems on which a folder cannot be synced
 
 
 @contextmanager
-def written_whole(
+def atomic_write(
     path: Path, *, part: Path | None = None, private: bool = False, hint: str = "check --out"
 ) -> Iterator[IO[bytes]]:
-    """A file to write to, which gets its name when all of it is on the disk.
+    """Open a file for writing that replaces `path` only once all of it is on the disk.
 
-    What was written goes to the disk, then the file takes the place of the one that is there, then the folder goes
-    to the disk: whoever opens `path` reads all of the old file or all of the new one, also after a loss of power.
-    Where the block raises, `path` stays as it is. Folders are made where they are missing.
+    The data is synced, then renamed over `path`, then the folder is synced: a reader of `path` gets all of the old
+    file or all of the new one, also after a loss of power. Where the block raises, `path` stays as it is.
 
     Args:
-        path: The file.
-        part: What it is called until then, on the same disk; `path` and ".part" by default. What has this name
+        path: The file; missing folders are created.
+        part: Its name while it is written, on the same disk; `path` + ".part" by default. An old file of this name
             is removed first: a killed process left it.
-        private: Whether only its owner may read it, from its first byte on.
-        hint: What to do where it cannot be written.
-
-    Yields:
-        The open file, in bytes.
+        private: Whether only its owner may read it, from the first byte on.
+        hint: What to do if it cannot be written.
 
     Raises:
         ConfigError: The file cannot be written.
@@ -48,7 +47,7 @@ def written_whole(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
-        # O_EXCL: nobody's file or link that came to stand there meanwhile is written to.
+        # O_EXCL: never write into a file or link that someone else put there meanwhile.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         opened = os.open(part, flags, 0o600 if private else 0o666)
         try:
@@ -66,7 +65,7 @@ def written_whole(
 
 
 def _sync(folder: Path) -> None:
-    if sys.platform == "win32":  # its folders cannot be opened
+    if sys.platform == "win32":  # folders cannot be opened there
         return
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -79,62 +78,51 @@ def _sync(folder: Path) -> None:
             raise
 
 
-HOME_VARIABLE = "ZSREC_HOME"
+@contextmanager
+def file_lock(
+    path: Path,
+    *,
+    timeout: float = 0.0,
+    waiting: Callable[[], None] | None = None,
+    held: ZsrecError | None = None,
+) -> Iterator[None]:
+    """Hold the lock file at `path`; the system releases it when the holder dies.
 
+    Args:
+        path: The lock file; it stays behind, empty. Missing folders are created.
+        timeout: Seconds to wait while another process holds it.
+        waiting: Called once before waiting.
+        held: The error to raise after `timeout`; a ServerError by default.
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The folder of the embedded server; nothing is created before it is needed.
-
-    Attributes:
-        root: The folder itself, absolute.
+    Raises:
+        ServerError: The folder cannot be created.
     """
+    from filelock import FileLock, Timeout
 
-    root: Path
-
-    @classmethod
-    def default(cls) -> Home:
-        """The folder named by `ZSREC_HOME`, else the platform's cache folder for zsrec."""
-        named = os.environ.get(HOME_VARIABLE, "").strip()
-        root = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("zsrec"))
-        return cls(root.absolute())
-
-    def engine(self, name: str, version: str) -> Path:
-        """The virtual environment of one engine."""
-        return self.root / "engines" / f"{name}-{version}"
-
-    def model(self, name: str) -> Path:
-        """The folder of a model that zsrec fetched itself."""
-        return self.root / "models" / name
-
-    @property
-    def run(self) -> Path:
-        """The folder of the state files; servers run in it as their working directory."""
-        return self.root / "run"
-
-    def state(self, port: int) -> Path:
-        """The state file of the server at `port`."""
-        return self.run / f"{port}.json"
-
-    def server_log(self, port: int) -> Path:
-        """The log of the server at `port`."""
-        return self.root / "logs" / f"{port}.log"
-
-    def previous_log(self, port: int) -> Path:
-        """The log of the server that ran at `port` before."""
-        return self.root / "logs" / f"{port}.previous.log"
-
-    def install_log(self, name: str) -> Path:
-        """The log of installing or fetching `name`."""
-        return self.root / "logs" / f"install-{name}.log"
-
-    def lock(self, name: str) -> Path:
-        """The lock file that guards `name`, for example an engine or a port."""
-        return self.root / "locks" / f"{name}.lock"
+    make_folder(path.parent)
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if timeout <= 0:
+                raise
+            if waiting is not None:
+                waiting()
+            lock.acquire(timeout=timeout, poll_interval=0.1)
+    except Timeout:
+        raise held or ServerError(
+            f"another zsrec process has held {path} for more than {timeout:.0f} s",
+            hint="wait for it, or end it, then try again",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(path: Path) -> Path:
-    """Creates a folder with its parents, readable by its owner only, and returns it.
+    """Create a folder with its parents, readable by its owner only, and return it.
 
     Raises:
         ServerError: It cannot be created.
@@ -149,97 +137,96 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-@contextmanager
-def locked(path: Path, *, waiting: Callable[[], None], timeout: float) -> Iterator[None]:
-    """Holds the lock file at `path`; the system frees it when the holder dies.
-
-    Args:
-        path: The lock file; it stays behind, empty.
-        waiting: Called once when another process holds the lock.
-        timeout: How long to wait for it, in seconds.
-
-    Raises:
-        ServerError: Another process held it for longer than `timeout`.
-    """
-    import fcntl  # not on Windows, where the rest of zsrec still has to import
-
-    make_folder(path.parent)
-    deadline = time.monotonic() + timeout
-    told = False
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"another zsrec process has held {path} for more than {timeout:.0f} s",
-                        hint="wait for it, or end it, then try again",
-                    ) from None
-            if not told:
-                waiting()
-                told = True
-            time.sleep(0.1)
-        yield
-
-
-_CHUNK = 1 << 20
-
-
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises:
         DataError: It cannot be read.
     """
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=path, hint="check the path") from error
-    return digest.hexdigest()
 
 
-CONFIG = "config.json"
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that zsrec keeps for itself: engines, models, data sets, logs; made when first needed."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """Return the folder named by `ZSREC_HOME`, else the platform's cache folder for zsrec."""
+        named = os.environ.get(HOME_VARIABLE, "").strip()
+        root = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("zsrec"))
+        return cls(root.absolute())
+
+    def engine(self, name: str, version: str) -> Path:
+        """Return the virtual environment of one engine."""
+        return self.root / "engines" / f"{name}-{version}"
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a model that zsrec fetched itself."""
+        return self.root / "models" / name
+
+    @property
+    def run(self) -> Path:
+        """The folder of the state files; servers run in it as their working directory."""
+        return self.root / "run"
+
+    def state(self, port: int) -> Path:
+        """Return the state file of the server at `port`."""
+        return self.run / f"{port}.json"
+
+    def server_log(self, port: int) -> Path:
+        """Return the log of the server at `port`."""
+        return self.root / "logs" / f"{port}.log"
+
+    def previous_log(self, port: int) -> Path:
+        """Return the log of the server that ran at `port` before."""
+        return self.root / "logs" / f"{port}.previous.log"
+
+    def install_log(self, name: str) -> Path:
+        """Return the log of installing or fetching `name`."""
+        return self.root / "logs" / f"install-{name}.log"
+
+    def lock(self, name: str) -> Path:
+        """Return the lock file that guards `name`, for example an engine or a port."""
+        return self.root / "locks" / f"{name}.lock"
 
 
 class ResumableFolder:
-    """A folder of a job that may be killed and go on: its configuration, its lock, and files written atomically.
-
-    Args:
-        path: The folder.
-    """
+    """The folder of a job that can be killed and resumed: its configuration, its lock, and atomic writes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def start(self, config: Mapping[str, Any]) -> None:
-        """Takes a configuration, or makes sure that the folder's is the same.
+        """Store a configuration, or make sure that the folder already holds the same one.
 
         Raises:
-            ConfigError: The folder belongs to another configuration (the message names the first field that
-                differs), holds something else, or cannot be written.
+            ConfigError: The folder holds another configuration (the message names the first field that differs) or
+                other files, or cannot be written.
         """
         wanted: dict[str, Any] = json.loads(json.dumps(config))
         if (self.path / CONFIG).exists():
             for field, here, there in _differences(*self._comparable(self.config(), wanted)):
                 raise ConfigError(
                     f"{self.path} holds another run: {field} is {_short(here)} there and {_short(there)} here",
-                    hint="take another --out, or the same arguments and data to go on",
+                    hint="use another --out, or the same arguments and data to resume",
                 )
-        elif self.path.is_dir() and any(one.name != ".lock" for one in self.path.iterdir()):
-            raise ConfigError(f"{self.path} holds files and no {CONFIG}", hint="take a new folder for --out")
+        elif self.path.is_dir() and any(one.name != _LOCK for one in self.path.iterdir()):
+            raise ConfigError(f"{self.path} holds files and no {CONFIG}", hint="use a new folder for --out")
         self.write_json(CONFIG, wanted)
 
     def _comparable(self, found: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What of two configurations has to be equal: all of it, unless a kind of folder says otherwise."""
+        """Return the parts of two configurations that must be equal; a subclass may leave some out."""
         return found, wanted
 
     def config(self) -> dict[str, Any]:
-        """The configuration.
+        """Return the configuration.
 
         Raises:
             DataError: There is none, or it cannot be read.
@@ -248,32 +235,27 @@ class ResumableFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second process away from the folder; the system frees the lock when this one dies.
+        """Keep other processes out of the folder; the system releases the lock when this process dies.
 
         Raises:
-            ConfigError: Another process works in the folder, or it cannot be made.
+            ConfigError: Another process works in the folder, or it cannot be created.
         """
-        import fcntl  # not on Windows, where the rest of zsrec still has to import
-
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a")
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written: {error.strerror}", hint="check --out") from error
-        with file:
+        held = ConfigError(f"another process works in {self.path}", hint="wait for it, or use another --out")
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(file_lock(self.path / _LOCK, held=held))
+            except OSError as error:
                 raise ConfigError(
-                    f"another process works in {self.path}", hint="wait for it, or take another --out"
-                ) from None
+                    f"{self.path}: cannot be written: {error.strerror}", hint="check --out"
+                ) from error
             yield
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder.
+        """Read a JSON object from a file of the folder.
 
         Raises:
-            DataError: It is missing or is no JSON object.
+            DataError: The file is missing or holds no JSON object.
         """
         path = self.path / name
         try:
@@ -285,27 +267,19 @@ class ResumableFolder:
         return found
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Writes a JSON file, whole or not at all."""
+        """Write a JSON file atomically; errors as in `write_text`."""
         self.write_text(name, json.dumps(content, ensure_ascii=True, indent=1) + "\n")
 
-    def write_text(self, name: str, text: str) -> None:
-        """Writes a text file, whole or not at all.
+    def write_text(self, name: str, text: str, *, private: bool = False) -> None:
+        """Write a text file atomically; only its owner may read a `private` one.
 
         Raises:
             ConfigError: It cannot be written.
         """
-        self._write(self.path / name, [text])
-
-    def write_private(self, name: str, text: str) -> None:
-        """Writes a text file that only its owner may read, whole or not at all.
-
-        Raises:
-            ConfigError: It cannot be written.
-        """
-        self._write(self.path / name, [text], private=True)
+        self._write(self.path / name, [text], private=private)
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it is there.
+        """Remove a file, if it is there.
 
         Raises:
             ConfigError: It cannot be removed.
@@ -318,12 +292,12 @@ class ResumableFolder:
             ) from error
 
     def _write(self, path: Path, parts: Iterable[str], *, private: bool = False) -> None:
-        with written_whole(path, private=private) as file:
+        with atomic_write(path, private=private) as file:
             file.writelines(part.encode("utf-8", "replace") for part in parts)
 
 
 def _differences(here: object, there: object, field: str = "") -> Iterator[tuple[str, object, object]]:
-    """Fields that differ, the nested ones as `data.items.sha256`."""
+    """Yield the fields that differ; nested ones are named like `data.items.sha256`."""
     if isinstance(here, dict) and isinstance(there, dict):
         for name in dict.fromkeys([*here, *there]):
             yield from _differences(here.get(name), there.get(name), f"{field}.{name}" if field else str(name))

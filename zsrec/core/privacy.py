@@ -1,4 +1,4 @@
-"""What redacts by rule: e-mail addresses, phone and card numbers, given names."""
+"""Redaction of personal data (by rules, or by Presidio), and pseudonyms."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _SHORTEST_ABROAD = 7
 
 
 class Redactor(Protocol):
-    """Anything that takes personal data out of a text; an adapter to another library is such a function."""
+    """A function that takes personal data out of a text."""
 
     def __call__(self, text: str) -> str:
-        """The text with placeholders in the place of personal data."""
+        """Return the text with placeholders instead of personal data."""
         ...
 
 
 class Redaction:
-    """The default: e-mail addresses, phone numbers, payment cards, and names that the caller gives.
+    """The default redactor: e-mail addresses, phone numbers, payment cards, and given names.
 
-    A number is a card where it has 13 to 19 digits that fulfil the Luhn formula (ISO/IEC 7812-1, annex B), and a
-    phone number where it has 9 to 15 digits (ITU-T E.164), or at least 7 and starts with + or 00; rows of years
-    ("1990-1999 2001") are neither. Local numbers of up to 8 digits stay, since so do order numbers and dates: this
-    is a net with a known mesh, not a proof.
+    A number is a card if it has 13 to 19 digits that satisfy the Luhn formula (ISO/IEC 7812-1, annex B), and a
+    phone number if it has 9 to 15 digits (ITU-T E.164), or at least 7 and starts with + or 00; sequences of years
+    ("1990-1999 2001") are neither. Local numbers of up to 8 digits stay, because order numbers and dates look the
+    same: this removes what its rules match and proves nothing about the rest.
 
     Args:
-        names: Names to take out, in any case and as whole words.
+        names: Names to redact, in any case, as whole words.
 
     Raises:
         ConfigError: A name is empty.
@@ -53,7 +53,7 @@ class Redaction:
         self._names = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if known else None
 
     def __call__(self, text: str) -> str:
-        """The text with [email], [card], [phone] and [name] in the place of what was found."""
+        """Return the text with [email], [card], [phone] and [name] instead of what was found."""
         text = _EMAIL.sub("[email]", text)
         text = _NUMBER.sub(lambda found: _number(found[0]), text)
         return text if self._names is None else self._names.sub("[name]", text)
@@ -78,14 +78,13 @@ SHORTEST_KEY = 16
 
 
 class Pseudonyms:
-    """Keyed hashes in place of ids: the same person has the same one, and only the key's owner can check a guess.
+    """Keyed hashes instead of ids: one person always has the same one, and only the key's owner can check a guess.
 
     Args:
-        key: At least 16 bytes; kept where what was written at different times is to be joined, thrown away where
-            it must not be.
+        key: At least 16 bytes. Keep it to join data written at different times; throw it away so that nobody can.
 
     Raises:
-        ConfigError: The key is shorter; it is never quoted.
+        ConfigError: The key is shorter; the message does not quote it.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -97,21 +96,17 @@ class Pseudonyms:
         self._key = key
 
     def of(self, kind: str, name: str) -> str:
-        """16 hexadecimal digits for a name; those of one kind say nothing about those of another."""
+        """Return 16 hexadecimal digits for a name; those of one kind say nothing about those of another."""
         message = f"{kind}\0{name}".encode("utf-8", "surrogatepass")
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:16]
 
 
 Redact = Literal["default", "presidio", "off"]
-"""What redacts: `Redaction`, `zsrec.core.privacy.PresidioRedaction`, or nothing."""
+"""How to redact: `Redaction`, `PresidioRedaction`, or not at all."""
 
 
 def redactor(kind: Redact, names: Iterable[str] = ()) -> Redactor | None:
-    """The redactor of that kind; None for "off".
-
-    Args:
-        kind: See `Redact`.
-        names: Names to take out as well.
+    """Return the redactor of a kind, None for "off"; `names` are redacted as well.
 
     Raises:
         ConfigError: A name is empty.
@@ -128,22 +123,22 @@ ENTITIES = (
     "CREDIT_CARD", "CRYPTO", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS", "MEDICAL_LICENSE", "PERSON", "PHONE_NUMBER",
     "UK_NHS", "US_ITIN", "US_SSN",
 )  # fmt: skip
-"""What is taken out unless told otherwise. Titles are full of dates, places and domains, so these stay. E-mail
-addresses are `Redaction`'s: Presidio's recognizer fetches a list of domains from the network on its first use."""
+"""The default entities. Titles are full of dates, places and domains, so these stay. E-mail addresses are left to
+`Redaction`: Presidio's recognizer downloads a list of domains on its first use."""
 
-_NEEDS_MORE = ("EmailRecognizer", "UrlRecognizer", "SpacyRecognizer")  # the network, and a language model
+_NOT_LOCAL = ("EmailRecognizer", "UrlRecognizer", "SpacyRecognizer")  # need the network or a language model
 
 
 class PresidioRedaction:
-    """What `Redaction` takes out, and then what Presidio finds.
+    """Redaction by `Redaction`, then by Presidio.
 
     Args:
         names: See `Redaction`.
-        analyzer: Presidio's analyzer; None takes its pattern recognizers without any language model, which find
-            no names.
-        entities: What is taken out, by Presidio's names; those that the analyzer does not know are passed over.
-        language: One of the analyzer's.
-        threshold: The least score that counts, in [0, 1]; at 0.4 phone numbers count without words around them.
+        analyzer: Presidio's analyzer; None takes its pattern recognizers without a language model, which find no
+            names.
+        entities: What to redact, by Presidio's names; those that the analyzer does not know are ignored.
+        language: One of the analyzer's languages.
+        threshold: The lowest score that counts, in [0, 1]; 0.4 finds phone numbers without words around them.
 
     Raises:
         MissingExtraError: Presidio is not installed.
@@ -160,7 +155,7 @@ class PresidioRedaction:
         threshold: float = 0.4,
     ) -> None:
         if not 0.0 <= threshold <= 1.0:
-            raise ConfigError(f"threshold is {threshold}", hint="a score from 0 to 1")
+            raise ConfigError(f"threshold is {threshold}", hint="use a score from 0 to 1")
         try:
             from presidio_anonymizer import AnonymizerEngine
             from presidio_anonymizer.entities import OperatorConfig
@@ -181,7 +176,7 @@ class PresidioRedaction:
         }
 
     def __call__(self, text: str) -> str:
-        """The text with [email], [card], [phone], [name] and Presidio's [person], [iban_code], … in it."""
+        """Return the text with [email], [card], [phone], [name] and Presidio's [person], [iban_code], … in it."""
         text = self._first(text)
         found = self._analyzer.analyze(
             text, language=self._language, entities=self._entities, score_threshold=self._threshold
@@ -191,7 +186,7 @@ class PresidioRedaction:
 
 @cache
 def patterns() -> AnalyzerEngine:
-    """Presidio's pattern recognizers for English, without those that use the network; made once.
+    """Return Presidio's pattern recognizers for English, without those that use the network; created once.
 
     Raises:
         MissingExtraError: Presidio is not installed.
@@ -205,6 +200,6 @@ def patterns() -> AnalyzerEngine:
     engine.load()
     registry = RecognizerRegistry(supported_languages=["en"])
     registry.load_predefined_recognizers(languages=["en"])
-    for name in _NEEDS_MORE:
+    for name in _NOT_LOCAL:
         registry.remove_recognizer(name)
     return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])

@@ -1,4 +1,4 @@
-"""Settings: how to reach the model. From arguments first, then from `ZSREC_*` environment variables."""
+"""Settings of the connection to the model, from arguments first, then from `ZSREC_*` environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zsrec.core.privacy import Redact
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 
 Keep = Literal["all", "answers", "none"]
-"""What stays of a run's requests and replies: both, the answers without their prompts, or neither."""
+"""What a complete run keeps of its requests and replies: both, the answers without their prompts, or neither."""
 
 
 class Settings(BaseSettings):
@@ -24,21 +24,22 @@ class Settings(BaseSettings):
     Attributes:
         base_url: The OpenAI-compatible endpoint, with its `/v1`.
         model: The served model's name; None takes the only one that is served.
-        api_key: The key the server asks for; vLLM asks for none unless told to.
-        template: The template's name or path used where none is given.
-        allow_hosts: Hosts beside this machine that histories may be sent to (comma-separated in the
-            environment). Loopback addresses are always allowed.
-        timeout: Seconds for one request, its answer included.
-        max_retries: How often a request that failed for a passing reason is sent again.
-        restart_wait: Seconds for which a request waits, after its retries, for a server that was there before to
-            come back: a batch then lives through a restart. 0 does not wait.
+        api_key: The server's key; by default vLLM needs none.
+        template: The name or path of the default template.
+        allow_hosts: Other hosts that histories may be sent to (comma-separated in the environment). Loopback
+            addresses are always allowed.
+        timeout: Seconds for one request, including its answer.
+        max_retries: How often a request that failed for a temporary reason is sent again.
+        restart_wait: Seconds to wait, after all retries, for a server that answered before to come back, so that a
+            batch survives its restart. 0 does not wait.
         concurrency: Requests in flight at once.
-        cache_salt: Keeps the server's prefix cache apart from that of other salts (vLLM), so that response times
-            tell nobody what others ask about; None shares it.
-        strict: Strictly zero-shot: refuse whatever uses other users' interactions (popularity, item-kNN).
-        redact: What takes personal data out of the user's own words before they are sent (`zsrec.core.privacy`).
-        keep: What of requests and replies stays in a complete run's folder (`zsrec.evaluation.retention`).
-        hash_key: The key of the pseudonyms in run folders and in the service's log; None makes one up each time.
+        cache_salt: Separates the server's prefix cache from that of other salts (vLLM), so that response times do
+            not reveal what others asked; None shares it.
+        strict: Strictly zero-shot: refuse everything that uses other users' interactions (popularity, item-kNN).
+        redact: How personal data are removed from the user's own words before they are sent.
+        keep: What a complete run's folder keeps of requests and replies.
+        hash_key: The key of the pseudonyms in run folders and in the service's log; None makes a new one each
+            time.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZSREC_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -60,10 +61,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **given: Any) -> Self:  # noqa: ANN401
-        """Settings from arguments (those that are not None) and the environment.
+        """Build settings from the arguments that are not None and the environment.
 
         Raises:
-            ConfigError: A value does not fit; the message names the argument or variable.
+            ConfigError: A value is not valid; the message names the argument or variable.
             HostNotAllowedError: `base_url` names a host that is not allowed.
         """
         known = {name: value for name, value in given.items() if value is not None}
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
         return settings
 
     def replaced(self, **given: Any) -> Self:  # noqa: ANN401
-        """These settings with those of `given` that are not None in their place.
+        """Return these settings with the values of `given` that are not None.
 
         Raises:
             ConfigError: As for `load`.
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone; no name is looked up.
+    """Return whether a host name or address is loopback; no name is looked up.
 
     Names below `.localhost` do not count: some resolvers ask the network for them.
     """
@@ -108,10 +109,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
-    """Makes sure that `base_url` is one that histories may be sent to.
+    """Make sure that histories may be sent to `base_url`.
 
     Raises:
-        ConfigError: `base_url` is no http(s) URL.
+        ConfigError: `base_url` is not an http(s) URL.
         HostNotAllowedError: Its host is neither loopback nor in `allow_hosts`.
     """
     try:
@@ -120,7 +121,7 @@ def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
     except ValueError:
         parts, host = None, None
     if parts is None or parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError(f"base_url {base_url!r} is no http(s) URL", hint=f"for example {DEFAULT_BASE_URL}")
+        raise ConfigError(f"base_url {base_url!r} is not an http(s) URL", hint=f"for example {DEFAULT_BASE_URL}")
     if not is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
         raise HostNotAllowedError(
             f"{host!r} is not on the list of hosts that histories may be sent to",

@@ -1,8 +1,4 @@
-"""The frozen data that flows down the line, from a history to recommendations with their trace.
-
-Every model here is immutable and prints its fields; none of them does any work beyond small, pure
-constructors. Collections are tuples so that a result can be shared between threads and hashed into a run.
-"""
+"""Immutable data models, from messages and mentions to recommendations with their trace."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
-    """Base of the data models: immutable, and strict about unknown fields."""
+    """Base of the data models: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,7 +20,7 @@ class Item(Frozen):
     Attributes:
         id: The catalog's own id, always text.
         title: The title exactly as the catalog spells it, for example "Matrix, The (1999)".
-        attributes: The other columns of the catalog's row (genres, price, …), as read.
+        attributes: The other columns of the catalog (genres, price, …), as read.
     """
 
     id: str
@@ -36,32 +32,32 @@ class Item(Frozen):
 
 
 class Message(Frozen):
-    """One chat message as it is sent."""
+    """One chat message, as sent."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 ANSWER_STYLES = ("json", "numbered", "titles")
-"""What a prompt may have asked for, as a template's `answer:` names it."""
+"""The formats that a template's `answer:` may ask for."""
 
 
 class Sampling(Frozen):
-    """How the model picks its next token. Every field has a value and every field is sent.
+    """How the model samples its next token. Every field has a value and every field is sent.
 
-    vLLM fills a field that a request leaves out from the model's own `generation_config.json`, so a request
-    that does not say everything is answered differently by another copy of the same model.
+    vLLM takes missing fields from the model's `generation_config.json`, so a request that leaves some out is
+    answered differently by another copy of the same model.
 
     Attributes:
         temperature: 0 is greedy.
-        top_p: Nucleus: the smallest set of tokens with this much probability.
-        top_k: The most likely k tokens; -1 is all of them. (vLLM; not sent to servers that lack it.)
+        top_p: Nucleus sampling: the smallest set of tokens with this much probability.
+        top_k: The k most likely tokens; -1 is all. (vLLM; not sent to servers that lack it.)
         min_p: Tokens with at least this share of the best one's probability. (vLLM)
-        presence_penalty: Added once for a token that stands in the answer already.
-        frequency_penalty: Added for each time it does.
-        repetition_penalty: Divides the logits of tokens seen in prompt or answer; 1 is none. (vLLM)
+        presence_penalty: Subtracted once from the logit of a token that the answer already has.
+        frequency_penalty: Subtracted for each time that the answer has it.
+        repetition_penalty: Divides the logits of tokens in prompt or answer; 1 is none. (vLLM)
         max_tokens: The longest answer, in tokens.
-        seed: For repeatable sampling.
+        seed: The seed of the sampling.
         stop: Texts that end the answer.
     """
 
@@ -78,7 +74,7 @@ class Sampling(Frozen):
 
 
 class Usage(Frozen):
-    """Tokens that a request cost, as counted by the server; None where it did not say."""
+    """Tokens of a request, as counted by the server; None where it did not say."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -90,16 +86,16 @@ class Exchange(Frozen):
 
     Attributes:
         messages: What was sent.
-        answer: The model's raw text, untouched.
+        answer: The model's raw text.
         finish_reason: Why the model stopped: "stop", or "length" when the answer was cut at `max_tokens`.
-        model: The model that the server says answered.
+        model: The model that answered, according to the server.
         usage: Tokens in and out.
-        seconds: Wall-clock time of the request, retries included.
-        retries: How many times the request had to be sent again.
+        seconds: Wall-clock time of the request, including retries.
+        retries: How many times the request was sent again.
         request_id: The server's id of the request, for its logs.
-        label_logprobs: The natural log-probability of each label as the answer's first token, where the request
-            named labels; a label that the server did not report is absent.
-        step: Which step of a template with several it was; empty for its last one, the recommendation itself.
+        label_logprobs: The natural log-probability of each label as the answer's first token, if the request named
+            labels; labels that the server did not report are absent.
+        step: The step of a template with several; empty for the last one, the recommendation itself.
     """
 
     messages: tuple[Message, ...]
@@ -118,19 +114,18 @@ class Exchange(Frozen):
 
 
 class Mention(Frozen):
-    """A piece of an answer that names an item.
+    """A part of an answer that names an item.
 
     Attributes:
-        text: The title as the model wrote it, without list marks and the reason behind it.
+        text: The title as the model wrote it, without list marks and the reason after it.
         start: Where `text` begins in the raw answer, in characters.
         end: Where it ends (exclusive): `answer[start:end] == text`.
-        reason: What the model wrote about the item, where it did.
-        readings: Other places where the title may begin and end, as (start, end) in the answer, for where only
-            the catalog can tell ("Title: Subtitle" against "Title: reason", a comma inside a title). A reading
-            inside the mention is a shorter title, two that do not overlap are two titles, and one that reaches
-            beyond its end swallows the mentions that it covers (`zsrec.answers.grounding` chooses).
-        query: What to look up where that is not `text` itself: the year that stands apart from the title (in a
-            JSON key, in a column of its own) added.
+        reason: What the model wrote about the item, if anything.
+        readings: Other spans that the title may have, as (start, end) in the answer, where only the catalog can
+            decide ("Title: Subtitle" or "Title: reason", a comma inside a title). A span inside the mention is a
+            shorter title, two that do not overlap are two titles, and one that goes beyond its end replaces the
+            mentions that it covers (`zsrec.answers.grounding` chooses).
+        query: What to look up instead of `text`, for example with a year that the answer gives in another column.
     """
 
     text: str
@@ -150,12 +145,11 @@ class Match(Frozen):
 
     Attributes:
         item_id: The item, or None for an abstention.
-        score: The probability that `item_id` is right, in [0, 1]; for an abstention the probability of the
-            best item that was turned down (0 where there was none).
+        score: The probability that `item_id` is right, in [0, 1]; for an abstention that of the best rejected item
+            (0 if there was none).
         method: How the item was found; None for an abstention.
         reason: Why there is no item; None for a match.
-        alternatives: Ids of the items that the mention could also mean, best first. For "ambiguous" this is
-            the whole set.
+        alternatives: Ids of other items that the mention could mean, best first; for "ambiguous" all of them.
     """
 
     item_id: str | None
@@ -166,7 +160,7 @@ class Match(Frozen):
 
 
 class Grounded(Frozen):
-    """A mention together with its match, and which exchange of the trace it came from."""
+    """A mention with its match, and the index of the exchange in the trace that it came from."""
 
     mention: Mention
     match: Match
@@ -178,9 +172,8 @@ class Dropped(Frozen):
 
     Attributes:
         grounded: The mention and its item.
-        why: "seen" (the user knows it, or was shown it in an earlier round), "duplicate" (named before),
-            "not_a_candidate" (outside the list that the model was to choose from) or "beyond_k" (the list was
-            full).
+        why: "seen" (the user knows it, or got it in an earlier round), "duplicate" (named before),
+            "not_a_candidate" (not among the candidates) or "beyond_k" (the list was full).
     """
 
     grounded: Grounded
@@ -191,14 +184,14 @@ class Dropped(Frozen):
 
 
 class Parts(Frozen):
-    """What a score is made of.
+    """The parts of a score.
 
     Attributes:
-        prior: The retriever's part, by its place among the candidates: 1 for the first of n, 1/n for the last;
-            None where no retriever was asked.
+        prior: The retriever's part, by rank among the candidates: 1 for the first of n, 1/n for the last; None
+            without a retriever.
         llm: The model's part on the same scale; 0 for a candidate that its answer leaves out.
         probability: The model's probability of the item's label among the labels, averaged over orders and
-            calibrated where that was asked for; None for rankers that read no labels.
+            calibrated if asked for; None for rankers that read no labels.
     """
 
     prior: float | None = None
@@ -212,13 +205,12 @@ class Recommendation(Frozen):
     Attributes:
         rank: 1 for the best.
         item: The catalog's item.
-        score: With `parts.prior`, (1 - w) · prior + w · llm. Without: the probability where labels were read,
-            `parts.llm` for the other rankers of candidates, the reciprocal of the place for a free text's order.
-            0 for a fill.
-        source: "llm" where the model named the item, otherwise what filled the place.
-        reason: What the model wrote about it, where it did.
-        provenance: The mention and the match behind it; None where no text named the item.
-        parts: What the score is made of; None for free text without a prior and for a fill.
+        score: With `parts.prior`, (1 - w) · prior + w · llm. Without: the probability if labels were read,
+            `parts.llm` for the other rankers of candidates, 1/rank for the order of a free text. 0 for a fill.
+        source: "llm" if the model named the item, otherwise what filled the place.
+        reason: What the model wrote about it, if anything.
+        provenance: The mention and the match behind it; None if no text named the item.
+        parts: The parts of the score; None for free text without a prior and for a fill.
     """
 
     rank: int = Field(ge=1)
@@ -231,7 +223,7 @@ class Recommendation(Frozen):
 
 
 class TemplateRef(Frozen):
-    """Which template produced a prompt: enough to find the same text again."""
+    """The template that produced a prompt, identified by its text's hash."""
 
     name: str
     version: int
@@ -243,15 +235,15 @@ class TemplateRef(Frozen):
 
 
 class HistoryUse(Frozen):
-    """What became of the caller's history on the way into the prompt.
+    """How much of the caller's history went into the prompt.
 
     Attributes:
         given: Events that the caller passed.
         resolved: Events whose item the catalog has.
-        rendered: Events that stand in the prompt (the newest ones).
+        rendered: Events in the prompt (the newest ones).
         truncated: Events left out, oldest first, so that the prompt fits the model's context.
-        unresolved: Events that the catalog lacks, with the reason; those given by title still stand in the
-            prompt, those given by id cannot.
+        unresolved: Events that the catalog lacks, with the reason; those given by title are still in the prompt,
+            those given by id cannot be.
     """
 
     given: int = 0
@@ -262,12 +254,12 @@ class HistoryUse(Frozen):
 
 
 class Pool(Frozen):
-    """The candidates as the ranker received them.
+    """The candidates, as the ranker received them.
 
     Attributes:
         source: "caller", "popularity", or the retriever's name.
-        ids: Item ids; best first where a retriever chose them.
-        scores: The retriever's score of each, on its own scale; None where none was asked.
+        ids: Item ids; best first if a retriever chose them.
+        scores: The retriever's score of each, on its own scale; None without a retriever.
     """
 
     source: str
@@ -280,15 +272,15 @@ class RankingUse(Frozen):
 
     Attributes:
         ranker: "generate", "label", "window", "pairwise" or "choose".
-        llm_weight: The w of the fused score; None where there was no prior.
-        labels_by: How labels' log-probabilities were had; None for rankers that read none.
+        llm_weight: The w of the fused score; None without a prior.
+        labels_by: How the labels' log-probabilities were requested; None for rankers that read none.
         permutations: Orders of the candidates that were asked about (in each window).
-        stability: One pair for each order after the first (for windows: of the last window): the overlap of the
-            first k before and after it, in [0, 1], and Kendall's tau of the whole order, in [-1, 1].
-        calibrate: What was divided out.
+        stability: One pair per order after the first (for windows: of the last window): the overlap of the first k
+            before and after it, in [0, 1], and Kendall's tau of the whole order, in [-1, 1].
+        calibrate: The bias that was divided out.
         order: Ids of the candidates that the model ranked, in its own order before any fusion.
-        label_mass: The probability that the model gave to all labels together, a mean over the requests; what is
-            missing to 1 went to other tokens.
+        label_mass: The probability of all labels together, a mean over the requests; the rest went to other
+            tokens.
     """
 
     ranker: str
@@ -309,16 +301,16 @@ class Trace(Frozen):
 
     Attributes:
         template: The template used.
-        mode: "zero-shot" when only this user's history and item texts were used; "training-free" when other
-            users' interactions were (popularity fill, item-kNN candidates).
-        evidence: What was known of the user and stands in the prompt: any of "history" (events), "about",
-            "feedback" (events with a like, a dislike or a skip) and "critique" (the user's words on the way).
+        mode: "zero-shot" if only this user's history and item texts were used; "training-free" if other users'
+            interactions were (popularity fill, item-kNN candidates).
+        evidence: What the prompt says about the user: any of "history" (events), "about", "feedback" (events with
+            a like, a dislike or a skip) and "critique" (the user's words on the way).
         exchanges: The requests and raw answers, in order.
         grounded: Every mention with its match, in the order of the answer.
         dropped: Grounded mentions that did not become recommendations.
-        history: What became of the history.
-        pool: The candidates; None where the whole catalog was open.
-        ranking: How they were ranked; None where the whole catalog was open.
+        history: How much of the history was used.
+        pool: The candidates; None if the whole catalog was open.
+        ranking: How they were ranked; None if the whole catalog was open.
         notes: Anything else worth knowing, in plain words (a cut answer, a fill, a shortened list).
         seed: The sampling seed sent with the requests.
     """
@@ -337,17 +329,17 @@ class Trace(Frozen):
 
     @property
     def unresolved(self) -> tuple[Grounded, ...]:
-        """What the model named and the catalog lacks, or what could mean several items."""
+        """Mentions that the catalog lacks, or that could mean several items."""
         return tuple(g for g in self.grounded if g.match.item_id is None)
 
 
 class Recommendations(Frozen):
-    """A ranked list of recommendations with the trace of how it came about; iterates over its items."""
+    """A ranked list of recommendations with its trace; iterates over its items."""
 
     items: tuple[Recommendation, ...]
     trace: Trace
 
-    def __iter__(self) -> Any:  # noqa: ANN401  (pydantic iterates over fields; a list of recommendations does not)
+    def __iter__(self) -> Any:  # noqa: ANN401  (pydantic's own iterates over fields)
         return iter(self.items)
 
     def __len__(self) -> int:

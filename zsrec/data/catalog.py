@@ -1,4 +1,4 @@
-"""The catalog: the items that may be recommended."""
+"""Catalog of the items that may be recommended."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from zsrec.core.errors import BadRowError, ConfigError, DataError, DuplicateItemError, UnknownItemError
 from zsrec.core.types import Item
 from zsrec.data.tables import read_rows
+from zsrec.data.values import as_id
 
 
 class Catalog:
     """An immutable, ordered collection of items, looked up by id.
 
-    It is stored by column, so that a million items cost two lists and not a million objects; an `Item` is
-    made when one is asked for.
+    It is stored by column: a million items are a few lists, and an `Item` is made when it is asked for.
 
     Args:
-        ids: One id an item, unique and not empty.
-        titles: One title an item, not empty; ids and titles have the same length.
-        attributes: Further columns by name, each as long as `ids`.
-        domain: What the items are, in the plural, as a prompt should call them ("movies", "books").
+        ids: One unique id per item: text, or a whole number, which becomes text.
+        titles: One title per item, not empty.
+        attributes: More columns by name, each as long as `ids`.
+        domain: What the items are, in the plural, as prompts call them ("movies", "books").
 
     Raises:
         DataError: There is no item, or the columns differ in length.
-        BadRowError: An id or a title is empty.
-        DuplicateItemError: An id stands twice.
+        BadRowError: An id or a title is empty or not valid.
+        DuplicateItemError: An id appears twice.
     """
 
     def __init__(
@@ -65,19 +65,19 @@ class Catalog:
         encoding: str = "utf-8",
         delimiter: str | None = None,
     ) -> Catalog:
-        """Loads a .csv, .tsv, .jsonl or .parquet file; the suffix decides.
+        """Load a .csv, .tsv, .jsonl or .parquet file; the suffix decides.
 
         Args:
             path: The file.
-            id: The column that holds the item's id. Numbers become text.
-            title: The column that holds the title. Every other column is kept as an attribute.
+            id: The column of the items' ids.
+            title: The column of the titles. Every other column becomes an attribute.
             domain: What the items are, in the plural.
             encoding: Of text formats.
             delimiter: Of CSV.
 
         Raises:
-            DataError: With file and line: MissingColumnError, DuplicateItemError, BadRowError (an empty id
-                or title, a broken row), EncodingError; or the file is missing or has no rows.
+            DataError: With file and line: MissingColumnError, DuplicateItemError, BadRowError (an empty id or
+                title, a broken row), EncodingError; or the file is missing or has no rows.
         """
         columns = _Columns(Path(path))
         for line, row in read_rows(path, columns=(id, title), encoding=encoding, delimiter=delimiter):
@@ -89,10 +89,10 @@ class Catalog:
 
     @classmethod
     def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Catalog:
-        """A catalog of `Item` objects or of mappings with "id", "title" and further attributes.
+        """Build a catalog from `Item` objects or mappings with "id", "title" and further attributes.
 
         Raises:
-            DataError: As for `from_file`; the line is the item's place, counted from 1.
+            DataError: As for `from_file`; the line is the item's number, from 1.
         """
         columns = _Columns()
         for place, item in enumerate(items, start=1):
@@ -136,7 +136,7 @@ class Catalog:
             return self._item(self._place[item_id])
         except KeyError:
             raise UnknownItemError(
-                f"no item with the id {item_id!r} among {len(self)}", hint="ids are text; titles are no ids"
+                f"no item with the id {item_id!r} among {len(self)}", hint="look items up by id, not by title"
             ) from None
 
     def _item(self, place: int) -> Item:
@@ -154,10 +154,10 @@ class Catalog:
     # -- other catalogs -------------------------------------------------------------------------------
 
     def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
-        """A catalog with further items at the end; this one stays as it is.
+        """Return a catalog with more items at its end.
 
         Raises:
-            DataError: As for `from_items`: an item's id is in the catalog already, an empty title.
+            DataError: As for `from_items`, for example an id that the catalog has already.
         """
         columns = self._columns()
         for place, item in enumerate(items, start=1):
@@ -165,7 +165,7 @@ class Catalog:
         return self._from_columns(columns, self.domain)
 
     def without(self, ids: Iterable[str]) -> Catalog:
-        """A catalog without the items of these ids; ids that it lacks are passed over.
+        """Return a catalog without the items of these ids; unknown ids are ignored.
 
         Raises:
             DataError: No item is left.
@@ -208,13 +208,14 @@ class _Columns:
         self.add(values.pop("id", None), values.pop("title", None), values, line)
 
     def add(self, item_id: object, title: object, attributes: Mapping[str, Any], line: int) -> None:
-        id_text, title_text = self._text(item_id, "id", line), self._text(title, "title", line)
+        id_text = self._text(item_id, "id", line)
+        title_text = self._text(title, "title", line)
         if id_text in self.place:
             raise DuplicateItemError(
-                f"the id {id_text!r} stands twice (first as {self.titles[self.place[id_text]]!r})",
+                f"the id {id_text!r} appears twice (first as {self.titles[self.place[id_text]]!r})",
                 path=self.path,
                 line=line,
-                hint="ids must be unique: remove one of the two rows or name another id column",
+                hint="ids must be unique: remove one of the two rows or use another id column",
             )
         place = len(self.ids)
         self.place[id_text] = place
@@ -229,12 +230,8 @@ class _Columns:
                     column.append(None)
 
     def _text(self, value: object, field: str, line: int) -> str:
-        text = "" if value is None else str(value).strip()
-        if not text:
-            raise BadRowError(
-                f"the {field} is empty",
-                path=self.path,
-                line=line,
-                hint=f"every item needs an {field}" if field == "id" else "every item needs a title",
-            )
-        return text
+        try:
+            return as_id(value)
+        except ValueError as error:
+            hint = "every item needs an id and a title"
+            raise BadRowError(f"the {field} {error}", path=self.path, line=line, hint=hint) from None

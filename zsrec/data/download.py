@@ -1,4 +1,4 @@
-"""Archives from GroupLens: fetched once, resumed where the line broke, checked, unpacked whole or not at all."""
+"""MovieLens archives from GroupLens: resumable download, checksum, unpacking; and the formats of the sets."""
 
 from __future__ import annotations
 
@@ -41,15 +41,7 @@ _MOVIES_100K = (ITEM, "title", "released", "released_on_video", "imdb", *GENRES_
 
 
 class Form(NamedTuple):
-    """How the files of a set are written.
-
-    Attributes:
-        movies: The file of movies.
-        ratings: The file of ratings.
-        movies_layout: How the movies are written.
-        ratings_layout: How the ratings are written.
-        encoding: Of both.
-    """
+    """The format of a set's two files."""
 
     movies: str
     ratings: str
@@ -81,13 +73,13 @@ class MovieLensSet(NamedTuple):
 
     Attributes:
         name: For example "20m".
-        users: How many users rated (10M's README counts some more, who only tagged).
-        movies: How many movies its list has.
-        ratings: How many ratings.
+        users: How many users rated (10M's README also counts users who only tagged).
+        movies: How many movies are listed.
+        ratings: How many ratings there are.
         years: When the ratings were made.
-        form: How it is written.
+        form: The format of its files.
         md5: The checksum that GroupLens publishes beside the archive; None for the sets that change.
-        megabytes: The archive's size, about.
+        megabytes: The archive's approximate size.
         licence: What may be done with it.
     """
 
@@ -103,7 +95,7 @@ class MovieLensSet(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The name of its folder in a cache."""
+        """The name of its folder in the cache."""
         return f"ml-{self.name}"
 
     @property
@@ -137,7 +129,7 @@ SETS = {
 
 
 def named(name: str) -> MovieLensSet:
-    """The set of a name; "ml-20m" is "20m".
+    """Return the set of a name ("20m" or "ml-20m").
 
     Raises:
         ConfigError: There is no such set.
@@ -149,13 +141,13 @@ def named(name: str) -> MovieLensSet:
 
 
 def form_of(folder: Path) -> Form:
-    """How the set in a folder is written, by the files that are there.
+    """Return the format of the set in a folder, by the files that are there.
 
-    The .dat files of 1M are latin-1 and those of 10M are utf-8; a movies.dat that decodes as utf-8 is taken for
-    it. Latin-1 text with a letter beyond ASCII practically never does, and pure ASCII is the same in both.
+    The .dat files of 1M are latin-1 and those of 10M are utf-8; a movies.dat that decodes as utf-8 counts as
+    utf-8. Latin-1 text with a letter beyond ASCII practically never does, and ASCII is the same in both.
 
     Raises:
-        DataError: No form's two files are there.
+        DataError: No format's two files are there.
     """
     for form in (CSV, _DAT_1M, _U_100K):
         if (folder / form.movies).is_file() and (folder / form.ratings).is_file():
@@ -163,7 +155,7 @@ def form_of(folder: Path) -> Form:
     raise DataError(
         "no MovieLens set here",
         path=folder,
-        hint="a folder or zip with movies.csv and ratings.csv, movies.dat and ratings.dat, or u.item and u.data",
+        hint="give a folder or zip: movies.csv and ratings.csv, movies.dat and ratings.dat, or u.item and u.data",
     )
 
 
@@ -184,32 +176,31 @@ OnBytes = Callable[[int, int | None], None]
 
 
 def cache_folder() -> Path:
-    """Where fetched sets are kept: `data` in the folder named by ZSREC_HOME, or in the platform's cache folder."""
+    """Return the folder of downloaded sets: `data` in ZSREC_HOME, or in the platform's cache folder."""
     return Home.default().root / "data"
 
 
 def fetch(
     name: str, target: str | Path | None = None, *, base_url: str = BASE_URL, on_bytes: OnBytes | None = None
 ) -> Path:
-    """Downloads a set, checks it and unpacks it; does nothing where it stands already.
+    """Download a set, check and unpack it, unless it is there already.
 
-    A download that broke leaves a .part file, and the next call goes on where it ended (HTTP Range). The checksum
-    is the MD5 that GroupLens publishes beside the archive; of the sets that never change it is also recorded here,
-    so that neither file can change unnoticed. It guards against a broken copy; what guards against a forged one is
-    TLS.
+    An interrupted download leaves a .part file, which the next call continues (HTTP Range). The checksum is the
+    MD5 that GroupLens publishes beside the archive; for the sets that never change it is also recorded here, so
+    that neither file can change unnoticed. It detects broken copies; against forged ones there is TLS.
 
     Args:
         name: One of `zsrec.data.download.SETS`.
-        target: The folder that shall hold it; `cache_folder()` by default.
+        target: The folder to put it in; `cache_folder()` by default.
         base_url: Where archives and checksums are.
-        on_bytes: Called with the bytes so far and the whole size, where the server says it.
+        on_bytes: Called with the bytes so far and the whole size, if the server says it.
 
     Returns:
         The folder with the set's files, `target/ml-<name>`.
 
     Raises:
         ConfigError: `name` is unknown.
-        DataError: The download failed; or its checksum is not the published one, and nothing is kept then.
+        DataError: The download failed, or its checksum is not the published one; then nothing is kept.
     """
     one, target = named(name), cache_folder() if target is None else Path(target)
     folder = target / one.folder
@@ -223,7 +214,7 @@ def fetch(
         part.unlink()
         raise DataError(
             f"{url}: the MD5 is {found}, expected {wanted}",
-            hint="try again; if it stays so, the set changed at its source: take a local folder instead",
+            hint="try again; if it fails again, the set changed at its source: use a local folder instead",
         )
     unpack(part, folder)
     part.unlink()
@@ -231,10 +222,10 @@ def fetch(
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a set's own files into a folder, all of them or none; folders inside the archive are dropped.
+    """Unpack a set's own files into a folder, all or none; folders inside the archive are dropped.
 
     Raises:
-        DataError: It is no zip file, or a broken one.
+        DataError: It is not a zip file, or a broken one.
     """
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -254,7 +245,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _published(url: str, one: MovieLensSet) -> str:
-    """The checksum that stands beside the archive: "MD5 (ml-20m.zip) = …" or "…  ml-20m.zip"."""
+    """Return the checksum beside the archive: "MD5 (ml-20m.zip) = …" or "…  ml-20m.zip"."""
     try:
         with urllib.request.urlopen(f"{url}.md5", timeout=60) as reply:  # noqa: S310  (the caller's base_url)
             text = reply.read(1000).decode("ascii", "replace")
@@ -264,18 +255,18 @@ def _published(url: str, one: MovieLensSet) -> str:
         raise _unreachable(f"{url}.md5", error) from None
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if found is None:
-        raise DataError(f"{url}.md5 holds no MD5", hint="try again later, or take a local folder")
+        raise DataError(f"{url}.md5 holds no MD5", hint="try again later, or use a local folder")
     published = found[0].lower()
     if one.md5 not in (None, published):
         raise DataError(
             f"{url}.md5 says {published}, and this set's MD5 has always been {one.md5}",
-            hint="a set that never changes did: look at its source before you use it",
+            hint="this set should never change: look at its source before you use it",
         )
     return published
 
 
 def _download(url: str, part: Path, on_bytes: OnBytes | None) -> None:
-    """Brings `part` to its whole length, going on after what it holds."""
+    """Complete `part`, continuing after what it holds."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             if _continue(url, part, on_bytes):
@@ -291,7 +282,7 @@ def _download(url: str, part: Path, on_bytes: OnBytes | None) -> None:
 
 
 def _continue(url: str, part: Path, on_bytes: OnBytes | None) -> bool:
-    """One request for what is missing; whether the file is whole now."""
+    """Make one request for what is missing; return whether the file is complete now."""
     held = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={held}-"} if held else {})  # noqa: S310
     try:
@@ -301,11 +292,11 @@ def _continue(url: str, part: Path, on_bytes: OnBytes | None) -> bool:
         if error.code == 416 and error.headers.get("Content-Range", "").endswith(f"/{held}"):
             return True  # nothing is missing
         if error.code == 416:
-            part.unlink()  # longer than the file at its source: begin anew
+            part.unlink()  # longer than the file at its source: start over
             return False
         raise
     with reply, part.open("ab" if reply.status == 206 else "wb") as file:
-        done = held if reply.status == 206 else 0  # a server that knows no ranges sends everything
+        done = held if reply.status == 206 else 0  # a server without ranges sends everything
         length = reply.headers.get("Content-Length")
         size = None if length is None else done + int(length)
         while chunk := reply.read(_CHUNK):
@@ -319,7 +310,7 @@ def _continue(url: str, part: Path, on_bytes: OnBytes | None) -> bool:
 def _unreachable(url: str, error: Exception) -> DataError:
     return DataError(
         f"cannot fetch {url}: {error}",
-        hint="without a network, fetch the zip elsewhere and give it, or its folder; what was fetched is kept",
+        hint="without a network, download the zip elsewhere and give it, or its folder; the part is kept",
     )
 
 

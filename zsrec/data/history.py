@@ -1,7 +1,4 @@
-"""What is known of a user: events with items, and their own words.
-
-`zsrec.core.types` has these names too.
-"""
+"""A user's history: events with items, and the user's own words."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from pydantic import Field
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 
-MOST_SAID = 2000
-"""Characters that a critique may have: what a prompt shows of a text."""
+MAX_CRITIQUE = 2000
+"""Characters of a critique, as many as a prompt shows of a text."""
 
 
 class Feedback(StrEnum):
-    """What the user thought of an item; `SEEN` where only the contact is known."""
+    """What the user thought of an item; `SEEN` if only the contact is known."""
 
     SEEN = "seen"
     LIKED = "liked"
@@ -33,9 +30,9 @@ class Event(Frozen):
 
     Attributes:
         item: A catalog id or a title, see `by`.
-        by: How to read `item`: an "id", a "title", or "either" (an id first, else a title).
-        time: When it happened; None where unknown. Histories keep the caller's order either way.
-        rating: The user's rating on the data set's own scale; None where there is none.
+        by: How to read `item`: as an "id", a "title", or "either" (an id if the catalog has it, else a title).
+        time: When it happened; None if unknown. Histories keep the caller's order either way.
+        rating: The user's rating on the data set's own scale; None if there is none.
         feedback: What the user thought of it.
     """
 
@@ -47,11 +44,11 @@ class Event(Frozen):
 
 
 class Critique(Frozen):
-    """What the user said of what went before, in their own words: "like these but less violent".
+    """What the user said about the items before: "like these but less violent".
 
     Attributes:
-        text: The words.
-        after: How many events of the history came before them.
+        text: The user's words.
+        after: How many events of the history came before.
     """
 
     text: str
@@ -59,15 +56,15 @@ class Critique(Frozen):
 
 
 class History(Frozen):
-    """A user's events, oldest first, and what they said on the way.
+    """A user's events, oldest first, and what the user said in between.
 
     Attributes:
         events: The events in order; the last one is the newest.
-        user: The user's id, kept for the caller; it is never sent to the model.
-        critiques: What the user said, oldest first. It stands in prompts at its place among the events; retrievers
-            do not read it.
-        shown: Ids of items that were recommended already: they are not recommended again. They say nothing about
-            the user's taste (an item that was passed over on purpose is `skipped`).
+        user: The user's id, for the caller; it is never sent to the model.
+        critiques: What the user said, oldest first. Prompts show it at its place among the events; retrievers do
+            not read it.
+        shown: Ids of items that were recommended before and are not recommended again. They say nothing about the
+            user's taste (an item that the user rejected is `skipped`).
     """
 
     events: tuple[Event, ...] = ()
@@ -77,45 +74,41 @@ class History(Frozen):
 
     @classmethod
     def of(cls, *items: str, user: str | None = None) -> Self:
-        """A history of ids or titles, oldest first."""
+        """Build a history from ids or titles, oldest first."""
         return cls(user=user).with_events(items, Feedback.SEEN)
 
     def liked(self, *items: str) -> Self:
-        """This history with `items` liked after it."""
+        """Return this history with `items` liked at its end."""
         return self.with_events(items, Feedback.LIKED)
 
     def disliked(self, *items: str) -> Self:
-        """This history with `items` disliked after it."""
+        """Return this history with `items` disliked at its end."""
         return self.with_events(items, Feedback.DISLIKED)
 
     def skipped(self, *items: str) -> Self:
-        """This history with `items` shown and passed over after it."""
+        """Return this history with `items` at its end that the user saw and rejected."""
         return self.with_events(items, Feedback.SKIPPED)
 
     def said(self, text: str) -> Self:
-        """This history with the user's own words after it, for example "like these but less violent".
+        """Return this history with the user's words at its end, for example "like these but less violent".
 
         Raises:
-            ConfigError: `text` is empty or longer than 2,000 characters, of which a prompt would lose the rest.
+            ConfigError: `text` is empty, or longer than the 2,000 characters that a prompt shows.
         """
         words = text.strip()
-        if not 0 < len(words) <= MOST_SAID:
+        if not 0 < len(words) <= MAX_CRITIQUE:
             raise ConfigError(
-                f"what the user said has {len(words):,} characters", hint=f"between 1 and {MOST_SAID:,} characters"
+                f"what the user said has {len(words):,} characters", hint=f"use 1 to {MAX_CRITIQUE:,} characters"
             )
         critique = Critique(text=words, after=len(self.events))
         return self.model_copy(update={"critiques": (*self.critiques, critique)})
 
     def showed(self, ids: Iterable[str]) -> Self:
-        """This history with items that were recommended and shall not be recommended again."""
+        """Return this history with items that were recommended and are not to be recommended again."""
         return self.model_copy(update={"shown": tuple(dict.fromkeys((*self.shown, *ids)))})
 
     def with_events(self, items: Iterable[str | Event], feedback: Feedback = Feedback.SEEN) -> Self:
-        """This history with further events after it.
-
-        Args:
-            items: Events, or ids or titles that become events with `feedback`.
-            feedback: What the user thought of the items given as text.
+        """Return this history with more events at its end; ids and titles become events with `feedback`.
 
         Raises:
             ConfigError: `items` is one string instead of a collection of strings.

@@ -1,4 +1,4 @@
-"""Who had contact with what, by column: the statistics behind every training-free retriever."""
+"""Interactions of users with items, by column and indexed both ways; ids as codes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ Hashes = NDArray[np.uint64]
 
 
 class Ids:
-    """An immutable list of distinct ids; an id's code is its place, from 0.
+    """An immutable list of distinct ids; an id's code is its index.
 
     With the ids of a catalog, code i is the catalog's item i. New ids go to the end, so codes stay valid.
-
-    Args:
-        ids: Texts; of repeated ones the first counts.
     """
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
@@ -51,16 +48,16 @@ class Ids:
         return f"Ids({len(self):,})"
 
     def code(self, one: str) -> int | None:
-        """The code of an id; None where it is unknown."""
+        """Return the code of an id; None if it is unknown."""
         return self._code.get(one)
 
     def codes(self, ids: Iterable[str]) -> Codes:
-        """The codes of the known ones among `ids`, in their order; shape (at most the number of ids,)."""
+        """Return the codes of the known ones among `ids`, in their order."""
         found = [code for one in ids if (code := self._code.get(one)) is not None]
         return np.array(found, dtype=np.int32)
 
     def extended(self, ids: Iterable[str]) -> Ids:
-        """These ids with further ones at the end; itself where nothing is new."""
+        """Return these ids with new ones at the end."""
         new = [one for one in ids if one not in self._code]
         if not new:
             return self
@@ -72,14 +69,10 @@ class Ids:
         return more
 
     def hashes(self, codes: Iterable[int], seed: int = 0) -> Hashes:
-        """One number a code, in [0, 2^64), that depends on the id's text and the seed only; shape (n,).
+        """Return one number per code, in [0, 2^64), that depends on the id's text and the seed only; shape (n,).
 
-        This is the order in which ties are broken. An order by id or by place would say something about the
-        items: MovieLens' older movies have the lower ids, and its files are sorted by them.
-
-        Args:
-            codes: Codes of ids.
-            seed: Another seed is another order.
+        Ties are broken in this order. An order by id or index would carry information about the items: MovieLens'
+        older movies have the lower ids, and its files are sorted by them.
         """
         key = seed.to_bytes(16, "little", signed=True)
         texts = (self._ids[code].encode("utf-8", "surrogatepass") for code in codes)
@@ -88,12 +81,7 @@ class Ids:
 
 
 class Ragged(NamedTuple):
-    """Several rows one after the other.
-
-    Attributes:
-        values: All values; shape (sum of `lengths`,).
-        lengths: How many of them each row has, 0 for a row that is not there; shape (number of rows,).
-    """
+    """Concatenated rows: all values, shape (sum of `lengths`,), and each row's length, 0 if it is not there."""
 
     values: Codes
     lengths: NDArray[np.int64]
@@ -101,11 +89,11 @@ class Ragged(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Csr:
-    """Rows of codes. Empty rows cost nothing, so that a table of one new event is small among a million users.
+    """A sparse matrix by rows, without its empty rows: one new event is small among a million users.
 
     Attributes:
         rows: The codes of the rows that are not empty, ascending; shape (r,).
-        starts: Where each row begins in `values`, and their end; shape (r + 1,).
+        starts: Where each row begins in `values`, and the end of the last; shape (r + 1,).
         values: The codes in the rows; shape (n,).
     """
 
@@ -115,15 +103,7 @@ class Csr:
 
     @classmethod
     def build(cls, rows: Codes, values: Codes) -> tuple[Self, NDArray[np.int64]]:
-        """Groups `values` by `rows`; within a row they keep their order.
-
-        Args:
-            rows: One row's code a value; shape (n,).
-            values: Shape (n,).
-
-        Returns:
-            The table, and the order that sorts the inputs into it; shape (n,).
-        """
+        """Group `values` by `rows`, both of shape (n,), keeping their order; also return the sorting order."""
         order = _stable_order(rows)
         ordered = rows[order]
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
@@ -139,14 +119,14 @@ class Csr:
         return np.diff(self.starts)
 
     def row(self, code: int) -> Codes:
-        """The values of one row; empty where it is not there."""
+        """Return the values of one row, none if it is not there."""
         place = int(np.searchsorted(self.rows, code))
         if place == len(self.rows) or self.rows[place] != code:
             return self.values[:0]
         return self.values[self.starts[place] : self.starts[place + 1]]
 
     def gather(self, codes: Codes) -> Ragged:
-        """The rows of `codes`, one after the other; shape of `codes`: (m,)."""
+        """Return the rows of `codes`, concatenated."""
         if not len(self.rows):
             return Ragged(self.values[:0], np.zeros(len(codes), dtype=np.int64))
         places = np.minimum(np.searchsorted(self.rows, codes), len(self.rows) - 1)
@@ -158,7 +138,7 @@ class Csr:
 
 
 def _stable_order(codes: Codes) -> NDArray[np.int64]:
-    """A stable argsort of codes, by their halves: numpy sorts 16 bits by radix, thrice as fast as 32."""
+    """Return a stable argsort of codes, by halves: numpy sorts 16 bits by radix, three times as fast as 32."""
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if len(codes) and codes.max() >= 1 << 16:
         order = order[np.argsort((codes[order] >> 16).astype(np.uint16), kind="stable")]
@@ -177,19 +157,19 @@ class Contact(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """All contacts as columns of one length; users and items as codes, times in seconds since 1970."""
+    """Contacts by column: users and items as codes, times in seconds since 1970; shape (n,) each."""
 
     user: Codes
     item: Codes
     time: Times
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Arrays:
-        """The contacts at these places, or where a mask is true."""
+        """Return the contacts at these indices, or where a mask is true."""
         return Arrays(self.user[places], self.item[places], self.time[places])
 
     @classmethod
     def joined(cls, parts: Sequence[Arrays]) -> Arrays:
-        """The contacts of all parts, one part after the other."""
+        """Concatenate the contacts of all parts."""
         return cls(
             np.concatenate([part.user for part in parts]),
             np.concatenate([part.item for part in parts]),
@@ -199,13 +179,7 @@ class Arrays(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Segment:
-    """Contacts added together, indexed both ways.
-
-    Attributes:
-        by_user: Items by user, oldest first.
-        by_item: Users by item, oldest first.
-        times: Of the entries of `by_item`; shape (n,).
-    """
+    """Contacts added together: items by user and users by item, oldest first; `times` of `by_item`."""
 
     by_user: Csr
     by_item: Csr
@@ -213,7 +187,7 @@ class _Segment:
 
     @classmethod
     def build(cls, columns: Arrays) -> _Segment:
-        """Indexes contacts that are in the order of time."""
+        """Index contacts that are in the order of time."""
         by_user, _ = Csr.build(columns.user, columns.item)
         by_item, order = Csr.build(columns.item, columns.user)
         return cls(by_user, by_item, columns.time[order])
@@ -227,19 +201,19 @@ class _Segment:
 
 
 class Interactions:
-    """Contacts of users with items: a binary matrix with times, sparse, indexed both ways, immutable.
+    """Contacts of users with items: an immutable sparse binary matrix with times, indexed both ways.
 
-    A pair of user and item counts once, at its first contact: repeats say nothing new to a cosine of columns, and
-    an evaluation on them would ask for items that the user knows.
+    A pair of user and item counts once, at its first contact: repeats add nothing to a cosine of columns, and an
+    evaluation on them would ask for items that the user knows.
 
-    New contacts are usable at once: `extended` adds a small indexed segment, and merges it with its neighbour
-    when that is not much larger, so that there are never more than log2(n) segments.
+    `extended` adds a small indexed segment and merges it with its neighbour unless that is much larger, so there
+    are at most log2(n) segments.
 
     Args:
-        users: The users; the codes in `columns` are places in it.
-        items: The items, as a rule those of a catalog in its order.
-        columns: The contacts in any order; of repeated pairs the first by time counts, and contacts at one
-            time keep their order.
+        users: The users.
+        items: The items, usually those of a catalog in its order.
+        columns: The contacts in any order; of repeated pairs the first by time counts, and contacts at one time
+            keep their order.
 
     Raises:
         ConfigError: The columns differ in length, or a code or a time is out of range.
@@ -256,13 +230,13 @@ class Interactions:
     def from_arrays(
         cls, users: Iterable[str], items: Iterable[str], times: ArrayLike, *, catalog: Ids | None = None
     ) -> Interactions:
-        """From three columns of one length.
+        """Build from three columns of one length.
 
         Args:
-            users: Ids.
-            items: Ids. Those that `catalog` lacks go to the end of it.
+            users: User ids.
+            items: Item ids; those that `catalog` lacks go to its end.
             times: Seconds since 1970, finite.
-            catalog: The items whose codes shall be kept.
+            catalog: The items whose codes are kept.
 
         Raises:
             ConfigError: The columns differ in length, or a time is not finite.
@@ -275,7 +249,7 @@ class Interactions:
 
     @classmethod
     def from_contacts(cls, contacts: Iterable[Contact], *, catalog: Ids | None = None) -> Interactions:
-        """From single contacts, as `from_arrays`."""
+        """Build from single contacts, as `from_arrays`."""
         rows = list(contacts)
         return cls.from_arrays(
             (row.user for row in rows), (row.item for row in rows), [row.time for row in rows], catalog=catalog
@@ -283,10 +257,10 @@ class Interactions:
 
     @classmethod
     def from_histories(cls, histories: Mapping[str, History], *, catalog: Ids | None = None) -> Interactions:
-        """From histories by user.
+        """Build from histories by user.
 
-        Events that are given by title are left out: a title has to be grounded first. An event without a time
-        counts as one second after the event before it, so that the order of the history stays.
+        Events given by title are left out: a title has to be grounded first. An event without a time counts as one
+        second after the event before it, which keeps the history's order.
         """
         contacts = []
         for user, history in histories.items():
@@ -298,11 +272,11 @@ class Interactions:
         return cls.from_contacts(contacts, catalog=catalog)
 
     def extended(self, contacts: Iterable[Contact], *, items: Ids | None = None) -> Interactions:
-        """These interactions with further contacts; this object stays as it is.
+        """Return these interactions with more contacts.
 
         Args:
-            contacts: New users and items are welcome; pairs that are known are passed over.
-            items: A longer list of items (an extended catalog's), where items came that nobody knows yet.
+            contacts: Also of new users and items; known pairs are ignored.
+            items: A longer list of items, for example an extended catalog's.
 
         Raises:
             ConfigError: `items` does not begin with the items known here, or a time is not finite.
@@ -323,13 +297,13 @@ class Interactions:
             more._segments = _merged((*self._segments, _Segment.build(columns)))
         return more
 
-    def kept(self, mask: NDArray[np.bool_]) -> Interactions:
-        """Only the contacts where `mask` is true, in the order of `columns`; users and items stay."""
+    def where(self, mask: NDArray[np.bool_]) -> Interactions:
+        """Return only the contacts where `mask` is true, in the order of `columns`; users and items stay."""
         return Interactions(self.users, self.items, self.columns.take(mask))
 
     def before(self, time: float) -> Interactions:
-        """Only the contacts before `time`."""
-        return self.kept(self.columns.time < time)
+        """Return only the contacts before `time`."""
+        return self.where(self.columns.time < time)
 
     # -- looking up -----------------------------------------------------------------------------------
 
@@ -346,22 +320,22 @@ class Interactions:
 
     @property
     def items_by_user(self) -> tuple[Csr, ...]:
-        """Items by user in disjoint parts; the whole matrix is their sum."""
+        """Items by user in disjoint parts, whose sum is the whole matrix."""
         return tuple(segment.by_user for segment in self._segments)
 
     @cached_property
     def users_per_item(self) -> NDArray[np.int64]:
-        """How many users had contact with each item; shape (number of items,)."""
+        """How many users had contact with each item; shape (items,)."""
         return self._counts([segment.by_item for segment in self._segments], len(self.items))
 
     @cached_property
     def inverse_norms(self) -> NDArray[np.float64]:
-        """1 / sqrt(users of the item), 1 for an item without users; shape (number of items,)."""
+        """1 / sqrt(users of the item), 1 for an item without users; shape (items,)."""
         return 1.0 / np.sqrt(np.maximum(self.users_per_item, 1))
 
     @cached_property
     def items_per_user(self) -> NDArray[np.int64]:
-        """How many items each user had contact with; shape (number of users,)."""
+        """How many items each user had contact with; shape (users,)."""
         return self._counts([segment.by_user for segment in self._segments], len(self.users))
 
     @staticmethod
@@ -372,11 +346,11 @@ class Interactions:
         return counts
 
     def items_of(self, user: int) -> Codes:
-        """The items of a user (a code; an unknown one has none), oldest first within what was added together."""
+        """Return the items of a user's code, oldest first within each segment; none for an unknown code."""
         return np.concatenate([segment.by_user.row(user) for segment in self._segments])
 
     def users_of(self, item: int) -> Codes:
-        """The users of an item (a code; an unknown one has none), oldest first within what was added together."""
+        """Return the users of an item's code, oldest first within each segment; none for an unknown code."""
         return np.concatenate([segment.by_item.row(item) for segment in self._segments])
 
 
@@ -391,10 +365,10 @@ def _check(columns: Arrays, users: int, items: int) -> None:
 
 
 def _first_contacts(columns: Arrays, items: int) -> Arrays:
-    """The first contact of each pair, in the order of time."""
+    """Return the first contact of each pair, in the order of time."""
     by_time = np.argsort(columns.time, kind="stable")
     pairs = columns.user.astype(np.int64) * items + columns.item
-    ordered = np.sort(pairs)  # ten times as fast as the places of the firsts, which most data do not need
+    ordered = np.sort(pairs)  # ten times as fast as np.unique, which most data do not need
     if np.all(ordered[1:] != ordered[:-1]):
         return columns.take(by_time)
     _, firsts = np.unique(pairs[by_time], return_index=True)
@@ -403,7 +377,7 @@ def _first_contacts(columns: Arrays, items: int) -> Arrays:
 
 
 def _merged(segments: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
-    """Merges the last segments until each is more than twice as long as the next."""
+    """Merge the last segments until each is more than twice as long as the next."""
     while len(segments) > 1 and len(segments[-2]) <= 2 * len(segments[-1]):
         both = Arrays.joined([segment.columns() for segment in segments[-2:]])
         merged = _Segment.build(both.take(np.argsort(both.time, kind="stable")))

@@ -15,7 +15,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.download import COLUMNS, GENRES_100K, ITEM, Form, form_of, unpack
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
-from zsrec.data.readers import Reading, read_histories, read_interactions
+from zsrec.data.readers import MAX_MALFORMED, ReadResult, read_histories, read_interactions
 from zsrec.data.tables import read_rows
 
 LIKED_FROM, DISLIKED_TO = 4.0, 2.0
@@ -23,45 +23,36 @@ _SAMPLE = Path(__file__).parent / "movielens_sample"
 
 
 class Dataset(NamedTuple):
-    """A catalog and the histories of its users.
-
-    Attributes:
-        catalog: The movies.
-        histories: By user id. Ratings of 4 and more are liked, of 2 and less disliked.
-    """
+    """A catalog, and histories by user id: ratings of 4 and more are liked, of 2 and less disliked."""
 
     catalog: Catalog
     histories: Mapping[str, History]
 
 
 class Ratings(NamedTuple):
-    """A catalog and the interactions with it, as an evaluation takes them.
-
-    Attributes:
-        catalog: The movies.
-        reading: The interactions, with everything that was passed over counted.
-    """
+    """A catalog and the interactions with it, with counts of everything that was left out."""
 
     catalog: Catalog
-    reading: Reading
+    result: ReadResult
 
 
 def sample() -> Dataset:
-    """The sample in the package: 1,297 movies and 50 users of ml-latest-small; its README says how it was drawn.
+    """Load the sample in the package, 1,297 movies and 50 users of ml-latest-small (see its README).
 
-    MovieLens' licence applies to it: research use, redistribution under the same conditions, cite `CITATION`.
+    MovieLens' licence applies: research use, redistribution under the same conditions, cite
+    `zsrec.data.download.CITATION`.
     """
     return load(_SAMPLE)
 
 
 def load(source: str | Path) -> Dataset:
-    """Loads a set with its ratings as histories; for a million events and more, see `load_ratings`.
+    """Load a set with its ratings as histories; for a million events and more, see `load_ratings`.
 
     Args:
-        source: A folder or a zip file, in any of MovieLens' three forms (`zsrec.data.download.form_of`).
+        source: A folder or a zip file, in any of MovieLens' three formats (`zsrec.data.download.form_of`).
 
     Raises:
-        DataError: A file is missing or wrong; the message names file and line.
+        DataError: A file is missing or not valid; the message names file and line.
     """
     with _opened(source) as folder:
         form = form_of(folder)
@@ -76,36 +67,32 @@ def load(source: str | Path) -> Dataset:
         return Dataset(_catalog(folder, form), histories)
 
 
-def load_ratings(source: str | Path, *, most_malformed: float | None = None) -> Ratings:
-    """Loads a set with its ratings as columns of codes: 20 million in less than a minute and 2 GB, with pyarrow.
+def load_ratings(source: str | Path, *, max_malformed: float = MAX_MALFORMED) -> Ratings:
+    """Load a set with its ratings as columns of codes: 20 million in less than a minute and 2 GB, with pyarrow.
 
-    Rows whose movie the catalog lacks, and rows that cannot be read, are counted and passed over up to a share.
+    Rows whose movie the catalog lacks, and rows that cannot be read, are counted and left out, up to a share.
 
     Args:
         source: As in `load`.
-        most_malformed: See `zsrec.data.readers.read_interactions`.
-
-    Raises:
-        DataError: As `zsrec.data.readers.read_interactions`.
+        max_malformed: As in `zsrec.data.readers.read_interactions`, like the errors.
     """
-    limits = {} if most_malformed is None else {"most_malformed": most_malformed}
     with _opened(source) as folder:
         form = form_of(folder)
         catalog = _catalog(folder, form)
-        reading = read_interactions(
+        result = read_interactions(
             folder / form.ratings,
             columns=COLUMNS,
             catalog=Ids(catalog.ids),
             encoding=form.encoding,
             layout=form.ratings_layout,
-            **limits,
+            max_malformed=max_malformed,
         )
-        return Ratings(catalog, reading)
+        return Ratings(catalog, result)
 
 
 @contextmanager
 def _opened(source: str | Path) -> Iterator[Path]:
-    """The folder itself, or for the time of reading one with the zip's files."""
+    """Yield the folder itself, or a temporary one with the zip's files."""
     source = Path(source)
     if not source.is_file():
         yield source

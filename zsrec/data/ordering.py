@@ -1,4 +1,4 @@
-"""Orders that say nothing: events in time with ties by hash, and users by hash."""
+"""Unbiased orders: events in time with ties by hash, and users by hash."""
 
 from __future__ import annotations
 
@@ -12,30 +12,25 @@ from zsrec.data.interactions import Arrays, Codes, Hashes, Ids, Interactions
 
 
 def in_time(interactions: Interactions, seed: int = 0) -> Arrays:
-    """All contacts, user by user, each user's in the order of time.
+    """Return all contacts, user by user, each user's in the order of time.
 
-    Times tie often, and an order by id or file would leak: MovieLens' files are sorted by id within a user. Events
-    of a user at one time are therefore put in an order drawn by hash of (user, item, seed). Every order of ties is
-    equally likely, so an average over seeds goes to the expected value over tie orders; one seed is one unbiased
-    draw.
-
-    Args:
-        interactions: The contacts.
-        seed: Of the order of ties.
+    Times tie often, and an order by id or file would leak: MovieLens' files are sorted by id within a user. A
+    user's events at one time are therefore ordered by a hash of (user, item, seed). Every order of ties is equally
+    likely, so an average over seeds approaches the expected value over tie orders.
     """
     contacts = interactions.columns
     return contacts.take(time_order(interactions, contacts, seed))
 
 
 def time_order(interactions: Interactions, contacts: Arrays, seed: int) -> NDArray[np.int64]:
-    """The places of contacts by user, time and hash; shape (n,)."""
+    """Return the indices of contacts by user, time and hash; shape (n,)."""
     ties = pair_hashes(interactions, contacts.user, contacts.item, seed)
     order: NDArray[np.int64] = np.lexsort((ties, contacts.time, contacts.user))
     return order
 
 
 def pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int) -> Hashes:
-    """One number a pair that depends on both ids and the seed, not on any order; shape (n,)."""
+    """Return one number per pair that depends on both ids and the seed only; shape (n,)."""
     users = interactions.users.hashes(range(len(interactions.users)), seed)[user]
     items = interactions.items.hashes(range(len(interactions.items)), seed)[item]
     mixed = users ^ (items + np.uint64(0x9E3779B97F4A7C15))  # wraps around
@@ -46,24 +41,20 @@ def pair_hashes(interactions: Interactions, user: Codes, item: Codes, seed: int)
 
 
 def hashed_subset(users: Iterable[str], n: int, seed: int = 0) -> tuple[str, ...]:
-    """The n users whose ids have the smallest hashes: a random subset that knows no order and grows with n.
+    """Return the n users whose ids have the smallest hashes: a random subset that grows with n.
 
-    Whoever else holds the same ids draws the same users, whatever the order of their file; the subset of 100 is
-    part of the subset of 200.
+    The same ids give the same users, whatever their order; the subset of 100 is part of the subset of 200.
 
     Args:
         users: Their ids; repeated ones count once.
-        n: How many, at least 1; all of them where there are no more.
+        n: How many, at least 1; all of them if there are fewer.
         seed: Another seed draws others.
-
-    Returns:
-        The ids, smallest hash first.
 
     Raises:
         ConfigError: `n` is below 1.
     """
     if n < 1:
-        raise ConfigError(f"a subset of {n} users", hint="at least 1")
+        raise ConfigError(f"a subset of {n} users", hint="use at least 1")
     ids = Ids(users)
     hashes = ids.hashes(range(len(ids)), seed)
     order = sorted(range(len(ids)), key=lambda code: (int(hashes[code]), ids[code]))

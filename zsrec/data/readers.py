@@ -1,49 +1,24 @@
-"""Histories from a table of interactions (user, item, time, rating)."""
+"""Readers of interaction tables: histories by user, interactions by column, one target per user."""
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zsrec.core.errors import BadRowError, DataError
-from zsrec.core.types import Frozen
+from zsrec.data.blocks import Block, Coded, in_seconds, read_blocks
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Arrays, Codes, Ids, Interactions
-from zsrec.data.tables import (
-    SUFFIXES,
-    Block,
-    Coded,
-    Layout,
-    Row,
-    is_fast,
-    read_blocks,
-    read_rows,
-    suffix_layout,
-    undecodable,
-)
+from zsrec.data.tables import Columns as Columns
+from zsrec.data.tables import Layout
 
-
-class Columns(Frozen):
-    """The names of an interactions table's columns; the defaults are MovieLens'.
-
-    Attributes:
-        user: The user's id.
-        item: The item's id, as in the catalog.
-        time: Seconds since 1970 or ISO 8601; None where the table has no times.
-        rating: A number; None where the table has no ratings.
-    """
-
-    user: str = "userId"
-    item: str = "movieId"
-    time: str | None = "timestamp"
-    rating: str | None = "rating"
+MAX_UNKNOWN = 0.05
+MAX_MALFORMED = 0.01
 
 
 def read_histories(
@@ -56,63 +31,58 @@ def read_histories(
     encoding: str = "utf-8",
     layout: Layout | None = None,
 ) -> dict[str, History]:
-    """Reads every user's history, each in the order of time.
+    """Read every user's history, each in the order of time.
 
-    Events of one user at the same time keep the file's order: times tie often (almost half of ML-1M's do),
-    and an order by item id would leak into an evaluation.
+    Events of one user at the same time keep the file's order: times tie often (almost half of ML-1M's do), and an
+    order by item id would leak into an evaluation. Events without a time come first.
 
     Args:
         path: A .csv, .tsv, .jsonl or .parquet file.
         columns: The names of its columns; MovieLens' by default.
-        users: Only these users; all of them by default.
+        users: Only these users; all by default.
         liked_from: Ratings of at least this are `liked`.
         disliked_to: Ratings of at most this are `disliked`. Ratings between the two are `seen`.
         encoding: Of text formats.
-        layout: How a text table is written, where its suffix does not tell.
+        layout: The format of a text table, instead of the suffix.
 
     Returns:
         Histories by user id, users in the order in which the file first names them.
 
     Raises:
-        DataError: With file and line: a missing column, an empty id, a time or rating that is no number.
+        DataError: With file and line: a missing column, an empty id, a value that is not a time or a number.
     """
     columns = columns or Columns()
-    named = [name for name in (columns.user, columns.item, columns.time, columns.rating) if name]
+    table = _Table()
+    for block in read_blocks(Path(path), columns, encoding=encoding, layout=layout):
+        table.add(block)
+    user_codes, item_codes, times, ratings = table.columns()
+    times, _ = table.in_seconds(times, path, columns.time)
+    order = np.lexsort((np.nan_to_num(times, nan=-np.inf), user_codes))  # stable: ties keep the file's order
+    known_users, known_items = list(table.users), list(table.items)
+    starts = np.searchsorted(user_codes[order], np.arange(len(known_users) + 1)).tolist()
     wanted = None if users is None else frozenset(users)
-    events: dict[str, list[Event]] = {}
-    for line, row in read_rows(path, columns=named, encoding=encoding, layout=layout):
-        user, item = str(row[columns.user]).strip(), str(row[columns.item]).strip()
-        if not user or not item:
-            raise BadRowError(
-                "the user or the item is empty", path=path, line=line, hint="every row needs both ids"
+    histories = {}
+    for code, user in enumerate(known_users):
+        rows = order[starts[code] : starts[code + 1]]
+        if len(rows) and (wanted is None or user in wanted):
+            events = tuple(
+                Event(
+                    item=known_items[item],
+                    by="id",
+                    time=None if time != time else datetime.fromtimestamp(time, UTC),
+                    rating=rating if rating == rating else None,
+                    feedback=feedback_of(rating, liked_from, disliked_to),
+                )
+                for item, time, rating in zip(
+                    item_codes[rows].tolist(), times[rows].tolist(), ratings[rows].tolist(), strict=True
+                )
             )
-        if wanted is not None and user not in wanted:
-            continue
-        rating = None if columns.rating is None else _number(row[columns.rating], columns.rating, path, line)
-        event = Event(
-            item=item,
-            by="id",
-            time=None if columns.time is None else _time(row[columns.time], columns.time, path, line),
-            rating=rating,
-            feedback=feedback_of(rating, liked_from, disliked_to),
-        )
-        events.setdefault(user, []).append(event)
-    return {user: History(user=user, events=tuple(_by_time(mine))) for user, mine in events.items()}
-
-
-def _by_time(events: list[Event]) -> list[Event]:
-    start = datetime.min.replace(tzinfo=UTC)
-    return sorted(events, key=lambda event: event.time or start)  # stable: ties keep the file's order
+            histories[user] = History(user=user, events=events)
+    return histories
 
 
 def feedback_of(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
-    """What a rating says; "seen" where there is none, and between the two limits.
-
-    Args:
-        rating: On the data set's own scale.
-        liked_from: Ratings of at least this are `liked`; None for none.
-        disliked_to: Ratings of at most this are `disliked`; None for none.
-    """
+    """Return what a rating says: "seen" if there is none (None or NaN), and between the two limits."""
     if rating is not None and liked_from is not None and rating >= liked_from:
         return Feedback.LIKED
     if rating is not None and disliked_to is not None and rating <= disliked_to:
@@ -120,54 +90,19 @@ def feedback_of(rating: float | None, liked_from: float | None, disliked_to: flo
     return Feedback.SEEN
 
 
-def _number(value: Any, column: str, path: str | Path, line: int) -> float | None:  # noqa: ANN401
-    if value is None or value == "":
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise BadRowError(
-            f"column {column!r}: {value!r} is no number", path=path, line=line, hint="leave it empty if unknown"
-        ) from None
-
-
-def _time(value: Any, column: str, path: str | Path, line: int) -> datetime | None:  # noqa: ANN401
-    if value is None or value == "":
-        return None
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    try:
-        return datetime.fromtimestamp(float(value), UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        pass
-    try:
-        parsed = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise BadRowError(
-            f"column {column!r}: {value!r} is no time",
-            path=path,
-            line=line,
-            hint="write seconds since 1970 or ISO 8601",
-        ) from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-MOST_UNKNOWN = 0.05
-MOST_MALFORMED = 0.01
-
-
 @dataclass(frozen=True)
-class Reading:
-    """Interactions and what was passed over on the way.
+class ReadResult:
+    """Interactions, and what was left out of them.
 
     Attributes:
         interactions: What was read.
-        rows: Rows of the file, without its header, malformed ones included.
+        rows: Rows of the file without its header, including malformed ones.
         unknown: Rows whose item is not in the catalog; they are left out.
         first_unknown: The line and the item of the first of them.
         repeated: Rows that repeat a pair of user and item; the first contact by time counts.
-        malformed: Rows that cannot be read (a field too few, an empty id, a time that is none); they are left out.
+        malformed: Rows that cannot be read (a missing field, an empty id, no time); they are left out.
         first_malformed: The line of the first of them and what is wrong there.
+        time_unit: The unit of the file's times: "s" (also for dates and without times), "ms", "us" or "ns".
     """
 
     interactions: Interactions
@@ -177,10 +112,11 @@ class Reading:
     repeated: int = 0
     malformed: int = 0
     first_malformed: tuple[int, str] | None = None
+    time_unit: str = "s"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was read and what was passed over, in plain words."""
+        """What was read and what was left out, in plain words."""
         notes = [f"{len(self.interactions):,} interactions read from {self.rows:,} rows"]
         if self.first_malformed is not None:
             line, wrong = self.first_malformed
@@ -192,6 +128,8 @@ class Reading:
             )
         if self.repeated:
             notes.append(f"{self.repeated:,} rows repeat a user and an item; the first contact counts")
+        if self.time_unit != "s":
+            notes.append(f"times are too large for seconds and were read as {self.time_unit}")
         return tuple(notes)
 
 
@@ -200,215 +138,83 @@ def read_interactions(
     *,
     columns: Columns | None = None,
     catalog: Ids | None = None,
-    most_unknown: float = MOST_UNKNOWN,
-    most_malformed: float = MOST_MALFORMED,
+    max_unknown: float = MAX_UNKNOWN,
+    max_malformed: float = MAX_MALFORMED,
     encoding: str = "utf-8",
     layout: Layout | None = None,
-) -> Reading:
-    """Reads a table of interactions.
+) -> ReadResult:
+    """Read a table of interactions.
 
-    With pyarrow, text tables without quotes are read at some million rows a second; without it, or with quotes or
-    times in ISO 8601, the same result takes about ten times as long.
+    With pyarrow, text tables without quotes are read at about a million rows per second; without it, or with
+    quotes, the same result takes about ten times as long.
 
     Args:
         path: A .csv, .tsv, .jsonl or .parquet file; any text table with a `layout`.
         columns: The names of its columns; MovieLens' by default. Ratings are not used: any contact counts.
-        catalog: The items that may occur. None takes the items as they come.
-        most_unknown: The largest share of rows whose item is not in `catalog`, in [0, 1].
-        most_malformed: The largest share of rows that cannot be read, in [0, 1].
+        catalog: The items that may occur; None takes any.
+        max_unknown: The largest share of rows whose item is not in `catalog`, in [0, 1].
+        max_malformed: The largest share of rows that cannot be read, in [0, 1].
         encoding: Of text formats.
-        layout: How a text table is written, where its suffix does not tell.
+        layout: The format of a text table, instead of the suffix.
 
     Raises:
         DataError: With file and line: no such file, a missing column, a broken quote, bytes in another encoding;
-            more than `most_malformed` of the rows cannot be read (`BadRowError` of the first one); or more than
-            `most_unknown` of the rows name items that the catalog lacks.
+            more than `max_malformed` of the rows cannot be read (`BadRowError` of the first one); or more than
+            `max_unknown` of the rows name items that the catalog lacks.
     """
     columns, path = columns or Columns(), Path(path)
-    named = [name for name in (columns.user, columns.item, columns.time) if name]
-    gathered = _Gathered(path, columns, catalog)
-    is_text = layout is not None or SUFFIXES.get(path.suffix.lower()) in ("csv", "tsv")
-    if is_text and path.is_file() and is_fast(encoding):
-        blocks = read_blocks(
-            path,
-            layout or suffix_layout(path),
-            texts=(columns.user, columns.item),
-            number=columns.time,
-            encoding=encoding,
-            on_bad=gathered.bad,
+    table, bad = _Table(catalog), list[BadRowError]()
+    rows = unknown = 0
+    first_unknown: tuple[int, str] | None = None
+    blocks = read_blocks(
+        path,
+        columns.model_copy(update={"rating": None}),
+        encoding=encoding,
+        layout=layout,
+        needs_time=columns.time is not None,
+        on_bad=bad.append,
+    )
+    for block in blocks:
+        rows += len(block.lines)
+        missing = table.add(block)
+        if len(missing) and first_unknown is None:
+            first = int(missing[0])
+            first_unknown = int(block.lines[first]), block.items.values[block.items.places[first]]
+        unknown += len(missing)
+    rows += len(bad)
+    if bad and len(bad) > max_malformed * rows:
+        raise BadRowError(
+            f"{_problem(bad[0])}; {len(bad):,} of {rows:,} rows cannot be read",
+            path=path,
+            line=bad[0].line,
+            hint=f"{bad[0].hint}; at most {max_malformed:.1%} of the rows may be left out",
         )
-        try:
-            for block in blocks:
-                gathered.add(block)
-        except UnicodeDecodeError as error:
-            raise undecodable(path, encoding, error) from None
-    else:
-        gathered.add(read_rows(path, columns=named, encoding=encoding, layout=layout, on_bad=gathered.bad))
-    return gathered.reading(most_unknown, most_malformed)
-
-
-class _Gathered:
-    """What was read so far."""
-
-    def __init__(self, path: Path, columns: Columns, catalog: Ids | None) -> None:
-        self._path, self._columns, self._catalog = path, columns, catalog
-        self._users, self._items = _Coder(), _Coder(catalog)
-        self._parts: list[Arrays] = []
-        self._rows = self._unknown = self._malformed = 0
-        self._first_unknown: tuple[int, str] | None = None
-        self._first_bad: BadRowError | None = None
-
-    def bad(self, error: BadRowError) -> None:
-        """Counts a row that cannot be read."""
-        self._rows += 1
-        self._malformed += 1
-        self._first_bad = self._first_bad or error
-
-    def add(self, rows: Block | Iterable[Row]) -> None:
-        """Takes a block of rows."""
-        if isinstance(rows, Block):
-            self._add_block(rows)
-        else:
-            self._add_rows(rows)
-
-    def _add_block(self, block: Block) -> None:
-        users = self._codes(self._users, block.texts[self._columns.user])
-        coded = block.texts[self._columns.item]
-        items = self._codes(self._items, coded)
-        times = np.zeros(len(users)) if block.numbers is None else block.numbers
-        self._rows += len(users)
-        unknown = np.flatnonzero(items < 0)
-        if len(unknown):
-            first = int(unknown[0])
-            self._saw_unknown(block.first_line + first, coded.values[coded.places[first]], len(unknown))
-        known = items >= 0
-        self._parts.append(Arrays(users[known], items[known], times[known]))
-
-    @staticmethod
-    def _codes(coder: _Coder, column: Coded) -> Codes:
-        codes = [coder.code(value) for value in column.values]
-        return np.array([-1 if code is None else code for code in codes], dtype=np.int32)[column.places]
-
-    def _add_rows(self, rows: Iterable[Row]) -> None:
-        user_codes, item_codes, times = array("i"), array("i"), array("d")
-        for line, row in rows:
-            try:
-                time = self._time(row)
-                user, item = self._users.code(row[self._columns.user]), self._items.code(row[self._columns.item])
-            except ValueError as error:
-                hint = "every row needs a user, an item and a time in seconds since 1970 or ISO 8601"
-                self.bad(BadRowError(str(error), path=self._path, line=line, hint=hint))
-                continue
-            self._rows += 1
-            if user is None or item is None:  # users are open, so it is the item
-                self._saw_unknown(line, str(row[self._columns.item]), 1)
-                continue
-            user_codes.append(user)
-            item_codes.append(item)
-            times.append(time)
-        self._parts.append(
-            Arrays(
-                np.array(user_codes, dtype=np.int32), np.array(item_codes, dtype=np.int32), np.array(times, float)
-            )
+    if first_unknown and unknown > max_unknown * rows:
+        raise DataError(
+            f"{unknown:,} of {rows:,} rows name items that are not in the catalog, the first {first_unknown[1]!r}",
+            path=path,
+            line=first_unknown[0],
+            hint=f"at most {max_unknown:.0%} may be left out: check the catalog and the item column's name",
         )
-
-    def _time(self, row: Mapping[str, Any]) -> float:
-        column = self._columns.time
-        return 0.0 if column is None else _seconds(row[column], column)
-
-    def _saw_unknown(self, line: int, item: str, count: int) -> None:
-        self._unknown += count
-        self._first_unknown = self._first_unknown or (line, item)
-
-    def reading(self, most_unknown: float, most_malformed: float) -> Reading:
-        """Everything read, if there was not too much to complain about."""
-        rows, bad, first = self._rows, self._malformed, self._first_unknown
-        if self._first_bad is not None and bad > most_malformed * rows:
-            raise BadRowError(
-                f"{_wrong(self._first_bad)}; {bad:,} of {rows:,} rows cannot be read",
-                path=self._path,
-                line=self._first_bad.line,
-                hint=f"{self._first_bad.hint}; at most {most_malformed:.1%} of the rows are passed over",
-            )
-        if first and self._unknown > most_unknown * rows:
-            raise DataError(
-                f"{self._unknown:,} of {rows:,} rows name items that are not in the catalog, "
-                f"the first {first[1]!r}",
-                path=self._path,
-                line=first[0],
-                hint=f"at most {most_unknown:.0%} are passed over: check the catalog and the item column's name",
-            )
-        arrays = Arrays.joined(self._parts) if self._parts else Arrays.joined([_NOTHING])
-        self._parts.clear()
-        read = Interactions(self._users.ids(), self._catalog or self._items.ids(), arrays)
-        malformed = None if self._first_bad is None else (self._first_bad.line or 0, _wrong(self._first_bad))
-        return Reading(read, rows, self._unknown, first, len(arrays.time) - len(read), bad, malformed)
+    user_codes, item_codes, times, _ = table.columns()
+    times, unit = table.in_seconds(times, path, columns.time)
+    arrays = Arrays(user_codes, item_codes, np.nan_to_num(times, nan=0.0))
+    read = Interactions(Ids(table.users), catalog or Ids(table.items), arrays)
+    first_bad = (bad[0].line or 0, _problem(bad[0])) if bad else None
+    return ReadResult(read, rows, unknown, first_unknown, len(arrays.time) - len(read), len(bad), first_bad, unit)
 
 
-_NOTHING = Arrays(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0))
-
-
-def _wrong(error: BadRowError) -> str:
-    """What is wrong, without the place."""
+def _problem(error: BadRowError) -> str:
+    """Return what is wrong without the place."""
     return error.message.removeprefix(f"{error.path}:{error.line}: ")
 
 
-class _Coder:
-    """Codes of a column's values as they stand in the file: a value is cleaned once, not once a row.
-
-    Args:
-        known: The only ids that get codes; None gives every id one.
-    """
-
-    def __init__(self, known: Ids | None = None) -> None:
-        self._open = known is None
-        self._by_id = {} if known is None else {one: code for code, one in enumerate(known.ids)}
-        self._by_value: dict[Hashable, int | None] = {}
-
-    def code(self, value: Any) -> int | None:  # noqa: ANN401
-        """The code of a value; None where its id is unknown.
-
-        Raises:
-            ValueError: The value is empty.
-        """
-        try:
-            return self._by_value[value]
-        except (KeyError, TypeError):  # TypeError: a list or an object in JSON
-            one = "" if value is None else str(value).strip()
-        if not one:
-            raise ValueError("the user or the item is empty")
-        code = self._by_id.setdefault(one, len(self._by_id)) if self._open else self._by_id.get(one)
-        if isinstance(value, Hashable):
-            self._by_value[value] = code
-        return code
-
-    def ids(self) -> Ids:
-        return Ids(self._by_id)
-
-
-def _seconds(value: Any, column: str) -> float:  # noqa: ANN401
-    try:
-        seconds = _moment(value).timestamp() if isinstance(value, datetime) else float(value)
-    except (TypeError, ValueError):
-        try:
-            seconds = _moment(datetime.fromisoformat(str(value).strip())).timestamp()
-        except (ValueError, OverflowError):
-            seconds = math.nan
-    if math.isfinite(seconds):
-        return seconds
-    raise ValueError(f"column {column!r}: {value!r} is no time")
-
-
-def _moment(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: str = "item") -> dict[str, str]:
-    """Reads one target a user.
+    """Read one target item per user.
 
     Args:
         path: A .csv, .tsv, .jsonl or .parquet file.
-        catalog: The items that may be targets: what the catalog lacks can never be found.
+        catalog: The items that may be targets: an item that the catalog lacks can never be recommended.
         user: The column of user ids.
         item: The column of item ids.
 
@@ -416,18 +222,59 @@ def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: st
         DataError: With file and line: a missing column, an empty id, a user's second target, an unknown item.
     """
     targets: dict[str, str] = {}
-    for line, row in read_rows(path, columns=(user, item)):
-        one, target = (str("" if row[name] is None else row[name]).strip() for name in (user, item))
-        if not one or not target:
-            raise BadRowError("an empty user or item", path=path, line=line, hint="every row needs both ids")
-        if one in targets:
-            raise BadRowError(f"the user {one!r} has a target already", path=path, line=line, hint="one a user")
-        if target not in catalog:
-            raise BadRowError(
-                f"the item {target!r} is not in the catalog",
-                path=path,
-                line=line,
-                hint="add it to the catalog, or leave the target out",
-            )
-        targets[one] = target
+    for block in read_blocks(Path(path), Columns(user=user, item=item, time=None, rating=None)):
+        for line, one, place in zip(block.lines, block.users.places, block.items.places, strict=True):
+            name, target = block.users.values[one], block.items.values[place]
+            if name in targets:
+                wrong, hint = f"the user {name!r} has a target already", "keep one row per user"
+            elif target not in catalog:
+                wrong = f"the item {target!r} is not in the catalog"
+                hint = "add it to the catalog, or leave the target out"
+            else:
+                targets[name] = target
+                continue
+            raise BadRowError(wrong, path=path, line=int(line), hint=hint)
     return targets
+
+
+class _Table:
+    """The columns of a table while its blocks are read; with `known` items, rows of other items are left out."""
+
+    def __init__(self, known: Ids | None = None) -> None:
+        self._open = known is None
+        self.users: dict[str, int] = {}
+        self.items = {} if known is None else {one: code for code, one in enumerate(known.ids)}
+        self.has_numbers = self.has_dates = False  # among the times
+        self._parts: list[tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64]]] = []
+
+    def add(self, block: Block) -> NDArray[np.int64]:
+        """Add a block's rows; return the indices of those whose item is unknown."""
+        user_codes = _codes(self.users, block.users, extend=True)
+        item_codes = _codes(self.items, block.items, extend=self._open)
+        known = item_codes >= 0
+        self._parts.append((user_codes[known], item_codes[known], block.times[known], block.ratings[known]))
+        self.has_numbers |= block.numeric_times > 0
+        self.has_dates |= block.numeric_times < int(np.count_nonzero(~np.isnan(block.times)))
+        return np.flatnonzero(~known)
+
+    def columns(self) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64]]:
+        """Return users, items, times and ratings, and forget the blocks."""
+        empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), np.zeros(0))
+        columns = [np.concatenate(column) for column in zip(*(self._parts or [empty]), strict=True)]
+        self._parts.clear()
+        return columns[0], columns[1], columns[2], columns[3]
+
+    def in_seconds(
+        self, times: NDArray[np.float64], path: str | Path, column: str | None
+    ) -> tuple[NDArray[np.float64], str]:
+        if not self.has_numbers:
+            return times, "s"
+        return in_seconds(times, path, column or "", mixed=self.has_dates)
+
+
+def _codes(known: dict[str, int], column: Coded, *, extend: bool) -> Codes:
+    if extend:
+        codes = [known.setdefault(one, len(known)) for one in column.values]
+    else:
+        codes = [known.get(one, -1) for one in column.values]
+    return np.array(codes, dtype=np.int32)[column.places]

@@ -83,7 +83,7 @@ def from_movielens(source: Path) -> Data:
     return Data(
         name=name,
         catalog=loaded.catalog,
-        interactions=loaded.reading.interactions,
-        notes=(*loaded.reading.notes, f"MovieLens licence: {licence}", f"Cite: {CITATION}"),
+        interactions=loaded.result.interactions,
+        notes=(*loaded.result.notes, f"MovieLens licence: {licence}", f"Cite: {CITATION}"),
         files=files,
     )

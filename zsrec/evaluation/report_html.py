@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from zsrec.core.untrusted_text import printable
 from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
 from zsrec.evaluation.memorization import KINDS
 from zsrec.evaluation.protocols import main_metric
@@ -357,7 +358,12 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         config: The run's configuration.
     """
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page.filters |= {"plain": plain, "metric": number, "percent": lambda share: f"{share:.1%}", "measure": measure}
+    page.filters |= {
+        "plain": printable,
+        "metric": number,
+        "percent": lambda share: f"{share:.1%}",
+        "measure": measure,
+    }
     keys = list(report.methods[0].metrics)
     notes = [f"{one.method}: {note}" for one in report.methods for note in one.notes]
     notes += [f"{name} was left out: {why}" for name, why in report.skipped.items()]
@@ -384,8 +390,3 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         recited=recites(report),
         notes=[*notes, *report.notes],
     )
-
-
-def plain(text: str) -> str:
-    """A text on one line without control codes: no title turns the page's writing around."""
-    return "".join(c if c.isprintable() else "�" for c in text)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from zsrec.core.untrusted_text import printable
 from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
 from zsrec.evaluation.memorization import KINDS
 from zsrec.evaluation.protocols import SAMPLED, main_metric
@@ -18,7 +19,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.
 
 def escaped(text: str) -> str:
     """A text that Markdown shows as it stands: one line, no marks, no HTML, no links."""
-    one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    one_line = " ".join(printable(text, " ").split())
     return _SPECIAL.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], one_line)
 
 

@@ -142,5 +142,5 @@ def _pseudonyms(folder: RunFolder, hash_key: str | None) -> Pseudonyms:
     if not (folder.path / SCRUB_KEY).exists():
         key = hash_key or secrets.token_hex(32)
         Pseudonyms(key.encode())  # a short key is refused before anything is written
-        folder.write_private(SCRUB_KEY, key)
+        folder.write_text(SCRUB_KEY, key, private=True)
     return Pseudonyms((folder.path / SCRUB_KEY).read_bytes())

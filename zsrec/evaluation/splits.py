@@ -147,7 +147,7 @@ def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: boo
     notes = [f"{tied:,} of {int(enough.sum()):,} users have a tie for the last event"] if tied else []
     notes += [f"{few:,} users with fewer than two events were left out"] if few else []
     return Split(
-        training=interactions.kept(kept),
+        training=interactions.where(kept),
         users=user[last[enough]],
         targets=item[last[enough]],
         times=time[last[enough]],
@@ -369,7 +369,7 @@ def cold_users(
     notes += [f"{tied:,} of {len(users):,} users have a tie of the target and the event before it"] if tied else []
     shown = (firsts[:, None] + np.arange(n)).ravel()
     return Split(
-        training=interactions.kept(~np.isin(interactions.columns.user, users)),
+        training=interactions.where(~np.isin(interactions.columns.user, users)),
         users=users,
         targets=item[places],
         times=time[places],

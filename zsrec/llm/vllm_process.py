@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from zsrec.core.errors import ServerError
+from zsrec.core.untrusted_text import printable
 from zsrec.llm.vllm_install import quoted_tail, tail
 
 _TERM_GRACE = 15.0  # seconds between SIGTERM and SIGKILL
@@ -123,7 +124,7 @@ def _command_line(pid: int, longest: int = 80) -> str:
         text = " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return "?"
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = printable(text, "?")
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 

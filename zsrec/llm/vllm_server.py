@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsrec.core.errors import ConfigError, ServerError
-from zsrec.core.files import Home, locked, make_folder
+from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.core.settings import is_loopback
 from zsrec.llm.vllm_install import (
     GPU,
@@ -122,7 +122,7 @@ def up(
     home = home or Home.default()
     progress = progress or Progress()
     options.served_name()  # wrong names are found before a long installation
-    with locked(
+    with file_lock(
         home.lock(f"port-{options.port}"),
         waiting=lambda: progress.note(f"waiting for another `zsrec model up` at port {options.port}"),
         timeout=timeout,

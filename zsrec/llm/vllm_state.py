@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zsrec.core.files import Home, make_folder, written_whole
+from zsrec.core.files import Home, atomic_write, make_folder
 from zsrec.llm.vllm_options import ServerOptions
 from zsrec.llm.vllm_process import ProcessId
 
@@ -90,7 +90,7 @@ def write_state(home: Home, state: ServerState) -> None:
     """Write a server's state atomically."""
     path = home.state(state.port)
     make_folder(path.parent)
-    with written_whole(path, private=True, hint="check ZSREC_HOME") as file:
+    with atomic_write(path, private=True, hint="check ZSREC_HOME") as file:
         file.write((json.dumps(asdict(state), indent=2) + "\n").encode())
 
 

@@ -9,12 +9,13 @@ A template's roles are Jinja blocks that are rendered separately: no text in a t
 
 from __future__ import annotations
 
+from zsrec.core.untrusted_text import inline
 from zsrec.prompts.diagnostics import Problem
 from zsrec.prompts.front_matter import FrontMatter, StepOptions, Variable
 from zsrec.prompts.item_view import ItemView, item_view, title_view
 from zsrec.prompts.library import Entry, Folder, Library, load_template
 from zsrec.prompts.linter import check, check_text
-from zsrec.prompts.sanitize import inline, sanitize, short
+from zsrec.prompts.sanitize import sanitize, short
 from zsrec.prompts.synthetic_users import shared_prefix
 from zsrec.prompts.template import Template
 

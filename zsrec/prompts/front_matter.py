@@ -11,8 +11,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from zsrec.core.types import ANSWER_STYLES, Frozen, Sampling
+from zsrec.core.untrusted_text import TEXT_LIMIT
 from zsrec.prompts.diagnostics import Problem, did_you_mean
-from zsrec.prompts.sanitize import TEXT_LIMIT
 
 Ranker = Literal["generate", "label", "window", "pairwise", "choose"]
 Calibration = Literal["none", "labels", "titles"]

@@ -1,6 +1,6 @@
 """Whether a template undoes the sanitising of titles.
 
-Every text in every variable is one harmless line before a template sees it (`zsrec.prompts.sanitize`), so the
+Every text in every variable is one harmless line before a template sees it (`zsrec.core.untrusted_text`), so the
 plain `{{ item.display }}` is safe. What is left is a template that works on the text: replacing spaces by line
 breaks forges lines, `reverse` and `replace(" ", "")` put control tokens together. Whether one does is tried out,
 with a title that is made for it, since what an expression can do is more than any list of filters says. Control

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zsrec.core.types import Item
+from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, inline
 from zsrec.data.history import Event, Feedback
 from zsrec.data.titles import display_title
-from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT, inline, sanitize
+from zsrec.prompts.sanitize import sanitize
 
 SAID = "said"
 """The feedback of an entry of the history that holds the user's own words."""

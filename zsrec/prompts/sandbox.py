@@ -16,7 +16,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from zsrec.prompts.sanitize import inline, short
+from zsrec.core.untrusted_text import inline
+from zsrec.prompts.sanitize import short
 
 _GLOBALS = ("dict", "namespace", "range")  # without `lipsum`, `cycler` and `joiner`: no prompt needs them
 _UNDOES = "it can undo what makes titles harmless"

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
+from zsrec.core.untrusted_text import control_tokens
 from zsrec.prompts.diagnostics import Problem, did_you_mean
 from zsrec.prompts.sandbox import FILTERS_LEFT_OUT, Sandbox
-from zsrec.prompts.sanitize import control_tokens
 
 ROLES = ("system", "user")
 _SANDBOX = Sandbox()

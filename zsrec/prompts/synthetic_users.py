@@ -11,8 +11,8 @@ from string import ascii_uppercase
 from typing import Any
 
 from zsrec.core.types import Message
+from zsrec.core.untrusted_text import inline
 from zsrec.prompts.item_view import ItemView, title_view
-from zsrec.prompts.sanitize import inline
 from zsrec.prompts.template import Template
 
 User = Mapping[str, Any]

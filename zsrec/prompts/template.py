@@ -11,13 +11,13 @@ from jinja2.exceptions import SecurityError
 
 from zsrec.core.errors import TemplateError
 from zsrec.core.types import Item, Message, Sampling, TemplateRef
+from zsrec.core.untrusted_text import TEXT_LIMIT, break_tokens, control_tokens, inline
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
 from zsrec.prompts.diagnostics import did_you_mean, unanswered
 from zsrec.prompts.front_matter import Ranker, Ranking, StepOptions, Task, Variable
 from zsrec.prompts.item_view import FIELDS, ItemView, item_view, title_view
 from zsrec.prompts.sandbox import Sandbox
-from zsrec.prompts.sanitize import TEXT_LIMIT, break_tokens, control_tokens, inline
 
 _Role = Literal["system", "user"]
 Items = Sequence[ItemView | Item | str]
@@ -93,7 +93,7 @@ class Template:
         Where no answer is given, as for a preview, the placeholder "[the answer of …]" is used, and the earlier
         steps are rendered too, so that their errors are found.
 
-        Every text in every variable is made harmless first (`zsrec.prompts.sanitize`). A role whose block
+        Every text in every variable is made harmless first (`zsrec.core.untrusted_text`). A role whose block
         renders to nothing is left out; white space around each message is removed. A control token that the
         template puts together from data all the same is broken, whatever the template did.
 

@@ -12,13 +12,13 @@ from zsrec.answers.grounding import resolve_history
 from zsrec.core.errors import CapabilityError, ConfigError, ContextOverflowError, LLMError
 from zsrec.core.privacy import Redactor
 from zsrec.core.types import Exchange, Frozen, Item, Message, Recommendation, TemplateRef
+from zsrec.core.untrusted_text import TEXT_LIMIT
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Feedback, History
 from zsrec.llm.protocol import ChatRequest, Plan, ask_each, binds_choices
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import CITED
 from zsrec.prompts.item_view import ItemView, item_view
-from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.recommender.citations import Citation, citations, first_sentence
 from zsrec.recommender.prompting import Fitted, Told, ask_fitting, harmless
 from zsrec.recommender.recommender import Recommender, User

@@ -27,10 +27,10 @@ from zsrec.core.types import (
     Recommendations,
     Trace,
 )
+from zsrec.core.untrusted_text import TEXT_LIMIT
 from zsrec.llm.protocol import Plan
 from zsrec.prompts import Template
 from zsrec.prompts.item_view import ItemView, item_view, title_view
-from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.ranking.base import Content, Judged, Order, Question
 from zsrec.ranking.fusion import fill, fuse, select
 from zsrec.ranking.rankers import judge

@@ -9,10 +9,10 @@ from zsrec.answers.grounding import Known
 from zsrec.core.errors import ContextOverflowError
 from zsrec.core.privacy import Redactor
 from zsrec.core.types import Evidence, Exchange, Message, Sampling, TemplateRef
+from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, inline
 from zsrec.data.history import Critique, Event, Feedback
 from zsrec.llm.protocol import ChatRequest, Plan, ask, count_tokens, handshake
 from zsrec.prompts.item_view import ItemView, item_view, said_view, title_view
-from zsrec.prompts.sanitize import TEXT_LIMIT, TITLE_LIMIT, inline
 
 # A byte-level tokenizer spends at most one token a byte; the chat template adds its own around each message.
 _TEMPLATE_TOKENS = 16

@@ -17,11 +17,11 @@ from zsrec.answers.grounding import resolve_history
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
 from zsrec.core.types import Exchange, Frozen, Message, TemplateRef
+from zsrec.core.untrusted_text import TEXT_LIMIT
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.llm.protocol import Plan
 from zsrec.prompts import Template, inline
-from zsrec.prompts.sanitize import TEXT_LIMIT
 from zsrec.recommender.prompting import Told, ask_once, harmless
 from zsrec.recommender.recommender import Recommender, User
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.core.files import written_whole
+from zsrec.core.files import atomic_write
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Event, History
 from zsrec.data.readers import feedback_of
@@ -59,7 +59,7 @@ def write_chunk(files: Files, number: int, part: Part) -> None:
         columns["ratings"] = pa.LargeListArray.from_arrays(starts, part.ratings)
     rows = pa.table(columns)
     path = files.chunk(number)
-    with written_whole(path, part=_part_of(path, files)) as file, pa.ipc.new_file(file, rows.schema) as writer:
+    with atomic_write(path, part=_part_of(path, files)) as file, pa.ipc.new_file(file, rows.schema) as writer:
         writer.write_table(rows)
 
 
@@ -109,7 +109,7 @@ class Chunk:
         """Write the chunk's part of the output atomically, and remove what it was made from."""
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
         path = self._files.part(self.number)
-        with written_whole(path, part=_part_of(path, self._files)) as file:
+        with atomic_write(path, part=_part_of(path, self._files)) as file:
             arrow().parquet.write_table(rows, file, compression="zstd")
         self.close()
 

@@ -101,7 +101,7 @@ def test_other_columns_and_targets(files: Path) -> None:
         (("--methods", "pop,fused", "--vectors", "short.npy"), ConfigError, "expected floats of shape"),
         (("--targets", "twice.csv"), BadRowError, "twice.csv:3: the user 'u1' has a target already"),
         (("--targets", "gone.csv"), BadRowError, "gone.csv:2: the item 'x' is not in the catalog"),
-        (("--targets", "empty.csv"), BadRowError, "empty.csv:2: an empty user or item"),
+        (("--targets", "empty.csv"), BadRowError, "empty.csv:2: column 'user' is empty"),
         (("--methods", "pop", "--json", "no/such/folder.json"), ConfigError, "cannot be written"),
     ],
 )

@@ -1,16 +1,19 @@
-"""Files that are there whole or not at all, and the three places that write such files."""
+"""Atomic writes, the three places that use them, and file locks."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zsrec.core.errors import ConfigError
-from zsrec.core.files import written_whole
+from zsrec.core.errors import ConfigError, ServerError
+from zsrec.core.files import atomic_write, file_lock
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.llm.journal import Journal, without_requests
 
@@ -66,7 +69,7 @@ def test_data_then_name_then_folder_go_to_the_disk(
 
 
 def fail_in(path: Path) -> None:
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         raise ZeroDivisionError
 
@@ -85,7 +88,7 @@ def test_what_a_killed_process_left_is_not_written_into(tmp_path: Path) -> None:
     other.write_bytes(b"other")
     path.parent.mkdir()
     path.with_name("file.part").symlink_to(other)
-    with written_whole(path, private=True) as file:
+    with atomic_write(path, private=True) as file:
         file.write(b"new")
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
     assert (path.read_bytes(), other.read_bytes()) == (b"new", b"other")
@@ -95,11 +98,11 @@ def test_what_a_killed_process_left_is_not_written_into(tmp_path: Path) -> None:
 def test_a_full_disk_says_so(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"file: cannot be written: No space left on device\n  hint: check --out"),
-        written_whole(tmp_path / "file"),
+        atomic_write(tmp_path / "file"),
     ):
         raise OSError(28, "No space left on device")
     (tmp_path / "nothing").write_text("", encoding="utf-8")
-    with pytest.raises(ConfigError, match="cannot be written"), written_whole(tmp_path / "nothing" / "file"):
+    with pytest.raises(ConfigError, match="cannot be written"), atomic_write(tmp_path / "nothing" / "file"):
         pass
     assert [one.name for one in tmp_path.iterdir()] == ["nothing"]
 
@@ -115,6 +118,27 @@ def test_a_file_system_that_cannot_sync_folders_is_no_error(
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", synced)
-    with written_whole(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
+    path, waits = tmp_path / "x.lock", []
+    hold = (
+        "import sys, time; from pathlib import Path; from zsrec.core.files import file_lock\n"
+        "with file_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(ServerError, match="has held"), file_lock(path):
+            pytest.fail("two hold the lock")
+        killer = threading.Timer(0.3, holder.kill)
+        killer.start()
+        with file_lock(path, waiting=lambda: waits.append(1), timeout=30):
+            assert waits == [1]
+    with pytest.raises(ZeroDivisionError), file_lock(path):
+        raise ZeroDivisionError
+    with file_lock(path):
+        assert path.read_bytes() == b""

@@ -32,7 +32,7 @@ def test_a_wrong_argument_is_named() -> None:
 
 @pytest.mark.parametrize("url", ["gpu:8000", "ftp://localhost/v1", "http://", "http://[::1/v1", ""])
 def test_what_is_no_url(url: str) -> None:
-    with pytest.raises(ConfigError, match="no http"):
+    with pytest.raises(ConfigError, match="not an http"):
         Settings.load(base_url=url)
 
 

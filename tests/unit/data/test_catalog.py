@@ -54,7 +54,7 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "line", "match"),
     [
-        ("id,title\n1,Heat\n1,Ronin\n", DuplicateItemError, 3, "'1' stands twice"),
+        ("id,title\n1,Heat\n1,Ronin\n", DuplicateItemError, 3, "'1' appears twice"),
         ("id,title\n1,Heat\n2,  \n", BadRowError, 3, "title is empty"),
         ("id,title\n,Heat\n", BadRowError, 2, "id is empty"),
         ("id,name\n1,Heat\n", MissingColumnError, 1, "no column 'title'"),

@@ -84,11 +84,11 @@ def test_segments_stay_few() -> None:
     assert len(known.items_by_user) <= 9
 
 
-def test_before_and_kept() -> None:
+def test_before_and_where() -> None:
     known = Interactions.from_contacts([Contact("a", "1", 1.0), Contact("a", "2", 2.0), Contact("b", "1", 3.0)])
     assert pairs(known.before(2.0)) == {("a", "1"): 1.0}
     assert len(known.before(0.0)) == 0
-    assert pairs(known.kept(known.columns.time > 2.5)) == {("b", "1"): 3.0}
+    assert pairs(known.where(known.columns.time > 2.5)) == {("b", "1"): 3.0}
 
 
 def test_items_of_a_user_are_oldest_first() -> None:
@@ -161,7 +161,7 @@ def test_reading_stops_where_too_much_is_unknown(tmp_path: Path) -> None:
     path = write(tmp_path / "i.csv", "user,item,timestamp\na,1,1\na,x,2\nb,y,3\n")
     with pytest.raises(DataError, match=r"i\.csv:3: 2 of 3 rows .* the first 'x'"):
         read_interactions(path, columns=PLAIN, catalog=Ids(["1"]))
-    assert len(read_interactions(path, columns=PLAIN, catalog=Ids(["1"]), most_unknown=1.0).interactions) == 1
+    assert len(read_interactions(path, columns=PLAIN, catalog=Ids(["1"]), max_unknown=1.0).interactions) == 1
 
 
 @pytest.mark.parametrize("row", ["a,1,noon", "a,1,", "a,1,nan", "a,1,inf", ",1,3", "a, ,3"])

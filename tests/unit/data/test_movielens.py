@@ -155,8 +155,8 @@ def test_every_form_is_read(
     loaded = sets.load_ratings(source)
     assert loaded.catalog["1"].title == title
     assert loaded.catalog["1"].attributes["genres"] == genres
-    assert (loaded.reading.rows, len(loaded.reading.interactions)) == (rows, rows)
-    assert list(loaded.reading.interactions.items.ids) == list(loaded.catalog.ids)
+    assert (loaded.result.rows, len(loaded.result.interactions)) == (rows, rows)
+    assert list(loaded.result.interactions.items.ids) == list(loaded.catalog.ids)
     histories = sets.load(source).histories
     assert sum(map(len, histories.values())) == rows
 
@@ -174,7 +174,7 @@ def test_a_zip_cannot_write_elsewhere_and_a_broken_one_is_named(tmp_path: Path) 
         archive.writestr("../../ratings.csv", CSV["ratings.csv"])
         archive.writestr("/movies.csv", CSV["movies.csv"])
         archive.writestr("../../evil.sh", "no")
-    assert sets.load_ratings(path).reading.rows == 3
+    assert sets.load_ratings(path).result.rows == 3
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match="cannot unpack"):
@@ -189,12 +189,12 @@ def test_no_set_in_a_folder_is_said(tmp_path: Path) -> None:
 def test_a_malformed_rating_is_counted_and_too_many_stop(tmp_path: Path) -> None:
     rows = "".join(f"{user}::1::4::{user}\n" for user in range(150))
     source = written(tmp_path, DAT | {"ratings.dat": rows + "7::1::oops\n" + "8::1::4::9\n"})
-    reading = sets.load_ratings(source).reading
+    reading = sets.load_ratings(source).result
     assert (reading.rows, reading.malformed, len(reading.interactions)) == (152, 1, 150)
     assert reading.first_malformed == (151, "expected 4 fields, found 3")
     assert any("line 151" in note for note in reading.notes)
     with pytest.raises(BadRowError, match=r"ratings\.dat:151: expected 4 fields, found 3; 1 of 152 rows") as error:
-        sets.load_ratings(source, most_malformed=0.001)
+        sets.load_ratings(source, max_malformed=0.001)
     assert "0.1%" in (error.value.hint or "")
 
 
@@ -204,9 +204,9 @@ def test_the_real_set_with_a_planted_row(test_data: Path, tmp_path: Path) -> Non
     with (folder / "ratings.csv").open("a", encoding="utf-8") as ratings:
         ratings.write("611,999999,4.0,1537109082\n")
     loaded = sets.load_ratings(folder)
-    assert (len(loaded.catalog), loaded.reading.rows, len(loaded.reading.interactions)) == (9742, 100_837, 100_836)
-    assert (loaded.reading.unknown, loaded.reading.first_unknown) == (1, (100_838, "999999"))
-    assert loaded.reading.malformed == 0
+    assert (len(loaded.catalog), loaded.result.rows, len(loaded.result.interactions)) == (9742, 100_837, 100_836)
+    assert (loaded.result.unknown, loaded.result.first_unknown) == (1, (100_838, "999999"))
+    assert loaded.result.malformed == 0
 
 
 # -- fetching -----------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_a_broken_line_is_taken_up_within_a_call_and_by_the_next(tmp_path: Path,
     server.break_after = [50]
     folder = download.fetch("latest-small", tmp_path, base_url=server.url)
     assert server.ranges == [None, "bytes=50-"]
-    assert sets.load_ratings(folder).reading.rows == 3
+    assert sets.load_ratings(folder).result.rows == 3
 
     server.ranges.clear()
     server.break_after = [40, 10, 10, 10]
@@ -258,14 +258,14 @@ def test_a_broken_line_is_taken_up_within_a_call_and_by_the_next(tmp_path: Path,
 def test_a_part_that_lacks_nothing(tmp_path: Path, server: Server, held: str) -> None:
     body = server.publish("ml-latest-small.zip", CSV, "ml-latest-small")
     (tmp_path / "ml-latest-small.zip.part").write_bytes(body if held == "whole" else body + b"tail")
-    assert sets.load_ratings(download.fetch("latest-small", tmp_path, base_url=server.url)).reading.rows == 3
+    assert sets.load_ratings(download.fetch("latest-small", tmp_path, base_url=server.url)).result.rows == 3
 
 
 def test_a_server_without_ranges_sends_everything_again(tmp_path: Path, server: Server) -> None:
     body = server.publish("ml-latest-small.zip", CSV, "ml-latest-small")
     server.knows_ranges = False
     (tmp_path / "ml-latest-small.zip.part").write_bytes(body[:33])
-    assert sets.load_ratings(download.fetch("latest-small", tmp_path, base_url=server.url)).reading.rows == 3
+    assert sets.load_ratings(download.fetch("latest-small", tmp_path, base_url=server.url)).result.rows == 3
 
 
 def test_a_busy_server_is_asked_again(tmp_path: Path, server: Server) -> None:

@@ -39,7 +39,7 @@ def test_own_columns_and_iso_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("row", "match"),
-    [("u,,3,1", "is empty"), ("u,1,good,1", "'rating': 'good'"), ("u,1,3,noon", "'timestamp': 'noon'")],
+    [("u,,3,1", "is empty"), ("u,1,good,1", "'rating' is 'good'"), ("u,1,3,noon", "'timestamp' is 'noon'")],
 )
 def test_bad_rows_name_the_line(tmp_path: Path, row: str, match: str) -> None:
     with pytest.raises(BadRowError, match=match) as caught:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsrec.core.errors import DataError, EncodingError, MissingColumnError
-from zsrec.data import readers, tables
+from zsrec.data import blocks
 from zsrec.data.interactions import Ids
-from zsrec.data.readers import Columns, Reading, read_interactions
+from zsrec.data.readers import Columns, ReadResult, read_interactions
 from zsrec.data.tables import Layout
 
 pytest.importorskip("pyarrow", reason="pip install 'zsrec[bench]'")
@@ -25,18 +25,18 @@ FIELDS = ["1", "2", "gone", " 3 ", "", " ", '"1"', '"a,b"', '"', "é", "NA", "nu
 
 def outcome(path: Path, *, slow: bool, layout: Layout | None = None, size: int = 60) -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "is_fast", lambda encoding: not slow)
-        patch.setattr(tables.read_blocks, "__kwdefaults__", tables.read_blocks.__kwdefaults__ | {"size": size})
+        patch.setattr(blocks, "is_fast", lambda encoding: not slow)
+        patch.setattr(blocks.read_blocks, "__kwdefaults__", blocks.read_blocks.__kwdefaults__ | {"size": size})
         try:
             found = read_interactions(
-                path, columns=PLAIN, catalog=CATALOG, most_unknown=1.0, most_malformed=1.0, layout=layout
+                path, columns=PLAIN, catalog=CATALOG, max_unknown=1.0, max_malformed=1.0, layout=layout
             )
         except DataError as error:
             return type(error), str(error)
     return shown(found)
 
 
-def shown(found: Reading) -> object:
+def shown(found: ReadResult) -> object:
     known = found.interactions
     user, item, time = known.columns
     return (
@@ -79,7 +79,7 @@ def test_fast_and_slow_read_the_same_without_quotes(
 def test_a_clean_table_is_read_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "clean.csv"
     path.write_text('"user","item","time"\n' + "".join(f"u{n % 7},{n % 5},{n}\n" for n in range(1000)))
-    monkeypatch.setattr(tables, "read_lines", lambda *_, **__: pytest.fail("read row by row"))
+    monkeypatch.setattr(blocks, "read_lines", lambda *_, **__: pytest.fail("read row by row"))
     found = read_interactions(path, columns=PLAIN)
     assert (found.rows, len(found.interactions)) == (1000, 35)
 
@@ -110,7 +110,7 @@ def test_faults_of_the_whole_file_stop_with_their_line(tmp_path: Path, slow: boo
 def test_another_encoding_is_read_fast_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes("user,item,time\né,1,2\n".encode("latin-1"))
-    monkeypatch.setattr(tables, "read_lines", lambda *_, **__: pytest.fail("read row by row"))
+    monkeypatch.setattr(blocks, "read_lines", lambda *_, **__: pytest.fail("read row by row"))
     assert list(read_interactions(path, columns=PLAIN, encoding="latin-1").interactions.users.ids) == ["é"]
 
 

@@ -90,7 +90,7 @@ def test_a_canary_reaches_no_method(protocol: str, strict: bool) -> None:
     if protocol == "leave-one-out":
         split = leave_one_out(KNOWN, strict_time=strict)
     elif protocol == "targets":
-        split = held_out(KNOWN.kept(KNOWN.columns.item != KNOWN.items.code(CANARY)), {"u": CANARY})
+        split = held_out(KNOWN.where(KNOWN.columns.item != KNOWN.items.code(CANARY)), {"u": CANARY})
     else:  # the caller forgot to take the target out of the interactions
         split = held_out(KNOWN, {"u": CANARY})
         assert "1 targets stood in the interactions too; they were taken out" in split.notes

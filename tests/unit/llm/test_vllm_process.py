@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from zsrec.core.errors import ConfigError, ServerError
-from zsrec.core.files import Home, locked, make_folder
+from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.llm.vllm_install import engine_environment, find_python, quoted_tail, run_logged, tail
 from zsrec.llm.vllm_options import ConsoleProgress, Progress, ServerOptions
 from zsrec.llm.vllm_process import hint_for, identify, is_alive, resident_bytes
@@ -234,12 +234,12 @@ def test_a_lock_that_is_held_says_so(tmp_path: Path) -> None:
     told: list[str] = []
     path = tmp_path / "locks" / "x.lock"
     with (
-        locked(path, waiting=lambda: told.append("first"), timeout=1),
+        file_lock(path, waiting=lambda: told.append("first"), timeout=1),
         pytest.raises(ServerError, match=r"has held .*x\.lock"),
-        locked(path, waiting=lambda: told.append("second"), timeout=0.2),
+        file_lock(path, waiting=lambda: told.append("second"), timeout=0.2),
     ):
         raise AssertionError("two holders")
-    with locked(path, waiting=lambda: told.append("third"), timeout=0):
+    with file_lock(path, waiting=lambda: told.append("third"), timeout=0):
         pass
     assert told == ["second"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from zsrec.core.errors import TemplateError
+from zsrec.core.untrusted_text import break_tokens, control_tokens
 from zsrec.prompts import Library, Problem, Template, check, check_text, load_template
 from zsrec.prompts.diagnostics import RULES
 from zsrec.prompts.linter import column
-from zsrec.prompts.sanitize import break_tokens, control_tokens
 from zsrec.prompts.sarif import sarif
 
 HEAD = """\

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zsrec.prompts.sanitize import inline, sanitize
+from zsrec.core.untrusted_text import inline
+from zsrec.prompts.sanitize import sanitize
 
 TOKENS = [
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|end|>", "<|user|>",

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import FakeLLM
 from zsrec.core.errors import ConfigError, LLMServerError
+from zsrec.core.untrusted_text import inline
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Critique, Feedback, History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.prompts import load_template
 from zsrec.prompts.item_view import said_view
-from zsrec.prompts.sanitize import inline
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
 from zsrec.recommender.session import AsyncSession, Session
 from zsrec.retrieval import Fused, ItemKNN, Popularity, Semantic, profile, top
