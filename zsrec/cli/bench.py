@@ -27,13 +27,12 @@ from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
 from zsrec.evaluation.datasets import Data, from_movielens, from_tables
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
-from zsrec.evaluation.protocols import Problem, problems
-from zsrec.evaluation.report import MethodReport, Report
-from zsrec.evaluation.report_llm import LLMReport, Prices
-from zsrec.evaluation.report_markdown import measure, measured, recites
+from zsrec.evaluation.protocols import problems
+from zsrec.evaluation.report import LLMReport, MethodReport, Prices, Report
+from zsrec.evaluation.report_markdown import measure
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
-from zsrec.evaluation.splits import held_out
+from zsrec.evaluation.splits import Split, held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
 from zsrec.retrieval.registry import ALL, NAMES, methods
@@ -43,7 +42,7 @@ from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
 def show(found: Report) -> None:
     """Shows the table of metrics, what an LLM cost and did wrong, and the comparisons in NDCG."""
-    keys = list(found.methods[0].metrics)
+    keys = found.metrics
     table = Table(box=None, pad_edge=False)
     for name in ("method\nmode", "users", *keys, "ms p50\np95"):
         table.add_column(name, justify="left" if name.startswith("method") else "right", no_wrap=True)
@@ -55,7 +54,7 @@ def show(found: Report) -> None:
     _show_lists(found)
     for one in found.methods:
         if one.llm is not None:
-            for line in (*_asked(one.llm), f"the model recites: {recites(found)}"):
+            for line in (*_asked(one.llm), f"the model recites: {found.recites}"):
                 out.print(plain(f"{one.method}: {line}"), soft_wrap=True)
     lines = [f"{one.method}: {note}" for one in found.methods for note in one.notes]
     lines += [f"{name}: left out: {why}" for name, why in found.skipped.items()]
@@ -72,7 +71,7 @@ def show(found: Report) -> None:
 
 
 def _show_lists(found: Report) -> None:
-    names = measured(found)
+    names = found.list_measures
     if not names:
         return
     table = Table(box=None, pad_edge=False)
@@ -329,7 +328,7 @@ def movielens_data(name: str, target: Path | None = None) -> Data:
     return from_movielens(Path(name) if Path(name).exists() else fetched(named(name), target))
 
 
-def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
+def carry_out(data: Data, asked: Sequence[Split], wanted: Wanted) -> Report:
     """Runs what was asked for, in a folder where one is wanted or an LLM takes part.
 
     Args:
@@ -364,7 +363,7 @@ def carry_out(data: Data, asked: Sequence[Problem], wanted: Wanted) -> Report:
     return found
 
 
-def _task(data: Data, asked: Sequence[Problem], wanted: Wanted, texts: options.GetVectors) -> Task:
+def _task(data: Data, asked: Sequence[Split], wanted: Wanted, texts: options.GetVectors) -> Task:
     plain = [name for name in wanted.names if name not in NAMED]
     asking = [name for name in wanted.names if name in NAMED]
     if unknown := [name for name in plain if name not in ALL]:
@@ -431,7 +430,7 @@ def _llm_method(name: str, template: Template, source: Method | None, wanted: Wa
     )
 
 
-def _problems(data: Data, protocol: str, wanted: Wanted) -> list[Problem]:
+def _problems(data: Data, protocol: str, wanted: Wanted) -> list[Split]:
     return problems(
         protocol,
         data.interactions,

@@ -19,7 +19,7 @@ from rich.text import Text
 from zsrec.core.errors import BadRowError, ConfigError, ZsrecError
 from zsrec.core.types import Exchange, Recommendation, Recommendations
 from zsrec.data.titles import display_title
-from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.report import Prices
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -24,7 +24,7 @@ from zsrec.data.interactions import Ids
 from zsrec.data.readers import Columns, read_interactions
 from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS, check
-from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.report import Prices
 from zsrec.evaluation.token_budget import Person, cast_of
 from zsrec.prompts import Template
 from zsrec.retrieval.base import Retriever

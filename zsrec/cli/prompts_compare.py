@@ -15,11 +15,10 @@ from zsrec.cli.console import err, out, plain
 from zsrec.cli.options import Folders, Wanted
 from zsrec.core.errors import ConfigError
 from zsrec.data.download import SETS
-from zsrec.evaluation.comparison import written
 from zsrec.evaluation.datasets import Data
 from zsrec.evaluation.protocols import problems
 from zsrec.evaluation.run_folder import RunFolder
-from zsrec.evaluation.template_comparison import Comparing, compare_templates
+from zsrec.evaluation.template_comparison import Comparing, compare_templates, written
 from zsrec.prompts import load_template
 
 

@@ -20,14 +20,14 @@ from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
 from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, seconds_by_user
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
-from zsrec.evaluation.protocols import Pools, Problem, asked_of_llm, notes, split_of
-from zsrec.evaluation.report import Report, Seconds, quantiles, report
+from zsrec.evaluation.protocols import check_for_llm
+from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
 from zsrec.evaluation.report_html import html
-from zsrec.evaluation.report_llm import Prices
 from zsrec.evaluation.report_markdown import markdown
 from zsrec.evaluation.retention import check_key, scrub_locked
 from zsrec.evaluation.run_folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
 from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evaluation.splits import Split
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.recommender.recommender import AsyncRecommender
@@ -73,7 +73,7 @@ class Task:
 
     data: str
     catalog: Catalog
-    problems: Sequence[Problem]
+    problems: Sequence[Split]
     methods: Mapping[str, Method]
     llm_methods: Sequence[LLMMethod] = ()
     ks: Sequence[int] = (10,)
@@ -103,7 +103,7 @@ def in_memory(task: Task, watch: Watch) -> Report:
     """
     if task.asks_llm:
         raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
-    asked = len(split_of(task.problems[0])) * len(task.problems)
+    asked = len(task.problems[0]) * len(task.problems)
     watch.start("users × methods", asked * len(task.methods))
     done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
     known = _statistics(task, done.methods)
@@ -141,7 +141,7 @@ def in_folder(
     if task.llm_methods and len(task.problems) > 1:
         raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
     if task.asks_llm:
-        asked_of_llm(task.problems[0])
+        check_for_llm(task.problems[0])
     settings = settings or Settings.load()
     hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
@@ -202,10 +202,10 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
 
 def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
     """None for sampled candidates: their lists say nothing about the catalog."""
-    problem = task.problems[0]
-    if isinstance(problem, Pools):
+    split = task.problems[0]
+    if split.candidates is not None:
         return None
-    return Statistics.of(problem.training, task.catalog, (item for one in methods for item in one.predicted.names))
+    return Statistics.of(split.training, task.catalog, (item for one in methods for item in one.predicted.names))
 
 
 def _read_statistics(folder: RunFolder) -> Statistics | None:
@@ -260,7 +260,7 @@ class _Session:
     def retrieve(self, name: str, method: Method) -> None:
         """Runs a method that scores the whole catalog."""
         problems = self.task.problems
-        self.watch.start(name, len(split_of(problems[0])) * len(problems))
+        self.watch.start(name, len(problems[0]) * len(problems))
         head, timed = retrieve(name, method, problems, ks=self.task.ks, on_user=self.watch.step)
         took: list[float] = []
         rows = list(timing(timed, took))
@@ -285,7 +285,7 @@ class _Session:
                 self._probe(llm)
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
-        task, split = self.task, asked_of_llm(self.task.problems[0])
+        task, split = self.task, self.task.problems[0]
         numbers = split.drawn(task.users, task.seed)
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
@@ -300,7 +300,7 @@ class _Session:
         )
 
     def _probe(self, llm: LLM) -> None:
-        task, split = self.task, asked_of_llm(self.task.problems[0])
+        task, split = self.task, self.task.problems[0]
         self.watch.start("memorisation probe", 2 * task.questions)
         numbers = split.drawn(None if task.users is None else max(task.users, task.questions), task.seed)
         asking = probe(
@@ -330,7 +330,7 @@ def _config(
     task: Task, arguments: Mapping[str, Any], server: ServerInfo | dict[str, Any] | None
 ) -> dict[str, Any]:
     """Everything that the results depend on; no host, no path of this machine, no key."""
-    split = split_of(task.problems[0])
+    split = task.problems[0]
     if isinstance(server, ServerInfo):
         server = {"model": server.model, "version": server.version, "context_length": server.context_length}
     return {
@@ -346,7 +346,7 @@ def _config(
         "seed": task.seed,
         "split": {
             "protocol": protocol(task.problems),
-            "notes": list(notes(task.problems[0])),
+            "notes": list(split.notes),
             "users": len(split),
             "items": len(split.training.items),
             "orders": len(task.problems),

@@ -18,7 +18,6 @@ from zsrec.core.types import Recommendations
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids
 from zsrec.evaluation.predictions import FUSED_WITH, Header, Prediction, Use
-from zsrec.evaluation.runner import known_at
 from zsrec.evaluation.splits import Split
 from zsrec.prompts import Template
 from zsrec.recommender.recommender import AsyncRecommender
@@ -106,7 +105,7 @@ def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int 
         shown: tuple[int, ...] = ()
         if method.retriever is not None and retriever is not None:
             if split.strict_time:
-                retriever = method.retriever(known_at(split, number))
+                retriever = method.retriever(split.known_at(number))
             scores = retriever.scores(Profile.of(history)).copy()
             scores[history] = -np.inf
             codes = best_codes(scores, method.pool, items)

@@ -1,11 +1,19 @@
-"""What a method predicted for each user, as lines of a file and as the columns that metrics are made of."""
+"""What a method predicted for each user: lines of a file, and the columns that metrics are made of.
+
+A file is gzipped JSON lines (format 2): the header with the format's number, a line per prediction, a last line
+with the number of predictions and the SHA-256 of all lines before it. Format 1 is plain, without the last line.
+"""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +23,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from zsrec.core.errors import DataError
+from zsrec.core.files import written_whole
 from zsrec.core.types import Frozen
 from zsrec.retrieval.base import Mode
 
+FORMAT = 2
 MOST_SHOWN = 5
+_AGAIN = "delete the file and run the benchmark again"
 FUSED_WITH = "fused with"
 """The field of `Header.llm` that says of what order besides the model's a ranking is made."""
 
@@ -205,21 +216,38 @@ class Predicted:
         return ordered[:n]
 
 
-def read_predictions(path: Path) -> Predicted:
-    """Reads a file of predictions: a line with the header, then one a prediction.
+def write_predictions(path: Path, header: Header, predictions: Iterable[Prediction]) -> None:
+    """Writes a file of predictions (format 2), all of it or nothing; equal predictions give equal bytes.
 
     Raises:
-        DataError: The file is missing or a line is wrong, with its number.
+        ConfigError: The file cannot be written.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = Header.model_validate_json(next(file, ""))
-            return Predicted.of(header, _read(file, path))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
-    except ValueError as error:
-        hint = "delete the file and run the benchmark again"
-        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+    rows, digest = 0, hashlib.sha256()
+    with (
+        written_whole(path) as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed,
+    ):
+
+        def write(line: str) -> None:
+            raw = line.encode() + b"\n"
+            digest.update(raw)
+            packed.write(raw)
+
+        write(json.dumps({"format": FORMAT} | header.model_dump(mode="json"), separators=(",", ":")))
+        for one in predictions:
+            write(one.line())
+            rows += 1
+        packed.write(json.dumps({"rows": rows, "sha256": digest.hexdigest()}).encode() + b"\n")
+
+
+def read_predictions(path: Path) -> Predicted:
+    """Reads a file of predictions, packed (format 2) or plain (format 1, without a checksum).
+
+    Raises:
+        DataError: The file is missing, damaged or of a newer format, or a line is wrong, with its number.
+    """
+    with _opened(path) as (header, rows):
+        return Predicted.of(header, rows)
 
 
 def header_of(path: Path) -> Header:
@@ -228,34 +256,71 @@ def header_of(path: Path) -> Header:
     Raises:
         DataError: The file is missing or its first line is wrong.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return Header.model_validate_json(next(file, ""))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
-    except ValueError as error:
-        hint = "delete the file and run the benchmark again"
-        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+    with _opened(path) as (header, _):
+        return header
 
 
-def renamed(path: Path, name: Callable[[str], str]) -> Iterator[str]:
-    """The lines of a file of predictions with pseudonyms for its users.
+def rename_users(path: Path, to: Path, name: Callable[[str], str]) -> None:
+    """Writes a file of predictions again with pseudonyms for its users; `to` may be the same file.
 
     Raises:
+        ConfigError: The file cannot be written.
         DataError: The file is missing or a line is wrong, with its number.
     """
-    yield header_of(path).model_copy(update={"pseudonyms": True}).model_dump_json() + "\n"
-    with path.open(encoding="utf-8") as file:
-        next(file)
-        for one in _read(file, path):
-            yield replace(one, user=name(one.user)).line() + "\n"
+    with _opened(path) as (header, rows):
+        renamed = (replace(one, user=name(one.user)) for one in rows)
+        write_predictions(to, header.model_copy(update={"pseudonyms": True}), renamed)
 
 
-def _read(lines: Iterable[str], path: Path) -> Iterator[Prediction]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Header, Iterator[Prediction]]]:
+    """The header and the predictions that follow it; a packed file is checked when its last line is reached."""
+    packed = path.suffix == ".gz"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            lines = iter(file)
+            first = next(lines, b"")
+            try:
+                plain = json.loads(first)
+                number = plain.pop("format", 1)
+                if number in (1, FORMAT):
+                    header = Header.model_validate(plain)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise DataError("the first line is no header", path=path, line=1, hint=_AGAIN) from error
+            if number not in (1, FORMAT):
+                raise DataError(
+                    f"is of format {number!r}, and this version reads formats up to {FORMAT}",
+                    path=path, hint="open it with a newer zsrec",
+                )  # fmt: skip
+            yield header, _rows(_checked(first, lines, path) if packed else lines, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"is damaged: {error}", path=path, hint=_AGAIN) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
+
+
+def _checked(first: bytes, lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """The lines before the last one, which states how many they are and their checksum."""
+    digest, rows, line = hashlib.sha256(first), 0, next(lines, b"")
+    for following in lines:
+        digest.update(line)
+        rows += 1
+        yield line
+        line = following
+    try:
+        stated = json.loads(line)
+        wanted = stated["rows"], stated["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("is damaged: the last line is no checksum", path=path, hint=_AGAIN) from error
+    if wanted != (rows, digest.hexdigest()):
+        raise DataError(
+            f"is damaged: {rows:,} rows where {wanted[0]} are stated, or another checksum", path=path, hint=_AGAIN
+        )
+
+
+def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Prediction]:
     for number, line in enumerate(lines, start=2):
         try:
             yield Prediction.of(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(
-                "no prediction", path=path, line=number, hint="delete the file and run the benchmark again"
-            ) from error
+            raise DataError("no prediction", path=path, line=number, hint=_AGAIN) from error

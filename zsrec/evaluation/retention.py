@@ -110,7 +110,7 @@ def finished(folder: RunFolder) -> bool:
 
 def days_old(folder: RunFolder) -> float:
     """Days since a request or a prediction was last written; making the report again does not count."""
-    files = [folder.path / CONFIG, folder.path / JOURNAL, *(folder.path / "predictions").glob("*.jsonl")]
+    files = [folder.path / CONFIG, folder.path / JOURNAL, *folder.prediction_files()]
     return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / _DAY
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.data.interactions import Interactions
-from zsrec.evaluation.metrics import Values
+from zsrec.evaluation.metrics import Values, one_target_metrics
 from zsrec.evaluation.predictions import Header, Predicted, Prediction
-from zsrec.evaluation.protocols import Problem, notes, one_target_metrics, sentence, split_of, standing
+from zsrec.evaluation.protocols import sentence, standing
 from zsrec.evaluation.splits import Split
 from zsrec.retrieval.base import Method, Mode, Profile, Retriever, best_codes
 
@@ -65,7 +64,7 @@ class Run:
 
 
 def run(
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     methods: Mapping[str, Method],
     *,
     ks: Sequence[int] = (10,),
@@ -74,8 +73,7 @@ def run(
     """Asks every method for every user and ranks the whole catalog, without the user's history.
 
     Args:
-        problems: One; or several draws of the order of ties, whose metrics are averaged by user. Only `Pools` rank
-            less than the catalog.
+        problems: One; or several draws of the order of ties, whose metrics are averaged by user.
         methods: By the name in the report.
         ks: Cut-offs of HR and NDCG, at least 1 each.
         on_user: Called after each user of each method.
@@ -92,23 +90,23 @@ def run(
         done.append(measured(Predicted.of(header, timing(timed, seconds)), ks, seconds))
     return Run(
         protocol=protocol(problems),
-        notes=notes(problems[0]),
-        users=len(split_of(problems[0])),
-        items=len(split_of(problems[0]).training.items),
+        notes=problems[0].notes,
+        users=len(problems[0]),
+        items=len(problems[0].training.items),
         methods=tuple(done),
     )
 
 
-def check(problems: Sequence[Problem], methods: Mapping[str, object], ks: Sequence[int]) -> None:
+def check(problems: Sequence[Split], methods: Mapping[str, object], ks: Sequence[int]) -> None:
     """Makes sure that there is something to run; see `run`."""
-    users = [split_of(one).users for one in problems]
+    users = [one.users for one in problems]
     if not users or any(not np.array_equal(one, users[0]) for one in users):
         raise ConfigError("the splits differ in their users", hint="make them of one data set, one seed each")
     if not methods or not ks or min(ks) < 1:
         raise ConfigError("nothing to measure", hint="name at least one method and cut-offs of at least 1")
 
 
-def protocol(problems: Sequence[Problem]) -> str:
+def protocol(problems: Sequence[Split]) -> str:
     """What is done, in whole sentences."""
     several = len(problems) > 1
     orders = f" Metrics are means over {len(problems)} orders of events at one time." if several else ""
@@ -118,7 +116,7 @@ def protocol(problems: Sequence[Problem]) -> str:
 def retrieve(
     name: str,
     method: Method,
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     *,
     ks: Sequence[int],
     on_user: Callable[[], None] | None = None,
@@ -132,7 +130,7 @@ def retrieve(
         ks: Cut-offs; a prediction holds as many of the best items as the largest says.
         on_user: Called after each.
     """
-    retriever = method(split_of(problems[0]).training)
+    retriever = method(problems[0].training)
     header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
     return header, _retrieved(method, retriever, problems, ks, on_user)
 
@@ -140,23 +138,22 @@ def retrieve(
 def _retrieved(
     method: Method,
     retriever: Retriever,
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     ks: Sequence[int],
     on_user: Callable[[], None] | None,
 ) -> Iterator[Timed]:
-    for order, problem in enumerate(problems):
-        split = split_of(problem)
+    for order, split in enumerate(problems):
         items, users = split.training.items, split.training.users
         if order:
             retriever = method(split.training)
         for case in range(len(split)):
-            if isinstance(split, Split) and split.strict_time:
-                retriever = method(known_at(split, case))
+            if split.strict_time:
+                retriever = method(split.known_at(case))
             history = split.history(case)
             started = time.perf_counter()
             scores = retriever.scores(Profile.of(history))
             seconds = time.perf_counter() - started
-            stands = standing(problem, case, scores, ks)
+            stands = standing(split, case, scores, ks)
             best = best_codes(stands.ranked, max(ks), items)
             yield (
                 Prediction(
@@ -174,13 +171,6 @@ def _retrieved(
             )
             if on_user is not None:
                 on_user()
-
-
-def known_at(split: Split, case: int) -> Interactions:
-    """The interactions that a case's prediction may use."""
-    if split.strict_time and split.times is not None:
-        return split.training.before(float(split.times[case]))
-    return split.training
 
 
 def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]:

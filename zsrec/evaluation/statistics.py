@@ -183,8 +183,7 @@ def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = (
     """As `estimates`, for values in [0, 1], with honest intervals where all of them are 0 or all are 1.
 
     Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
-    users are above 0, their mean is at most p, and the largest p that n zeros do not rule out is
-    1 - 0.025^(1/n) (Clopper and Pearson 1934): 1.8% for 200 users.
+    users are above 0, their mean is at most p: `clopper_pearson` bounds it.
 
     Args:
         columns: Values in [0, 1].
@@ -194,10 +193,18 @@ def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = (
     found = estimates([*columns, *others], seed=seed)
     for place, column in enumerate(columns):
         if len(column) and np.all(column == column[0]) and column[0] in (0.0, 1.0):
-            beyond = 1.0 - 0.025 ** (1.0 / len(column))
-            low, high = (0.0, beyond) if column[0] == 0.0 else (1.0 - beyond, 1.0)
+            most = clopper_pearson(len(column))
+            low, high = (0.0, most) if column[0] == 0.0 else (1.0 - most, 1.0)
             found[place] = Estimate(mean=float(column[0]), low=low, high=high)
     return found
+
+
+def clopper_pearson(n: int) -> float:
+    """The largest share that n zeros do not rule out at 95%, 1 - 0.025^(1/n): 1.8% for 200 users.
+
+    Source: Clopper and Pearson 1934, Biometrika 26, 4.
+    """
+    return float(1.0 - 0.025 ** (1.0 / n))
 
 
 def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
@@ -216,12 +223,13 @@ def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
     return found
 
 
-def comparisons(pairs: Sequence[Pair], *, seed: int) -> tuple[Comparison, ...]:
-    """The pairs with intervals and p-values, corrected over the pairs of one metric.
+def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> tuple[Comparison, ...]:
+    """The pairs with intervals and p-values.
 
     Args:
         pairs: The pairs, in the order wanted; those without users are left out.
         seed: Of resamples and random signs.
+        together: Whether Holm's correction is over all pairs instead of those of one metric.
     """
     pairs = [pair for pair in pairs if len(pair.differences)]
     means = estimates([pair.differences for pair in pairs], seed=seed)
@@ -231,8 +239,9 @@ def comparisons(pairs: Sequence[Pair], *, seed: int) -> tuple[Comparison, ...]:
         for place, p in zip(places, paired_p_values(values, seed=seed).tolist(), strict=True):
             p_values[place] = p
     corrected = [0.0] * len(pairs)
-    for metric in dict.fromkeys(pair.metric for pair in pairs):
-        places = [place for place, pair in enumerate(pairs) if pair.metric == metric]
+    families = [None] if together else dict.fromkeys(pair.metric for pair in pairs)
+    for metric in families:
+        places = [place for place, pair in enumerate(pairs) if metric in (None, pair.metric)]
         for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
             corrected[place] = p
     return tuple(

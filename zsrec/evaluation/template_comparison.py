@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import NormalDist
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.evaluation.comparison import Kind, Paired, verdict
+from zsrec.evaluation.comparison import lift
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.predictions import Use
-from zsrec.evaluation.report_llm import lift
 from zsrec.evaluation.run_folder import TIMES, RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, comparisons, holm, shares
+from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, clopper_pearson, comparisons, shares
 
 POWER = 0.8
 TESTS = (
@@ -28,6 +28,75 @@ TESTS = (
     "Seconds are a user's requests one after the other, each with its wait for the others in flight; templates "
     "are asked one after the other, so a server that was busier for one of them shows there."
 )
+
+
+_COSTS = ("tokens", "seconds")
+_PARTS = ("tokens in", "tokens out", "requests")  # said by "tokens"
+
+Columns = Mapping[str, Mapping[str, Values]]
+
+
+class Kind(NamedTuple):
+    """Which way a measure is better, its largest value (None without one), and whether it reads as percent."""
+
+    better: Literal["more", "less"]
+    bound: float | None = None
+    percent: bool = False
+
+
+class Paired(Frozen):
+    """Two templates in one measure, on the users for whom both have it.
+
+    Attributes:
+        comparison: Their difference with interval and p-values.
+        better: Whether more or less of the measure is better.
+        percent: Whether the measure is a share.
+        differing: The users whose two values differ.
+        least: How many have to differ before random signs can call anything a difference: n of one sign come up
+            once in 2^(n - 1), times the number of tests that are corrected together.
+        detectable: About the smallest difference that so many users show four times in five (80% power); where no
+            two users differ, the largest that they do not rule out.
+    """
+
+    comparison: Comparison
+    better: Literal["more", "less"]
+    percent: bool
+    differing: int
+    least: int
+    detectable: float
+
+    @property
+    def winner(self) -> str | None:
+        """The template that is shown to be better; None where nothing is shown."""
+        found = self.comparison
+        if found.p_holm >= LEVEL or not found.difference:
+            return None
+        return found.a if (found.difference > 0) == (self.better == "more") else found.b
+
+    @property
+    def verdict(self) -> str:
+        """What the comparison says, in plain words."""
+        found, winner = self.comparison, self.winner
+        difference = (
+            f"{found.a} − {found.b} = {self._signed(found.difference)} "
+            f"[{self._signed(found.low)}, {self._signed(found.high)}], corrected p = {found.p_holm:.3f}"
+        )
+        if winner is None:
+            size = self._plain(self.detectable)
+            if not self.differing:
+                why = f"all users are alike, and one of up to {size} may be unseen"
+            elif self.differing < self.least:
+                why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
+            else:
+                why = f"one of about {size} shows four times in five"
+            return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
+        return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
+
+    def _plain(self, value: float) -> str:
+        return written(value, percent=self.percent)
+
+    def _signed(self, value: float) -> str:
+        return f"{'-' if value < 0 else '+'}{self._plain(abs(value))}".replace("-", "−")
 
 
 class Comparing(Frozen):
@@ -146,9 +215,7 @@ def _columns(one: MethodRun, k: int, seconds: Sequence[float | None] | None) -> 
     return found
 
 
-def _means(
-    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], seed: int
-) -> dict[str, dict[str, Estimate]]:
+def _means(kinds: Mapping[str, Kind], columns: Columns, seed: int) -> dict[str, dict[str, Estimate]]:
     bounded = [(key, name) for key in kinds for name in columns if kinds[key].bound == 1.0]
     free = [(key, name) for key in kinds for name in columns if kinds[key].bound != 1.0 and key in columns[name]]
     whole = [column[~np.isnan(column)] for key, name in (*bounded, *free) for column in [columns[name][key]]]
@@ -163,31 +230,25 @@ def _means(
 
 
 def _paired(
-    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], pairs: Sequence[tuple[str, str]], seed: int
+    kinds: Mapping[str, Kind], columns: Columns, pairs: Sequence[tuple[str, str]], seed: int
 ) -> Iterator[Paired]:
     """The pairs in some measures, which are corrected together."""
     todo: list[Pair] = []
-    for key in kinds:
+    for key, kind in kinds.items():
         for a, b in pairs:
             if key in columns[a] and key in columns[b]:
                 differences = columns[a][key] - columns[b][key]
-                todo.append(Pair(key, a, b, differences[~np.isnan(differences)]))
-    # What has no bound and differs for nobody, such as one request a user, needs no test.
-    todo = [
-        pair for pair in todo if len(pair.differences) and (kinds[pair.metric].bound or pair.differences.any())
-    ]
-    found = comparisons(todo, seed=seed)
-    corrected = holm([one.p for one in found])
-    for pair, one, p_holm in zip(todo, found, corrected, strict=True):
+                differences = differences[~np.isnan(differences)]
+                # What has no bound and differs for nobody, such as one request per user, needs no test.
+                if len(differences) and (kind.bound or differences.any()):
+                    todo.append(Pair(key, a, b, differences))
+    for pair, one in zip(todo, comparisons(todo, seed=seed, together=True), strict=True):
         kind, n = kinds[pair.metric], len(pair.differences)
-        # Clopper and Pearson, as in `shares`: the largest share of users who may differ though none of n did.
-        unseen = (1.0 - 0.025 ** (1.0 / n)) * (kind.bound or 0.0)
+        unseen = clopper_pearson(n) * (kind.bound or 0.0)  # the share of users who may differ though none of n did
         alike = not np.any(pair.differences)
         spread = float(pair.differences.std(ddof=1)) if n > 1 else float("inf")
         yield Paired(
-            comparison=one.model_copy(
-                update={"p_holm": p_holm} | ({"low": -unseen, "high": unseen} if alike else {})
-            ),
+            comparison=one.model_copy(update={"low": -unseen, "high": unseen} if alike else {}),
             better=kind.better,
             percent=kind.percent,
             differing=int(np.count_nonzero(pair.differences)),
@@ -220,3 +281,54 @@ def _reachable(one: MethodRun) -> float | None:
         return None
     inside = [target in use.candidates for target, use in zip(one.predicted.targets, uses, strict=True)]
     return sum(inside) / len(inside)
+
+
+def written(value: float, *, percent: bool = False) -> str:
+    """A number as people read it: shares in percent, others with three digits that tell something."""
+    if percent:
+        return f"{value:.1%}"
+    size = abs(value)
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 1
+        else f"{value:.3f}"
+    )
+
+
+def verdict(a: str, b: str, paired: Sequence[Paired], columns: Columns) -> str:
+    """What to make of two templates: first what they find, then what goes wrong, then what they cost."""
+    mine = [one for one in paired if (one.comparison.a, one.comparison.b) == (a, b)]
+    main, others = mine[0], [one for one in mine[1:] if one.comparison.metric not in (*_COSTS, *_PARTS)]
+    said = [main.verdict, *(one.verdict for one in others if one.winner)]
+    if not any(columns[name][main.comparison.metric].any() for name in (a, b)):
+        said.append("Neither found any user's held-out item, so hits cannot tell them apart")
+    winners = {one.winner for one in (main, *others) if one.winner}
+    costs = list(_costs(a, b, mine, columns))
+    if main.winner:
+        end = f"Take {main.winner}."
+    elif len(winners) == 1:
+        end = f"By what these users show, take {winners.pop()}."
+    elif winners:
+        end = "Each is better in something: decide by what matters to you."
+    else:
+        end = "Nothing here says that either is better: take the cheaper one, or ask more users."
+    return " ".join((*(f"{one}." for one in said), *costs, end))
+
+
+def _costs(a: str, b: str, mine: Sequence[Paired], columns: Columns) -> Iterator[str]:
+    """How much more the dearer one takes, of what is shown to differ."""
+    for one in mine:
+        if one.comparison.metric in _COSTS and one.winner:
+            key = one.comparison.metric
+            both = ~np.isnan(columns[a][key] + columns[b][key])
+            of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
+            dearer = a if one.winner == b else b
+            yield f"{dearer} takes {written(of[dearer])} {key} a user, {one.winner} {written(of[one.winner])}."
+
+
+def _people(number: int) -> str:
+    return "only one user differs" if number == 1 else f"only {number} users differ"

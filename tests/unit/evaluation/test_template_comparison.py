@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from zsrec.core.errors import ConfigError
+from zsrec.evaluation.comparison import lift
 from zsrec.evaluation.predictions import Header, Prediction, Use
-from zsrec.evaluation.report_llm import lift
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import measured
 from zsrec.evaluation.template_comparison import Comparing, compare_templates, detectable
