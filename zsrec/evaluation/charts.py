@@ -157,16 +157,20 @@ def _cost(report: Report) -> Iterator[Chart]:
     priced = all(one.llm is not None and one.llm.cost is not None for one in asked)
 
     def draw(axes: Axes) -> None:
-        for place, one in enumerate(report.methods):
-            spent = _spent(one, priced=priced)
-            estimate = one.metrics[key] if same is None else same.metrics[one.method][key]
-            _point(axes, spent, estimate, COLOURS[place % len(COLOURS)])
-            axes.annotate(one.method, (spent, estimate.mean), xytext=(6, 4), textcoords="offset points")
-        axes.set_xlabel("money per 1,000 users" if priced else "tokens per user, in and out")
-        axes.set_ylabel(key)
-        axes.set_xlim(left=-0.02 * max(_spent(one, priced=priced) for one in report.methods))
-        axes.margins(x=0.25)
-        axes.set_ylim(bottom=0)
+        points = [(_spent(one, priced=priced), one.metrics[key]) for one in report.methods]
+        if same is not None:
+            points = [(x, same.metrics[one.method][key]) for (x, _), one in zip(points, report.methods, strict=True)]
+        widest, highest = max(x for x, _ in points), max(estimate.high for _, estimate in points)
+        names: list[tuple[float, float]] = []
+        for place, ((x, estimate), one) in enumerate(zip(points, report.methods, strict=True)):
+            _point(axes, x, estimate, COLOURS[place % len(COLOURS)])
+            y = estimate.mean
+            while any(abs(y - other) < 0.055 * highest and abs(x - beside) < 0.2 * widest for beside, other in names):
+                y += 0.055 * highest  # a name that would cover another one moves up
+            names.append((x, y))
+            axes.annotate(one.method, (x, y), xytext=(6, 3), textcoords="offset points")
+        axes.set(xlabel="money per 1,000 users" if priced else "tokens per user, in and out", ylabel=key)
+        axes.set(xlim=(-0.02 * widest or -1, 1.3 * widest or 1), ylim=(0, 1.05 * highest or 1))
 
     yield _chart("Quality against cost", "Methods without an LLM are at 0.", draw)
 
@@ -202,9 +206,9 @@ def _by_history(report: Report) -> Iterator[Chart]:
                     _point(axes, place, group.estimate, COLOURS[number])
             axes.set_xticks(range(len(bins)), names)
             axes.set(ylim=(0, 1.05 * most or 1.0), xlabel="events in the history", ylabel=report.main_metric)
-            axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
-        yield _chart("By the length of the history", text, draw, height=2.8 + 0.2 * len(some))
+        yield _chart("By the length of the history", text, draw, height=2.8 + 0.1 * len(some))
 
 
 def _positions(report: Report) -> Iterator[Chart]:
