@@ -54,35 +54,20 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a benchmark shall do.
+    """What a benchmark shall do."""
 
-    Attributes:
-        data: The name of the data, for the report.
-        catalog: The items.
-        problems: What is asked; or one an order of ties.
-        methods: Methods without an LLM, by name.
-        llm_methods: Methods that ask one.
-        ks: Cut-offs.
-        users: How many users the LLM methods are asked for, drawn by hash; None for all.
-        questions: How many questions of each kind the memorisation probe asks; 0 for no probe.
-        seed: Of subsets, ties, intervals and tests.
-        skipped: Methods that cannot run, with the reason.
-        notes: What was counted on the way.
-        prices: Of tokens.
-    """
-
-    data: str
-    catalog: Catalog
-    problems: Sequence[Split]
-    methods: Mapping[str, Method]
-    llm_methods: Sequence[LLMMethod] = ()
-    ks: Sequence[int] = (10,)
-    users: int | None = None
-    questions: int = 0
-    seed: int = 0
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    prices: Prices = NO_PRICES
+    data: str  # the name of the data, for the report
+    catalog: Catalog  # the items
+    problems: Sequence[Split]  # what is asked; or one an order of ties
+    methods: Mapping[str, Method]  # methods without an LLM, by name
+    llm_methods: Sequence[LLMMethod] = ()  # methods that ask one
+    ks: Sequence[int] = (10,)  # cut-offs
+    users: int | None = None  # how many users the LLM methods are asked for, drawn by hash; None for all
+    questions: int = 0  # how many questions of each kind the memorisation probe asks; 0 for no probe
+    seed: int = 0  # of subsets, ties, intervals and tests
+    skipped: Mapping[str, str] = field(default_factory=dict)  # methods that cannot run, with the reason
+    notes: tuple[str, ...] = ()  # what was counted on the way
+    prices: Prices = NO_PRICES  # of tokens
 
     @property
     def asks_llm(self) -> bool:
@@ -125,14 +110,6 @@ def in_folder(
     be killed at any moment, and the same call goes on. No reply in the folder is asked for again. When the run is
     complete, what `Settings.keep` does not name is removed.
 
-    Args:
-        task: What to do.
-        folder: Where.
-        arguments: What else the run depends on (data hashes, options); other ones are refused in this folder.
-        watch: Told of progress.
-        settings: How to reach the model; the environment's by default.
-        llm: The model itself, instead.
-
     Raises:
         ConfigError: The folder belongs to another run or process, or an LLM cannot be asked this.
         LLMError: The server is absent or failed. What came until then is kept.
@@ -159,11 +136,6 @@ def in_folder(
 
 def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:
     """Makes metrics and reports from what a folder holds; no server and no data are needed.
-
-    Args:
-        folder: A run's folder.
-        prices: Other prices than those of the run.
-        task: Where titles and counts of items are taken from; None for those that the folder has.
 
     Raises:
         DataError: A file is missing or wrong.

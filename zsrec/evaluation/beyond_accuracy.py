@@ -43,31 +43,20 @@ LISTS = (
 
 
 class Statistics(Frozen):
-    """What is known of the items in a run's lists; no user's history, so it may be kept beside the predictions.
+    """What is known of the items in a run's lists; no user's history, so it may be kept beside the predictions."""
 
-    Attributes:
-        users: How many users the statistics hold.
-        items: How many items the catalog has.
-        histogram: How many items have so many users; those without any are left out.
-        counts: How many users the items in lists have, by id; those without any are left out.
-        genres: The genres of the items in lists, by id, with "|" between; None where the catalog has no genres.
-    """
-
-    users: int
-    items: int
+    users: int  # how many users the statistics hold
+    items: int  # how many items the catalog has
+    # how many items have so many users; those without any are left out
     histogram: dict[int, int] = Field(default_factory=dict)
+    # how many users the items in lists have, by id; those without any are left out
     counts: dict[str, int] = Field(default_factory=dict)
+    # the genres of the items in lists, by id, with "|" between; None where the catalog has no genres
     genres: dict[str, str] | None = None
 
     @classmethod
     def of(cls, training: Interactions, catalog: Catalog, shown: Iterable[str]) -> Statistics:
-        """Counts interactions without any target.
-
-        Args:
-            training: The interactions that methods were made from.
-            catalog: Where genres are taken from.
-            shown: Ids of the items in lists.
-        """
+        """Counts interactions without any target."""
         per_item = training.users_per_item
         numbers, items = np.unique(per_item[per_item > 0], return_counts=True)
         ids = sorted(set(shown))
@@ -93,13 +82,7 @@ class Statistics(Frozen):
 
 
 class ListReport(Frozen):
-    """What a method's lists are like.
-
-    Attributes:
-        users: How many users' lists.
-        empty: How many of these are empty.
-        measures: By name (`MEASURES`) and cut-off: "Coverage@10".
-    """
+    """What a method's lists are like, by measure (`MEASURES`) and cut-off: "Coverage@10"."""
 
     users: int
     empty: int
@@ -107,19 +90,12 @@ class ListReport(Frozen):
 
 
 class Measured(NamedTuple):
-    """A method's lists before their intervals.
-
-    Attributes:
-        users: How many users' lists.
-        empty: How many of these are empty.
-        coverage: With its interval; None for fewer than two users.
-        columns: Values by measure; one a user whose list says something.
-    """
+    """A method's lists before their intervals."""
 
     users: int
     empty: int
-    coverage: Estimate | None
-    columns: dict[str, Values]
+    coverage: Estimate | None  # None for fewer than two users
+    columns: dict[str, Values]  # of the users whose list says something
 
     def report(self, k: int, means: Mapping[str, Estimate | None]) -> ListReport:
         """The measures with the intervals of their columns."""
@@ -129,15 +105,7 @@ class Measured(NamedTuple):
 
 
 def measure(one: MethodRun, places: Sequence[int] | slice, k: int, known: Statistics, *, seed: int) -> Measured:
-    """Measures a method's lists.
-
-    Args:
-        one: The method.
-        places: The users that count, as places in `one.users`.
-        k: How many items of a list count.
-        known: Counts and genres.
-        seed: Of the jackknife's groups.
-    """
+    """Measures a method's lists."""
     lists: Lists = one.predicted.lists[: len(one.users)][places][:, :k].astype(np.int64)
     names = one.predicted.names
     per_item = known.per_item(names)
@@ -175,10 +143,6 @@ def coverage(lists: Lists, items: int) -> float:
 
     Source: "catalog coverage" of Herlocker et al. 2004, ACM TOIS 22, 1; Ge et al. 2010, RecSys. It grows with the
     number of users: compare only runs with the same ones.
-
-    Args:
-        lists: The lists.
-        items: The size of the catalog.
     """
     return len(np.unique(lists[lists >= 0])) / items
 
@@ -189,11 +153,6 @@ def novelty(lists: Lists, users_per_item: NDArray[np.int64], users: int) -> Valu
     An item without users would be infinitely surprising; it counts as one with a single user, log2(users).
 
     Source: Vargas and Castells 2011, RecSys (popularity-based novelty); Zhou et al. 2010, PNAS 107, 10.
-
-    Args:
-        lists: The lists.
-        users_per_item: Of the statistics, shape (number of items,).
-        users: How many users the statistics have.
     """
     return _mean(lists, -np.log2(np.maximum(users_per_item, 1) / users))
 
@@ -211,11 +170,6 @@ def head_share(lists: Lists, users_per_item: NDArray[np.int64], *, head: float =
 
     Items that tie for the last places of the head are in it by the share of places left for them. 1 minus this is
     the share of the long tail (APLT, Abdollahpouri et al. 2019, FLAIRS).
-
-    Args:
-        lists: The lists.
-        users_per_item: Of the statistics, shape (number of items,).
-        head: Share of items, in (0, 1).
     """
     counts = users_per_item[users_per_item > 0]
     size = int(np.ceil(head * len(counts)))
@@ -232,10 +186,6 @@ def gini(lists: Lists, items: int) -> float:
 
     G = Σ_j (2j - n - 1) x_j / (n Σ x), x the number of lists of each item, ascending. Source: Fleder and Hosanagar
     2009, Management Science 55, 5; Shani and Gunawardana 2011, Recommender Systems Handbook.
-
-    Args:
-        lists: The lists.
-        items: The size of the catalog.
     """
     shown = np.sort(np.bincount(lists[lists >= 0], minlength=items)).astype(np.float64)
     if not shown.any():
@@ -251,10 +201,6 @@ def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
     all.
 
     Source: Smyth and McClave 2001, ICCBR; Ziegler et al. 2005, WWW (there as similarity).
-
-    Args:
-        lists: The lists.
-        vectors: One row an item, of any length: text vectors, or `genre_vectors`; shape (number of items, d).
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
@@ -268,12 +214,7 @@ def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
 
 
 def genre_vectors(genres: Sequence[str | None], *, separator: str = "|") -> NDArray[np.float64]:
-    """0 and 1 by item and genre, for `diversity`: the cosine is |common| / sqrt(|genres of one| · |of the other|).
-
-    Args:
-        genres: One text an item; None and "(no genres listed)" are no genre.
-        separator: What stands between genres.
-    """
+    """0 and 1 by item and genre, for `diversity`: the cosine is |common| / sqrt(|genres of one| · |of the other|)."""
     sets = [{one.strip() for one in (text or "").split(separator)} - {"", "(no genres listed)"} for text in genres]
     place = {name: column for column, name in enumerate(sorted(set().union(*sets)))}
     vectors = np.zeros((len(sets), max(len(place), 1)))

@@ -38,25 +38,12 @@ class Chart(NamedTuple):
 
 
 def charts(report: Report) -> list[Chart]:
-    """All charts that the report has figures for. Equal reports give equal charts.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """All charts that the report has figures for. Equal reports give equal charts."""
     return [*_quality(report), *_cost(report), *_by_history(report), *_positions(report), *_calibrations(report)]
 
 
 def drawn(draw: Callable[[Axes], None], *, width: float = 5.0, height: float = 3.0) -> str:
-    """A chart as an SVG file; no date and no random id is in it.
-
-    Args:
-        draw: Draws into the axes.
-        width: In inches of 72 points.
-        height: In inches of 72 points.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """A chart as an SVG file; no date and no random id is in it."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -159,13 +146,17 @@ def _cost(report: Report) -> Iterator[Chart]:
     def draw(axes: Axes) -> None:
         points = [(_spent(one, priced=priced), one.metrics[key]) for one in report.methods]
         if same is not None:
-            points = [(x, same.metrics[one.method][key]) for (x, _), one in zip(points, report.methods, strict=True)]
+            points = [
+                (x, same.metrics[one.method][key]) for (x, _), one in zip(points, report.methods, strict=True)
+            ]
         widest, highest = max(x for x, _ in points), max(estimate.high for _, estimate in points)
         names: list[tuple[float, float]] = []
         for place, ((x, estimate), one) in enumerate(zip(points, report.methods, strict=True)):
             _point(axes, x, estimate, COLOURS[place % len(COLOURS)])
             y = estimate.mean
-            while any(abs(y - other) < 0.055 * highest and abs(x - beside) < 0.2 * widest for beside, other in names):
+            while any(
+                abs(y - other) < 0.055 * highest and abs(x - beside) < 0.2 * widest for beside, other in names
+            ):
                 y += 0.055 * highest  # a name that would cover another one moves up
             names.append((x, y))
             axes.annotate(one.method, (x, y), xytext=(6, 3), textcoords="offset points")

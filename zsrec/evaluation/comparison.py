@@ -25,33 +25,19 @@ Places = slice | list[int]
 
 
 class RunComparison(Frozen):
-    """Methods of several runs.
+    """Methods of several runs."""
 
-    Attributes:
-        methods: Their means by name ("RUN:method") and metric, each on its own users.
-        users: How many users each was asked for.
-        comparisons: The pairs, corrected over all of one metric.
-        same: Methods that were left out because another run has the very same predictions.
-        tests: How the p-values were made.
-    """
-
-    methods: dict[str, dict[str, Estimate]]
-    users: dict[str, int]
-    comparisons: tuple[Comparison, ...]
-    same: tuple[str, ...] = ()
-    tests: str = TESTS
+    methods: dict[str, dict[str, Estimate]]  # their means by name ("RUN:method") and metric, each on its own users
+    users: dict[str, int]  # how many users each was asked for
+    comparisons: tuple[Comparison, ...]  # the pairs, corrected over all of one metric
+    same: tuple[str, ...] = ()  # methods that were left out because another run has the very same predictions
+    tests: str = TESTS  # how the p-values were made
 
 
 def compare(
     folders: Sequence[RunFolder], *, only: Sequence[str] = (), against: str | None = None, seed: int = 0
 ) -> RunComparison:
     """Compares the methods of runs on the same data, in pairs.
-
-    Args:
-        folders: One or more runs' folders.
-        only: Names of methods ("generate" or "RUN:generate"); all by default. Fewer pairs need less correction.
-        against: Compare all others with this one only.
-        seed: Of resamples and random signs.
 
     Raises:
         ConfigError: The runs differ in data, protocol or cut-offs (the message says in which), or a name is

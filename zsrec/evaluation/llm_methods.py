@@ -50,52 +50,34 @@ class LLMMethod:
     """A way of asking an LLM.
 
     Attributes:
-        name: The name in the report.
-        template: The prompt. One of the task "rank" gets candidates, any other has the whole catalog before it.
-        source: The name of the retriever whose best items are the candidates; None without candidates.
-        retriever: The retriever itself.
-        pool: How many candidates, at least 1.
-        shuffled: Whether they stand in the prompt in an order drawn by hash instead of the order of retrieval.
-        newest: How many of the newest events stand in the prompt, at least 1.
         prior: Whether the model's order is fused with the order of retrieval, with the template's weight
             (`zsrec.ranking.fusion`). The prompts, and so the replies, are those without.
     """
 
-    name: str
+    name: str  # the name in the report
+    # the prompt. One of the task "rank" gets candidates, any other has the whole catalog before it
     template: Template
+    # the name of the retriever whose best items are the candidates; None without candidates
     source: str | None = None
-    retriever: Method | None = None
-    pool: int = 20
+    retriever: Method | None = None  # the retriever itself
+    pool: int = 20  # how many candidates, at least 1
+    # whether they stand in the prompt in an order drawn by hash instead of the order of retrieval
     shuffled: bool = False
-    newest: int = 50
+    newest: int = 50  # how many of the newest events stand in the prompt, at least 1
     prior: bool = False
 
 
 class Case(NamedTuple):
-    """What may be known of a user, and nothing more.
+    """What may be known of a user, and nothing more."""
 
-    Attributes:
-        number: The case's place in the split.
-        history: Item ids, oldest first.
-        candidates: Item ids in the order of retrieval; None where the whole catalog is open.
-        shown: The order of the candidates in the prompt, as places in `candidates`; empty for the same order.
-    """
-
-    number: int
-    history: tuple[str, ...]
-    candidates: tuple[str, ...] | None
-    shown: tuple[int, ...] = ()
+    number: int  # the case's place in the split
+    history: tuple[str, ...]  # oldest first
+    candidates: tuple[str, ...] | None  # in the order of retrieval; None where the whole catalog is open
+    shown: tuple[int, ...] = ()  # the candidates' order in the prompt, as their places; empty for the same order
 
 
 def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
-    """What a method may know of each case: its history and its candidates.
-
-    Args:
-        method: The method.
-        split: The split.
-        numbers: Places of cases in it.
-        seed: Of the order of shuffled candidates.
-    """
+    """What a method may know of each case: its history and its candidates."""
     items = split.training.items
     retriever = None if method.retriever is None else method.retriever(split.training)
     found = []
@@ -129,20 +111,6 @@ async def ask(
 
     A server that fails stops the asking; the requests that are under way come to their end first, since they are
     paid for.
-
-    Args:
-        method: The method.
-        todo: The cases.
-        recommender: It has the method's template.
-        k: The longest list.
-        on_done: Called after each case.
-
-    Returns:
-        One outcome a case: recommendations, the error that its prompt or answer caused, or None where there was
-        nothing to ask (no history, or no candidate).
-
-    Raises:
-        ZsrecError: The server or the configuration failed.
     """
     items = Ids(recommender.catalog.ids) if method.prior else None
     outcomes: list[Recommendations | ZsrecError | None] = [None] * len(todo)
@@ -279,15 +247,7 @@ def header(
     source_mode: str | None,
     seed: int,
 ) -> Header:
-    """What the report says of a method.
-
-    Args:
-        method: The method.
-        model: The served model.
-        outcomes: What came of it.
-        source_mode: The mode of the retriever behind the candidates.
-        seed: Of the order of shuffled candidates.
-    """
+    """What the report says of a method."""
     modes = {one.trace.mode for one in outcomes if isinstance(one, Recommendations)} | {source_mode}
     failed = [one for one in outcomes if isinstance(one, ZsrecError)]
     nothing = sum(one is None for one in outcomes)

@@ -55,11 +55,7 @@ def place(scores: Scores, target: int, seen: Codes) -> Place:
 
 
 def without(scores: Scores, seen: Codes) -> Scores:
-    """A copy of the scores in which seen items are no candidates.
-
-    Raises:
-        ConfigError: A score is NaN.
-    """
+    """A copy of the scores in which seen items are no candidates."""
     if np.isnan(scores).any():
         raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
     ranked = scores.copy()
@@ -88,11 +84,6 @@ def mrr(above: Counts, tied: Counts) -> Values:
 
 def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
     """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0.
-
-    Args:
-        gains: The gain at place 1, 2, …; shape (k,).
-        above: Items that score higher, by user (`Place`); shape (n,).
-        tied: Other items that score the same, by user; shape (n,).
 
     Raises:
         ConfigError: There are no gains.

@@ -35,15 +35,7 @@ FUSED_WITH = "fused with"
 
 
 class Header(Frozen):
-    """What is said once of a method.
-
-    Attributes:
-        method: The name it was run under.
-        mode: See `zsrec.retrieval.base.Retriever.mode`.
-        notes: What the method says of itself.
-        llm: For a method that asks an LLM, how: template, model, candidates; empty for the others.
-        pseudonyms: Whether users stand under pseudonyms (`zsrec.evaluation.retention`).
-    """
+    """What is said once of a method."""
 
     method: str
     mode: Mode
@@ -54,68 +46,40 @@ class Header(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What asking an LLM for one user came to.
+    """What asking an LLM for one user came to."""
 
-    Attributes:
-        requests: Requests sent.
-        prompt_tokens: Tokens in, as the server counts them; 0 where it does not say.
-        completion_tokens: Tokens out.
-        named: Items named in the answer.
-        unmatched: Of these, those that no catalog item was found for, for whatever reason.
-        not_in_catalog: Of these, those that the catalog does not have.
-        seen: Named items that the user knows.
-        repeated: Named items that were named before.
-        foreign: Named items outside the candidates.
-        wrong_format: Whether nothing in the answer could be read as an item.
-        cut: Whether an answer was cut at `max_tokens`.
-        error: The kind of error where the user got no answer; None otherwise.
-        candidates: The candidates' ids in the order of retrieval; empty where there were none.
-        shown: The order in which they stood in the prompt, as places in `candidates`; empty for the same order.
-    """
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    named: int = 0
-    unmatched: int = 0
-    not_in_catalog: int = 0
-    seen: int = 0
-    repeated: int = 0
-    foreign: int = 0
-    wrong_format: bool = False
-    cut: bool = False
-    error: str | None = None
-    candidates: tuple[str, ...] = ()
+    requests: int = 0  # requests sent
+    prompt_tokens: int = 0  # tokens in, as the server counts them; 0 where it does not say
+    completion_tokens: int = 0  # tokens out
+    named: int = 0  # items named in the answer
+    unmatched: int = 0  # of these, those that no catalog item was found for, for whatever reason
+    not_in_catalog: int = 0  # of these, those that the catalog does not have
+    seen: int = 0  # named items that the user knows
+    repeated: int = 0  # named items that were named before
+    foreign: int = 0  # named items outside the candidates
+    wrong_format: bool = False  # whether nothing in the answer could be read as an item
+    cut: bool = False  # whether an answer was cut at `max_tokens`
+    error: str | None = None  # the kind of error where the user got no answer; None otherwise
+    candidates: tuple[str, ...] = ()  # the candidates' ids in the order of retrieval; empty where there were none
+    # the order in which they stood in the prompt, as places in `candidates`; empty for the same order
     shown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One user's ranking and where the target stands in it.
+    """One user's ranking and where the target stands in it."""
 
-    Attributes:
-        user: The user's id.
-        target: The id of the held-out item, of several the first in time. It is written down after the ranking was
-            made.
-        order: Which order of tied events this is, from 0.
-        history: How many events the method was given.
-        above: Items before the target; -1 where it is not ranked (`zsrec.evaluation.metrics.Place`).
-        tied: Items with the target's score.
-        items: The first items, best first.
-        scores: One an item, on the method's own scale.
-        use: For a method that asks an LLM.
-        values: Metrics by name where the target's place does not tell them: several targets, sampled candidates.
-    """
-
-    user: str
+    user: str  # the user's id
+    # the id of the held-out item, of several the first in time. It is written down after the ranking was made
     target: str
-    order: int
-    history: int
-    above: int
-    tied: int
-    items: tuple[str, ...]
-    scores: tuple[float, ...]
-    use: Use | None = None
+    order: int  # which order of tied events this is, from 0
+    history: int  # how many events the method was given
+    above: int  # items before the target; -1 where it is not ranked (`zsrec.evaluation.metrics.Place`)
+    tied: int  # items with the target's score
+    items: tuple[str, ...]  # the first items, best first
+    scores: tuple[float, ...]  # one an item, on the method's own scale
+    use: Use | None = None  # for a method that asks an LLM
+    # metrics by name where the target's place does not tell them: several targets, sampled candidates
     values: Mapping[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -129,11 +93,7 @@ class Prediction:
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Self:
-        """The prediction of such a line's JSON.
-
-        Raises:
-            TypeError: It has other fields.
-        """
+        """The prediction of such a line's JSON."""
         use = plain.pop("use", None)
         if use is not None:
             use = Use(**use | {"candidates": tuple(use["candidates"]), "shown": tuple(use["shown"])})
@@ -145,34 +105,22 @@ _PLAIN = ("user", "target", "order", "history", "above", "tied", "items", "score
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A method's predictions as columns, n of them: one a user and order of ties.
+    """A method's predictions as columns, n of them: one a user and order of ties."""
 
-    Attributes:
-        header: The method.
-        users: Users' ids; n.
-        targets: Targets' ids; n.
-        orders: The order of ties; shape (n,).
-        history: Events given; shape (n,).
-        above: See `Prediction`; shape (n,).
-        tied: See `Prediction`; shape (n,).
-        names: Ids of all items that stand in a list.
-        lists: The lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list).
-        uses: One a prediction where an LLM was asked; otherwise empty.
-        scores: The lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0).
-        values: See `Prediction`; empty, or shape (n,) each.
-    """
-
-    header: Header
-    users: list[str]
-    targets: list[str]
-    orders: NDArray[np.int64]
-    history: NDArray[np.int64]
-    above: NDArray[np.int64]
-    tied: NDArray[np.int64]
-    names: list[str]
+    header: Header  # the method
+    users: list[str]  # users' ids; n
+    targets: list[str]  # targets' ids; n
+    orders: NDArray[np.int64]  # the order of ties; shape (n,)
+    history: NDArray[np.int64]  # events given; shape (n,)
+    above: NDArray[np.int64]  # see `Prediction`; shape (n,)
+    tied: NDArray[np.int64]  # see `Prediction`; shape (n,)
+    names: list[str]  # ids of all items that stand in a list
+    # the lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list)
     lists: NDArray[np.int32]
-    uses: list[Use] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)  # one a prediction where an LLM was asked; otherwise empty
+    # the lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0)
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    # see `Prediction`; empty, or shape (n,) each
     values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
@@ -217,11 +165,7 @@ class Predicted:
 
 
 def write_predictions(path: Path, header: Header, predictions: Iterable[Prediction]) -> None:
-    """Writes a file of predictions (format 2), all of it or nothing; equal predictions give equal bytes.
-
-    Raises:
-        ConfigError: The file cannot be written.
-    """
+    """Writes a file of predictions (format 2), all of it or nothing; equal predictions give equal bytes."""
     rows, digest = 0, hashlib.sha256()
     with (
         written_whole(path) as file,
@@ -241,32 +185,19 @@ def write_predictions(path: Path, header: Header, predictions: Iterable[Predicti
 
 
 def read_predictions(path: Path) -> Predicted:
-    """Reads a file of predictions, packed (format 2) or plain (format 1, without a checksum).
-
-    Raises:
-        DataError: The file is missing, damaged or of a newer format, or a line is wrong, with its number.
-    """
+    """Reads a file of predictions, packed (format 2) or plain (format 1, without a checksum)."""
     with _opened(path) as (header, rows):
         return Predicted.of(header, rows)
 
 
 def header_of(path: Path) -> Header:
-    """The header of a file of predictions.
-
-    Raises:
-        DataError: The file is missing or its first line is wrong.
-    """
+    """The header of a file of predictions."""
     with _opened(path) as (header, _):
         return header
 
 
 def rename_users(path: Path, to: Path, name: Callable[[str], str]) -> None:
-    """Writes a file of predictions again with pseudonyms for its users; `to` may be the same file.
-
-    Raises:
-        ConfigError: The file cannot be written.
-        DataError: The file is missing or a line is wrong, with its number.
-    """
+    """Writes a file of predictions again with pseudonyms for its users; `to` may be the same file."""
     with _opened(path) as (header, rows):
         renamed = (replace(one, user=name(one.user)) for one in rows)
         write_predictions(to, header.model_copy(update={"pseudonyms": True}), renamed)

@@ -61,15 +61,6 @@ def problems(
 ) -> list[Split]:
     """Applies a protocol, once for each order of tied events.
 
-    Args:
-        protocol: One of `PROTOCOLS`.
-        interactions: All interactions.
-        seed: Of the first order of ties, and of what a protocol draws.
-        tie_orders: How many orders of ties, at least 1.
-        strict_time: See `leave_one_out`; only there.
-        events: How many events a cold user shows; only there, and needed there.
-        at: The moment of a time split, UTC where it has no zone; by default 80% of the events lie before it.
-
     Raises:
         ConfigError: The protocol is unknown, or an option does not go with it.
         DataError: The data have no such targets.
@@ -99,11 +90,7 @@ def check(
     at: datetime | None = None,
     asks_llm: bool = False,
 ) -> None:
-    """Makes sure that a protocol and the options go together, before any data are read.
-
-    Raises:
-        ConfigError: They do not.
-    """
+    """Makes sure that a protocol and the options go together, before any data are read."""
     if protocol not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
     if strict_time and protocol != "leave-one-out":
@@ -127,11 +114,7 @@ def check(
 
 
 def check_for_llm(split: Split) -> None:
-    """Makes sure that methods which ask an LLM can be run on a split.
-
-    Raises:
-        ConfigError: It has several targets per user, or sampled candidates.
-    """
+    """Makes sure that methods which ask an LLM can be run on a split."""
     if split.target_starts is not None or split.candidates is not None:
         raise ConfigError(
             "methods that ask an LLM, and the memorisation probe, run on one target a user in the whole catalog",
@@ -152,33 +135,16 @@ def main_metric(names: Sequence[str]) -> str:
 
 
 class Standing(NamedTuple):
-    """How one user's targets stand in a ranking.
+    """How one user's targets stand in a ranking."""
 
-    Attributes:
-        target: The code of the target; of several, the first in time.
-        place: Where it stands.
-        values: The metrics by name where the place of one target in the catalog does not tell them; else empty.
-        ranked: The scores of what was ranked, -inf for all else; shape (number of items,).
-    """
-
-    target: int
+    target: int  # of several, the first in time
     place: Place
-    values: Mapping[str, float]
-    ranked: Scores
+    values: Mapping[str, float]  # metrics that the place does not tell; else empty
+    ranked: Scores  # -inf for what was not ranked
 
 
 def standing(split: Split, case: int, scores: Scores, ks: Sequence[int]) -> Standing:
-    """Finds where the targets of a user stand.
-
-    Args:
-        split: The users and their targets.
-        case: The user's place in it.
-        scores: A method's scores of the whole catalog.
-        ks: Cut-offs, at least 1 each.
-
-    Raises:
-        ConfigError: A score is no number.
-    """
+    """Finds where the targets of a user stand."""
     history, targets, pool = split.history(case), split.targets_of(case), split.candidates_of(case)
     target = int(targets[0])
     if pool is not None:

@@ -65,13 +65,7 @@ class Prices(NamedTuple):
 
 
 class Bin(Frozen):
-    """Predictions whose stated probability lies in one tenth of [0, 1].
-
-    Attributes:
-        stated: The mean stated probability.
-        true: The share that was the target.
-        number: How many there are.
-    """
+    """Predictions whose stated probability lies in one tenth of [0, 1]."""
 
     stated: float
     true: float
@@ -82,31 +76,25 @@ class LLMReport(Frozen):
     """What asking an LLM came to.
 
     Attributes:
-        how: Template, its hash, model, candidates.
         rates: Shares by what they count (`RATES`), each a mean over users with its interval. Shares of named items
             leave out users for whom nothing was named.
-        requests: Requests a user.
-        prompt_tokens: Tokens in, a user.
-        completion_tokens: Tokens out, a user.
-        cost: Money a user; None where no price was given.
-        total_tokens: Tokens in and out of all users. A reply shared by two users counts twice.
-        lift: The method against its candidates in the order of retrieval, by metric; empty without candidates.
-        reachable: The share of users whose target is among the candidates: no order of them can find more.
         first_places: How often the item at each place of the prompt's candidates was ranked first, of all users
             with a ranking; empty without candidates.
-        calibration: Where scores are probabilities over the candidates, whether they are true; otherwise empty.
     """
 
-    how: dict[str, str | int | None]
+    how: dict[str, str | int | None]  # template, its hash, model, candidates
     rates: dict[str, Estimate]
-    requests: Estimate
-    prompt_tokens: Estimate
-    completion_tokens: Estimate
-    cost: Estimate | None = None
-    total_tokens: tuple[int, int]
+    requests: Estimate  # requests a user
+    prompt_tokens: Estimate  # tokens in, a user
+    completion_tokens: Estimate  # tokens out, a user
+    cost: Estimate | None = None  # money a user; None where no price was given
+    total_tokens: tuple[int, int]  # tokens in and out of all users. A reply shared by two users counts twice
+    # the method against its candidates in the order of retrieval, by metric; empty without candidates
     lift: tuple[Comparison, ...] = ()
+    # the share of users whose target is among the candidates: no order of them can find more
     reachable: Estimate | None = None
     first_places: tuple[float, ...] = ()
+    # where scores are probabilities over the candidates, whether they are true; otherwise empty
     calibration: tuple[Bin, ...] = ()
 
 
@@ -118,13 +106,7 @@ class Seconds(Frozen):
 
 
 class Group(Frozen):
-    """Users with about as many events, and the main metric for them.
-
-    Attributes:
-        events: The fewest and the most events of a history; None for no limit.
-        users: How many users.
-        estimate: The first NDCG of the run.
-    """
+    """Users with about as many events, and the main metric for them."""
 
     events: tuple[int, int | None]
     users: int
@@ -168,15 +150,10 @@ class MethodReport(Frozen):
 
 
 class SameUsers(Frozen):
-    """All methods on the users that all of them were asked for.
+    """All methods on the users that all of them were asked for."""
 
-    Attributes:
-        users: How many.
-        metrics: By method and metric.
-    """
-
-    users: int
-    metrics: dict[str, dict[str, Estimate]]
+    users: int  # how many
+    metrics: dict[str, dict[str, Estimate]]  # by method and metric
 
 
 class Report(Frozen):

@@ -24,10 +24,6 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
     """The whole page. Every text is escaped; a policy in the page forbids scripts and other hosts.
 
     Without matplotlib the page has its tables, and a note in place of the charts.
-
-    Args:
-        report: The report.
-        config: The run's configuration.
     """
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     page.filters |= {"plain": plain, "metric": number, "percent": lambda share: f"{share:.1%}", "measure": measure}

@@ -59,12 +59,7 @@ def quality(report: Report) -> str:
 
 
 def readme_table(report: Report, config: Mapping[str, Any]) -> str:
-    """A short table for a README: all methods on the same users, what went wrong, and what it means.
-
-    Args:
-        report: The report.
-        config: The run's configuration.
-    """
+    """A short table for a README: all methods on the same users, what went wrong, and what it means."""
     keys, same = report.metrics, report.same_users
     head = ["method", "mode", *keys, "not in the catalog", "tokens per user", "the model recites"]
     rows = []

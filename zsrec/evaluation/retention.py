@@ -33,13 +33,6 @@ def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinis
 
     It may be killed at any moment; the next call goes on with the same pseudonyms.
 
-    Args:
-        folder: A run's folder.
-        keep: What stays.
-        hash_key: The key of the pseudonyms, at least 16 characters; runs scrubbed with one key can be compared
-            user by user. Without it a key is made up and thrown away.
-        unfinished: Whether a run that is not complete is emptied but for its configuration; it then begins anew.
-
     Returns:
         What the folder holds now.
 
@@ -84,11 +77,7 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
 
 
 def kept(folder: RunFolder) -> Keep:
-    """What a folder holds.
-
-    Raises:
-        DataError: Its file on that is wrong.
-    """
+    """What a folder holds."""
     found = _retention(folder).get("keep", "all")
     if found not in _ORDER:
         raise DataError(
@@ -98,11 +87,7 @@ def kept(folder: RunFolder) -> Keep:
 
 
 def finished(folder: RunFolder) -> bool:
-    """Whether everything that was asked for is there, the report included.
-
-    Raises:
-        DataError: The folder is none of a run.
-    """
+    """Whether everything that was asked for is there, the report included."""
     config = folder.config()
     whole = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
     return whole and (not config["questions"] or (folder.path / PROBE).exists())
@@ -115,16 +100,7 @@ def days_old(folder: RunFolder) -> float:
 
 
 def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None:
-    """Makes sure that users who join a scrubbed run get pseudonyms of the same key.
-
-    Args:
-        folder: A run's folder.
-        hash_key: The key.
-        growing: Whether any join.
-
-    Raises:
-        ConfigError: The folder's pseudonyms are of another key, or of one that was thrown away.
-    """
+    """Makes sure that users who join a scrubbed run get pseudonyms of the same key."""
     key = _retention(folder).get("key")
     if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
         raise ConfigError(

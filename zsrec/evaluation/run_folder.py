@@ -58,19 +58,11 @@ class RunFolder(ResumableFolder):
         return self._predictions(method).exists()
 
     def write_predictions(self, header: Header, predictions: Iterable[Prediction]) -> None:
-        """Writes a method's predictions, all of them or nothing.
-
-        Raises:
-            ConfigError: The file cannot be written.
-        """
+        """Writes a method's predictions, all of them or nothing."""
         write_predictions(self._packed(header.method), header, predictions)
 
     def predictions(self, method: str) -> Predicted:
-        """A method's predictions.
-
-        Raises:
-            DataError: They are missing or wrong.
-        """
+        """A method's predictions."""
         return read_predictions(self._predictions(method))
 
     def prediction_files(self) -> list[Path]:
@@ -78,20 +70,11 @@ class RunFolder(ResumableFolder):
         return sorted([*self.path.glob("predictions/*.jsonl"), *self.path.glob("predictions/*.jsonl.gz")])
 
     def has_users(self) -> bool:
-        """Whether some file of predictions has users under their own ids.
-
-        Raises:
-            DataError: A file is wrong.
-        """
+        """Whether some file of predictions has users under their own ids."""
         return any(not header_of(path).pseudonyms for path in self.prediction_files())
 
     def rename_users(self, name: Callable[[str], str]) -> None:
-        """Gives every user in every file of predictions another name, once; a plain file becomes a packed one.
-
-        Raises:
-            ConfigError: A file cannot be written.
-            DataError: A line is wrong.
-        """
+        """Gives every user in every file of predictions another name, once; a plain file becomes a packed one."""
         for path in self.prediction_files():
             if not header_of(path).pseudonyms:
                 packed = path.with_name(path.name.removesuffix(".gz") + ".gz")
@@ -100,22 +83,14 @@ class RunFolder(ResumableFolder):
                     self.remove(str(path.relative_to(self.path)))
 
     def empty(self) -> None:
-        """Removes everything but the configuration.
-
-        Raises:
-            ConfigError: A file cannot be removed.
-        """
+        """Removes everything but the configuration."""
         for path in [*self.path.glob("*"), *self.path.glob("predictions/*")]:
             if path.is_file() and path.name not in (CONFIG, ".lock"):
                 self.remove(str(path.relative_to(self.path)))
         self.remove(SCRUB_KEY)
 
     def remove_parts(self) -> None:
-        """Removes what a killed process had half written.
-
-        Raises:
-            ConfigError: A file cannot be removed.
-        """
+        """Removes what a killed process had half written."""
         for part in [*self.path.glob("*.part"), *self.path.glob("predictions/*.part")]:
             self.remove(str(part.relative_to(self.path)))
 

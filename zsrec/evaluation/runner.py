@@ -121,15 +121,7 @@ def retrieve(
     ks: Sequence[int],
     on_user: Callable[[], None] | None = None,
 ) -> tuple[Header, Iterator[Timed]]:
-    """The predictions of a method that scores the whole catalog, made while they are read.
-
-    Args:
-        name: The name in the report.
-        method: Makes the retriever.
-        problems: One, or one an order of ties.
-        ks: Cut-offs; a prediction holds as many of the best items as the largest says.
-        on_user: Called after each.
-    """
+    """The predictions of a method that scores the whole catalog, made while they are read."""
     retriever = method(problems[0].training)
     header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
     return header, _retrieved(method, retriever, problems, ks, on_user)
@@ -181,13 +173,7 @@ def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]
 
 
 def measured(predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] = ()) -> MethodRun:
-    """The metrics of predictions, averaged over the orders of ties.
-
-    Args:
-        predicted: The predictions; every order has the same users in the same order.
-        ks: Cut-offs; those of the run where predictions have `values`.
-        seconds: One a prediction, where they are known.
-    """
+    """The metrics of predictions, averaged over the orders of ties."""
     values = predicted.values or one_target_metrics(predicted.above, predicted.tied, ks)
     orders = int(predicted.orders.max(initial=0)) + 1
     return MethodRun(

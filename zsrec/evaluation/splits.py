@@ -105,11 +105,7 @@ class Split:
         return self.training
 
     def only(self, cases: NDArray[np.int64]) -> Split:
-        """The same split with some of its users; the statistics stay.
-
-        Args:
-            cases: Their places in `users`; shape (at most n,).
-        """
+        """The same split with some of its users; the statistics stay."""
         histories = [self.history(case) for case in cases.tolist()]
         targets = [self.targets_of(case) for case in cases.tolist()]
         return replace(
@@ -124,15 +120,7 @@ class Split:
         )
 
     def drawn(self, n: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """The cases of at most n users, drawn by hash (`zsrec.data.ordering.hashed_subset`), in the split's order.
-
-        Args:
-            n: How many; None for all of them.
-            seed: Another seed draws other users.
-
-        Raises:
-            ConfigError: `n` is below 1.
-        """
+        """The cases of at most n users (None: all), drawn by hash (`hashed_subset`), in the split's order."""
         if n is None or 0 < len(self) <= n:
             return np.arange(len(self))
         names = self.training.users
@@ -140,11 +128,7 @@ class Split:
         return np.flatnonzero(np.isin(self.users, drawn))
 
     def subset(self, n: int, seed: int = 0) -> Split:
-        """At most n of the users, see `drawn`; `notes` says so.
-
-        Raises:
-            ConfigError: `n` is below 1.
-        """
+        """At most n of the users, see `drawn`; `notes` says so."""
         if 0 < len(self) <= n:
             return self
         note = f"{n:,} of {len(self):,} users, drawn by a hash of the id"

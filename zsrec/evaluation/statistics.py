@@ -184,11 +184,6 @@ def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = (
 
     Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
     users are above 0, their mean is at most p: `clopper_pearson` bounds it.
-
-    Args:
-        columns: Values in [0, 1].
-        seed: Of resamples.
-        others: Columns of other values, resampled with them; their estimates come last.
     """
     found = estimates([*columns, *others], seed=seed)
     for place, column in enumerate(columns):
@@ -224,13 +219,7 @@ def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
 
 
 def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> tuple[Comparison, ...]:
-    """The pairs with intervals and p-values.
-
-    Args:
-        pairs: The pairs, in the order wanted; those without users are left out.
-        seed: Of resamples and random signs.
-        together: Whether Holm's correction is over all pairs instead of those of one metric.
-    """
+    """The pairs with intervals and p-values."""
     pairs = [pair for pair in pairs if len(pair.differences)]
     means = estimates([pair.differences for pair in pairs], seed=seed)
     p_values = [0.0] * len(pairs)

@@ -48,20 +48,16 @@ class Paired(Frozen):
     """Two templates in one measure, on the users for whom both have it.
 
     Attributes:
-        comparison: Their difference with interval and p-values.
-        better: Whether more or less of the measure is better.
-        percent: Whether the measure is a share.
-        differing: The users whose two values differ.
         least: How many have to differ before random signs can call anything a difference: n of one sign come up
             once in 2^(n - 1), times the number of tests that are corrected together.
         detectable: About the smallest difference that so many users show four times in five (80% power); where no
             two users differ, the largest that they do not rule out.
     """
 
-    comparison: Comparison
-    better: Literal["more", "less"]
-    percent: bool
-    differing: int
+    comparison: Comparison  # their difference with interval and p-values
+    better: Literal["more", "less"]  # whether more or less of the measure is better
+    percent: bool  # whether the measure is a share
+    differing: int  # the users whose two values differ
     least: int
     detectable: float
 
@@ -103,41 +99,28 @@ class Comparing(Frozen):
     """Several templates on the same users.
 
     Attributes:
-        protocol: What was done, in whole sentences.
-        model: The served model.
-        data: The name of the data.
-        users: How many users each template was asked for.
-        pools: Where each template's candidates are from.
-        reachable: For templates with candidates, the share of users whose target is among them.
-        means: By measure and template, each on the users who have it. "usable items" are those left in a list
-            when what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
+        means: By measure and template, each on the users who have it. "usable items" are those left in a list when
+            what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
             "unmatched" are shares of what an answer names.
-        pairs: Every pair in every measure.
-        verdicts: What to make of each pair, in plain words.
         lift: Each template with candidates against these in the order of retrieval, by metric, as in the run's
             report. A template that loses here costs more than it gives, whatever it wins against another.
-        tests: How intervals and p-values were made.
     """
 
-    protocol: str
-    model: str
-    data: str
-    users: int
-    pools: dict[str, str]
-    reachable: dict[str, float]
+    protocol: str  # what was done, in whole sentences
+    model: str  # the served model
+    data: str  # the name of the data
+    users: int  # how many users each template was asked for
+    pools: dict[str, str]  # where each template's candidates are from
+    reachable: dict[str, float]  # for templates with candidates, the share of users whose target is among them
     means: dict[str, dict[str, Estimate]]
-    pairs: tuple[Paired, ...]
-    verdicts: tuple[str, ...]
+    pairs: tuple[Paired, ...]  # every pair in every measure
+    verdicts: tuple[str, ...]  # what to make of each pair, in plain words
     lift: tuple[Comparison, ...] = ()
-    tests: str = TESTS
+    tests: str = TESTS  # how intervals and p-values were made
 
 
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
     """Compares the templates of a run, from its folder alone.
-
-    Args:
-        folder: A finished run whose methods ask an LLM.
-        against: Compare all others with this template only; fewer pairs need less correction.
 
     Raises:
         ConfigError: There are no two templates, or `against` is none of them.
