@@ -1,4 +1,4 @@
-"""A benchmark from data to reports, in memory or in a folder that a killed run goes on from."""
+"""A benchmark from data to reports, in memory or in a folder that a killed run resumes from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import numpy as np
 from pydantic import ValidationError
 
 import zsrec
@@ -18,7 +17,7 @@ from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
-from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, seconds_by_user
+from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
 from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
@@ -37,7 +36,7 @@ NO_PRICES = Prices()
 
 
 class Watch(Protocol):
-    """Whoever shows how far a run is."""
+    """Progress of a run, for display."""
 
     def start(self, what: str, total: int) -> None:
         """A method begins, with so many users to go."""
@@ -54,11 +53,11 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a benchmark shall do."""
+    """What a benchmark runs."""
 
     data: str  # the name of the data, for the report
     catalog: Catalog  # the items
-    problems: Sequence[Split]  # what is asked; or one an order of ties
+    problems: Sequence[Split]  # one split, or one per order of ties
     methods: Mapping[str, Method]  # methods without an LLM, by name
     llm_methods: Sequence[LLMMethod] = ()  # methods that ask one
     ks: Sequence[int] = (10,)  # cut-offs
@@ -84,10 +83,10 @@ def in_memory(task: Task, watch: Watch) -> Report:
     """Runs the methods without an LLM; nothing is written.
 
     Raises:
-        ConfigError: The task asks an LLM: its replies are paid for, so they are kept (`in_folder`).
+        ConfigError: The task asks an LLM: replies cost money, so they are stored (`in_folder`).
     """
     if task.asks_llm:
-        raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
+        raise ConfigError("an LLM's replies are stored in a run's folder", hint="give --out")
     asked = len(task.problems[0]) * len(task.problems)
     watch.start("users × methods", asked * len(task.methods))
     done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
@@ -104,10 +103,10 @@ def in_folder(
     settings: Settings | None = None,
     llm: LLM | None = None,
 ) -> Report:
-    """Runs a task in a folder, or goes on with it where it was.
+    """Runs a task in a folder, or resumes it there.
 
-    Every reply is written down before it is used, and every file is written whole or not at all: the process may
-    be killed at any moment, and the same call goes on. No reply in the folder is asked for again. When the run is
+    Every reply is stored before it is used, and every file is written atomically: the process may be killed at any
+    moment, and the same call resumes. No reply in the folder is asked for again. When the run is
     complete, what `Settings.keep` does not name is removed.
 
     Raises:
@@ -218,8 +217,8 @@ class _Session:
         """What is served; what was served where all of it has been asked for already."""
         if not self.task.asks_llm:
             return None
-        whole = all(map(self.folder.has, self.task.names))
-        if whole and (not self.task.questions or (self.folder.path / PROBE).exists()):
+        complete = all(map(self.folder.has, self.task.names))
+        if complete and (not self.task.questions or (self.folder.path / PROBE).exists()):
             found: dict[str, Any] | None = self.folder.config()["server"]
             return found
         return self._loop.run(self._model().handshake())
@@ -262,11 +261,11 @@ class _Session:
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
         recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
-        asking = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
-        outcomes = self._loop.run(asking)
+        request = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
+        outcomes = self._loop.run(request)
         model = self._loop.run(llm.handshake()).model
         mode = None if method.retriever is None else method.retriever(split.training).mode
-        self._write_times(method.name, seconds(outcomes), users=seconds_by_user(outcomes))
+        self._write_times(method.name, seconds(outcomes), by_user=True)
         self.folder.write_predictions(
             header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
         )
@@ -275,20 +274,18 @@ class _Session:
         task, split = self.task, self.task.problems[0]
         self.watch.start("memorisation probe", 2 * task.questions)
         numbers = split.drawn(None if task.users is None else max(task.users, task.questions), task.seed)
-        asking = probe(
+        request = probe(
             llm, task.catalog, split, numbers, questions=task.questions,
             concurrency=self.settings.concurrency, seed=task.seed, on_done=self.watch.step,
         )  # fmt: skip
-        questions = self._loop.run(asking)
+        questions = self._loop.run(request)
         self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
 
-    def _write_times(
-        self, name: str, took: Sequence[float], *, users: Sequence[float | None] | None = None
-    ) -> None:
+    def _write_times(self, name: str, took: Sequence[float | None], *, by_user: bool = False) -> None:
         """Before the predictions: a kill between the two then only makes the method run again."""
-        found = quantiles(np.array(took))
+        found = quantiles([one for one in took if one is not None])
         if found is not None:
-            self._times[name] = found.model_dump() | ({} if users is None else {"users": list(users)})
+            self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 
 

@@ -1,4 +1,4 @@
-"""What recommended lists are like beyond hits: coverage, novelty, diversity, and how much they follow the crowd.
+"""Coverage, novelty, diversity and popularity bias of recommended lists.
 
 All of them are of lists of k items per user. A list may be shorter than k; an empty one is NaN in values by user.
 """
@@ -26,7 +26,7 @@ Lists = NDArray[np.int64]
 
 GENRES = "genres"
 MEASURES = {
-    "Coverage": "share of the catalog that stands in any user's list; it grows with the number of users",
+    "Coverage": "share of the catalog that is in any user's list; it grows with the number of users",
     "Novelty": "mean surprise of a list's items in bits, -log2 of the share of users who know the item",
     "Diversity": "mean distance of a list's items by genres, 0 for the same genres and 1 for none in common",
     "Popularity": "mean number of users who know a list's items",
@@ -43,7 +43,7 @@ LISTS = (
 
 
 class Statistics(Frozen):
-    """What is known of the items in a run's lists; no user's history, so it may be kept beside the predictions."""
+    """Counts and genres of the items in a run's lists; stored with the predictions, without any history."""
 
     users: int  # how many users the statistics hold
     items: int  # how many items the catalog has
@@ -82,7 +82,7 @@ class Statistics(Frozen):
 
 
 class ListReport(Frozen):
-    """What a method's lists are like, by measure (`MEASURES`) and cut-off: "Coverage@10"."""
+    """Measures of a method's lists, by measure (`MEASURES`) and cut-off: "Coverage@10"."""
 
     users: int
     empty: int
@@ -214,7 +214,7 @@ def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
 
 
 def genre_vectors(genres: Sequence[str | None], *, separator: str = "|") -> NDArray[np.float64]:
-    """0 and 1 by item and genre, for `diversity`: the cosine is |common| / sqrt(|genres of one| · |of the other|)."""
+    """0 and 1 by item and genre, for `diversity`: the cosine is |common| / sqrt(|genres| · |other's genres|)."""
     sets = [{one.strip() for one in (text or "").split(separator)} - {"", "(no genres listed)"} for text in genres]
     place = {name: column for column, name in enumerate(sorted(set().union(*sets)))}
     vectors = np.zeros((len(sets), max(len(place), 1)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # matplotlib is optional
     from matplotlib.axes import Axes
 
 COLOURS = ("#1667b7", "#b5530c", "#1b7f4d", "#8a3fb0", "#b0243b", "#5f6b00")
-"""Series that can be told apart in one chart; the page has another shade of each for dark screens."""
+"""As many series as one chart can show; the page has another shade of each for dark screens."""
 INK, SOFT, RULE = "#1b1d21", "#5b616b", "#dcdfe4"
 _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "line"} | {one: f"c{n}" for n, one in enumerate(COLOURS)}
 _STYLE: Any = {

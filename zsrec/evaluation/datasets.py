@@ -32,12 +32,12 @@ def from_tables(
     """Reads a table of interactions and one of items."""
     id_column, title = item_columns
     catalog = Catalog.from_file(items, id=id_column, title=title, domain=domain)
-    reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
+    read = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     return Data(
         name=f"{interactions.name}, {items.name}",
         catalog=catalog,
-        interactions=reading.interactions,
-        notes=reading.notes,
+        interactions=read.interactions,
+        notes=read.notes,
         files={f"interactions {interactions.name}": sha256(interactions), f"items {items.name}": sha256(items)},
     )
 

@@ -1,4 +1,4 @@
-"""What a method predicted for each user: lines of a file, and the columns that metrics are made of.
+"""Predictions of a method: lines of a file, and the columns that metrics are computed from.
 
 A file is gzipped JSON lines (format 2): the header with the format's number, a line per prediction, a last line
 with the number of predictions and the SHA-256 of all lines before it. Format 1 is plain, without the last line.
@@ -35,7 +35,7 @@ FUSED_WITH = "fused with"
 
 
 class Header(Frozen):
-    """What is said once of a method."""
+    """A method's name, mode and settings."""
 
     method: str
     mode: Mode
@@ -46,7 +46,7 @@ class Header(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What asking an LLM for one user came to."""
+    """LLM usage and errors for one user."""
 
     requests: int = 0  # requests sent
     prompt_tokens: int = 0  # tokens in, as the server counts them; 0 where it does not say
@@ -67,7 +67,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One user's ranking and where the target stands in it."""
+    """One user's ranking and the target's place in it."""
 
     user: str  # the user's id
     # the id of the held-out item, of several the first in time. It is written down after the ranking was made
@@ -79,7 +79,7 @@ class Prediction:
     items: tuple[str, ...]  # the first items, best first
     scores: tuple[float, ...]  # one an item, on the method's own scale
     use: Use | None = None  # for a method that asks an LLM
-    # metrics by name where the target's place does not tell them: several targets, sampled candidates
+    # metrics by name that the target's place does not determine: several targets, sampled candidates
     values: Mapping[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -105,7 +105,7 @@ _PLAIN = ("user", "target", "order", "history", "above", "tied", "items", "score
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A method's predictions as columns, n of them: one a user and order of ties."""
+    """A method's predictions as columns, one per user and order of ties, n in all."""
 
     header: Header  # the method
     users: list[str]  # users' ids; n
@@ -114,10 +114,10 @@ class Predicted:
     history: NDArray[np.int64]  # events given; shape (n,)
     above: NDArray[np.int64]  # see `Prediction`; shape (n,)
     tied: NDArray[np.int64]  # see `Prediction`; shape (n,)
-    names: list[str]  # ids of all items that stand in a list
+    names: list[str]  # ids of all items in lists
     # the lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list)
     lists: NDArray[np.int32]
-    uses: list[Use] = field(default_factory=list)  # one a prediction where an LLM was asked; otherwise empty
+    uses: list[Use] = field(default_factory=list)  # one per prediction where an LLM was asked; otherwise empty
     # the lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0)
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     # see `Prediction`; empty, or shape (n,) each
@@ -125,7 +125,7 @@ class Predicted:
 
     @classmethod
     def of(cls, header: Header, predictions: Iterable[Prediction]) -> Self:
-        """The columns of predictions; they are read once and not kept."""
+        """The columns of predictions; they are consumed."""
         users: list[str] = []
         targets: list[str] = []
         numbers = [array("q") for _ in range(4)]
@@ -158,7 +158,7 @@ class Predicted:
         )
 
     def most_shown(self, n: int = MOST_SHOWN) -> list[tuple[str, int]]:
-        """The items that stand in the most lists, with their number; ties by id."""
+        """The items that are in the most lists, with their number; ties by id."""
         counts = np.bincount(self.lists[self.lists >= 0], minlength=len(self.names))
         ordered = sorted(zip(self.names, counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
         return ordered[:n]

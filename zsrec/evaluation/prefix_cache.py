@@ -1,4 +1,4 @@
-"""How much of a prompt's beginning other prompts have too, so that a server computes it once.
+"""Prompt prefixes that a server's cache can share.
 
 vLLM shares whole blocks of tokens, each hashed with all before it: what counts is the common beginning, rounded
 down.
@@ -128,15 +128,15 @@ def context_fits(
     answer = 1 if template.ranking.reads_labels(template.ranker) else template.sampling.max_tokens
     answer = answer if step is None else template.step_sampling(step).max_tokens
     where = "" if step is None else f"step {step!r}: "
-    room = server.context_length - answer
+    available = server.context_length - answer
     fixed = budget.total - budget.part("history")
-    if fixed > room:
-        message = f"{where}the prompt takes {fixed:,} tokens without any history, and {room:,} are free for it"
+    if fixed > available:
+        message = f"{where}the prompt takes {fixed:,} tokens without any history, and {available:,} are available"
         yield Problem(template.ref.path, 1, message, rule="context")
-    elif budget.total > room:
+    elif budget.total > available:
         message = (
-            f"{where}a history of {budget.shown:,} events makes {budget.total:,} tokens, and {room:,} are free: "
-            "its oldest events will be left out"
+            f"{where}a history of {budget.shown:,} events makes {budget.total:,} tokens, and {available:,} are "
+            "available: its oldest events will be left out"
         )
         yield Problem(template.ref.path, 1, message, "warning", rule="context")
 

@@ -1,4 +1,4 @@
-"""The protocols that a benchmark knows by name: what is asked, and where the targets stand in a ranking."""
+"""Protocols by name, and the places of targets in a ranking."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def check_for_llm(split: Split) -> None:
     """Makes sure that methods which ask an LLM can be run on a split."""
     if split.target_starts is not None or split.candidates is not None:
         raise ConfigError(
-            "methods that ask an LLM, and the memorisation probe, run on one target a user in the whole catalog",
+            "methods that ask an LLM, and the memorisation probe, run on one target per user in the whole catalog",
             hint="take the protocol leave-one-out or cold-users, or leave the LLM methods and --probe out",
         )
 
@@ -135,16 +135,16 @@ def main_metric(names: Sequence[str]) -> str:
 
 
 class Standing(NamedTuple):
-    """How one user's targets stand in a ranking."""
+    """The places of one user's targets in a ranking."""
 
     target: int  # of several, the first in time
     place: Place
-    values: Mapping[str, float]  # metrics that the place does not tell; else empty
+    values: Mapping[str, float]  # metrics that the place does not determine; else empty
     ranked: Scores  # -inf for what was not ranked
 
 
 def standing(split: Split, case: int, scores: Scores, ks: Sequence[int]) -> Standing:
-    """Finds where the targets of a user stand."""
+    """Finds the places of a user's targets."""
     history, targets, pool = split.history(case), split.targets_of(case), split.candidates_of(case)
     target = int(targets[0])
     if pool is not None:
@@ -165,7 +165,7 @@ def llm_rank(split: Split, *, negatives: int = 19, seed: int = 0) -> Split:
 
     Args:
         split: Users with one target each.
-        negatives: How many random items stand beside each target, at least 1.
+        negatives: How many random items join each target, at least 1.
         seed: Of the draw. A user's draw does not depend on the other users.
 
     Raises:

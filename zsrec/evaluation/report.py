@@ -1,4 +1,4 @@
-"""What a run says: means with intervals, paired comparisons, what asking an LLM came to; renderers add nothing."""
+"""The report of a run: means with intervals, paired comparisons, LLM usage. Renderers only format it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Bin(Frozen):
 
 
 class LLMReport(Frozen):
-    """What asking an LLM came to.
+    """LLM usage, errors and lift of one method.
 
     Attributes:
         rates: Shares by what they count (`RATES`), each a mean over users with its interval. Shares of named items
@@ -84,10 +84,10 @@ class LLMReport(Frozen):
 
     how: dict[str, str | int | None]  # template, its hash, model, candidates
     rates: dict[str, Estimate]
-    requests: Estimate  # requests a user
-    prompt_tokens: Estimate  # tokens in, a user
-    completion_tokens: Estimate  # tokens out, a user
-    cost: Estimate | None = None  # money a user; None where no price was given
+    requests: Estimate  # per user
+    prompt_tokens: Estimate  # tokens in, per user
+    completion_tokens: Estimate  # tokens out, per user
+    cost: Estimate | None = None  # money per user; None where no price was given
     total_tokens: tuple[int, int]  # tokens in and out of all users. A reply shared by two users counts twice
     # the method against its candidates in the order of retrieval, by metric; empty without candidates
     lift: tuple[Comparison, ...] = ()
@@ -99,7 +99,7 @@ class LLMReport(Frozen):
 
 
 class Seconds(Frozen):
-    """Wall-clock seconds a user: median and 95th percentile."""
+    """Wall-clock seconds per user: median and 95th percentile."""
 
     p50: float
     p95: float
@@ -122,30 +122,20 @@ class Shown(Frozen):
 
 
 class MethodReport(Frozen):
-    """One method's row.
+    """One method's row."""
 
-    Attributes:
-        method: Its name.
-        mode: "zero-shot", "training-free" or "trained".
-        users: How many users it was asked for.
-        metrics: By name: "HR@10", "NDCG@10", "MRR"; see `zsrec.evaluation.runner.MethodRun` for other protocols.
-        seconds: The time of scoring the whole catalog for a user, or of a user's requests to the LLM.
-        notes: What the method says of itself.
-        llm: For a method that asks an LLM.
-        by_history: The main metric by the length of the history, for groups of at least 20 users.
-        most_shown: The items that stand in the most lists.
-        lists: What the lists are like beyond hits; None for sampled candidates, and where a folder has no counts.
-    """
-
-    method: str
-    mode: Mode
-    users: int
+    method: str  # its name
+    mode: Mode  # "zero-shot", "training-free" or "trained"
+    users: int  # how many users it was asked for
+    # by name: "HR@10", "NDCG@10", "MRR"; see `zsrec.evaluation.runner.MethodRun` for other protocols
     metrics: dict[str, Estimate]
-    seconds: Seconds | None
-    notes: tuple[str, ...] = ()
-    llm: LLMReport | None = None
+    seconds: Seconds | None  # the time of scoring the whole catalog for a user, or of a user's requests to the LLM
+    notes: tuple[str, ...] = ()  # what the method says of itself
+    llm: LLMReport | None = None  # for a method that asks an LLM
+    # the main metric by the length of the history, for groups of at least 20 users
     by_history: tuple[Group, ...] = ()
-    most_shown: tuple[Shown, ...] = ()
+    most_shown: tuple[Shown, ...] = ()  # the items that are in the most lists
+    # what the lists are like beyond hits; None for sampled candidates, and where a folder has no counts
     lists: ListReport | None = None
 
 
@@ -157,35 +147,22 @@ class SameUsers(Frozen):
 
 
 class Report(Frozen):
-    """A whole run. Two runs with one seed differ in `seconds` only.
+    """A whole run. Two runs with one seed differ in `seconds` only."""
 
-    Attributes:
-        protocol: What was done, in whole sentences.
-        users: How many users were asked for.
-        items: How many items were ranked, before the history is left out.
-        seed: Of tie orders, resamples and tests.
-        methods: One row a method.
-        same_users: Where methods were asked for different users, all of them on their common ones.
-        comparisons: All pairs, for every metric, each on the pair's common users.
-        probe: What the model could recite of the data set, where that was asked.
-        intervals: How the intervals were made.
-        tests: How the p-values were made.
-        skipped: Methods that were asked for and could not run, with the reason.
-        notes: What was counted on the way.
-    """
-
-    protocol: str
-    users: int
-    items: int
-    seed: int
-    methods: tuple[MethodReport, ...]
+    protocol: str  # what was done, in whole sentences
+    users: int  # how many users were asked for
+    items: int  # how many items were ranked, before the history is left out
+    seed: int  # of tie orders, resamples and tests
+    methods: tuple[MethodReport, ...]  # one row per method
+    # where methods were asked for different users, all of them on their common ones
     same_users: SameUsers | None = None
-    comparisons: tuple[Comparison, ...] = ()
-    probe: ProbeReport | None = None
-    intervals: str = INTERVALS
-    tests: str = TESTS
+    comparisons: tuple[Comparison, ...] = ()  # all pairs, for every metric, each on the pair's common users
+    probe: ProbeReport | None = None  # what the model could recite of the data set, where that was asked
+    intervals: str = INTERVALS  # how the intervals were made
+    tests: str = TESTS  # how the p-values were made
+    # methods that were asked for and could not run, with the reason
     skipped: dict[str, str] = Field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was counted on the way
 
     def timeless(self) -> dict[str, Any]:
         """The report as JSON without its seconds: the same for every run with one seed."""

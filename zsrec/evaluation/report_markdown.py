@@ -16,7 +16,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown shows as it stands: one line, no marks, no HTML, no links."""
+    """A text that Markdown shows literally: one line, no marks, no HTML, no links."""
     one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return _SPECIAL.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], one_line)
 
@@ -152,7 +152,7 @@ def _llm(one: MethodReport) -> Iterator[str]:
     if llm is None:
         return
     how = "; ".join(f"{name}: {value}" for name, value in llm.how.items())
-    yield f"## {escaped(one.method)}: what asking the LLM came to\n\n{escaped(how)}"
+    yield f"## {escaped(one.method)}: LLM usage and errors\n\n{escaped(how)}"
     rows = [
         ["tokens in, per user", f"{llm.prompt_tokens.mean:,.0f}"],
         ["tokens out, per user", f"{llm.completion_tokens.mean:,.0f}"],

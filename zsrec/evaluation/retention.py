@@ -1,4 +1,4 @@
-"""What stays of a run's folder when the run is complete: who was asked for, what was asked, what was answered.
+"""Removal of users, requests and answers from complete runs.
 
     all       everything: every request with its history, every answer, users' own ids (the default)
     answers   what the model answered, without the requests; users under pseudonyms
@@ -31,7 +31,7 @@ _KIND = "run"  # the same key makes other pseudonyms here than in the service's 
 def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
     """Removes from a folder what `keep` does not name; what was removed earlier stays so.
 
-    It may be killed at any moment; the next call goes on with the same pseudonyms.
+    It may be killed at any moment; the next call resumes with the same pseudonyms.
 
     Returns:
         What the folder holds now.
@@ -48,21 +48,21 @@ def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinis
 
 
 def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
-    """`scrub` for whoever holds the folder's lock already."""
+    """`scrub` for a caller that holds the folder's lock."""
     wanted = max(keep, kept(folder), key=_ORDER.index)
     if wanted == "all":
         return wanted
     if not finished(folder):
         if not unfinished:
             raise ConfigError(
-                f"{folder.path}: the run is not complete, and its replies are what it goes on from",
+                f"{folder.path}: the run is not complete, and it needs its replies to resume",
                 hint="finish it with the same command, or empty it with --unfinished",
             )
         folder.empty()
         return "none"
     check_key(folder, hash_key, growing=folder.has_users())
     pseudonyms = _pseudonyms(folder, hash_key)
-    told = _retention(folder).get("key") or pseudonyms.of("key", "")
+    key = _retention(folder).get("key") or pseudonyms.of("key", "")
     journal = folder.path / JOURNAL
     if wanted == "none":
         folder.remove(JOURNAL)
@@ -71,7 +71,7 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
     folder.rename_users(lambda user: pseudonyms.of(_KIND, user))
     folder.remove_parts()
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": told})
+    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": key})
     folder.remove(SCRUB_KEY)
     return wanted
 
@@ -89,8 +89,8 @@ def kept(folder: RunFolder) -> Keep:
 def finished(folder: RunFolder) -> bool:
     """Whether everything that was asked for is there, the report included."""
     config = folder.config()
-    whole = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
-    return whole and (not config["questions"] or (folder.path / PROBE).exists())
+    complete = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
+    return complete and (not config["questions"] or (folder.path / PROBE).exists())
 
 
 def days_old(folder: RunFolder) -> float:
@@ -104,7 +104,7 @@ def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None
     key = _retention(folder).get("key")
     if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
         raise ConfigError(
-            f"{folder.path}: its users stand under pseudonyms of another key, so no method can join them",
+            f"{folder.path}: its users have pseudonyms of another key, so no method can be added",
             hint="set ZSREC_HASH_KEY to the key it was scrubbed with, or take another --out",
         )
 

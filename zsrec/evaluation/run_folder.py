@@ -1,10 +1,10 @@
-"""The folder of a run: everything that was asked, answered, predicted and measured.
+"""The folder of a run: requests, replies, predictions and metrics.
 
 ::
 
     DIR/config.json         what was asked for; another configuration is refused
     DIR/exchanges.jsonl     every request to the LLM and its reply (`zsrec.llm.journal`): users' histories!
-    DIR/predictions/        one file a method (`zsrec.evaluation.predictions`); older runs have plain .jsonl
+    DIR/predictions/        one file per method (`zsrec.evaluation.predictions`); older runs have plain .jsonl
     DIR/times.json          seconds; the only file whose contents differ between two runs of one seed, with
                             the order and the times in exchanges.jsonl and in the two reports
     DIR/probe.json          what the model could recite, where that was asked
@@ -42,7 +42,7 @@ REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that 
 
 
 class RunFolder(ResumableFolder):
-    """The folder of one run; more methods may be added later, and what is there is kept.
+    """The folder of one run; methods may be added later.
 
     Args:
         path: The folder.
@@ -74,7 +74,7 @@ class RunFolder(ResumableFolder):
         return any(not header_of(path).pseudonyms for path in self.prediction_files())
 
     def rename_users(self, name: Callable[[str], str]) -> None:
-        """Gives every user in every file of predictions another name, once; a plain file becomes a packed one."""
+        """Replaces user ids by pseudonyms in every file; a plain file becomes a packed one."""
         for path in self.prediction_files():
             if not header_of(path).pseudonyms:
                 packed = path.with_name(path.name.removesuffix(".gz") + ".gz")

@@ -1,4 +1,4 @@
-"""One run: every method asked for its users, its ranking compared with the target."""
+"""Runs of methods over a split."""
 
 from __future__ import annotations
 
@@ -25,42 +25,29 @@ class MethodRun:
     """What one method did.
 
     Attributes:
-        name: The name it was run under.
-        mode: See `zsrec.retrieval.base.Retriever.mode`.
-        notes: What the method says of itself.
-        users: Ids of the users it was asked for; n.
-        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
+        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
             "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on); shape (n,) each.
-        seconds: Wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known.
-        predicted: The predictions.
     """
 
-    name: str
-    mode: Mode
-    notes: tuple[str, ...]
-    users: Sequence[str]
+    name: str  # the name it was run under
+    mode: Mode  # see `zsrec.retrieval.base.Retriever.mode`
+    notes: tuple[str, ...]  # what the method says of itself
+    users: Sequence[str]  # ids of the users it was asked for; n
     metrics: Mapping[str, Values]
+    # wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known
     seconds: NDArray[np.float64]
-    predicted: Predicted
+    predicted: Predicted  # the predictions
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All methods on one split, or on several that differ in their tie orders only.
+    """All methods on one split, or on several that differ in their tie orders only."""
 
-    Attributes:
-        protocol: What was done, in whole sentences.
-        notes: What was counted on the way.
-        users: How many users have a target.
-        items: How many items the catalog has.
-        methods: In the order in which they were asked.
-    """
-
-    protocol: str
-    notes: tuple[str, ...]
-    users: int
-    items: int
-    methods: tuple[MethodRun, ...]
+    protocol: str  # what was done, in whole sentences
+    notes: tuple[str, ...]  # what was counted on the way
+    users: int  # how many users have a target
+    items: int  # how many items the catalog has
+    methods: tuple[MethodRun, ...]  # in the order in which they were asked
 
 
 def run(
@@ -107,7 +94,7 @@ def check(problems: Sequence[Split], methods: Mapping[str, object], ks: Sequence
 
 
 def protocol(problems: Sequence[Split]) -> str:
-    """What is done, in whole sentences."""
+    """The protocol in whole sentences."""
     several = len(problems) > 1
     orders = f" Metrics are means over {len(problems)} orders of events at one time." if several else ""
     return sentence(problems[0]) + orders
@@ -121,7 +108,7 @@ def retrieve(
     ks: Sequence[int],
     on_user: Callable[[], None] | None = None,
 ) -> tuple[Header, Iterator[Timed]]:
-    """The predictions of a method that scores the whole catalog, made while they are read."""
+    """The predictions of a method that scores the whole catalog, computed lazily."""
     retriever = method(problems[0].training)
     header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
     return header, _retrieved(method, retriever, problems, ks, on_user)

@@ -62,7 +62,7 @@ class Split:
             protocol has exactly one target per user.
         times: When the targets happened, in seconds since 1970; shape (n,). None where that is unknown.
         strict_time: Whether a prediction may use only what happened before its target.
-        candidates: Codes of the only items that are ranked, user by user, in an order that says nothing, -1 for
+        candidates: Codes of the only items that are ranked, user by user, in no meaningful order, -1 for
             none; shape (n, m). None ranks the whole catalog.
     """
 
@@ -145,7 +145,7 @@ def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: boo
             is never an item that the user knows.
         seed: Of the order of ties.
         strict_time: Also keep other users' events at or after a target's time away from its prediction. The
-            statistics then have to be cut for each user: a pass over all interactions a user.
+            statistics then have to be cut for each user: one pass over all interactions per user.
 
     Raises:
         DataError: No user has two events, or all events have the same time.
@@ -200,7 +200,7 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
         DataError: There is no target, or one names an item that the interactions' list of items lacks.
     """
     if not targets:
-        raise DataError("there is no target", hint="give one item a user")
+        raise DataError("there is no target", hint="give one item per user")
     unknown = [item for item in targets.values() if item not in interactions.items]
     if unknown:
         raise DataError(

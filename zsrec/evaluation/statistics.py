@@ -20,7 +20,7 @@ def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: fl
     """Percentile bootstrap intervals of the means (Efron 1979), over users.
 
     Args:
-        values: One row a user, one column a quantity; shape (n, m). All columns see the same resamples.
+        values: One row per user, one column per quantity; shape (n, m). All columns see the same resamples.
         seed: The same seed gives the same interval.
         resamples: How many samples of n users, drawn with replacement.
         level: The share of resampled means inside, in (0, 1).
@@ -55,7 +55,7 @@ def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 1
     Source: Smucker, Allan and Carterette 2007, CIKM; (1 + hits) / (1 + draws) after Phipson and Smyth 2010.
 
     Args:
-        differences: One row a user, one column a comparison; shape (n, m). All columns see the same signs.
+        differences: One row per user, one column per comparison; shape (n, m). All columns see the same signs.
         seed: The same seed gives the same p-values.
         permutations: How many draws; the smallest possible p-value is 1 / (1 + permutations).
 
@@ -130,29 +130,17 @@ class Estimate(Frozen):
 
 
 class Comparison(Frozen):
-    """Two methods on the same users.
+    """Two methods on the same users."""
 
-    Attributes:
-        metric: The metric compared.
-        a: One method.
-        b: The other.
-        difference: The mean of a minus the mean of b.
-        low: Lower end of the difference's 95% interval.
-        high: Its upper end.
-        p: The test's p-value.
-        p_holm: The same, corrected for the number of pairs.
-        users: How many users both were asked for.
-    """
-
-    metric: str
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    users: int
+    metric: str  # the metric compared
+    a: str  # one method
+    b: str  # the other
+    difference: float  # the mean of a minus the mean of b
+    low: float  # lower end of the difference's 95% interval
+    high: float  # its upper end
+    p: float  # the test's p-value
+    p_holm: float  # the same, corrected for the number of pairs
+    users: int  # how many users both were asked for
 
     @property
     def verdict(self) -> str:

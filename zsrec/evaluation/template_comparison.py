@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import NormalDist
 from typing import Literal, NamedTuple
@@ -157,41 +157,34 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
 
 
 def _kinds(k: int) -> dict[str, Kind]:
-    return {
-        f"NDCG@{k}": Kind("more", 1.0),
-        f"HR@{k}": Kind("more", 1.0),
-        "usable items": Kind("more", float(k)),
-        "not in the catalog": Kind("less", 1.0, percent=True),
-        "unmatched": Kind("less", 1.0, percent=True),
-        "wrong format": Kind("less", 1.0, percent=True),
-        "no answer": Kind("less", 1.0, percent=True),
-        "requests": Kind("less"),
-        "tokens in": Kind("less"),
-        "tokens out": Kind("less"),
-        "tokens": Kind("less"),
-        "seconds": Kind("less"),
-    }
+    more = {f"NDCG@{k}": Kind("more", 1.0), f"HR@{k}": Kind("more", 1.0), "usable items": Kind("more", float(k))}
+    shared = ("not in the catalog", "unmatched", "wrong format", "no answer")
+    costs = ("requests", "tokens in", "tokens out", "tokens", "seconds")
+    return more | dict.fromkeys(shared, Kind("less", 1.0, percent=True)) | dict.fromkeys(costs, Kind("less"))
 
 
 def _columns(one: MethodRun, k: int, seconds: Sequence[float | None] | None) -> dict[str, Values]:
-    """A value a user by measure; NaN where a user has none."""
+    """A value per user by measure; NaN where a user has none."""
     uses = one.predicted.uses
+
+    def column(of: Callable[[Use], float | None]) -> Values:
+        return np.array([np.nan if (value := of(use)) is None else value for use in uses], dtype=np.float64)
+
+    def of_named(of: Callable[[Use], int]) -> Values:
+        return column(lambda use: of(use) / use.named if use.named else None)
+
+    def of_answered(of: Callable[[Use], float]) -> Values:
+        return column(lambda use: float(of(use)) if use.error is None else None)
+
     found = {key: np.asarray(one.metrics[key], dtype=np.float64) for key in (f"NDCG@{k}", f"HR@{k}")}
     found["usable items"] = (one.predicted.lists[:, :k] >= 0).sum(axis=1).astype(np.float64)
-
-    def shared(of: Sequence[int]) -> Values:
-        return np.array([part / use.named if use.named else np.nan for part, use in zip(of, uses, strict=True)])
-
-    def answered(of: Sequence[float]) -> Values:
-        return np.array([value if use.error is None else np.nan for value, use in zip(of, uses, strict=True)])
-
-    found["not in the catalog"] = shared([use.not_in_catalog for use in uses])
-    found["unmatched"] = shared([use.unmatched for use in uses])
-    found["wrong format"] = answered([float(use.wrong_format) for use in uses])
-    found["no answer"] = np.array([float(use.error is not None) for use in uses])
-    found["requests"] = answered([float(use.requests) for use in uses])
-    found["tokens in"] = answered([float(use.prompt_tokens) for use in uses])
-    found["tokens out"] = answered([float(use.completion_tokens) for use in uses])
+    found["not in the catalog"] = of_named(lambda use: use.not_in_catalog)
+    found["unmatched"] = of_named(lambda use: use.unmatched)
+    found["wrong format"] = of_answered(lambda use: use.wrong_format)
+    found["no answer"] = column(lambda use: float(use.error is not None))
+    found["requests"] = of_answered(lambda use: use.requests)
+    found["tokens in"] = of_answered(lambda use: use.prompt_tokens)
+    found["tokens out"] = of_answered(lambda use: use.completion_tokens)
     found["tokens"] = found["tokens in"] + found["tokens out"]
     if seconds is not None:
         found["seconds"] = np.array([np.nan if value is None else value for value in seconds], dtype=np.float64)
@@ -271,15 +264,8 @@ def written(value: float, *, percent: bool = False) -> str:
     if percent:
         return f"{value:.1%}"
     size = abs(value)
-    return (
-        f"{value:,.0f}"
-        if size >= 100
-        else f"{value:.1f}"
-        if size >= 10
-        else f"{value:.2f}"
-        if size >= 1
-        else f"{value:.3f}"
-    )
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:,.{digits}f}"
 
 
 def verdict(a: str, b: str, paired: Sequence[Paired], columns: Columns) -> str:
@@ -310,7 +296,7 @@ def _costs(a: str, b: str, mine: Sequence[Paired], columns: Columns) -> Iterator
             both = ~np.isnan(columns[a][key] + columns[b][key])
             of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
             dearer = a if one.winner == b else b
-            yield f"{dearer} takes {written(of[dearer])} {key} a user, {one.winner} {written(of[one.winner])}."
+            yield f"{dearer} takes {written(of[dearer])} {key} per user, {one.winner} {written(of[one.winner])}."
 
 
 def _people(number: int) -> str:

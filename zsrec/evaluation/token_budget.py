@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
-
-from zsrec.core.errors import CapabilityError
-from zsrec.core.types import Message
-
-if TYPE_CHECKING:  # importing the openai package takes a second
-    from zsrec.llm.client import OpenAIClient
 from dataclasses import dataclass, replace
 from string import ascii_letters
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from zsrec.core.errors import ConfigError, TemplateError
+from zsrec.core.errors import CapabilityError, ConfigError, TemplateError
+from zsrec.core.types import Message
 from zsrec.data.movielens import Dataset
 from zsrec.prompts import ItemView, Template, item_view
 from zsrec.prompts.diagnostics import unanswered
+
+if TYPE_CHECKING:  # importing the openai package takes a second
+    from zsrec.llm.client import OpenAIClient
+
+LABELS = ascii_letters[26:] + ascii_letters[:26]
+AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
+_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
+_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
+_EMPTY: dict[str, Any] = {"items": (), "str": ""}
+# Up to six letters of a word with the space before it; a figure; any other sign; a line break.
+_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
+_FORMAT = 5  # around each message: two marks, the role's name, two line breaks
 
 Tokens = Sequence[int | str]
 """A prompt's tokens in their order; equal ones are equal."""
 
 
 class Meter(Protocol):
-    """Whatever tells a prompt's tokens."""
+    """A tokenizer, real or estimated."""
 
     name: str
     block: int | None
@@ -37,11 +43,6 @@ class Meter(Protocol):
     async def text(self, text: str) -> Tokens:
         """The tokens of a text by itself."""
         ...
-
-
-# Up to six letters of a word with the space before it; a figure; any other sign; a line break.
-_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
-_FORMAT = 5  # around each message: two marks, the role's name, two line breaks
 
 
 class Estimate:
@@ -86,7 +87,7 @@ class Served:
         found = await self._client.token_ids(prompt)
         if found is None:
             raise CapabilityError(
-                "the server does not tell tokens (vLLM's /tokenize)",
+                "the server does not return tokens (vLLM's /tokenize)",
                 hint="leave out --base-url for an estimate",
             )
         return found
@@ -98,12 +99,6 @@ def _pieces(text: str) -> list[str]:
         piece = found[0]
         pieces += [piece] if piece.isascii() else list(piece.strip()) or [piece]
     return pieces
-
-
-LABELS = ascii_letters[26:] + ascii_letters[:26]
-AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
-_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
-_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
 
 
 @dataclass(frozen=True)
@@ -181,7 +176,7 @@ def questions_of(template: Template) -> tuple[str | None, ...]:
 
 
 def answers_for(template: Template, step: str | None) -> dict[str, str]:
-    """What stands for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
+    """Placeholders for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
 
     A real answer may be shorter, or end sooner at the step's `max_tokens`.
     """
@@ -197,9 +192,6 @@ def _filled(mark: str, length: int) -> str:
 def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tuple[ItemView, ...]:
     """The items under labels; behind the last label they begin anew, which only the count of tokens may see."""
     return tuple(replace(item, label=labels[place % len(labels)]) for place, item in enumerate(items))
-
-
-_EMPTY: dict[str, Any] = {"items": (), "str": ""}
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def test_a_shuffled_pool_is_the_same_pool(tmp_path: Path) -> None:
 
 
 def test_an_llm_needs_a_folder_and_one_order_of_ties(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="kept in a folder"):
+    with pytest.raises(ConfigError, match="stored in a run's folder"):
         in_memory(task(), Quiet())
     twice = task()
     with pytest.raises(ConfigError, match="one order of ties"):

@@ -92,7 +92,7 @@ def test_sampled_is_named_wherever_a_figure_stands(tmp_path: Path, protocol: str
 
 @pytest.mark.parametrize("protocol", [*MANY, *SAMPLING])
 def test_an_llm_is_not_asked_in_protocols_that_it_cannot_be(tmp_path: Path, protocol: str) -> None:
-    with pytest.raises(ConfigError, match="one target a user in the whole catalog"):
+    with pytest.raises(ConfigError, match="one target per user in the whole catalog"):
         in_folder(task(problems=asked(protocol, late_items())), RunFolder(tmp_path / "r"), {}, Quiet())
     given = task(problems=asked(protocol, late_items()), llm_methods=(), questions=3)
     with pytest.raises(ConfigError, match="memorisation probe"):
