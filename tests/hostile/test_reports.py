@@ -28,7 +28,8 @@ SHORT = [one for one in ATTACKS if len(one.text) < 1000]
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "h1", "h2", "h3", "p", "div",
     "table", "thead", "tbody", "tr", "th", "td", "small", "bdi", "figure", "figcaption", "ul", "li", "pre", "svg",
-    "text", "line", "circle", "rect", "path", "polyline", "g", "details", "summary", "b", "code", "br", "span",
+    "text", "line", "circle", "rect", "path", "polyline", "g", "defs", "use", "details", "summary", "b",
+    "code", "br", "span",
 }  # fmt: skip
 
 

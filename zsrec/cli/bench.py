@@ -28,12 +28,11 @@ from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
 from zsrec.evaluation.datasets import Data, from_movielens, from_tables
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
-from zsrec.evaluation.protocols import Problem, check, problems
-from zsrec.evaluation.report import Report
-from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.protocols import check, problems
+from zsrec.evaluation.report import Prices, Report
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
-from zsrec.evaluation.splits import held_out
+from zsrec.evaluation.splits import Split, held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
 from zsrec.retrieval.by_name import ALL, methods
@@ -177,7 +176,7 @@ def movielens_data(name: str, target: Path | None = None) -> Data:
 
 
 def carry_out(
-    data: Data, problems: Sequence[Problem], run: RunOptions, more: Mapping[str, Any] | None = None
+    data: Data, problems: Sequence[Split], run: RunOptions, more: Mapping[str, Any] | None = None
 ) -> Report:
     """Run a benchmark, in a folder if one was named or an LLM takes part.
 
@@ -294,7 +293,7 @@ def _check(run: RunOptions) -> None:
         )
 
 
-def _problems(data: Data, run: RunOptions) -> list[Problem]:
+def _problems(data: Data, run: RunOptions) -> list[Split]:
     return problems(run.protocol, data.interactions, seed=run.seed, **_splitting(run))
 
 
@@ -302,7 +301,7 @@ def _splitting(run: RunOptions) -> dict[str, Any]:
     return {name: getattr(run, name) for name in ("tie_orders", "strict_time", "events", "at")}
 
 
-def _task(data: Data, problems: Sequence[Problem], run: RunOptions, texts: Callable[[], Vectors]) -> Task:
+def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callable[[], Vectors]) -> Task:
     names = comma_separated(run.methods)
     without_llm = [name for name in names if name not in NAMED]
     if unknown := [name for name in without_llm if name not in ALL]:

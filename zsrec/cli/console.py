@@ -16,7 +16,7 @@ from zsrec.core.errors import ZsrecError
 from zsrec.core.types import Exchange, Recommendation, Recommendations
 from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
-from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.report import Prices
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -16,10 +16,9 @@ from zsrec.cli.options import AskingOptions, RunOptions, expand_groups, option
 from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
 from zsrec.data.download import SETS
-from zsrec.evaluation.comparison import written
 from zsrec.evaluation.protocols import problems
 from zsrec.evaluation.run_folder import RunFolder
-from zsrec.evaluation.template_comparison import Comparing, compare_templates
+from zsrec.evaluation.template_comparison import Comparing, compare_templates, written
 from zsrec.prompts import load_template
 
 

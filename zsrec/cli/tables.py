@@ -9,15 +9,14 @@ from rich.text import Text
 
 from zsrec.cli.console import plain, print_line, print_table
 from zsrec.evaluation.comparison import RunComparison
-from zsrec.evaluation.report import MethodReport, Report
-from zsrec.evaluation.report_llm import LLMReport
-from zsrec.evaluation.report_markdown import measure, measured, recites
+from zsrec.evaluation.report import LLMReport, MethodReport, Report
+from zsrec.evaluation.report_markdown import measure
 from zsrec.evaluation.statistics import Estimate
 
 
 def show(found: Report) -> None:
     """Show the table of metrics, what an LLM cost and got wrong, and the comparisons in NDCG."""
-    keys = list(found.methods[0].metrics)
+    keys = found.metrics
     table = result_table("method\nmode", "users", *keys, "ms p50\np95")
     for one in found.methods:
         named = Text("\n").join([plain(one.method), Text(one.mode, style="dim")])
@@ -26,7 +25,7 @@ def show(found: Report) -> None:
     _show_lists(found)
     for one in found.methods:
         if one.llm is not None:
-            for line in (*_asked(one.llm), f"the model recites: {recites(found)}"):
+            for line in (*_asked(one.llm), f"the model recites: {found.recites}"):
                 print_line(f"{one.method}: {line}")
     for line in (f"{one.method}: {note}" for one in found.methods for note in one.notes):
         print_line(line, "yellow")
@@ -68,7 +67,7 @@ def interval(found: Estimate) -> str:
 
 
 def _show_lists(found: Report) -> None:
-    names = measured(found)
+    names = found.list_measures
     if not names:
         return
     table = result_table("lists", *names)

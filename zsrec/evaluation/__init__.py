@@ -1,6 +1,6 @@
 """Evaluation that can be believed: full catalog, no leakage, neutral ties, intervals, paired tests."""
 
-from zsrec.evaluation.metrics import ManySplit, Place, hit_rate, many_metrics, mrr, ndcg, place, target_metrics
+from zsrec.evaluation.metrics import Place, hit_rate, mrr, ndcg, place, target_metrics
 from zsrec.evaluation.report import MethodReport, Report, report
 from zsrec.evaluation.runner import MethodRun, Run, run
 from zsrec.evaluation.splits import Split, cold_items, cold_users, held_out, leave_one_out, time_split
@@ -9,7 +9,6 @@ from zsrec.evaluation.statistics import Comparison, Estimate, bootstrap, holm, j
 __all__ = [
     "Comparison",
     "Estimate",
-    "ManySplit",
     "MethodReport",
     "MethodRun",
     "Place",
@@ -24,7 +23,6 @@ __all__ = [
     "holm",
     "jackknife",
     "leave_one_out",
-    "many_metrics",
     "mrr",
     "ndcg",
     "paired_p_values",

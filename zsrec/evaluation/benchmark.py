@@ -1,4 +1,4 @@
-"""A benchmark from data to reports, in memory or in a folder that a killed run goes on from."""
+"""A benchmark from data to reports, in memory or in a folder that a killed run resumes from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import numpy as np
 from pydantic import ValidationError
 
 import zsrec
@@ -18,16 +17,16 @@ from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
-from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds, seconds_by_user
+from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
-from zsrec.evaluation.protocols import Pools, Problem, asked_of_llm, notes, split_of
-from zsrec.evaluation.report import Report, Seconds, quantiles, report
+from zsrec.evaluation.protocols import check_for_llm
+from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
 from zsrec.evaluation.report_html import html
-from zsrec.evaluation.report_llm import Prices
 from zsrec.evaluation.report_markdown import markdown
 from zsrec.evaluation.retention import check_key, scrub_locked
 from zsrec.evaluation.run_folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
 from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evaluation.splits import Split
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.recommender.recommender import AsyncRecommender
@@ -37,7 +36,7 @@ NO_PRICES = Prices()
 
 
 class Watch(Protocol):
-    """Whoever shows how far a run is."""
+    """Progress of a run, for display."""
 
     def start(self, what: str, total: int) -> None:
         """A method begins, with so many users to go."""
@@ -54,35 +53,20 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a benchmark shall do.
+    """What a benchmark runs."""
 
-    Attributes:
-        data: The name of the data, for the report.
-        catalog: The items.
-        problems: What is asked; or one an order of ties.
-        methods: Methods without an LLM, by name.
-        llm_methods: Methods that ask one.
-        ks: Cut-offs.
-        users: How many users the LLM methods are asked for, drawn by hash; None for all.
-        questions: How many questions of each kind the memorisation probe asks; 0 for no probe.
-        seed: Of subsets, ties, intervals and tests.
-        skipped: Methods that cannot run, with the reason.
-        notes: What was counted on the way.
-        prices: Of tokens.
-    """
-
-    data: str
-    catalog: Catalog
-    problems: Sequence[Problem]
-    methods: Mapping[str, Method]
-    llm_methods: Sequence[LLMMethod] = ()
-    ks: Sequence[int] = (10,)
-    users: int | None = None
-    questions: int = 0
-    seed: int = 0
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    prices: Prices = NO_PRICES
+    data: str  # the name of the data, for the report
+    catalog: Catalog  # the items
+    problems: Sequence[Split]  # one split, or one per order of ties
+    methods: Mapping[str, Method]  # methods without an LLM, by name
+    llm_methods: Sequence[LLMMethod] = ()  # methods that ask one
+    ks: Sequence[int] = (10,)  # cut-offs
+    users: int | None = None  # how many users the LLM methods are asked for, drawn by hash; None for all
+    questions: int = 0  # how many questions of each kind the memorisation probe asks; 0 for no probe
+    seed: int = 0  # of subsets, ties, intervals and tests
+    skipped: Mapping[str, str] = field(default_factory=dict)  # methods that cannot run, with the reason
+    notes: tuple[str, ...] = ()  # what was counted on the way
+    prices: Prices = NO_PRICES  # of tokens
 
     @property
     def asks_llm(self) -> bool:
@@ -99,11 +83,11 @@ def in_memory(task: Task, watch: Watch) -> Report:
     """Runs the methods without an LLM; nothing is written.
 
     Raises:
-        ConfigError: The task asks an LLM: its replies are paid for, so they are kept (`in_folder`).
+        ConfigError: The task asks an LLM: replies cost money, so they are stored (`in_folder`).
     """
     if task.asks_llm:
-        raise ConfigError("an LLM's replies are kept in a folder", hint="give --out")
-    asked = len(split_of(task.problems[0])) * len(task.problems)
+        raise ConfigError("an LLM's replies are stored in a run's folder", hint="give --out")
+    asked = len(task.problems[0]) * len(task.problems)
     watch.start("users × methods", asked * len(task.methods))
     done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
     known = _statistics(task, done.methods)
@@ -119,19 +103,11 @@ def in_folder(
     settings: Settings | None = None,
     llm: LLM | None = None,
 ) -> Report:
-    """Runs a task in a folder, or goes on with it where it was.
+    """Runs a task in a folder, or resumes it there.
 
-    Every reply is written down before it is used, and every file is written whole or not at all: the process may
-    be killed at any moment, and the same call goes on. No reply in the folder is asked for again. When the run is
+    Every reply is stored before it is used, and every file is written atomically: the process may be killed at any
+    moment, and the same call resumes. No reply in the folder is asked for again. When the run is
     complete, what `Settings.keep` does not name is removed.
-
-    Args:
-        task: What to do.
-        folder: Where.
-        arguments: What else the run depends on (data hashes, options); other ones are refused in this folder.
-        watch: Told of progress.
-        settings: How to reach the model; the environment's by default.
-        llm: The model itself, instead.
 
     Raises:
         ConfigError: The folder belongs to another run or process, or an LLM cannot be asked this.
@@ -141,7 +117,7 @@ def in_folder(
     if task.llm_methods and len(task.problems) > 1:
         raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
     if task.asks_llm:
-        asked_of_llm(task.problems[0])
+        check_for_llm(task.problems[0])
     settings = settings or Settings.load()
     hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
@@ -159,11 +135,6 @@ def in_folder(
 
 def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:
     """Makes metrics and reports from what a folder holds; no server and no data are needed.
-
-    Args:
-        folder: A run's folder.
-        prices: Other prices than those of the run.
-        task: Where titles and counts of items are taken from; None for those that the folder has.
 
     Raises:
         DataError: A file is missing or wrong.
@@ -202,10 +173,10 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
 
 def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
     """None for sampled candidates: their lists say nothing about the catalog."""
-    problem = task.problems[0]
-    if isinstance(problem, Pools):
+    split = task.problems[0]
+    if split.candidates is not None:
         return None
-    return Statistics.of(problem.training, task.catalog, (item for one in methods for item in one.predicted.names))
+    return Statistics.of(split.training, task.catalog, (item for one in methods for item in one.predicted.names))
 
 
 def _read_statistics(folder: RunFolder) -> Statistics | None:
@@ -246,8 +217,8 @@ class _Session:
         """What is served; what was served where all of it has been asked for already."""
         if not self.task.asks_llm:
             return None
-        whole = all(map(self.folder.has, self.task.names))
-        if whole and (not self.task.questions or (self.folder.path / PROBE).exists()):
+        complete = all(map(self.folder.has, self.task.names))
+        if complete and (not self.task.questions or (self.folder.path / PROBE).exists()):
             found: dict[str, Any] | None = self.folder.config()["server"]
             return found
         return self._loop.run(self._model().handshake())
@@ -260,7 +231,7 @@ class _Session:
     def retrieve(self, name: str, method: Method) -> None:
         """Runs a method that scores the whole catalog."""
         problems = self.task.problems
-        self.watch.start(name, len(split_of(problems[0])) * len(problems))
+        self.watch.start(name, len(problems[0]) * len(problems))
         head, timed = retrieve(name, method, problems, ks=self.task.ks, on_user=self.watch.step)
         took: list[float] = []
         rows = list(timing(timed, took))
@@ -285,38 +256,36 @@ class _Session:
                 self._probe(llm)
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
-        task, split = self.task, asked_of_llm(self.task.problems[0])
+        task, split = self.task, self.task.problems[0]
         numbers = split.drawn(task.users, task.seed)
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
         recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
-        asking = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
-        outcomes = self._loop.run(asking)
+        request = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
+        outcomes = self._loop.run(request)
         model = self._loop.run(llm.handshake()).model
         mode = None if method.retriever is None else method.retriever(split.training).mode
-        self._write_times(method.name, seconds(outcomes), users=seconds_by_user(outcomes))
+        self._write_times(method.name, seconds(outcomes), by_user=True)
         self.folder.write_predictions(
             header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
         )
 
     def _probe(self, llm: LLM) -> None:
-        task, split = self.task, asked_of_llm(self.task.problems[0])
+        task, split = self.task, self.task.problems[0]
         self.watch.start("memorisation probe", 2 * task.questions)
         numbers = split.drawn(None if task.users is None else max(task.users, task.questions), task.seed)
-        asking = probe(
+        request = probe(
             llm, task.catalog, split, numbers, questions=task.questions,
             concurrency=self.settings.concurrency, seed=task.seed, on_done=self.watch.step,
         )  # fmt: skip
-        questions = self._loop.run(asking)
+        questions = self._loop.run(request)
         self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
 
-    def _write_times(
-        self, name: str, took: Sequence[float], *, users: Sequence[float | None] | None = None
-    ) -> None:
+    def _write_times(self, name: str, took: Sequence[float | None], *, by_user: bool = False) -> None:
         """Before the predictions: a kill between the two then only makes the method run again."""
-        found = quantiles(np.array(took))
+        found = quantiles([one for one in took if one is not None])
         if found is not None:
-            self._times[name] = found.model_dump() | ({} if users is None else {"users": list(users)})
+            self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 
 
@@ -330,7 +299,7 @@ def _config(
     task: Task, arguments: Mapping[str, Any], server: ServerInfo | dict[str, Any] | None
 ) -> dict[str, Any]:
     """Everything that the results depend on; no host, no path of this machine, no key."""
-    split = split_of(task.problems[0])
+    split = task.problems[0]
     if isinstance(server, ServerInfo):
         server = {"model": server.model, "version": server.version, "context_length": server.context_length}
     return {
@@ -346,7 +315,7 @@ def _config(
         "seed": task.seed,
         "split": {
             "protocol": protocol(task.problems),
-            "notes": list(notes(task.problems[0])),
+            "notes": list(split.notes),
             "users": len(split),
             "items": len(split.training.items),
             "orders": len(task.problems),

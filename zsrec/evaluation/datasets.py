@@ -17,59 +17,33 @@ UNKNOWN_LICENCE = "research use only; the set's README has the full text"
 
 @dataclass(frozen=True)
 class Data:
-    """What a benchmark runs on.
+    """What a benchmark runs on."""
 
-    Attributes:
-        name: For the report.
-        catalog: The items.
-        interactions: The contacts of users with them.
-        notes: What was counted on the way, in plain words.
-        files: The SHA-256 of every file read, by its role and name.
-    """
-
-    name: str
-    catalog: Catalog
-    interactions: Interactions
-    notes: tuple[str, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
+    name: str  # for the report
+    catalog: Catalog  # the items
+    interactions: Interactions  # the contacts of users with them
+    notes: tuple[str, ...] = ()  # what was counted on the way, in plain words
+    files: dict[str, str] = field(default_factory=dict)  # the SHA-256 of every file read, by its role and name
 
 
 def from_tables(
     interactions: Path, items: Path, *, columns: Columns, item_columns: tuple[str, str], domain: str = "items"
 ) -> Data:
-    """Reads a table of interactions and one of items.
-
-    Args:
-        interactions: A table of users, items and times.
-        items: The catalog.
-        columns: The interactions' columns.
-        item_columns: The catalog's columns of id and title.
-        domain: What the items are, in the plural, for prompts.
-
-    Raises:
-        DataError: A file is missing or wrong; with file and line.
-    """
+    """Reads a table of interactions and one of items."""
     id_column, title = item_columns
     catalog = Catalog.from_file(items, id=id_column, title=title, domain=domain)
-    reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
+    read = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     return Data(
         name=f"{interactions.name}, {items.name}",
         catalog=catalog,
-        interactions=reading.interactions,
-        notes=reading.notes,
+        interactions=read.interactions,
+        notes=read.notes,
         files={f"interactions {interactions.name}": sha256(interactions), f"items {items.name}": sha256(items)},
     )
 
 
 def from_movielens(source: Path) -> Data:
-    """Reads a MovieLens set in any of its forms, by blocks where pyarrow is there.
-
-    Args:
-        source: A folder or a zip file.
-
-    Raises:
-        DataError: A file is missing or wrong; with file and line.
-    """
+    """Reads a MovieLens set in any of its forms, by blocks where pyarrow is there."""
     loaded = load_ratings(source)
     if source.is_file():
         files = {f"archive {source.name}": sha256(source)}

@@ -1,6 +1,6 @@
 """Methods that ask an LLM: a template and where its candidates come from, run through `AsyncRecommender`.
 
-Nothing here knows what a target is until the ranking is made: a request is built from a user's history and from
+No target is looked at before the ranking is made: a request is built from a user's history and from
 candidates of a retriever, which is made from interactions without any target (`zsrec.evaluation.splits`).
 """
 
@@ -18,7 +18,6 @@ from zsrec.core.types import Recommendations
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids
 from zsrec.evaluation.predictions import FUSED_WITH, Header, Prediction, Use
-from zsrec.evaluation.runner import known_at
 from zsrec.evaluation.splits import Split
 from zsrec.prompts import Template
 from zsrec.recommender.recommender import AsyncRecommender
@@ -43,60 +42,45 @@ SHORT_LISTS = (
     "reciprocal rank 0."
 )
 
+Outcome = Recommendations | ZsrecError | None
+"""The result for one user; None where there was nothing to ask (no history, or no candidate)."""
+
 _REFUSED = (400, 413, 422)  # what one prompt can bring about; 401 or 404 concern everybody
 
 
 @dataclass(frozen=True)
 class LLMMethod:
-    """A way of asking an LLM.
+    """A template and its candidates.
 
     Attributes:
-        name: The name in the report.
-        template: The prompt. One of the task "rank" gets candidates, any other has the whole catalog before it.
-        source: The name of the retriever whose best items are the candidates; None without candidates.
-        retriever: The retriever itself.
-        pool: How many candidates, at least 1.
-        shuffled: Whether they stand in the prompt in an order drawn by hash instead of the order of retrieval.
-        newest: How many of the newest events stand in the prompt, at least 1.
         prior: Whether the model's order is fused with the order of retrieval, with the template's weight
             (`zsrec.ranking.fusion`). The prompts, and so the replies, are those without.
     """
 
-    name: str
+    name: str  # the name in the report
+    # the prompt. One of the task "rank" gets candidates, any other recommends from the whole catalog
     template: Template
+    # the name of the retriever whose best items are the candidates; None without candidates
     source: str | None = None
-    retriever: Method | None = None
-    pool: int = 20
+    retriever: Method | None = None  # the retriever itself
+    pool: int = 20  # how many candidates, at least 1
+    # whether the prompt lists them in an order drawn by hash instead of the order of retrieval
     shuffled: bool = False
-    newest: int = 50
+    newest: int = 50  # how many of the newest events the prompt shows, at least 1
     prior: bool = False
 
 
 class Case(NamedTuple):
-    """What may be known of a user, and nothing more.
+    """What a request for one user may contain."""
 
-    Attributes:
-        number: The case's place in the split.
-        history: Item ids, oldest first.
-        candidates: Item ids in the order of retrieval; None where the whole catalog is open.
-        shown: The order of the candidates in the prompt, as places in `candidates`; empty for the same order.
-    """
-
-    number: int
-    history: tuple[str, ...]
-    candidates: tuple[str, ...] | None
-    shown: tuple[int, ...] = ()
+    number: int  # the case's place in the split
+    history: tuple[str, ...]  # oldest first
+    candidates: tuple[str, ...] | None  # in the order of retrieval; None where the whole catalog is open
+    shown: tuple[int, ...] = ()  # the candidates' order in the prompt, as their places; empty for the same order
 
 
 def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
-    """What a method may know of each case: its history and its candidates.
-
-    Args:
-        method: The method.
-        split: The split.
-        numbers: Places of cases in it.
-        seed: Of the order of shuffled candidates.
-    """
+    """The history and the candidates of each case."""
     items = split.training.items
     retriever = None if method.retriever is None else method.retriever(split.training)
     found = []
@@ -106,7 +90,7 @@ def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int 
         shown: tuple[int, ...] = ()
         if method.retriever is not None and retriever is not None:
             if split.strict_time:
-                retriever = method.retriever(known_at(split, number))
+                retriever = method.retriever(split.known_at(number))
             scores = retriever.scores(Profile.of(history)).copy()
             scores[history] = -np.inf
             codes = best_codes(scores, method.pool, items)
@@ -125,28 +109,13 @@ async def ask(
     *,
     k: int,
     on_done: Callable[[], None] | None = None,
-) -> list[Recommendations | ZsrecError | None]:
+) -> list[Outcome]:
     """Asks for every case, several at once.
 
-    A server that fails stops the asking; the requests that are under way come to their end first, since they are
-    paid for.
-
-    Args:
-        method: The method.
-        todo: The cases.
-        recommender: It has the method's template.
-        k: The longest list.
-        on_done: Called after each case.
-
-    Returns:
-        One outcome a case: recommendations, the error that its prompt or answer caused, or None where there was
-        nothing to ask (no history, or no candidate).
-
-    Raises:
-        ZsrecError: The server or the configuration failed.
+    A server that fails stops the run; requests in flight are finished first, since they are paid for.
     """
     items = Ids(recommender.catalog.ids) if method.prior else None
-    outcomes: list[Recommendations | ZsrecError | None] = [None] * len(todo)
+    outcomes: list[Outcome] = [None] * len(todo)
     failures: list[ZsrecError] = []
     numbers = iter(range(len(todo)))
 
@@ -154,10 +123,9 @@ async def ask(
         for number in numbers:
             if failures:
                 return
+            case = todo[number]
             try:
-                outcomes[number] = await _ask_one(
-                    method, todo[number], _with_prior(recommender, items, todo[number]), k
-                )
+                outcomes[number] = await _ask_one(method, case, _with_prior(recommender, items, case), k)
             except ZsrecError as error:
                 if _users_own(error):
                     outcomes[number] = error
@@ -185,7 +153,7 @@ def _with_prior(recommender: AsyncRecommender, items: Ids | None, case: Case) ->
 
 
 def _users_own(error: ZsrecError) -> bool:
-    """Whether one user's prompt or answer brought it about. Any other stops the run; the same command goes on."""
+    """Whether one user's prompt or answer caused it. Any other error stops the run, which can be resumed."""
     if isinstance(error, LLMRequestError):
         return error.status in _REFUSED
     return isinstance(error, ContextOverflowError | BadReplyError | AnswerError)
@@ -201,14 +169,12 @@ async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender,
     return await recommender.recommend(History(events=events), k=k, candidates=candidates)
 
 
-def predictions(
-    split: Split, todo: Sequence[Case], outcomes: Sequence[Recommendations | ZsrecError | None]
-) -> list[Prediction]:
+def predictions(split: Split, todo: Sequence[Case], outcomes: Sequence[Outcome]) -> list[Prediction]:
     """The outcomes with the places of the targets: here they are looked at for the first time."""
     return [_prediction(split, case, outcome) for case, outcome in zip(todo, outcomes, strict=True)]
 
 
-def _prediction(split: Split, case: Case, outcome: Recommendations | ZsrecError | None) -> Prediction:
+def _prediction(split: Split, case: Case, outcome: Outcome) -> Prediction:
     items: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     if isinstance(outcome, Recommendations):
@@ -229,7 +195,7 @@ def _prediction(split: Split, case: Case, outcome: Recommendations | ZsrecError 
     )
 
 
-def _use(case: Case, outcome: Recommendations | ZsrecError | None) -> Use:
+def _use(case: Case, outcome: Outcome) -> Use:
     asked = Use(candidates=case.candidates or (), shown=case.shown)
     if outcome is None:
         return replace(asked, error="nothing to ask")
@@ -258,12 +224,7 @@ def _use(case: Case, outcome: Recommendations | ZsrecError | None) -> Use:
     )
 
 
-def seconds(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float]:
-    """The time that each user's requests took, one after the other; users without an answer are left out."""
-    return [took for took in seconds_by_user(outcomes) if took is not None]
-
-
-def seconds_by_user(outcomes: Sequence[Recommendations | ZsrecError | None]) -> list[float | None]:
+def seconds(outcomes: Sequence[Outcome]) -> list[float | None]:
     """The time that each user's requests took, one after the other; None for a user without an answer."""
     return [
         sum(one.seconds or 0.0 for one in outcome.trace.exchanges)
@@ -276,19 +237,11 @@ def seconds_by_user(outcomes: Sequence[Recommendations | ZsrecError | None]) -> 
 def header(
     method: LLMMethod,
     model: str,
-    outcomes: Sequence[Recommendations | ZsrecError | None],
+    outcomes: Sequence[Outcome],
     source_mode: str | None,
     seed: int,
 ) -> Header:
-    """What the report says of a method.
-
-    Args:
-        method: The method.
-        model: The served model.
-        outcomes: What came of it.
-        source_mode: The mode of the retriever behind the candidates.
-        seed: Of the order of shuffled candidates.
-    """
+    """The header of a method's predictions."""
     modes = {one.trace.mode for one in outcomes if isinstance(one, Recommendations)} | {source_mode}
     failed = [one for one in outcomes if isinstance(one, ZsrecError)]
     nothing = sum(one is None for one in outcomes)

@@ -35,37 +35,22 @@ KINDS: Mapping[str, str] = {"title": "the title behind an id", "next": "the next
 
 
 class Question(Frozen):
-    """One question to the model and what it said.
-
-    Attributes:
-        kind: One of `KINDS`.
-        asked: The id, or how many titles of the user were shown.
-        expected: The title in the data set.
-        answer: The first line of the answer.
-        right: Whether it is that title; case, accents, the place of the article and a missing year aside.
-    """
+    """One question to the model and what it said."""
 
     kind: str
-    asked: str
+    asked: str  # the id, or how many titles of the user were shown
     expected: str
-    answer: str
-    right: bool
+    answer: str  # its first line
+    right: bool  # case, accents, the place of the article and a missing year aside
 
 
 class ProbeReport(Frozen):
-    """What the model could recite.
+    """What the model could recite."""
 
-    Attributes:
-        model: The served model.
-        right: The share of right answers by kind.
-        questions: How many were asked by kind.
-        examples: A few of them, the right ones first.
-    """
-
-    model: str
-    right: dict[str, Estimate]
-    questions: dict[str, int]
-    examples: tuple[Question, ...] = ()
+    model: str  # the served model
+    right: dict[str, Estimate]  # the share of right answers by kind
+    questions: dict[str, int]  # how many were asked by kind
+    examples: tuple[Question, ...] = ()  # A few of them, the right ones first
 
 
 class _Ask(NamedTuple):
@@ -88,16 +73,6 @@ async def probe(
     on_done: Callable[[], None] | None = None,
 ) -> tuple[Question, ...]:
     """Asks the model to recite.
-
-    Args:
-        llm: The model.
-        catalog: The items.
-        split: Of it only the statistics and the histories are read.
-        numbers: The cases whose histories may be asked for.
-        questions: How many of each kind at most.
-        concurrency: Questions under way at once.
-        seed: Of the items drawn by hash.
-        on_done: Called after each question.
 
     Raises:
         LLMError: The server failed. An answer without text counts as a wrong one.

@@ -1,4 +1,4 @@
-"""Ranking metrics for one target a user, neutral to ties.
+"""Ranking metrics for one or several targets per user, neutral to ties.
 
 Items with the same score have no order. A target that ties with m others may stand at any of m + 1 places, all
 equally likely, and a metric is its mean over them: the expected value over tie orders (McSherry and Najork 2008,
@@ -7,16 +7,15 @@ equally likely, and a metric is its mean over them: the expected value over tie 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.data.interactions import Codes, Interactions
-from zsrec.retrieval.base import Profile, Retriever, Scores
+from zsrec.data.interactions import Codes
+from zsrec.retrieval.base import Scores
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -48,14 +47,20 @@ def place(scores: Scores, target: int, seen: Codes) -> Place:
     Raises:
         ConfigError: A score is NaN.
     """
-    if np.isnan(scores).any():
-        raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
-    ranked = scores.copy()
-    ranked[seen] = -np.inf
+    ranked = without(scores, seen)
     score = ranked[target]
     if score == -np.inf:
         return NOWHERE
     return Place(int(np.sum(ranked > score)), int(np.sum(ranked == score)) - 1)
+
+
+def without(scores: Scores, seen: Codes) -> Scores:
+    """A copy of the scores in which seen items are no candidates."""
+    if np.isnan(scores).any():
+        raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
+    ranked = scores.copy()
+    ranked[seen] = -np.inf
+    return ranked
 
 
 def hit_rate(above: Counts, tied: Counts, k: int) -> Values:
@@ -80,11 +85,6 @@ def mrr(above: Counts, tied: Counts) -> Values:
 def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
     """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0.
 
-    Args:
-        gains: The gain at place 1, 2, …; shape (k,).
-        above: As in `Place`; shape (n,).
-        tied: As in `Place`; shape (n,).
-
     Raises:
         ConfigError: There are no gains.
     """
@@ -94,68 +94,6 @@ def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
     first = np.clip(above, 0, len(gains))
     last = np.clip(above + tied + 1, 0, len(gains))
     return np.where(above < 0, 0.0, (sums[last] - sums[first]) / (tied + 1))
-
-
-@dataclass(frozen=True, eq=False)
-class ManySplit:
-    """All that happened to a user after a moment, with the history before it.
-
-    Attributes:
-        training: The interactions that may be used.
-        users: Codes of the users with targets; shape (n,).
-        target_starts: Where each user's targets begin in `targets`, and the end; shape (n + 1,).
-        targets: The target items of all users, each in the order of time.
-        starts: Where each user's history begins in `histories`, and the end; shape (n + 1,).
-        histories: The items of all histories, each oldest first.
-        protocol: What was done, in whole sentences.
-        notes: What was counted on the way, in plain words.
-    """
-
-    training: Interactions
-    users: Codes
-    target_starts: NDArray[np.int64]
-    targets: Codes
-    starts: NDArray[np.int64]
-    histories: Codes
-    protocol: str
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def history(self, case: int) -> Codes:
-        """The items of a case's history, oldest first."""
-        return self.histories[self.starts[case] : self.starts[case + 1]]
-
-    def targets_of(self, case: int) -> Codes:
-        """The target items of a case, at least one."""
-        return self.targets[self.target_starts[case] : self.target_starts[case + 1]]
-
-
-def many_metrics(
-    split: ManySplit, retriever: Retriever, ks: Sequence[int], *, on_user: Callable[[], None] | None = None
-) -> dict[str, Values]:
-    """Ranks the whole catalog for every user, without the history, and measures all targets.
-
-    Args:
-        split: The users, histories and targets.
-        retriever: Made from `split.training`.
-        ks: Cut-offs, at least 1 each.
-        on_user: Called after each user.
-
-    Returns:
-        One value a user by the names of `target_metrics`; shape (n,) each.
-
-    Raises:
-        ConfigError: As `target_metrics`.
-    """
-    rows = []
-    for case in range(len(split)):
-        history = split.history(case)
-        rows.append(target_metrics(retriever.scores(Profile.of(history)), split.targets_of(case), history, ks))
-        if on_user is not None:
-            on_user()
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int]) -> dict[str, float]:
@@ -180,12 +118,9 @@ def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int
     Raises:
         ConfigError: A score is no number, there is no target, or a cut-off is below 1.
     """
-    if np.isnan(scores).any():
-        raise ConfigError("a method gave a score that is no number", hint="-inf says that an item is no candidate")
+    ranked = without(scores, seen)
     if not len(targets) or not ks or min(ks) < 1:
         raise ConfigError("nothing to measure", hint="at least one target and cut-offs of at least 1")
-    ranked = scores.copy()
-    ranked[seen] = -np.inf
     ordered = np.sort(ranked)
     own = ranked[targets]
     above = len(ordered) - np.searchsorted(ordered, own, side="right")
@@ -230,3 +165,10 @@ def _reciprocal(above: int, size: int, targets: int) -> float:
     survival = _survival(size, targets)
     places = np.arange(above + 1, above + size + 1)
     return float(((survival[:-1] - survival[1:]) / places).sum())
+
+
+def one_target_metrics(above: Counts, tied: Counts, ks: Sequence[int]) -> dict[str, Values]:
+    """HR, NDCG and MRR of n places (`Place`) by name; shape (n,) each."""
+    values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
+    values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
+    return values | {"MRR": mrr(above, tied)}

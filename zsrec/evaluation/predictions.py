@@ -1,11 +1,19 @@
-"""What a method predicted for each user, as lines of a file and as the columns that metrics are made of."""
+"""Predictions of a method: lines of a file, and the columns that metrics are computed from.
+
+A file is gzipped JSON lines (format 2): the header with the format's number, a line per prediction, a last line
+with the number of predictions and the SHA-256 of all lines before it. Format 1 is plain, without the last line.
+"""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,24 +23,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from zsrec.core.errors import DataError
+from zsrec.core.files import atomic_write
 from zsrec.core.types import Frozen
 from zsrec.retrieval.base import Mode
 
+FORMAT = 2
 MOST_SHOWN = 5
+_AGAIN = "delete the file and run the benchmark again"
 FUSED_WITH = "fused with"
 """The field of `Header.llm` that says of what order besides the model's a ranking is made."""
 
 
 class Header(Frozen):
-    """What is said once of a method.
-
-    Attributes:
-        method: The name it was run under.
-        mode: See `zsrec.retrieval.base.Retriever.mode`.
-        notes: What the method says of itself.
-        llm: For a method that asks an LLM, how: template, model, candidates; empty for the others.
-        pseudonyms: Whether users stand under pseudonyms (`zsrec.evaluation.retention`).
-    """
+    """A method's name, mode and settings."""
 
     method: str
     mode: Mode
@@ -43,68 +46,40 @@ class Header(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What asking an LLM for one user came to.
+    """LLM usage and errors for one user."""
 
-    Attributes:
-        requests: Requests sent.
-        prompt_tokens: Tokens in, as the server counts them; 0 where it does not say.
-        completion_tokens: Tokens out.
-        named: Items named in the answer.
-        unmatched: Of these, those that no catalog item was found for, for whatever reason.
-        not_in_catalog: Of these, those that the catalog does not have.
-        seen: Named items that the user knows.
-        repeated: Named items that were named before.
-        foreign: Named items outside the candidates.
-        wrong_format: Whether nothing in the answer could be read as an item.
-        cut: Whether an answer was cut at `max_tokens`.
-        error: The kind of error where the user got no answer; None otherwise.
-        candidates: The candidates' ids in the order of retrieval; empty where there were none.
-        shown: The order in which they stood in the prompt, as places in `candidates`; empty for the same order.
-    """
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    named: int = 0
-    unmatched: int = 0
-    not_in_catalog: int = 0
-    seen: int = 0
-    repeated: int = 0
-    foreign: int = 0
-    wrong_format: bool = False
-    cut: bool = False
-    error: str | None = None
-    candidates: tuple[str, ...] = ()
+    requests: int = 0  # requests sent
+    prompt_tokens: int = 0  # tokens in, as the server counts them; 0 where it does not say
+    completion_tokens: int = 0  # tokens out
+    named: int = 0  # items named in the answer
+    unmatched: int = 0  # of these, those that no catalog item was found for, for whatever reason
+    not_in_catalog: int = 0  # of these, those that the catalog does not have
+    seen: int = 0  # named items that the user knows
+    repeated: int = 0  # named items that were named before
+    foreign: int = 0  # named items outside the candidates
+    wrong_format: bool = False  # whether nothing in the answer could be read as an item
+    cut: bool = False  # whether an answer was cut at `max_tokens`
+    error: str | None = None  # the kind of error where the user got no answer; None otherwise
+    candidates: tuple[str, ...] = ()  # the candidates' ids in the order of retrieval; empty where there were none
+    # the order in which they stood in the prompt, as places in `candidates`; empty for the same order
     shown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One user's ranking and where the target stands in it.
+    """One user's ranking and the target's place in it."""
 
-    Attributes:
-        user: The user's id.
-        target: The id of the held-out item, of several the first in time. It is written down after the ranking was
-            made.
-        order: Which order of tied events this is, from 0.
-        history: How many events the method was given.
-        above: Items before the target; -1 where it is not ranked (`zsrec.evaluation.metrics.Place`).
-        tied: Items with the target's score.
-        items: The first items, best first.
-        scores: One an item, on the method's own scale.
-        use: For a method that asks an LLM.
-        values: Metrics by name where the target's place does not tell them: several targets, sampled candidates.
-    """
-
-    user: str
+    user: str  # the user's id
+    # the id of the held-out item, of several the first in time. It is written down after the ranking was made
     target: str
-    order: int
-    history: int
-    above: int
-    tied: int
-    items: tuple[str, ...]
-    scores: tuple[float, ...]
-    use: Use | None = None
+    order: int  # which order of tied events this is, from 0
+    history: int  # how many events the method was given
+    above: int  # items before the target; -1 where it is not ranked (`zsrec.evaluation.metrics.Place`)
+    tied: int  # items with the target's score
+    items: tuple[str, ...]  # the first items, best first
+    scores: tuple[float, ...]  # one an item, on the method's own scale
+    use: Use | None = None  # for a method that asks an LLM
+    # metrics by name that the target's place does not determine: several targets, sampled candidates
     values: Mapping[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -118,11 +93,7 @@ class Prediction:
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Self:
-        """The prediction of such a line's JSON.
-
-        Raises:
-            TypeError: It has other fields.
-        """
+        """The prediction of such a line's JSON."""
         use = plain.pop("use", None)
         if use is not None:
             use = Use(**use | {"candidates": tuple(use["candidates"]), "shown": tuple(use["shown"])})
@@ -134,39 +105,27 @@ _PLAIN = ("user", "target", "order", "history", "above", "tied", "items", "score
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A method's predictions as columns, n of them: one a user and order of ties.
+    """A method's predictions as columns, one per user and order of ties, n in all."""
 
-    Attributes:
-        header: The method.
-        users: Users' ids; n.
-        targets: Targets' ids; n.
-        orders: The order of ties; shape (n,).
-        history: Events given; shape (n,).
-        above: See `Prediction`; shape (n,).
-        tied: See `Prediction`; shape (n,).
-        names: Ids of all items that stand in a list.
-        lists: The lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list).
-        uses: One a prediction where an LLM was asked; otherwise empty.
-        scores: The lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0).
-        values: See `Prediction`; empty, or shape (n,) each.
-    """
-
-    header: Header
-    users: list[str]
-    targets: list[str]
-    orders: NDArray[np.int64]
-    history: NDArray[np.int64]
-    above: NDArray[np.int64]
-    tied: NDArray[np.int64]
-    names: list[str]
+    header: Header  # the method
+    users: list[str]  # users' ids; n
+    targets: list[str]  # targets' ids; n
+    orders: NDArray[np.int64]  # the order of ties; shape (n,)
+    history: NDArray[np.int64]  # events given; shape (n,)
+    above: NDArray[np.int64]  # see `Prediction`; shape (n,)
+    tied: NDArray[np.int64]  # see `Prediction`; shape (n,)
+    names: list[str]  # ids of all items in lists
+    # the lists as places in `names`, best first, -1 where a list has ended; shape (n, longest list)
     lists: NDArray[np.int32]
-    uses: list[Use] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)  # one per prediction where an LLM was asked; otherwise empty
+    # the lists' scores where an LLM was asked, 0 where a list has ended; shape as `lists`, or (0, 0)
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    # see `Prediction`; empty, or shape (n,) each
     values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, header: Header, predictions: Iterable[Prediction]) -> Self:
-        """The columns of predictions; they are read once and not kept."""
+        """The columns of predictions; they are consumed."""
         users: list[str] = []
         targets: list[str] = []
         numbers = [array("q") for _ in range(4)]
@@ -199,63 +158,100 @@ class Predicted:
         )
 
     def most_shown(self, n: int = MOST_SHOWN) -> list[tuple[str, int]]:
-        """The items that stand in the most lists, with their number; ties by id."""
+        """The items that are in the most lists, with their number; ties by id."""
         counts = np.bincount(self.lists[self.lists >= 0], minlength=len(self.names))
         ordered = sorted(zip(self.names, counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
         return ordered[:n]
 
 
-def read_predictions(path: Path) -> Predicted:
-    """Reads a file of predictions: a line with the header, then one a prediction.
+def write_predictions(path: Path, header: Header, predictions: Iterable[Prediction]) -> None:
+    """Writes a file of predictions (format 2), all of it or nothing; equal predictions give equal bytes."""
+    rows, digest = 0, hashlib.sha256()
+    with (
+        atomic_write(path) as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed,
+    ):
 
-    Raises:
-        DataError: The file is missing or a line is wrong, with its number.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = Header.model_validate_json(next(file, ""))
-            return Predicted.of(header, _read(file, path))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
-    except ValueError as error:
-        hint = "delete the file and run the benchmark again"
-        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
+        def write(line: str) -> None:
+            raw = line.encode() + b"\n"
+            digest.update(raw)
+            packed.write(raw)
+
+        write(json.dumps({"format": FORMAT} | header.model_dump(mode="json"), separators=(",", ":")))
+        for one in predictions:
+            write(one.line())
+            rows += 1
+        packed.write(json.dumps({"rows": rows, "sha256": digest.hexdigest()}).encode() + b"\n")
+
+
+def read_predictions(path: Path) -> Predicted:
+    """Reads a file of predictions, packed (format 2) or plain (format 1, without a checksum)."""
+    with _opened(path) as (header, rows):
+        return Predicted.of(header, rows)
 
 
 def header_of(path: Path) -> Header:
-    """The header of a file of predictions.
+    """The header of a file of predictions."""
+    with _opened(path) as (header, _):
+        return header
 
-    Raises:
-        DataError: The file is missing or its first line is wrong.
-    """
+
+def rename_users(path: Path, to: Path, name: Callable[[str], str]) -> None:
+    """Writes a file of predictions again with pseudonyms for its users; `to` may be the same file."""
+    with _opened(path) as (header, rows):
+        renamed = (replace(one, user=name(one.user)) for one in rows)
+        write_predictions(to, header.model_copy(update={"pseudonyms": True}), renamed)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Header, Iterator[Prediction]]]:
+    """The header and the predictions that follow it; a packed file is checked when its last line is reached."""
+    packed = path.suffix == ".gz"
     try:
-        with path.open(encoding="utf-8") as file:
-            return Header.model_validate_json(next(file, ""))
+        with gzip.open(path) if packed else path.open("rb") as file:
+            lines = iter(file)
+            first = next(lines, b"")
+            try:
+                plain = json.loads(first)
+                number = plain.pop("format", 1)
+                if number in (1, FORMAT):
+                    header = Header.model_validate(plain)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise DataError("the first line is no header", path=path, line=1, hint=_AGAIN) from error
+            if number not in (1, FORMAT):
+                raise DataError(
+                    f"is of format {number!r}, and this version reads formats up to {FORMAT}",
+                    path=path, hint="open it with a newer zsrec",
+                )  # fmt: skip
+            yield header, _rows(_checked(first, lines, path) if packed else lines, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"is damaged: {error}", path=path, hint=_AGAIN) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
-    except ValueError as error:
-        hint = "delete the file and run the benchmark again"
-        raise DataError("the first line is no header", path=path, line=1, hint=hint) from error
 
 
-def renamed(path: Path, name: Callable[[str], str]) -> Iterator[str]:
-    """The lines of a file of predictions with pseudonyms for its users.
+def _checked(first: bytes, lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """The lines before the last one, which states how many they are and their checksum."""
+    digest, rows, line = hashlib.sha256(first), 0, next(lines, b"")
+    for following in lines:
+        digest.update(line)
+        rows += 1
+        yield line
+        line = following
+    try:
+        stated = json.loads(line)
+        wanted = stated["rows"], stated["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("is damaged: the last line is no checksum", path=path, hint=_AGAIN) from error
+    if wanted != (rows, digest.hexdigest()):
+        raise DataError(
+            f"is damaged: {rows:,} rows where {wanted[0]} are stated, or another checksum", path=path, hint=_AGAIN
+        )
 
-    Raises:
-        DataError: The file is missing or a line is wrong, with its number.
-    """
-    yield header_of(path).model_copy(update={"pseudonyms": True}).model_dump_json() + "\n"
-    with path.open(encoding="utf-8") as file:
-        next(file)
-        for one in _read(file, path):
-            yield replace(one, user=name(one.user)).line() + "\n"
 
-
-def _read(lines: Iterable[str], path: Path) -> Iterator[Prediction]:
+def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Prediction]:
     for number, line in enumerate(lines, start=2):
         try:
             yield Prediction.of(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(
-                "no prediction", path=path, line=number, hint="delete the file and run the benchmark again"
-            ) from error
+            raise DataError("no prediction", path=path, line=number, hint=_AGAIN) from error

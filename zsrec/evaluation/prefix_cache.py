@@ -1,4 +1,4 @@
-"""How much of a prompt's beginning other prompts have too, so that a server computes it once.
+"""Prompt prefixes that a server's cache can share.
 
 vLLM shares whole blocks of tokens, each hashed with all before it: what counts is the common beginning, rounded
 down.
@@ -31,17 +31,11 @@ _SENTINELS = ("Quokka", "7 axolotls")  # two titles that no tokenizer begins wit
 
 @dataclass(frozen=True)
 class Shared:
-    """A common beginning.
-
-    Attributes:
-        tokens: How long it is.
-        of: How long the shorter of the prompts is.
-        block: Tokens in a cache's block; None where nobody knows.
-    """
+    """A common beginning."""
 
     tokens: int
-    of: int
-    block: int | None
+    of: int  # the length of the shorter prompt
+    block: int | None  # tokens in a block of the cache; None where nobody knows
 
     @property
     def cached(self) -> int:
@@ -51,20 +45,12 @@ class Shared:
 
 @dataclass(frozen=True)
 class Prefix:
-    """What is predicted for one template.
+    """What is predicted for one template."""
 
-    Attributes:
-        users: The beginning that two users of one pool share.
-        orders: The one that all orders (or windows) of one user's candidates share.
-        before: Tokens before the first candidate's title; 0 for a template without candidates.
-        follows: The beginning that a question of a template with steps shares with the question before it; None
-            for the first one.
-    """
-
-    users: Shared
-    orders: Shared | None
-    before: int
-    follows: Shared | None = None
+    users: Shared  # by two users with the same candidates
+    orders: Shared | None  # by all orders or windows of one user's candidates
+    before: int  # tokens before the first candidate's title
+    follows: Shared | None = None  # with the question before it; None for the first one
 
 
 def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[ItemView, ...]]:
@@ -79,18 +65,7 @@ def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[
 
 
 async def prefix_of(template: Template, cast: Cast, meter: Meter, step: str | None = None) -> Prefix:
-    """Predicts what prompts share, from their tokens.
-
-    Args:
-        template: The template.
-        cast: The users.
-        meter: Tells tokens.
-        step: One of the template's earlier steps, which are asked in one order only; None for its own question.
-
-    Raises:
-        TemplateError: The template fails on one of the users.
-        LLMError: The server failed.
-    """
+    """Predicts what prompts share, from their tokens."""
     person = cast.typical
     other = replace(cast.worst, candidates=person.candidates)
     answers = answers_for(template, step)
@@ -126,16 +101,7 @@ def _with_title(template: Template, person: Person, title: str) -> tuple[Message
 
 
 async def label_tokens(template: Template, llm: LLM, wanted: int) -> list[Problem]:
-    """Labels that this server's model has no single token for, and what that means.
-
-    Args:
-        template: The template; one whose ranker reads no labels has no such finding.
-        llm: The model.
-        wanted: How many candidates there are in one prompt.
-
-    Raises:
-        LLMError: The server failed.
-    """
+    """Labels that this server's model has no single token for, and what that means."""
     if not template.ranking.reads_labels(template.ranker):
         return []
     place = (template.ref.path, template.bundle.main.lines.get(("ranker",), 1))
@@ -156,28 +122,21 @@ async def label_tokens(template: Template, llm: LLM, wanted: int) -> list[Proble
 def context_fits(
     template: Template, budget: Budget, server: ServerInfo, step: str | None = None
 ) -> Iterator[Problem]:
-    """Whether the worst user's prompt and its answer fit the model's context.
-
-    Args:
-        template: The template.
-        budget: The worst user's.
-        server: What is served.
-        step: One of the template's earlier steps, whose budget it is; None for its own question.
-    """
+    """Whether the worst user's prompt and its answer fit the model's context."""
     if server.context_length is None:
         return
     answer = 1 if template.ranking.reads_labels(template.ranker) else template.sampling.max_tokens
     answer = answer if step is None else template.step_sampling(step).max_tokens
     where = "" if step is None else f"step {step!r}: "
-    room = server.context_length - answer
+    available = server.context_length - answer
     fixed = budget.total - budget.part("history")
-    if fixed > room:
-        message = f"{where}the prompt takes {fixed:,} tokens without any history, and {room:,} are free for it"
+    if fixed > available:
+        message = f"{where}the prompt takes {fixed:,} tokens without any history, and {available:,} are available"
         yield Problem(template.ref.path, 1, message, rule="context")
-    elif budget.total > room:
+    elif budget.total > available:
         message = (
-            f"{where}a history of {budget.shown:,} events makes {budget.total:,} tokens, and {room:,} are free: "
-            "its oldest events will be left out"
+            f"{where}a history of {budget.shown:,} events makes {budget.total:,} tokens, and {available:,} are "
+            "available: its oldest events will be left out"
         )
         yield Problem(template.ref.path, 1, message, "warning", rule="context")
 
@@ -188,27 +147,16 @@ _ONE_TOKEN = Sampling(max_tokens=1)
 
 @dataclass(frozen=True)
 class Measured:
-    """What the cache did, from the second request on.
+    """What the cache did, from the second request on."""
 
-    Attributes:
-        hits: Tokens found in the cache.
-        queries: Tokens looked up: those of the prompts.
-        before: Of these, the tokens before the candidates' first title.
-        possible: Of `before`, those in whole blocks: the most that could be found.
-        requests: How many requests were counted.
-        users: Of how many users.
-        block: Tokens in a block.
-        disturbed: Whether others used the server in every try, so that `hits` is not ours alone.
-    """
-
-    hits: int
-    queries: int
-    before: int
-    possible: int
+    hits: int  # tokens found in the cache
+    queries: int  # tokens of the prompts
+    before: int  # of these, before the candidates' first title
+    possible: int  # of `before`, in whole blocks: the most that could be found
     requests: int
     users: int
     block: int | None
-    disturbed: bool
+    disturbed: bool  # others used the server in every try
 
     @property
     def of_before(self) -> float:
@@ -224,19 +172,7 @@ class Measured:
 async def measure_orders(
     template: Template, people: Sequence[Person], meter: Meter, client: OpenAIClient, *, count: int = 4
 ) -> Measured:
-    """Asks about each user's candidates in several orders (or windows), and counts from the second on.
-
-    Args:
-        template: The template; one token is generated, whatever it says.
-        people: The users.
-        meter: Of the same server.
-        client: Of the server.
-        count: Orders a user.
-
-    Raises:
-        CapabilityError: The server does not count its cache's hits.
-        LLMError: The server failed.
-    """
+    """Asks about each user's candidates in several orders (or windows), and counts from the second on."""
     total = Measured(0, 0, 0, 0, 0, 0, meter.block, disturbed=False)
     for person in people:
         answers = answers_for(template, None)
@@ -262,19 +198,7 @@ async def measure_orders(
 async def measure_users(
     template: Template, people: Sequence[Person], meter: Meter, client: OpenAIClient, step: str | None = None
 ) -> Measured:
-    """Asks about one pool for one user after the other, and counts from the second on.
-
-    Args:
-        template: The template; one token is generated, whatever it says.
-        people: The users.
-        meter: Of the same server.
-        client: Of the server.
-        step: One of the template's earlier steps; None for its own question.
-
-    Raises:
-        CapabilityError: The server does not count its cache's hits.
-        LLMError: The server failed.
-    """
+    """Asks about one pool for one user after the other, and counts from the second on."""
     answers = answers_for(template, step)
     found, clean = await _ask([person.render(template, step, **answers) for person in people], client)
     return Measured(

@@ -1,9 +1,9 @@
-"""The protocols that a benchmark knows by name."""
+"""Protocols by name, and the places of targets in a ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,28 +12,24 @@ from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Codes, Interactions
-from zsrec.evaluation.metrics import (
-    NOWHERE,
-    Counts,
-    ManySplit,
-    Place,
-    Values,
-    hit_rate,
-    mrr,
-    ndcg,
-    place,
-    target_metrics,
-)
+from zsrec.evaluation.metrics import NOWHERE, Place, one_target_metrics, place, target_metrics, without
 from zsrec.evaluation.splits import Split, cold_items, cold_users, leave_one_out, time_split
 from zsrec.retrieval.base import Scores, best_codes
 
+PROTOCOLS = ("leave-one-out", "cold-users", "time-split", "cold-items", "sampled-llmrank", "sampled-nir")
+AT_A_MOMENT = ("time-split", "cold-items")
+FOR_LLMS = ("leave-one-out", "cold-users")
+
+SAMPLED = "sampled "
+"""What the names of metrics over a few candidates begin with, so that no table can hide it."""
+
 LLM_RANK = (
     "SAMPLED, not the whole catalog: the target and {n} random items that the user does not know, in random "
-    "order, as LLMRank (Hou et al. 2024)."
+    "order, as LLMRank (Hou et al. 2024). "
 )
 NIR = (
     "SAMPLED, not the whole catalog: the {size} items that weigh most among the {neighbours} users with the most "
-    "items in common, as NIR (Wang and Lim 2023)."
+    "items in common, as NIR (Wang and Lim 2023). "
 )
 NIR_MISSES = (
     "{absent:,} of {users:,} users have a target that is not among their candidates; here they earn 0. NIR's "
@@ -43,162 +39,6 @@ NIR_LEFT_OUT = (
     "{absent:,} of {users:,} users were left out because their target is not among their candidates, as in NIR's "
     "published figures: the target chose the users, so this is no estimate for users in general."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Pools:
-    """The candidates of each user.
-
-    Attributes:
-        split: The split with these users.
-        items: Codes of the candidates by user, in an order that says nothing, -1 for none; shape (n, m).
-        protocol: What was done, beginning with "SAMPLED".
-        notes: What was counted on the way.
-    """
-
-    split: Split
-    items: NDArray[np.int32]
-    protocol: str
-    notes: tuple[str, ...] = ()
-
-    def of(self, case: int) -> Codes:
-        """The candidates of one user."""
-        row: Codes = self.items[case]
-        return row[row >= 0]
-
-    @property
-    def has_target(self) -> NDArray[np.bool_]:
-        """Whose target is among the candidates; shape (n,)."""
-        found: NDArray[np.bool_] = (self.items == self.split.targets[:, None]).any(axis=1)
-        return found
-
-    def place(self, case: int, scores: Scores) -> Place:
-        """Where a user's target stands among the candidates, by scores of the whole catalog.
-
-        Raises:
-            ConfigError: A score is no number.
-        """
-        pool = self.of(case)
-        at = np.flatnonzero(pool == self.split.targets[case])
-        return place(scores[pool], int(at[0]), _NONE) if len(at) else NOWHERE
-
-
-_NONE = np.zeros(0, dtype=np.int32)
-
-
-def llm_rank(split: Split, *, negatives: int = 19, seed: int = 0) -> Pools:
-    """The target among random items, drawn from the whole catalog without the user's history.
-
-    Source: Hou et al. 2024, "Large Language Models are Zero-Shot Rankers for Recommender Systems", ECIR.
-
-    Args:
-        split: The users, histories and targets.
-        negatives: How many random items stand beside each target, at least 1.
-        seed: Of the draw. A user's draw does not depend on the other users.
-
-    Raises:
-        ConfigError: `negatives` is below 1, or a user does not have so many unknown items.
-    """
-    items = split.training.items
-    if negatives < 1:
-        raise ConfigError(f"negatives is {negatives}", hint="at least 1; LLMRank has 19")
-    keys = split.training.users.hashes(split.users.tolist(), seed)
-    rows = []
-    for case, key in enumerate(keys.tolist()):
-        target = int(split.targets[case])
-        others = np.setdiff1d(np.arange(len(items)), np.append(split.history(case), target))
-        if len(others) < negatives:
-            raise ConfigError(
-                f"a user does not know {len(others):,} items, fewer than {negatives}", hint="fewer negatives"
-            )
-        rng = np.random.default_rng(key)
-        rows.append(rng.permutation(np.append(rng.choice(others, negatives, replace=False), target)))
-    return Pools(split, np.array(rows, dtype=np.int32), LLM_RANK.format(n=negatives))
-
-
-def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) -> Pools:
-    """Candidates by user filtering: what the users with the most items in common had contact with.
-
-    An item weighs the sum of its users' shares of the common items. As in the authors' code the user is one of the
-    `neighbours`, and ties, which there follow the file, are broken by hash. No target takes part in this; whose
-    target happens to be in is said in `notes`, and `only_found` leaves the others out.
-
-    Source: Wang and Lim 2023, "Zero-Shot Next-Item Recommendation using Large Pretrained Language Models",
-    arXiv:2304.03153, and the published three_stage_0_NIR.py (12 users, 19 candidates).
-
-    Args:
-        split: The users, histories and targets.
-        neighbours: How many users, the user among them, at least 2.
-        size: How many candidates at most, at least 1.
-        seed: Of ties and of the candidates' order.
-
-    Raises:
-        ConfigError: `neighbours` or `size` is out of range.
-    """
-    if neighbours < 2 or size < 1:
-        raise ConfigError(f"neighbours is {neighbours}, size {size}", hint="at least 2 and 1; NIR has 12 and 19")
-    items = np.full((len(split), size), -1, dtype=np.int32)
-    for case in range(len(split)):
-        found = _filtered(split.training, split.history(case), neighbours, size, seed)
-        order = np.argsort(split.training.items.hashes(found.tolist(), seed + 1))  # not by weight: it would tell
-        items[case, : len(found)] = found[order]
-    pools = Pools(split, items, NIR.format(size=size, neighbours=neighbours))
-    absent = int(np.sum(~pools.has_target))
-    return Pools(split, items, pools.protocol, (NIR_MISSES.format(absent=absent, users=len(split)),))
-
-
-def only_found(pools: Pools) -> Pools:
-    """Only the users whose target is among the candidates, as in NIR's figures; `notes` says how many are not.
-
-    Raises:
-        ConfigError: No target is among the candidates.
-    """
-    kept = np.flatnonzero(pools.has_target)
-    if not len(kept):
-        raise ConfigError("no target is among the candidates", hint="more candidates, or all users")
-    note = NIR_LEFT_OUT.format(absent=len(pools.items) - len(kept), users=len(pools.items))
-    return Pools(pools.split.only(kept), pools.items[kept], pools.protocol, (note,))
-
-
-def _filtered(known: Interactions, history: Codes, neighbours: int, size: int, seed: int) -> Codes:
-    """The candidates of one history, best first."""
-    common = np.zeros(len(known.users))
-    for item in history.tolist():
-        common[known.users_of(item)] += 1.0
-    common[common == 0] = -np.inf
-    near = best_codes(common, neighbours, known.users, seed).astype(np.int32)
-    weights = np.zeros(len(known.items))
-    for user in near.tolist():
-        weights[known.items_of(user)] += common[user]
-    weights[history] = 0.0
-    weights[weights == 0] = -np.inf
-    return best_codes(weights, size, known.items, seed).astype(np.int32)
-
-
-def sampled_places(pools: Pools, scores: Iterable[Scores]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the targets stand among the candidates, for `zsrec.evaluation.metrics`.
-
-    Args:
-        pools: The candidates.
-        scores: One row of scores of the whole catalog a user, users as in the split.
-
-    Returns:
-        How many candidates score higher (-1 for a target that is no candidate), and how many others the same;
-        shape (n,) each.
-    """
-    places = [pools.place(case, row) for case, row in enumerate(scores)]
-    return (
-        np.array([one.above for one in places], dtype=np.int64),
-        np.array([one.tied for one in places], dtype=np.int64),
-    )
-
-
-Problem = Split | ManySplit | Pools
-"""A protocol applied to data. `Pools` are the two sampled protocols."""
-
-SAMPLED = "sampled "
-"""What the names of metrics over a few candidates begin with, so that no table can hide it."""
-
 WHOLE_CATALOG = (
     " The whole catalog is ranked, without the history; equal scores count as the mean over their orders."
 )
@@ -206,106 +46,7 @@ SEVERAL_TARGETS = (
     " Recall is the share of a user's targets found, precision the share of the list that is a target; HR and MRR "
     "ask for the first target found."
 )
-
-
-class Standing(NamedTuple):
-    """How one user's targets stand in a ranking.
-
-    Attributes:
-        target: The code of the target; of several, the first in time.
-        place: Where it stands.
-        values: The metrics by name where the place of one target in the catalog does not tell them; else empty.
-        ranked: The scores of what was ranked, -inf for all else; shape (number of items,).
-    """
-
-    target: int
-    place: Place
-    values: Mapping[str, float]
-    ranked: Scores
-
-
-def split_of(problem: Problem) -> Split | ManySplit:
-    """The users, histories and statistics of a problem."""
-    return problem.split if isinstance(problem, Pools) else problem
-
-
-def asked_of_llm(problem: Problem) -> Split:
-    """The problem, where it is one that methods asking an LLM can be run on.
-
-    Raises:
-        ConfigError: It has several targets a user, or sampled candidates.
-    """
-    if isinstance(problem, Split):
-        return problem
-    raise ConfigError(
-        "methods that ask an LLM, and the memorisation probe, run on one target a user in the whole catalog",
-        hint="take the protocol leave-one-out or cold-users, or leave the LLM methods and --probe out",
-    )
-
-
-def sentence(problem: Problem) -> str:
-    """What is done, in whole sentences; a sampled protocol says so first."""
-    if isinstance(problem, Pools):
-        return f"{problem.protocol} {problem.split.protocol}"
-    return problem.protocol + WHOLE_CATALOG + (SEVERAL_TARGETS if isinstance(problem, ManySplit) else "")
-
-
-def notes(problem: Problem) -> tuple[str, ...]:
-    """What was counted on the way."""
-    return (*problem.split.notes, *problem.notes) if isinstance(problem, Pools) else problem.notes
-
-
-def standing(problem: Problem, case: int, scores: Scores, ks: Sequence[int]) -> Standing:
-    """Looks where the targets of a user stand.
-
-    Args:
-        problem: The problem.
-        case: The user's place in it.
-        scores: A method's scores of the whole catalog.
-        ks: Cut-offs, at least 1 each.
-
-    Raises:
-        ConfigError: A score is no number.
-    """
-    split = split_of(problem)
-    history = split.history(case)
-    if isinstance(problem, Pools):
-        stands = problem.place(case, scores)
-        pool = problem.of(case)
-        ranked = np.full(len(scores), -np.inf)
-        ranked[pool] = scores[pool]
-        return Standing(int(problem.split.targets[case]), stands, _sampled(stands, ks), ranked)
-    ranked = scores.copy()
-    ranked[history] = -np.inf
-    if isinstance(problem, ManySplit):
-        targets = problem.targets_of(case)
-        values = target_metrics(scores, targets, history, ks)
-        first = int(targets[0])
-        return Standing(first, place(scores, first, history), values, ranked)
-    target = int(problem.targets[case])
-    return Standing(target, place(scores, target, history), {}, ranked)
-
-
-def one_target_metrics(above: Counts, tied: Counts, ks: Sequence[int]) -> dict[str, Values]:
-    """HR, NDCG and MRR of n places (`zsrec.evaluation.metrics.Place`), by name; shape (n,) each."""
-    values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
-    values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
-    return values | {"MRR": mrr(above, tied)}
-
-
-def main_metric(names: Sequence[str]) -> str:
-    """The metric that plots and verdicts are about: the first NDCG."""
-    return next(name for name in names if name.removeprefix(SAMPLED).startswith("NDCG@"))
-
-
-def _sampled(stands: Place, ks: Sequence[int]) -> dict[str, float]:
-    found = one_target_metrics(np.array([stands.above]), np.array([stands.tied]), ks)
-    return {SAMPLED + name: float(value[0]) for name, value in found.items()}
-
-
-PROTOCOLS = ("leave-one-out", "cold-users", "time-split", "cold-items", "sampled-llmrank", "sampled-nir")
-AT_A_MOMENT = ("time-split", "cold-items")
-FOR_LLMS = ("leave-one-out", "cold-users")
+_NONE = np.zeros(0, dtype=np.int32)
 
 
 def problems(
@@ -317,17 +58,8 @@ def problems(
     strict_time: bool = False,
     events: int | None = None,
     at: datetime | None = None,
-) -> list[Problem]:
+) -> list[Split]:
     """Applies a protocol, once for each order of tied events.
-
-    Args:
-        protocol: One of `PROTOCOLS`.
-        interactions: All interactions.
-        seed: Of the first order of ties, and of what a protocol draws.
-        tie_orders: How many orders of ties, at least 1.
-        strict_time: See `leave_one_out`; only there.
-        events: How many events a cold user shows; only there, and needed there.
-        at: The moment of a time split, UTC where it has no zone; by default 80% of the events lie before it.
 
     Raises:
         ConfigError: The protocol is unknown, or an option does not go with it.
@@ -346,7 +78,7 @@ def problems(
         return [llm_rank(split, seed=one) for split, one in zip(splits, seeds, strict=True)]
     if protocol == "sampled-nir":
         return [nir(split, seed=one) for split, one in zip(splits, seeds, strict=True)]
-    return list(splits)
+    return splits
 
 
 def check(
@@ -358,11 +90,7 @@ def check(
     at: datetime | None = None,
     asks_llm: bool = False,
 ) -> None:
-    """Makes sure that a protocol and the options go together, before any data are read.
-
-    Raises:
-        ConfigError: They do not.
-    """
+    """Makes sure that a protocol and the options go together, before any data are read."""
     if protocol not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
     if strict_time and protocol != "leave-one-out":
@@ -383,3 +111,146 @@ def check(
             f"methods that ask an LLM, and --probe, do not run on {protocol}",
             hint=f"take {' or '.join(FOR_LLMS)}, or leave them out",
         )
+
+
+def check_for_llm(split: Split) -> None:
+    """Makes sure that methods which ask an LLM can be run on a split."""
+    if split.target_starts is not None or split.candidates is not None:
+        raise ConfigError(
+            "methods that ask an LLM, and the memorisation probe, run on one target per user in the whole catalog",
+            hint="take the protocol leave-one-out or cold-users, or leave the LLM methods and --probe out",
+        )
+
+
+def sentence(split: Split) -> str:
+    """What is done, in whole sentences; a sampled protocol says so first."""
+    if split.candidates is not None:
+        return split.protocol
+    return split.protocol + WHOLE_CATALOG + ("" if split.target_starts is None else SEVERAL_TARGETS)
+
+
+def main_metric(names: Sequence[str]) -> str:
+    """The metric that plots and verdicts are about: the first NDCG."""
+    return next(name for name in names if name.removeprefix(SAMPLED).startswith("NDCG@"))
+
+
+class Standing(NamedTuple):
+    """The places of one user's targets in a ranking."""
+
+    target: int  # of several, the first in time
+    place: Place
+    values: Mapping[str, float]  # metrics that the place does not determine; else empty
+    ranked: Scores  # -inf for what was not ranked
+
+
+def standing(split: Split, case: int, scores: Scores, ks: Sequence[int]) -> Standing:
+    """Finds the places of a user's targets."""
+    history, targets, pool = split.history(case), split.targets_of(case), split.candidates_of(case)
+    target = int(targets[0])
+    if pool is not None:
+        among = np.flatnonzero(pool == target)
+        stands = place(scores[pool], int(among[0]), _NONE) if len(among) else NOWHERE
+        ranked = np.full(len(scores), -np.inf)
+        ranked[pool] = scores[pool]
+        found = one_target_metrics(np.array([stands.above]), np.array([stands.tied]), ks)
+        return Standing(target, stands, {SAMPLED + key: float(one[0]) for key, one in found.items()}, ranked)
+    values = {} if split.target_starts is None else target_metrics(scores, targets, history, ks)
+    return Standing(target, place(scores, target, history), values, without(scores, history))
+
+
+def llm_rank(split: Split, *, negatives: int = 19, seed: int = 0) -> Split:
+    """The target among random items, drawn from the whole catalog without the user's history.
+
+    Source: Hou et al. 2024, "Large Language Models are Zero-Shot Rankers for Recommender Systems", ECIR.
+
+    Args:
+        split: Users with one target each.
+        negatives: How many random items join each target, at least 1.
+        seed: Of the draw. A user's draw does not depend on the other users.
+
+    Raises:
+        ConfigError: `negatives` is below 1, or a user does not have so many unknown items.
+    """
+    items = split.training.items
+    if negatives < 1:
+        raise ConfigError(f"negatives is {negatives}", hint="at least 1; LLMRank has 19")
+    keys = split.training.users.hashes(split.users.tolist(), seed)
+    rows = []
+    for case, key in enumerate(keys.tolist()):
+        target = int(split.targets[case])
+        others = np.setdiff1d(np.arange(len(items)), np.append(split.history(case), target))
+        if len(others) < negatives:
+            raise ConfigError(
+                f"a user does not know {len(others):,} items, fewer than {negatives}", hint="fewer negatives"
+            )
+        rng = np.random.default_rng(key)
+        rows.append(rng.permutation(np.append(rng.choice(others, negatives, replace=False), target)))
+    return replace(
+        split, candidates=np.array(rows, dtype=np.int32), protocol=LLM_RANK.format(n=negatives) + split.protocol
+    )
+
+
+def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) -> Split:
+    """Candidates by user filtering: what the users with the most items in common had contact with.
+
+    An item weighs the sum of its users' shares of the common items. As in the authors' code the user is one of the
+    `neighbours`, and ties, which there follow the file, are broken by hash. No target takes part in this; `notes`
+    counts the users whose target is not among the candidates.
+
+    Source: Wang and Lim 2023, "Zero-Shot Next-Item Recommendation using Large Pretrained Language Models",
+    arXiv:2304.03153, and the published three_stage_0_NIR.py (12 users, 19 candidates).
+
+    Args:
+        split: Users with one target each.
+        neighbours: How many users, the user among them, at least 2.
+        size: How many candidates at most, at least 1.
+        seed: Of ties and of the candidates' order.
+
+    Raises:
+        ConfigError: `neighbours` or `size` is out of range.
+    """
+    if neighbours < 2 or size < 1:
+        raise ConfigError(f"neighbours is {neighbours}, size {size}", hint="at least 2 and 1; NIR has 12 and 19")
+    items: NDArray[np.int32] = np.full((len(split), size), -1, dtype=np.int32)
+    for case in range(len(split)):
+        found = _filtered(split.training, split.history(case), neighbours, size, seed)
+        order = np.argsort(
+            split.training.items.hashes(found.tolist(), seed + 1)
+        )  # the order must not tell weights
+        items[case, : len(found)] = found[order]
+    absent = int(np.sum(~(items == split.targets[:, None]).any(axis=1)))
+    return replace(
+        split,
+        candidates=items,
+        protocol=NIR.format(size=size, neighbours=neighbours) + split.protocol,
+        notes=(*split.notes, NIR_MISSES.format(absent=absent, users=len(split))),
+    )
+
+
+def only_found(split: Split) -> Split:
+    """Only the users whose target is among the candidates, as in NIR's figures; `notes` counts the others.
+
+    Raises:
+        ConfigError: No target is among the candidates.
+    """
+    candidates = np.zeros((len(split), 0), np.int32) if split.candidates is None else split.candidates
+    kept = np.flatnonzero((candidates == split.targets[:, None]).any(axis=1))
+    if not len(kept):
+        raise ConfigError("no target is among the candidates", hint="more candidates, or all users")
+    note = NIR_LEFT_OUT.format(absent=len(split) - len(kept), users=len(split))
+    return replace(split.only(kept), notes=(*split.notes[:-1], note))
+
+
+def _filtered(known: Interactions, history: Codes, neighbours: int, size: int, seed: int) -> Codes:
+    """The candidates of one history, best first."""
+    common = np.zeros(len(known.users))
+    for item in history.tolist():
+        common[known.users_of(item)] += 1.0
+    common[common == 0] = -np.inf
+    near = best_codes(common, neighbours, known.users, seed).astype(np.int32)
+    weights = np.zeros(len(known.items))
+    for user in near.tolist():
+        weights[known.items_of(user)] += common[user]
+    weights[history] = 0.0
+    weights[weights == 0] = -np.inf
+    return best_codes(weights, size, known.items, seed).astype(np.int32)

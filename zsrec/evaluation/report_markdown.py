@@ -6,20 +6,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zsrec.core.untrusted_text import printable
 from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
 from zsrec.evaluation.memorization import KINDS
-from zsrec.evaluation.protocols import SAMPLED, main_metric
-from zsrec.evaluation.report import MethodReport, Report
-from zsrec.evaluation.report_llm import RATES
+from zsrec.evaluation.protocols import SAMPLED
+from zsrec.evaluation.report import RATES, MethodReport, Report
 from zsrec.evaluation.statistics import Estimate
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.)])", re.IGNORECASE)
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown shows as it stands: one line, no marks, no HTML, no links."""
-    one_line = " ".join(printable(text, " ").split())
+    """A text that Markdown shows literally: one line, no marks, no HTML, no links."""
+    one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return _SPECIAL.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], one_line)
 
 
@@ -47,7 +45,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def quality(report: Report) -> str:
     """The table of methods and metrics, with a probe's result beside the rows of an LLM."""
-    keys = list(report.methods[0].metrics)
+    keys = report.metrics
     head = ["method", "mode", "users", *keys]
     rows = [
         [escaped(one.method), one.mode, f"{one.users:,}", *(interval(one.metrics[key]) for key in keys)]
@@ -56,20 +54,14 @@ def quality(report: Report) -> str:
     if any(one.llm for one in report.methods):
         head.append("recites")
         for one, row in zip(report.methods, rows, strict=True):
-            row.append("" if one.llm is None else recites(report))
+            row.append("" if one.llm is None else report.recites)
     return table(head, rows)
 
 
 def readme_table(report: Report, config: Mapping[str, Any]) -> str:
-    """A short table for a README: all methods on the same users, what went wrong, and what it means.
-
-    Args:
-        report: The report.
-        config: The run's configuration.
-    """
-    keys = list(report.methods[0].metrics)
-    same = report.same_users
-    head = ["method", "mode", *keys, "not in the catalog", "tokens a user", "the model recites"]
+    """A short table for a README: all methods on the same users, what went wrong, and what it means."""
+    keys, same = report.metrics, report.same_users
+    head = ["method", "mode", *keys, "not in the catalog", "tokens per user", "the model recites"]
     rows = []
     for one in report.methods:
         metrics = one.metrics if same is None else same.metrics[one.method]
@@ -79,7 +71,7 @@ def readme_table(report: Report, config: Mapping[str, Any]) -> str:
         else:
             tokens = one.llm.prompt_tokens.mean + one.llm.completion_tokens.mean
             missing = one.llm.rates.get("not in the catalog")
-            row += ["" if missing is None else f"{missing.mean:.0%}", f"{tokens:,.0f}", recites(report)]
+            row += ["" if missing is None else f"{missing.mean:.0%}", f"{tokens:,.0f}", report.recites]
         rows.append(row)
     users = report.users if same is None else same.users
     ranked = "SAMPLED candidates" if keys[0].startswith(SAMPLED) else "full catalog"
@@ -88,20 +80,8 @@ def readme_table(report: Report, config: Mapping[str, Any]) -> str:
     return f"{what}{model}; {report.intervals}.\n\n{table(head, rows)}"
 
 
-def recites(report: Report) -> str:
-    """What the model could recite, in a few words."""
-    if report.probe is None:
-        return "not probed"
-    return ", ".join(f"{share.mean:.0%} of {KINDS[kind]}" for kind, share in report.probe.right.items())
-
-
 def markdown(report: Report, config: Mapping[str, Any]) -> str:
-    """The whole report.
-
-    Args:
-        report: The report.
-        config: The run's configuration.
-    """
+    """The whole report, with the run's configuration."""
     return "\n\n".join(_parts(report, config)) + "\n"
 
 
@@ -111,7 +91,7 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
     yield f"Intervals: {report.intervals}. Tests: {report.tests}."
     yield "## Quality\n\n" + quality(report)
     if report.same_users is not None:
-        keys = list(report.methods[0].metrics)
+        keys = report.metrics
         rows = [
             [escaped(name), *(interval(metrics[key]) for key in keys)]
             for name, metrics in report.same_users.metrics.items()
@@ -123,28 +103,18 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
             yield from _llm(one)
     if report.probe is not None:
         yield from _probe(report)
-    main = main_metric(list(report.methods[0].metrics))
-    verdicts = [pair for pair in report.comparisons if pair.metric == main]
-    if verdicts:
-        yield "## Who beats whom\n\n" + "\n".join(f"- {escaped(pair.verdict)}" for pair in verdicts)
+    if report.verdicts:
+        yield "## Who beats whom\n\n" + "\n".join(f"- {escaped(pair.verdict)}" for pair in report.verdicts)
     yield "## Shown most often\n\n" + table(
         ["method", "items, with the share of users who were shown them"],
-        [
-            [
-                escaped(one.method),
-                ", ".join(f"{escaped(s.title or s.item)} ({s.share:.0%})" for s in one.most_shown),
-            ]
-            for one in report.methods
-        ],
+        [[escaped(one.method), _shown(one)] for one in report.methods],
     )
     timed = [one for one in report.methods if one.seconds is not None]
-    yield "## Seconds a user\n\n" + table(
+    yield "## Seconds per user\n\n" + table(
         ["method", "median", "95th percentile"],
         [[escaped(o.method), f"{o.seconds.p50:.4f}", f"{o.seconds.p95:.4f}"] for o in timed if o.seconds],
     )
-    notes = [f"{one.method}: {note}" for one in report.methods for note in one.notes]
-    notes += [f"{name} was left out: {why}" for name, why in report.skipped.items()]
-    yield "## Notes\n\n" + "\n".join(f"- {escaped(note)}" for note in (*notes, *report.notes))
+    yield "## Notes\n\n" + "\n".join(f"- {escaped(note)}" for note in (*report.method_notes, *report.notes))
     made = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
     yield f"Made with {escaped(made)}."
 
@@ -160,14 +130,8 @@ def measure(name: str, estimate: Estimate) -> str:
     return interval(estimate)
 
 
-def measured(report: Report) -> list[str]:
-    """The names of the measures of lists in a report, in the order of a table; empty where there are none."""
-    found = {name for one in report.methods if one.lists for name in one.lists.measures}
-    return sorted(found, key=lambda name: list(MEASURES).index(name.partition("@")[0]))
-
-
 def _lists(report: Report) -> Iterator[str]:
-    names = measured(report)
+    names = report.list_measures
     if not names:
         return
     yield f"## What the lists are like\n\n{LISTS}"
@@ -188,12 +152,12 @@ def _llm(one: MethodReport) -> Iterator[str]:
     if llm is None:
         return
     how = "; ".join(f"{name}: {value}" for name, value in llm.how.items())
-    yield f"## {escaped(one.method)}: what asking the LLM came to\n\n{escaped(how)}"
+    yield f"## {escaped(one.method)}: LLM usage and errors\n\n{escaped(how)}"
     rows = [
-        ["tokens in, a user", f"{llm.prompt_tokens.mean:,.0f}"],
-        ["tokens out, a user", f"{llm.completion_tokens.mean:,.0f}"],
-        ["requests, a user", f"{llm.requests.mean:.2f}"],
-        ["cost, a user", "no price given" if llm.cost is None else f"{llm.cost.mean:.6f}"],
+        ["tokens in, per user", f"{llm.prompt_tokens.mean:,.0f}"],
+        ["tokens out, per user", f"{llm.completion_tokens.mean:,.0f}"],
+        ["requests, per user", f"{llm.requests.mean:.2f}"],
+        ["cost, per user", "no price given" if llm.cost is None else f"{llm.cost.mean:.6f}"],
     ]
     rows += [[RATES[name], percent(rate)] for name, rate in llm.rates.items()]
     if llm.reachable is not None:

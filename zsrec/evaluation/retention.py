@@ -1,4 +1,4 @@
-"""What stays of a run's folder when the run is complete: who was asked for, what was asked, what was answered.
+"""Removal of users, requests and answers from complete runs.
 
     all       everything: every request with its history, every answer, users' own ids (the default)
     answers   what the model answered, without the requests; users under pseudonyms
@@ -31,14 +31,7 @@ _KIND = "run"  # the same key makes other pseudonyms here than in the service's 
 def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
     """Removes from a folder what `keep` does not name; what was removed earlier stays so.
 
-    It may be killed at any moment; the next call goes on with the same pseudonyms.
-
-    Args:
-        folder: A run's folder.
-        keep: What stays.
-        hash_key: The key of the pseudonyms, at least 16 characters; runs scrubbed with one key can be compared
-            user by user. Without it a key is made up and thrown away.
-        unfinished: Whether a run that is not complete is emptied but for its configuration; it then begins anew.
+    It may be killed at any moment; the next call resumes with the same pseudonyms.
 
     Returns:
         What the folder holds now.
@@ -55,21 +48,21 @@ def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinis
 
 
 def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinished: bool = False) -> Keep:
-    """`scrub` for whoever holds the folder's lock already."""
+    """`scrub` for a caller that holds the folder's lock."""
     wanted = max(keep, kept(folder), key=_ORDER.index)
     if wanted == "all":
         return wanted
     if not finished(folder):
         if not unfinished:
             raise ConfigError(
-                f"{folder.path}: the run is not complete, and its replies are what it goes on from",
+                f"{folder.path}: the run is not complete, and it needs its replies to resume",
                 hint="finish it with the same command, or empty it with --unfinished",
             )
         folder.empty()
         return "none"
     check_key(folder, hash_key, growing=folder.has_users())
     pseudonyms = _pseudonyms(folder, hash_key)
-    told = _retention(folder).get("key") or pseudonyms.of("key", "")
+    key = _retention(folder).get("key") or pseudonyms.of("key", "")
     journal = folder.path / JOURNAL
     if wanted == "none":
         folder.remove(JOURNAL)
@@ -78,17 +71,13 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
     folder.rename_users(lambda user: pseudonyms.of(_KIND, user))
     folder.remove_parts()
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": told})
+    folder.write_json(RETENTION, {"keep": wanted, "since": since, "key": key})
     folder.remove(SCRUB_KEY)
     return wanted
 
 
 def kept(folder: RunFolder) -> Keep:
-    """What a folder holds.
-
-    Raises:
-        DataError: Its file on that is wrong.
-    """
+    """What a folder holds."""
     found = _retention(folder).get("keep", "all")
     if found not in _ORDER:
         raise DataError(
@@ -98,37 +87,24 @@ def kept(folder: RunFolder) -> Keep:
 
 
 def finished(folder: RunFolder) -> bool:
-    """Whether everything that was asked for is there, the report included.
-
-    Raises:
-        DataError: The folder is none of a run.
-    """
+    """Whether everything that was asked for is there, the report included."""
     config = folder.config()
-    whole = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
-    return whole and (not config["questions"] or (folder.path / PROBE).exists())
+    complete = all(map(folder.has, config["methods"])) and (folder.path / METRICS).exists()
+    return complete and (not config["questions"] or (folder.path / PROBE).exists())
 
 
 def days_old(folder: RunFolder) -> float:
     """Days since a request or a prediction was last written; making the report again does not count."""
-    files = [folder.path / CONFIG, folder.path / JOURNAL, *(folder.path / "predictions").glob("*.jsonl")]
+    files = [folder.path / CONFIG, folder.path / JOURNAL, *folder.prediction_files()]
     return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / _DAY
 
 
 def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None:
-    """Makes sure that users who join a scrubbed run get pseudonyms of the same key.
-
-    Args:
-        folder: A run's folder.
-        hash_key: The key.
-        growing: Whether any join.
-
-    Raises:
-        ConfigError: The folder's pseudonyms are of another key, or of one that was thrown away.
-    """
+    """Makes sure that users who join a scrubbed run get pseudonyms of the same key."""
     key = _retention(folder).get("key")
     if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
         raise ConfigError(
-            f"{folder.path}: its users stand under pseudonyms of another key, so no method can join them",
+            f"{folder.path}: its users have pseudonyms of another key, so no method can be added",
             hint="set ZSREC_HASH_KEY to the key it was scrubbed with, or take another --out",
         )
 

@@ -1,10 +1,10 @@
-"""The folder of a run: everything that was asked, answered, predicted and measured.
+"""The folder of a run: requests, replies, predictions and metrics.
 
 ::
 
     DIR/config.json         what was asked for; another configuration is refused
     DIR/exchanges.jsonl     every request to the LLM and its reply (`zsrec.llm.journal`): users' histories!
-    DIR/predictions/*.jsonl one file a method, written whole or not at all
+    DIR/predictions/        one file per method (`zsrec.evaluation.predictions`); older runs have plain .jsonl
     DIR/times.json          seconds; the only file whose contents differ between two runs of one seed, with
                             the order and the times in exchanges.jsonl and in the two reports
     DIR/probe.json          what the model could recite, where that was asked
@@ -19,12 +19,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zsrec.core.files import CONFIG, ResumableFolder
-from zsrec.evaluation.predictions import Header, Predicted, Prediction, header_of, read_predictions, renamed
+from zsrec.evaluation.predictions import (
+    Header,
+    Predicted,
+    Prediction,
+    header_of,
+    read_predictions,
+    rename_users,
+    write_predictions,
+)
 
 METRICS, TIMES = "metrics.json", "times.json"
 PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
@@ -34,7 +42,7 @@ REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that 
 
 
 class RunFolder(ResumableFolder):
-    """The folder of one run; more methods may be added later, and what is there is kept.
+    """The folder of one run; methods may be added later.
 
     Args:
         path: The folder.
@@ -50,72 +58,54 @@ class RunFolder(ResumableFolder):
         return self._predictions(method).exists()
 
     def write_predictions(self, header: Header, predictions: Iterable[Prediction]) -> None:
-        """Writes a method's predictions, whole or not at all.
-
-        Raises:
-            ConfigError: The file cannot be written.
-        """
-
-        def lines() -> Iterator[str]:
-            yield header.model_dump_json() + "\n"
-            for one in predictions:
-                yield one.line() + "\n"
-
-        self._write(self._predictions(header.method), lines())
+        """Writes a method's predictions, all of them or nothing."""
+        write_predictions(self._packed(header.method), header, predictions)
 
     def predictions(self, method: str) -> Predicted:
-        """A method's predictions.
-
-        Raises:
-            DataError: They are missing or wrong.
-        """
+        """A method's predictions."""
         return read_predictions(self._predictions(method))
 
-    def has_users(self) -> bool:
-        """Whether some file of predictions has users under their own ids.
+    def prediction_files(self) -> list[Path]:
+        """All files of predictions."""
+        return sorted([*self.path.glob("predictions/*.jsonl"), *self.path.glob("predictions/*.jsonl.gz")])
 
-        Raises:
-            DataError: A file is wrong.
-        """
-        return any(not header_of(path).pseudonyms for path in (self.path / "predictions").glob("*.jsonl"))
+    def has_users(self) -> bool:
+        """Whether some file of predictions has users under their own ids."""
+        return any(not header_of(path).pseudonyms for path in self.prediction_files())
 
     def rename_users(self, name: Callable[[str], str]) -> None:
-        """Gives every user in every file of predictions another name, once; each file whole or not at all.
-
-        Raises:
-            ConfigError: A file cannot be written.
-            DataError: A line is wrong.
-        """
-        for path in sorted((self.path / "predictions").glob("*.jsonl")):
+        """Replaces user ids by pseudonyms in every file; a plain file becomes a packed one."""
+        for path in self.prediction_files():
             if not header_of(path).pseudonyms:
-                self._write(path, renamed(path, name))
+                packed = path.with_name(path.name.removesuffix(".gz") + ".gz")
+                rename_users(path, packed, name)
+                if path != packed:
+                    self.remove(str(path.relative_to(self.path)))
 
     def empty(self) -> None:
-        """Removes everything but the configuration.
-
-        Raises:
-            ConfigError: A file cannot be removed.
-        """
+        """Removes everything but the configuration."""
         for path in [*self.path.glob("*"), *self.path.glob("predictions/*")]:
             if path.is_file() and path.name not in (CONFIG, ".lock"):
                 self.remove(str(path.relative_to(self.path)))
         self.remove(SCRUB_KEY)
 
     def remove_parts(self) -> None:
-        """Removes what a killed process had half written.
-
-        Raises:
-            ConfigError: A file cannot be removed.
-        """
+        """Removes what a killed process had half written."""
         for part in [*self.path.glob("*.part"), *self.path.glob("predictions/*.part")]:
             self.remove(str(part.relative_to(self.path)))
 
     def _predictions(self, method: str) -> Path:
+        """The method's packed file; its plain one (format 1) where only that is there."""
+        packed = self._packed(method)
+        plain = packed.with_suffix("")
+        return plain if plain.exists() and not packed.exists() else packed
+
+    def _packed(self, method: str) -> Path:
         """A file for any name: its harmless part, and a hash where that is not all of it."""
         plain = re.sub(r"[^\w.-]+", "-", method, flags=re.ASCII).strip(".-")[:60]
         if plain != method:
             plain += "-" + hashlib.sha256(method.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        return self.path / "predictions" / f"{plain}.jsonl"
+        return self.path / "predictions" / f"{plain}.jsonl.gz"
 
 
 def _concerning(methods: Sequence[str], config: Mapping[str, Any], *, asks_llm: bool) -> dict[str, Any]:

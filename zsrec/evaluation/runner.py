@@ -1,4 +1,4 @@
-"""One run: every method asked for its users, its ranking compared with the target."""
+"""Runs of methods over a split."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.data.interactions import Interactions
-from zsrec.evaluation.metrics import Values
+from zsrec.evaluation.metrics import Values, one_target_metrics
 from zsrec.evaluation.predictions import Header, Predicted, Prediction
-from zsrec.evaluation.protocols import Problem, notes, one_target_metrics, sentence, split_of, standing
+from zsrec.evaluation.protocols import sentence, standing
 from zsrec.evaluation.splits import Split
 from zsrec.retrieval.base import Method, Mode, Profile, Retriever, best_codes
 
@@ -26,46 +25,33 @@ class MethodRun:
     """What one method did.
 
     Attributes:
-        name: The name it was run under.
-        mode: See `zsrec.retrieval.base.Retriever.mode`.
-        notes: What the method says of itself.
-        users: Ids of the users it was asked for; n.
-        metrics: One value a user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
+        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
             "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on); shape (n,) each.
-        seconds: Wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known.
-        predicted: The predictions.
     """
 
-    name: str
-    mode: Mode
-    notes: tuple[str, ...]
-    users: Sequence[str]
+    name: str  # the name it was run under
+    mode: Mode  # see `zsrec.retrieval.base.Retriever.mode`
+    notes: tuple[str, ...]  # what the method says of itself
+    users: Sequence[str]  # ids of the users it was asked for; n
     metrics: Mapping[str, Values]
+    # wall-clock time of each prediction; shape (n · orders of ties,), or (0,) where it is not known
     seconds: NDArray[np.float64]
-    predicted: Predicted
+    predicted: Predicted  # the predictions
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All methods on one split, or on several that differ in their tie orders only.
+    """All methods on one split, or on several that differ in their tie orders only."""
 
-    Attributes:
-        protocol: What was done, in whole sentences.
-        notes: What was counted on the way.
-        users: How many users have a target.
-        items: How many items the catalog has.
-        methods: In the order in which they were asked.
-    """
-
-    protocol: str
-    notes: tuple[str, ...]
-    users: int
-    items: int
-    methods: tuple[MethodRun, ...]
+    protocol: str  # what was done, in whole sentences
+    notes: tuple[str, ...]  # what was counted on the way
+    users: int  # how many users have a target
+    items: int  # how many items the catalog has
+    methods: tuple[MethodRun, ...]  # in the order in which they were asked
 
 
 def run(
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     methods: Mapping[str, Method],
     *,
     ks: Sequence[int] = (10,),
@@ -74,8 +60,7 @@ def run(
     """Asks every method for every user and ranks the whole catalog, without the user's history.
 
     Args:
-        problems: One; or several draws of the order of ties, whose metrics are averaged by user. Only `Pools` rank
-            less than the catalog.
+        problems: One; or several draws of the order of ties, whose metrics are averaged by user.
         methods: By the name in the report.
         ks: Cut-offs of HR and NDCG, at least 1 each.
         on_user: Called after each user of each method.
@@ -92,24 +77,24 @@ def run(
         done.append(measured(Predicted.of(header, timing(timed, seconds)), ks, seconds))
     return Run(
         protocol=protocol(problems),
-        notes=notes(problems[0]),
-        users=len(split_of(problems[0])),
-        items=len(split_of(problems[0]).training.items),
+        notes=problems[0].notes,
+        users=len(problems[0]),
+        items=len(problems[0].training.items),
         methods=tuple(done),
     )
 
 
-def check(problems: Sequence[Problem], methods: Mapping[str, object], ks: Sequence[int]) -> None:
+def check(problems: Sequence[Split], methods: Mapping[str, object], ks: Sequence[int]) -> None:
     """Makes sure that there is something to run; see `run`."""
-    users = [split_of(one).users for one in problems]
+    users = [one.users for one in problems]
     if not users or any(not np.array_equal(one, users[0]) for one in users):
         raise ConfigError("the splits differ in their users", hint="make them of one data set, one seed each")
     if not methods or not ks or min(ks) < 1:
         raise ConfigError("nothing to measure", hint="name at least one method and cut-offs of at least 1")
 
 
-def protocol(problems: Sequence[Problem]) -> str:
-    """What is done, in whole sentences."""
+def protocol(problems: Sequence[Split]) -> str:
+    """The protocol in whole sentences."""
     several = len(problems) > 1
     orders = f" Metrics are means over {len(problems)} orders of events at one time." if several else ""
     return sentence(problems[0]) + orders
@@ -118,21 +103,13 @@ def protocol(problems: Sequence[Problem]) -> str:
 def retrieve(
     name: str,
     method: Method,
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     *,
     ks: Sequence[int],
     on_user: Callable[[], None] | None = None,
 ) -> tuple[Header, Iterator[Timed]]:
-    """The predictions of a method that scores the whole catalog, made while they are read.
-
-    Args:
-        name: The name in the report.
-        method: Makes the retriever.
-        problems: One, or one an order of ties.
-        ks: Cut-offs; a prediction holds as many of the best items as the largest says.
-        on_user: Called after each.
-    """
-    retriever = method(split_of(problems[0]).training)
+    """The predictions of a method that scores the whole catalog, computed lazily."""
+    retriever = method(problems[0].training)
     header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
     return header, _retrieved(method, retriever, problems, ks, on_user)
 
@@ -140,23 +117,22 @@ def retrieve(
 def _retrieved(
     method: Method,
     retriever: Retriever,
-    problems: Sequence[Problem],
+    problems: Sequence[Split],
     ks: Sequence[int],
     on_user: Callable[[], None] | None,
 ) -> Iterator[Timed]:
-    for order, problem in enumerate(problems):
-        split = split_of(problem)
+    for order, split in enumerate(problems):
         items, users = split.training.items, split.training.users
         if order:
             retriever = method(split.training)
         for case in range(len(split)):
-            if isinstance(split, Split) and split.strict_time:
-                retriever = method(known_at(split, case))
+            if split.strict_time:
+                retriever = method(split.known_at(case))
             history = split.history(case)
             started = time.perf_counter()
             scores = retriever.scores(Profile.of(history))
             seconds = time.perf_counter() - started
-            stands = standing(problem, case, scores, ks)
+            stands = standing(split, case, scores, ks)
             best = best_codes(stands.ranked, max(ks), items)
             yield (
                 Prediction(
@@ -176,13 +152,6 @@ def _retrieved(
                 on_user()
 
 
-def known_at(split: Split, case: int) -> Interactions:
-    """The interactions that a case's prediction may use."""
-    if split.strict_time and split.times is not None:
-        return split.training.before(float(split.times[case]))
-    return split.training
-
-
 def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]:
     """The predictions alone; their seconds are put into the list on the way."""
     for prediction, took in timed:
@@ -191,13 +160,7 @@ def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]
 
 
 def measured(predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] = ()) -> MethodRun:
-    """The metrics of predictions, averaged over the orders of ties.
-
-    Args:
-        predicted: The predictions; every order has the same users in the same order.
-        ks: Cut-offs; those of the run where predictions have `values`.
-        seconds: One a prediction, where they are known.
-    """
+    """The metrics of predictions, averaged over the orders of ties."""
     values = predicted.values or one_target_metrics(predicted.above, predicted.tied, ks)
     orders = int(predicted.orders.max(initial=0)) + 1
     return MethodRun(

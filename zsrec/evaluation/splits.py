@@ -1,7 +1,7 @@
-"""Splits: which event of a user is to be found, and what may be known when looking for it.
+"""Splits: which events of a user are to be found, and what may be known when looking for them.
 
-No path from a target to a prediction is left open: the statistics (`Split.training`) hold no user's target, the
-history ends before it, and a method receives nothing else (`zsrec.evaluation.runner`).
+No path from a target to a prediction is left open: the statistics (`Split.training`) hold no target, the history
+ends before it, and a method receives nothing else (`zsrec.evaluation.runner`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from zsrec.core.errors import ConfigError, DataError
 from zsrec.data.interactions import Codes, Interactions, Times
 from zsrec.data.ordering import hashed_subset, in_time, time_order
-from zsrec.evaluation.metrics import ManySplit
 
 LEAVE_ONE_OUT = (
     "Leave-one-out by time: each user's last new item is the target, the events before it are the history. "
@@ -25,38 +24,59 @@ LEAVE_ONE_OUT = (
     "Users with fewer than two events are left out. "
     "Events of one user at one time are ordered by a seeded hash, never by file or id."
 )
+STRICT = " and, for each prediction, everything that happened at or after its target's time"
 HELD_OUT = (
     "Held-out targets given by the caller: one target a user, all of the user's interactions are the history. "
     "Statistics hold all interactions given except every (user, target) pair of the targets."
 )
-STRICT = " and, for each prediction, everything that happened at or after its target's time"
+GLOBAL = (
+    "Global time split at {moment}: everything before that moment is known, and all of a user's new items "
+    "from it on are targets. Statistics hold nothing from that moment on. "
+)
+COLD = (
+    "Cold items, global time split at {moment}: the targets are items that nobody had contact with before that "
+    "moment, and statistics hold nothing from it on, so only what needs no contacts can find such an item. "
+)
+NEW_USERS = "Users without a history before it are not asked."
+COLD_USERS = (
+    "Cold users: the history is a user's first {n} events, the target is event number {target}. Statistics hold "
+    "nothing of the users that are asked, who are {share:.0%} of all users, drawn by a seeded hash of the id. "
+    "Events of one user at one time are ordered by a seeded hash, never by file or id."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One target a user, with the history before it, and the statistics that may be used.
+    """Users with their histories and targets, and the statistics that a method may use.
 
     Attributes:
         training: The interactions without any target.
         users: Codes of the users with a target; shape (n,).
-        targets: Codes of their target items; shape (n,).
-        times: When the targets happened, in seconds since 1970; None where that is unknown; shape (n,).
+        targets: Codes of the target items, user by user, each user's in the order of time; shape (n,) where every
+            user has one target, else (all targets,).
         starts: Where each user's history begins in `histories`, and the end; shape (n + 1,).
         histories: The items of all histories, each oldest first.
         protocol: What was done, in whole sentences.
-        notes: What was counted on the way, in plain words.
+        notes: What was counted on the way.
+        target_starts: Where each user's targets begin in `targets`, and the end; shape (n + 1,). None where the
+            protocol has exactly one target per user.
+        times: When the targets happened, in seconds since 1970; shape (n,). None where that is unknown.
         strict_time: Whether a prediction may use only what happened before its target.
+        candidates: Codes of the only items that are ranked, user by user, in no meaningful order, -1 for
+            none; shape (n, m). None ranks the whole catalog.
     """
 
     training: Interactions
     users: Codes
     targets: Codes
-    times: Times | None
     starts: NDArray[np.int64]
     histories: Codes
     protocol: str
     notes: tuple[str, ...] = ()
+    target_starts: NDArray[np.int64] | None = None
+    times: Times | None = None
     strict_time: bool = False
+    candidates: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -65,32 +85,42 @@ class Split:
         """The items of a case's history, oldest first."""
         return self.histories[self.starts[case] : self.starts[case + 1]]
 
-    def only(self, cases: NDArray[np.int64]) -> Split:
-        """The same split with some of its users; what may be known stays.
+    def targets_of(self, case: int) -> Codes:
+        """The target items of a case in the order of time, at least one."""
+        if self.target_starts is None:
+            return self.targets[case : case + 1]
+        return self.targets[self.target_starts[case] : self.target_starts[case + 1]]
 
-        Args:
-            cases: Their places in `users`; shape (at most n,).
-        """
+    def candidates_of(self, case: int) -> Codes | None:
+        """The only items that are ranked for a case; None for the whole catalog."""
+        if self.candidates is None:
+            return None
+        row: Codes = self.candidates[case]
+        return row[row >= 0]
+
+    def known_at(self, case: int) -> Interactions:
+        """The interactions that a case's prediction may use."""
+        if self.strict_time and self.times is not None:
+            return self.training.before(float(self.times[case]))
+        return self.training
+
+    def only(self, cases: NDArray[np.int64]) -> Split:
+        """The same split with some of its users; the statistics stay."""
         histories = [self.history(case) for case in cases.tolist()]
+        targets = [self.targets_of(case) for case in cases.tolist()]
         return replace(
             self,
             users=self.users[cases],
-            targets=self.targets[cases],
+            targets=np.concatenate([np.zeros(0, np.int32), *targets]),
+            target_starts=None if self.target_starts is None else _ends(targets),
             times=None if self.times is None else self.times[cases],
-            starts=np.concatenate([[0], np.cumsum([len(one) for one in histories])]).astype(np.int64),
+            starts=_ends(histories),
             histories=np.concatenate([np.zeros(0, np.int32), *histories]),
+            candidates=None if self.candidates is None else self.candidates[cases],
         )
 
     def drawn(self, n: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """The cases of at most n users, drawn by hash (`zsrec.data.ordering.hashed_subset`), in the split's order.
-
-        Args:
-            n: How many; None for all of them.
-            seed: Another seed draws other users.
-
-        Raises:
-            ConfigError: `n` is below 1.
-        """
+        """The cases of at most n users (None: all), drawn by hash (`hashed_subset`), in the split's order."""
         if n is None or 0 < len(self) <= n:
             return np.arange(len(self))
         names = self.training.users
@@ -98,11 +128,7 @@ class Split:
         return np.flatnonzero(np.isin(self.users, drawn))
 
     def subset(self, n: int, seed: int = 0) -> Split:
-        """At most n of the users, see `drawn`; `notes` says so.
-
-        Raises:
-            ConfigError: `n` is below 1.
-        """
+        """At most n of the users, see `drawn`; `notes` says so."""
         if 0 < len(self) <= n:
             return self
         note = f"{n:,} of {len(self):,} users, drawn by a hash of the id"
@@ -119,7 +145,7 @@ def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: boo
             is never an item that the user knows.
         seed: Of the order of ties.
         strict_time: Also keep other users' events at or after a target's time away from its prediction. The
-            statistics then have to be cut for each user: a pass over all interactions a user.
+            statistics then have to be cut for each user: one pass over all interactions per user.
 
     Raises:
         DataError: No user has two events, or all events have the same time.
@@ -174,7 +200,7 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
         DataError: There is no target, or one names an item that the interactions' list of items lacks.
     """
     if not targets:
-        raise DataError("there is no target", hint="give one item a user")
+        raise DataError("there is no target", hint="give one item per user")
     unknown = [item for item in targets.values() if item not in interactions.items]
     if unknown:
         raise DataError(
@@ -198,28 +224,16 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
         training=training,
         users=users,
         targets=items,
-        times=None,
-        starts=np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64),
+        starts=_ends(histories),
         histories=np.concatenate(histories),
         protocol=HELD_OUT,
         notes=tuple(notes),
     )
 
 
-GLOBAL = (
-    "Global time split at {moment}: everything before that moment is known, and all of a user's new items "
-    "from it on are targets. Statistics hold nothing from that moment on. "
-)
-COLD = (
-    "Cold items, global time split at {moment}: the targets are items that nobody had contact with before that "
-    "moment, and statistics hold nothing from it on, so only what needs no contacts can find such an item. "
-)
-_NEW = "Users without a history before it are not asked."
-
-
 def time_split(
     interactions: Interactions, *, at: float | datetime | None = None, share: float = 0.8, seed: int = 0
-) -> ManySplit:
+) -> Split:
     """Splits all interactions at one moment; unlike leave-one-out, no prediction can use anybody's future.
 
     Source: recommended by Meng et al. 2020, "Exploring Data Splitting Strategies for the Evaluation of
@@ -241,7 +255,7 @@ def time_split(
 
 def cold_items(
     interactions: Interactions, *, at: float | datetime | None = None, share: float = 0.8, seed: int = 0
-) -> ManySplit:
+) -> Split:
     """As `time_split`, with only those targets whose item had its first contact at the moment or later.
 
     The whole catalog is ranked, warm items too: a cold item that stands behind thousands of warm ones helps
@@ -252,7 +266,7 @@ def cold_items(
 
 def _split(
     interactions: Interactions, at: float | datetime | None, share: float, seed: int, *, cold_only: bool
-) -> ManySplit:
+) -> Split:
     moment = _moment(interactions, at, share)
     user, item, time = in_time(interactions, seed)
     after = time >= moment
@@ -277,14 +291,14 @@ def _split(
         notes.append(f"{new_users:,} users with targets have no history before the moment and were left out")
     if not cold_only and (cold := int(np.sum(is_new_item & asked))):
         notes.append(f"{cold:,} targets are items that nobody had contact with before the moment")
-    return ManySplit(
+    return Split(
         training=interactions.before(moment),
         users=users,
         target_starts=_starts(user[asked], users),
         targets=item[asked],
         starts=_starts(user[of_asked], users),
         histories=item[of_asked],
-        protocol=(COLD if cold_only else GLOBAL).format(moment=_written(moment)) + _NEW,
+        protocol=(COLD if cold_only else GLOBAL).format(moment=_written(moment)) + NEW_USERS,
         notes=tuple(notes),
     )
 
@@ -314,23 +328,13 @@ def _written(moment: float) -> str:
         return f"{moment:g} s"
 
 
-EVENTS = (0, 1, 3, 5, 10)
-"""The lengths of history that a cold-start curve is usually drawn over."""
-
-COLD_USERS = (
-    "Cold users: the history is a user's first {n} events, the target is event number {target}. Statistics hold "
-    "nothing of the users that are asked, who are {share:.0%} of all users, drawn by a seeded hash of the id. "
-    "Events of one user at one time are ordered by a seeded hash, never by file or id."
-)
-
-
 def cold_users(
     interactions: Interactions, n: int, *, share: float = 0.2, target_after: int | None = None, seed: int = 0
 ) -> Split:
     """Shows only the first n events of users whom the statistics do not know.
 
     To draw a curve over n, give all its points one `target_after`: then the users and their targets are the same
-    and only the history grows. `[cold_users(known, n, target_after=10) for n in EVENTS]`.
+    and only the history grows. `[cold_users(known, n, target_after=10) for n in (0, 1, 3, 5, 10)]`.
 
     Source: users unknown in training are the "strong generalization" of Marlin 2004.
 
@@ -378,3 +382,8 @@ def cold_users(
         protocol=COLD_USERS.format(n=n, target=before + 1, share=share),
         notes=tuple(notes),
     )
+
+
+def _ends(parts: list[Codes]) -> NDArray[np.int64]:
+    """Where each part begins in their concatenation, and the end; shape (number of parts + 1,)."""
+    return np.cumsum([0, *map(len, parts)]).astype(np.int64)

@@ -20,7 +20,7 @@ def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: fl
     """Percentile bootstrap intervals of the means (Efron 1979), over users.
 
     Args:
-        values: One row a user, one column a quantity; shape (n, m). All columns see the same resamples.
+        values: One row per user, one column per quantity; shape (n, m). All columns see the same resamples.
         seed: The same seed gives the same interval.
         resamples: How many samples of n users, drawn with replacement.
         level: The share of resampled means inside, in (0, 1).
@@ -55,7 +55,7 @@ def paired_p_values(differences: Values, *, seed: int = 0, permutations: int = 1
     Source: Smucker, Allan and Carterette 2007, CIKM; (1 + hits) / (1 + draws) after Phipson and Smyth 2010.
 
     Args:
-        differences: One row a user, one column a comparison; shape (n, m). All columns see the same signs.
+        differences: One row per user, one column per comparison; shape (n, m). All columns see the same signs.
         seed: The same seed gives the same p-values.
         permutations: How many draws; the smallest possible p-value is 1 / (1 + permutations).
 
@@ -130,29 +130,17 @@ class Estimate(Frozen):
 
 
 class Comparison(Frozen):
-    """Two methods on the same users.
+    """Two methods on the same users."""
 
-    Attributes:
-        metric: The metric compared.
-        a: One method.
-        b: The other.
-        difference: The mean of a minus the mean of b.
-        low: Lower end of the difference's 95% interval.
-        high: Its upper end.
-        p: The test's p-value.
-        p_holm: The same, corrected for the number of pairs.
-        users: How many users both were asked for.
-    """
-
-    metric: str
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    users: int
+    metric: str  # the metric compared
+    a: str  # one method
+    b: str  # the other
+    difference: float  # the mean of a minus the mean of b
+    low: float  # lower end of the difference's 95% interval
+    high: float  # its upper end
+    p: float  # the test's p-value
+    p_holm: float  # the same, corrected for the number of pairs
+    users: int  # how many users both were asked for
 
     @property
     def verdict(self) -> str:
@@ -183,21 +171,23 @@ def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = (
     """As `estimates`, for values in [0, 1], with honest intervals where all of them are 0 or all are 1.
 
     Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
-    users are above 0, their mean is at most p, and the largest p that n zeros do not rule out is
-    1 - 0.025^(1/n) (Clopper and Pearson 1934): 1.8% for 200 users.
-
-    Args:
-        columns: Values in [0, 1].
-        seed: Of resamples.
-        others: Columns of other values, resampled with them; their estimates come last.
+    users are above 0, their mean is at most p: `clopper_pearson` bounds it.
     """
     found = estimates([*columns, *others], seed=seed)
     for place, column in enumerate(columns):
         if len(column) and np.all(column == column[0]) and column[0] in (0.0, 1.0):
-            beyond = 1.0 - 0.025 ** (1.0 / len(column))
-            low, high = (0.0, beyond) if column[0] == 0.0 else (1.0 - beyond, 1.0)
+            most = clopper_pearson(len(column))
+            low, high = (0.0, most) if column[0] == 0.0 else (1.0 - most, 1.0)
             found[place] = Estimate(mean=float(column[0]), low=low, high=high)
     return found
+
+
+def clopper_pearson(n: int) -> float:
+    """The largest share that n zeros do not rule out at 95%, 1 - 0.025^(1/n): 1.8% for 200 users.
+
+    Source: Clopper and Pearson 1934, Biometrika 26, 4.
+    """
+    return float(1.0 - 0.025 ** (1.0 / n))
 
 
 def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
@@ -216,13 +206,8 @@ def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
     return found
 
 
-def comparisons(pairs: Sequence[Pair], *, seed: int) -> tuple[Comparison, ...]:
-    """The pairs with intervals and p-values, corrected over the pairs of one metric.
-
-    Args:
-        pairs: The pairs, in the order wanted; those without users are left out.
-        seed: Of resamples and random signs.
-    """
+def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> tuple[Comparison, ...]:
+    """The pairs with intervals and p-values."""
     pairs = [pair for pair in pairs if len(pair.differences)]
     means = estimates([pair.differences for pair in pairs], seed=seed)
     p_values = [0.0] * len(pairs)
@@ -231,8 +216,9 @@ def comparisons(pairs: Sequence[Pair], *, seed: int) -> tuple[Comparison, ...]:
         for place, p in zip(places, paired_p_values(values, seed=seed).tolist(), strict=True):
             p_values[place] = p
     corrected = [0.0] * len(pairs)
-    for metric in dict.fromkeys(pair.metric for pair in pairs):
-        places = [place for place, pair in enumerate(pairs) if pair.metric == metric]
+    families = [None] if together else dict.fromkeys(pair.metric for pair in pairs)
+    for metric in families:
+        places = [place for place, pair in enumerate(pairs) if metric in (None, pair.metric)]
         for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
             corrected[place] = p
     return tuple(

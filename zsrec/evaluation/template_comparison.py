@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import NormalDist
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.evaluation.comparison import Kind, Paired, verdict
+from zsrec.evaluation.comparison import lift
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.predictions import Use
-from zsrec.evaluation.report_llm import lift
 from zsrec.evaluation.run_folder import TIMES, RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, comparisons, holm, shares
+from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, clopper_pearson, comparisons, shares
 
 POWER = 0.8
 TESTS = (
@@ -30,45 +30,97 @@ TESTS = (
 )
 
 
+_COSTS = ("tokens", "seconds")
+_PARTS = ("tokens in", "tokens out", "requests")  # said by "tokens"
+
+Columns = Mapping[str, Mapping[str, Values]]
+
+
+class Kind(NamedTuple):
+    """Which way a measure is better, its largest value (None without one), and whether it reads as percent."""
+
+    better: Literal["more", "less"]
+    bound: float | None = None
+    percent: bool = False
+
+
+class Paired(Frozen):
+    """Two templates in one measure, on the users for whom both have it.
+
+    Attributes:
+        least: How many have to differ before random signs can call anything a difference: n of one sign come up
+            once in 2^(n - 1), times the number of tests that are corrected together.
+        detectable: About the smallest difference that so many users show four times in five (80% power); where no
+            two users differ, the largest that they do not rule out.
+    """
+
+    comparison: Comparison  # their difference with interval and p-values
+    better: Literal["more", "less"]  # whether more or less of the measure is better
+    percent: bool  # whether the measure is a share
+    differing: int  # the users whose two values differ
+    least: int
+    detectable: float
+
+    @property
+    def winner(self) -> str | None:
+        """The template that is shown to be better; None where nothing is shown."""
+        found = self.comparison
+        if found.p_holm >= LEVEL or not found.difference:
+            return None
+        return found.a if (found.difference > 0) == (self.better == "more") else found.b
+
+    @property
+    def verdict(self) -> str:
+        """What the comparison says, in plain words."""
+        found, winner = self.comparison, self.winner
+        difference = (
+            f"{found.a} − {found.b} = {self._signed(found.difference)} "
+            f"[{self._signed(found.low)}, {self._signed(found.high)}], corrected p = {found.p_holm:.3f}"
+        )
+        if winner is None:
+            size = self._plain(self.detectable)
+            if not self.differing:
+                why = f"all users are alike, and one of up to {size} may be unseen"
+            elif self.differing < self.least:
+                why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
+            else:
+                why = f"one of about {size} shows four times in five"
+            return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
+        return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
+
+    def _plain(self, value: float) -> str:
+        return written(value, percent=self.percent)
+
+    def _signed(self, value: float) -> str:
+        return f"{'-' if value < 0 else '+'}{self._plain(abs(value))}".replace("-", "−")
+
+
 class Comparing(Frozen):
     """Several templates on the same users.
 
     Attributes:
-        protocol: What was done, in whole sentences.
-        model: The served model.
-        data: The name of the data.
-        users: How many users each template was asked for.
-        pools: Where each template's candidates are from.
-        reachable: For templates with candidates, the share of users whose target is among them.
-        means: By measure and template, each on the users who have it. "usable items" are those left in a list
-            when what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
+        means: By measure and template, each on the users who have it. "usable items" are those left in a list when
+            what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
             "unmatched" are shares of what an answer names.
-        pairs: Every pair in every measure.
-        verdicts: What to make of each pair, in plain words.
         lift: Each template with candidates against these in the order of retrieval, by metric, as in the run's
             report. A template that loses here costs more than it gives, whatever it wins against another.
-        tests: How intervals and p-values were made.
     """
 
-    protocol: str
-    model: str
-    data: str
-    users: int
-    pools: dict[str, str]
-    reachable: dict[str, float]
+    protocol: str  # what was done, in whole sentences
+    model: str  # the served model
+    data: str  # the name of the data
+    users: int  # how many users each template was asked for
+    pools: dict[str, str]  # where each template's candidates are from
+    reachable: dict[str, float]  # for templates with candidates, the share of users whose target is among them
     means: dict[str, dict[str, Estimate]]
-    pairs: tuple[Paired, ...]
-    verdicts: tuple[str, ...]
+    pairs: tuple[Paired, ...]  # every pair in every measure
+    verdicts: tuple[str, ...]  # what to make of each pair, in plain words
     lift: tuple[Comparison, ...] = ()
-    tests: str = TESTS
+    tests: str = TESTS  # how intervals and p-values were made
 
 
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
     """Compares the templates of a run, from its folder alone.
-
-    Args:
-        folder: A finished run whose methods ask an LLM.
-        against: Compare all others with this template only; fewer pairs need less correction.
 
     Raises:
         ConfigError: There are no two templates, or `against` is none of them.
@@ -105,50 +157,41 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
 
 
 def _kinds(k: int) -> dict[str, Kind]:
-    return {
-        f"NDCG@{k}": Kind("more", 1.0),
-        f"HR@{k}": Kind("more", 1.0),
-        "usable items": Kind("more", float(k)),
-        "not in the catalog": Kind("less", 1.0, percent=True),
-        "unmatched": Kind("less", 1.0, percent=True),
-        "wrong format": Kind("less", 1.0, percent=True),
-        "no answer": Kind("less", 1.0, percent=True),
-        "requests": Kind("less"),
-        "tokens in": Kind("less"),
-        "tokens out": Kind("less"),
-        "tokens": Kind("less"),
-        "seconds": Kind("less"),
-    }
+    more = {f"NDCG@{k}": Kind("more", 1.0), f"HR@{k}": Kind("more", 1.0), "usable items": Kind("more", float(k))}
+    shared = ("not in the catalog", "unmatched", "wrong format", "no answer")
+    costs = ("requests", "tokens in", "tokens out", "tokens", "seconds")
+    return more | dict.fromkeys(shared, Kind("less", 1.0, percent=True)) | dict.fromkeys(costs, Kind("less"))
 
 
 def _columns(one: MethodRun, k: int, seconds: Sequence[float | None] | None) -> dict[str, Values]:
-    """A value a user by measure; NaN where a user has none."""
+    """A value per user by measure; NaN where a user has none."""
     uses = one.predicted.uses
+
+    def column(of: Callable[[Use], float | None]) -> Values:
+        return np.array([np.nan if (value := of(use)) is None else value for use in uses], dtype=np.float64)
+
+    def of_named(of: Callable[[Use], int]) -> Values:
+        return column(lambda use: of(use) / use.named if use.named else None)
+
+    def of_answered(of: Callable[[Use], float]) -> Values:
+        return column(lambda use: float(of(use)) if use.error is None else None)
+
     found = {key: np.asarray(one.metrics[key], dtype=np.float64) for key in (f"NDCG@{k}", f"HR@{k}")}
     found["usable items"] = (one.predicted.lists[:, :k] >= 0).sum(axis=1).astype(np.float64)
-
-    def shared(of: Sequence[int]) -> Values:
-        return np.array([part / use.named if use.named else np.nan for part, use in zip(of, uses, strict=True)])
-
-    def answered(of: Sequence[float]) -> Values:
-        return np.array([value if use.error is None else np.nan for value, use in zip(of, uses, strict=True)])
-
-    found["not in the catalog"] = shared([use.not_in_catalog for use in uses])
-    found["unmatched"] = shared([use.unmatched for use in uses])
-    found["wrong format"] = answered([float(use.wrong_format) for use in uses])
-    found["no answer"] = np.array([float(use.error is not None) for use in uses])
-    found["requests"] = answered([float(use.requests) for use in uses])
-    found["tokens in"] = answered([float(use.prompt_tokens) for use in uses])
-    found["tokens out"] = answered([float(use.completion_tokens) for use in uses])
+    found["not in the catalog"] = of_named(lambda use: use.not_in_catalog)
+    found["unmatched"] = of_named(lambda use: use.unmatched)
+    found["wrong format"] = of_answered(lambda use: use.wrong_format)
+    found["no answer"] = column(lambda use: float(use.error is not None))
+    found["requests"] = of_answered(lambda use: use.requests)
+    found["tokens in"] = of_answered(lambda use: use.prompt_tokens)
+    found["tokens out"] = of_answered(lambda use: use.completion_tokens)
     found["tokens"] = found["tokens in"] + found["tokens out"]
     if seconds is not None:
         found["seconds"] = np.array([np.nan if value is None else value for value in seconds], dtype=np.float64)
     return found
 
 
-def _means(
-    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], seed: int
-) -> dict[str, dict[str, Estimate]]:
+def _means(kinds: Mapping[str, Kind], columns: Columns, seed: int) -> dict[str, dict[str, Estimate]]:
     bounded = [(key, name) for key in kinds for name in columns if kinds[key].bound == 1.0]
     free = [(key, name) for key in kinds for name in columns if kinds[key].bound != 1.0 and key in columns[name]]
     whole = [column[~np.isnan(column)] for key, name in (*bounded, *free) for column in [columns[name][key]]]
@@ -163,31 +206,25 @@ def _means(
 
 
 def _paired(
-    kinds: dict[str, Kind], columns: dict[str, dict[str, Values]], pairs: Sequence[tuple[str, str]], seed: int
+    kinds: Mapping[str, Kind], columns: Columns, pairs: Sequence[tuple[str, str]], seed: int
 ) -> Iterator[Paired]:
     """The pairs in some measures, which are corrected together."""
     todo: list[Pair] = []
-    for key in kinds:
+    for key, kind in kinds.items():
         for a, b in pairs:
             if key in columns[a] and key in columns[b]:
                 differences = columns[a][key] - columns[b][key]
-                todo.append(Pair(key, a, b, differences[~np.isnan(differences)]))
-    # What has no bound and differs for nobody, such as one request a user, needs no test.
-    todo = [
-        pair for pair in todo if len(pair.differences) and (kinds[pair.metric].bound or pair.differences.any())
-    ]
-    found = comparisons(todo, seed=seed)
-    corrected = holm([one.p for one in found])
-    for pair, one, p_holm in zip(todo, found, corrected, strict=True):
+                differences = differences[~np.isnan(differences)]
+                # What has no bound and differs for nobody, such as one request per user, needs no test.
+                if len(differences) and (kind.bound or differences.any()):
+                    todo.append(Pair(key, a, b, differences))
+    for pair, one in zip(todo, comparisons(todo, seed=seed, together=True), strict=True):
         kind, n = kinds[pair.metric], len(pair.differences)
-        # Clopper and Pearson, as in `shares`: the largest share of users who may differ though none of n did.
-        unseen = (1.0 - 0.025 ** (1.0 / n)) * (kind.bound or 0.0)
+        unseen = clopper_pearson(n) * (kind.bound or 0.0)  # the share of users who may differ though none of n did
         alike = not np.any(pair.differences)
         spread = float(pair.differences.std(ddof=1)) if n > 1 else float("inf")
         yield Paired(
-            comparison=one.model_copy(
-                update={"p_holm": p_holm} | ({"low": -unseen, "high": unseen} if alike else {})
-            ),
+            comparison=one.model_copy(update={"low": -unseen, "high": unseen} if alike else {}),
             better=kind.better,
             percent=kind.percent,
             differing=int(np.count_nonzero(pair.differences)),
@@ -220,3 +257,47 @@ def _reachable(one: MethodRun) -> float | None:
         return None
     inside = [target in use.candidates for target, use in zip(one.predicted.targets, uses, strict=True)]
     return sum(inside) / len(inside)
+
+
+def written(value: float, *, percent: bool = False) -> str:
+    """A number as people read it: shares in percent, others with three digits that tell something."""
+    if percent:
+        return f"{value:.1%}"
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def verdict(a: str, b: str, paired: Sequence[Paired], columns: Columns) -> str:
+    """What to make of two templates: first what they find, then what goes wrong, then what they cost."""
+    mine = [one for one in paired if (one.comparison.a, one.comparison.b) == (a, b)]
+    main, others = mine[0], [one for one in mine[1:] if one.comparison.metric not in (*_COSTS, *_PARTS)]
+    said = [main.verdict, *(one.verdict for one in others if one.winner)]
+    if not any(columns[name][main.comparison.metric].any() for name in (a, b)):
+        said.append("Neither found any user's held-out item, so hits cannot tell them apart")
+    winners = {one.winner for one in (main, *others) if one.winner}
+    costs = list(_costs(a, b, mine, columns))
+    if main.winner:
+        end = f"Take {main.winner}."
+    elif len(winners) == 1:
+        end = f"By what these users show, take {winners.pop()}."
+    elif winners:
+        end = "Each is better in something: decide by what matters to you."
+    else:
+        end = "Nothing here says that either is better: take the cheaper one, or ask more users."
+    return " ".join((*(f"{one}." for one in said), *costs, end))
+
+
+def _costs(a: str, b: str, mine: Sequence[Paired], columns: Columns) -> Iterator[str]:
+    """How much more the dearer one takes, of what is shown to differ."""
+    for one in mine:
+        if one.comparison.metric in _COSTS and one.winner:
+            key = one.comparison.metric
+            both = ~np.isnan(columns[a][key] + columns[b][key])
+            of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
+            dearer = a if one.winner == b else b
+            yield f"{dearer} takes {written(of[dearer])} {key} per user, {one.winner} {written(of[one.winner])}."
+
+
+def _people(number: int) -> str:
+    return "only one user differs" if number == 1 else f"only {number} users differ"

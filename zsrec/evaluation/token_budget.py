@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
-
-from zsrec.core.errors import CapabilityError
-from zsrec.core.types import Message
-
-if TYPE_CHECKING:  # importing the openai package takes a second
-    from zsrec.llm.client import OpenAIClient
 from dataclasses import dataclass, replace
 from string import ascii_letters
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from zsrec.core.errors import ConfigError, TemplateError
+from zsrec.core.errors import CapabilityError, ConfigError, TemplateError
+from zsrec.core.types import Message
 from zsrec.data.movielens import Dataset
 from zsrec.prompts import ItemView, Template, item_view
 from zsrec.prompts.diagnostics import unanswered
+
+if TYPE_CHECKING:  # importing the openai package takes a second
+    from zsrec.llm.client import OpenAIClient
+
+LABELS = ascii_letters[26:] + ascii_letters[:26]
+AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
+_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
+_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
+_EMPTY: dict[str, Any] = {"items": (), "str": ""}
+# Up to six letters of a word with the space before it; a figure; any other sign; a line break.
+_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
+_FORMAT = 5  # around each message: two marks, the role's name, two line breaks
 
 Tokens = Sequence[int | str]
 """A prompt's tokens in their order; equal ones are equal."""
 
 
 class Meter(Protocol):
-    """Whatever tells a prompt's tokens.
-
-    Attributes:
-        name: How they were counted, for the reader: "counted by smollm2", "estimated".
-        block: Tokens in a block of the server's prefix cache; None where nobody knows.
-    """
+    """A tokenizer, real or estimated."""
 
     name: str
     block: int | None
@@ -42,11 +43,6 @@ class Meter(Protocol):
     async def text(self, text: str) -> Tokens:
         """The tokens of a text by itself."""
         ...
-
-
-# Up to six letters of a word with the space before it; a figure; any other sign; a line break.
-_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
-_FORMAT = 5  # around each message: two marks, the role's name, two line breaks
 
 
 class Estimate:
@@ -72,13 +68,7 @@ class Estimate:
 
 
 class Served:
-    """Counts with the served model's own tokenizer (vLLM's /tokenize).
-
-    Args:
-        client: Of the server.
-        model: The served model's name.
-        block: Tokens in a block of its prefix cache.
-    """
+    """Counts with the served model's own tokenizer (vLLM's /tokenize)."""
 
     def __init__(self, client: OpenAIClient, model: str, block: int | None) -> None:
         self.name = f"counted by {model}"
@@ -86,28 +76,18 @@ class Served:
         self._client = client
 
     async def chat(self, messages: tuple[Message, ...]) -> Tokens:
-        """See `Meter`.
-
-        Raises:
-            CapabilityError: The server does not tell tokens.
-            LLMError: The server failed.
-        """
+        """See `Meter`."""
         return await self._ids(messages)
 
     async def text(self, text: str) -> Tokens:
-        """See `Meter`.
-
-        Raises:
-            CapabilityError: The server does not tell tokens.
-            LLMError: The server failed.
-        """
+        """See `Meter`."""
         return await self._ids(text) if text else []
 
     async def _ids(self, prompt: tuple[Message, ...] | str) -> Tokens:
         found = await self._client.token_ids(prompt)
         if found is None:
             raise CapabilityError(
-                "the server does not tell tokens (vLLM's /tokenize)",
+                "the server does not return tokens (vLLM's /tokenize)",
                 hint="leave out --base-url for an estimate",
             )
         return found
@@ -121,22 +101,9 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-LABELS = ascii_letters[26:] + ascii_letters[:26]
-AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
-_PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
-_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
-
-
 @dataclass(frozen=True)
 class Person:
-    """A user and what they are asked about.
-
-    Attributes:
-        history: Their events as a prompt may show them, oldest first.
-        candidates: The items to choose from.
-        known: How many events there are; the template may show the newest of them only.
-        domain: What the items are; None takes the template's default.
-    """
+    """A user and what they are asked about."""
 
     history: tuple[ItemView, ...]
     candidates: tuple[ItemView, ...]
@@ -144,17 +111,7 @@ class Person:
     domain: str | None
 
     def render(self, template: Template, step: str | None = None, /, **other: Any) -> tuple[Message, ...]:  # noqa: ANN401
-        """The prompt of one question.
-
-        Args:
-            template: The template.
-            step: One of its earlier steps; None for its own question.
-            other: Variables with other values than this person's, and answers of earlier steps; without these
-                "[the answer of …]" stands in their place.
-
-        Raises:
-            TemplateError: The template fails on this user.
-        """
+        """The prompt of one question."""
         values: dict[str, Any] = {
             name: _STAND_INS[variable.type]
             for name, variable in template.variables.items()
@@ -170,31 +127,15 @@ class Person:
 
 @dataclass(frozen=True)
 class Cast:
-    """The users that a template is counted on.
+    """The users that a template is counted on."""
 
-    Attributes:
-        typical: Has as many events as the median user, and the pool's candidates in its order.
-        worst: Has the longest history, and the longest titles of the catalog as candidates.
-        others: Some more, from short histories to long ones, with the typical one's candidates.
-    """
-
-    typical: Person
-    worst: Person
-    others: tuple[Person, ...]
+    typical: Person  # as many events as the median user, the most popular candidates
+    worst: Person  # the longest history, the longest titles as candidates
+    others: tuple[Person, ...]  # from short histories to long ones
 
 
 def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int = 5) -> Cast:
-    """Chooses the users.
-
-    Args:
-        dataset: A catalog and histories; events whose item the catalog lacks are left out.
-        template: Whose `history: {last: …}` says how many events are shown.
-        pool: How many candidates: those that most of the users know, which nobody's history is kept free of.
-        others: How many more users.
-
-    Raises:
-        ConfigError: There is no user with a history.
-    """
+    """Chooses the users."""
     catalog = dataset.catalog
     lists = [[e for e in history.events if e.item in catalog] for history in dataset.histories.values()]
     lists = sorted((events for events in lists if events), key=len)
@@ -235,7 +176,7 @@ def questions_of(template: Template) -> tuple[str | None, ...]:
 
 
 def answers_for(template: Template, step: str | None) -> dict[str, str]:
-    """What stands for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
+    """Placeholders for the answers of the steps before `step`: each marked, and as long as its `limit` allows.
 
     A real answer may be shorter, or end sooner at the step's `max_tokens`.
     """
@@ -253,42 +194,24 @@ def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tu
     return tuple(replace(item, label=labels[place % len(labels)]) for place, item in enumerate(items))
 
 
-_EMPTY: dict[str, Any] = {"items": (), "str": ""}
-
-
 @dataclass(frozen=True)
 class Part:
-    """One share of a prompt.
+    """One share of a prompt."""
 
-    Attributes:
-        name: "system" and "user" for the template's own text, else a variable's name or an earlier step's, whose
-            answer it is; "rest" for the chat's format and what only appears where several variables have a value.
-        tokens: How many; of "rest" it may be a few below 0.
-    """
-
-    name: str
+    name: str  # system, user: the template's own text; a variable or an earlier step; rest: the chat's format
     tokens: int
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What one user's prompt costs.
-
-    Attributes:
-        total: Tokens of the whole prompt, the chat's format included.
-        parts: They sum to `total`.
-        shown: Events of the history in the prompt.
-        known: Events that the user has.
-        candidates: Candidates in the prompt.
-        by: How it was counted (`Meter.name`).
-    """
+    """What one user's prompt costs."""
 
     total: int
     parts: tuple[Part, ...]
-    shown: int
-    known: int
+    shown: int  # events in the prompt
+    known: int  # events that the user has
     candidates: int
-    by: str
+    by: str  # how it was counted
 
     def part(self, name: str) -> int:
         """A part's tokens; 0 where the prompt has no such part."""
@@ -296,19 +219,7 @@ class Budget:
 
 
 async def budget_of(template: Template, person: Person, meter: Meter, step: str | None = None) -> Budget:
-    """Counts a prompt by parts: a variable's share is what the prompt loses when the variable is empty.
-
-    Args:
-        template: The template.
-        person: Whose prompt.
-        meter: Counts.
-        step: One of the template's earlier steps; None for its own question. Answers of the steps before are
-            stand-ins, as long as their limit allows.
-
-    Raises:
-        TemplateError: The template fails on this user.
-        LLMError: The server failed.
-    """
+    """Counts a prompt by parts: a variable's share is what the prompt loses when the variable is empty."""
     answers = answers_for(template, step)
     messages = person.render(template, step, **answers)
     total = len(await meter.chat(messages))

@@ -4,7 +4,7 @@ from rich.console import Console
 
 from zsrec.cli import console as watch
 from zsrec.core.types import Exchange, Usage
-from zsrec.evaluation.report_llm import Prices
+from zsrec.evaluation.report import Prices
 
 
 def test_the_bar_shows_tokens_speed_and_cost(monkeypatch) -> None:

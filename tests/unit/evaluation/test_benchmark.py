@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from zsrec.core.types import Exchange
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.evaluation import held_out
 from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
-from zsrec.evaluation.report_llm import RATES, Prices
+from zsrec.evaluation.report import RATES, Prices
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.llm.journal import request_key
 from zsrec.llm.protocol import ChatRequest
@@ -186,7 +187,7 @@ def test_a_shuffled_pool_is_the_same_pool(tmp_path: Path) -> None:
 
 
 def test_an_llm_needs_a_folder_and_one_order_of_ties(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="kept in a folder"):
+    with pytest.raises(ConfigError, match="stored in a run's folder"):
         in_memory(task(), Quiet())
     twice = task()
     with pytest.raises(ConfigError, match="one order of ties"):
@@ -221,7 +222,7 @@ def test_a_canary_target_reaches_no_prompt_no_candidates_no_retry_and_no_key(tmp
     keys = {json.loads(line)["key"] for line in journal.splitlines()}
     assert keys <= {request_key("fake", request) for request in llm.requests}
     for path in (tmp_path / "r" / "predictions").iterdir():
-        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()[1:-1]:
             plain = json.loads(line)
             if plain["user"] == "u3":
                 assert plain.pop("target") == "canary-id"  # written down after the ranking was made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,14 @@ def test_sampled_is_named_wherever_a_figure_stands(tmp_path: Path, protocol: str
     for text in (markdown(found, config), table, (tmp_path / "r" / "report.html").read_text("utf-8")):
         assert text.count("sampled NDCG@10") == text.count("NDCG@10") > 0
     problem = given.problems[0]
-    whole = in_memory(task(llm_methods=(), problems=[problem.split]), Quiet()).methods[0]
+    whole = in_memory(task(llm_methods=(), problems=[replace(problem, candidates=None)]), Quiet()).methods[0]
     if protocol == "sampled-llmrank":  # twenty candidates instead of forty: never harder
         assert found.methods[0].metrics["sampled HR@10"].mean > whole.metrics["HR@10"].mean
 
 
 @pytest.mark.parametrize("protocol", [*MANY, *SAMPLING])
 def test_an_llm_is_not_asked_in_protocols_that_it_cannot_be(tmp_path: Path, protocol: str) -> None:
-    with pytest.raises(ConfigError, match="one target a user in the whole catalog"):
+    with pytest.raises(ConfigError, match="one target per user in the whole catalog"):
         in_folder(task(problems=asked(protocol, late_items())), RunFolder(tmp_path / "r"), {}, Quiet())
     given = task(problems=asked(protocol, late_items()), llm_methods=(), questions=3)
     with pytest.raises(ConfigError, match="memorisation probe"):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from zsrec.core.errors import ConfigError
+from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Contact, Ids, Interactions
-from zsrec.evaluation import beyond_accuracy, bootstrap, jackknife, leave_one_out
+from zsrec.evaluation import beyond_accuracy, bootstrap, jackknife, leave_one_out, run
+from zsrec.evaluation.statistics import estimates
 from zsrec.retrieval import ItemKNN, Popularity
 
 LISTS = np.array([[0, 1, 2], [0, 1, -1], [-1, -1, -1]])
@@ -64,14 +66,14 @@ def test_lists_leave_out_the_history_and_what_is_no_candidate() -> None:
         Contact("v", "d", 3.0), Contact("w", "d", 0.0),
     ]  # fmt: skip
     split = leave_one_out(Interactions.from_contacts(rows, catalog=Ids("abcde")))
-    lists = beyond_accuracy.recommended(Popularity(split.training), split, 4)
-    names = [[split.training.items[c] for c in row if c >= 0] for row in lists.tolist()]
+    pop, knn = run([split], {"pop": Popularity, "knn": ItemKNN}, ks=(4,)).methods
+    names = [[pop.predicted.names[c] for c in row if c >= 0] for row in pop.predicted.lists.tolist()]
     assert [len(row) for row in names] == [4, 3]
     assert "a" not in names[0]
     assert set(names[0][:2]) == {"c", "d"}
-    assert beyond_accuracy.recommended(ItemKNN(split.training), split, 2).tolist() == [[2, -1], [-1, -1]]
+    assert [[knn.predicted.names[c] for c in row if c >= 0] for row in knn.predicted.lists.tolist()] == [["c"], []]
     with pytest.raises(ConfigError):
-        beyond_accuracy.recommended(Popularity(split.training), split, 0)
+        run([split], {"pop": Popularity}, ks=(0,))
 
 
 def test_the_jackknife_holds_where_the_bootstrap_does_not() -> None:
@@ -99,19 +101,33 @@ def test_the_jackknife_of_a_mean_is_its_normal_interval() -> None:
         jackknife(lambda _: 0.0, 1)
 
 
-def test_everything_described_with_intervals() -> None:
+def test_everything_has_intervals() -> None:
     rows = [Contact(f"u{n}", f"i{n * k % 23}", float(k)) for n in range(30) for k in range(1, 7)]
     split = leave_one_out(Interactions.from_contacts(rows, catalog=Ids(f"i{n}" for n in range(25))))
-    lists = beyond_accuracy.recommended(ItemKNN(split.training), split, 4)
-    lists[3] = -1
-    vectors = np.random.default_rng(0).standard_normal((25, 3))
-    found, notes = beyond_accuracy.described(lists, split.training, vectors=vectors)
-    assert list(found) == ["Coverage@4", "Gini@4", "Novelty@4", "Popularity@4", "Head@4", "Diversity@4"]
-    assert all(one.low <= one.value <= one.high for one in found.values())
-    assert notes == (f"1 of {len(split)} users have an empty list",)
+    films = Catalog.from_items([{"id": f"i{n}", "title": f"t{n}", "genres": "XYZ"[n % 3]} for n in range(25)])
+    done = run([split], {"knn": ItemKNN}, ks=(4,)).methods[0]
+    done.predicted.lists[3] = -1
+    statistics = beyond_accuracy.Statistics.of(split.training, films, done.predicted.names)
+    found = beyond_accuracy.measure(done, slice(None), 4, statistics, seed=0)
+    assert list(found.columns) == ["Novelty", "Diversity", "Popularity", "Head"]
+    assert (found.users, found.empty) == (len(split), 1)
+    assert found.coverage is not None
+    assert found.coverage.low <= found.coverage.mean <= found.coverage.high
+    means = dict(zip(found.columns, estimates(list(found.columns.values()), seed=0), strict=True))
+    report = found.report(4, means)
+    assert list(report.measures) == ["Coverage@4", "Novelty@4", "Diversity@4", "Popularity@4", "Head@4"]
+    assert all(one.low <= one.mean <= one.high for one in report.measures.values())
+    items = split.training.items
+    names = [items.code(name) for name in done.predicted.names]
+    lists = np.array([[names[one] if one >= 0 else -1 for one in row] for row in done.predicted.lists])
     wanted = np.nanmean(beyond_accuracy.novelty(lists, split.training.users_per_item, len(split.training.users)))
-    assert found["Novelty@4"].value == pytest.approx(wanted)
-    assert found["Coverage@4"].value == beyond_accuracy.coverage(lists, 25)
-    assert "Diversity@4" not in beyond_accuracy.described(lists, split.training)[0]
-    with pytest.raises(ConfigError, match="nothing was recommended"):
-        beyond_accuracy.described(np.full((3, 2), -1), split.training)
+    assert report.measures["Novelty@4"].mean == pytest.approx(wanted)
+    assert found.coverage.mean == beyond_accuracy.coverage(lists, 25)
+    bare = beyond_accuracy.measure(done, slice(None), 4, statistics.model_copy(update={"genres": None}), seed=0)
+    assert "Diversity" not in bare.columns
+    low, high = jackknife(lambda users: beyond_accuracy.gini(lists[users], 25), len(lists))
+    assert low < beyond_accuracy.gini(lists, 25) < high
+    done.predicted.lists[:] = -1
+    nothing = beyond_accuracy.measure(done, slice(None), 4, statistics, seed=0)
+    assert nothing.empty == len(split)
+    assert not any(len(column) for column in nothing.columns.values())

@@ -17,9 +17,9 @@ from zsrec.evaluation import beyond_accuracy
 from zsrec.evaluation.benchmark import in_folder, in_memory, rebuild
 from zsrec.evaluation.beyond_accuracy import Statistics, measure
 from zsrec.evaluation.predictions import Header, Predicted, Prediction
-from zsrec.evaluation.protocols import problems, split_of
+from zsrec.evaluation.protocols import problems
 from zsrec.evaluation.run_folder import RunFolder
-from zsrec.evaluation.runner import MethodRun, measured
+from zsrec.evaluation.runner import MethodRun, measured, run
 from zsrec.llm.protocol import ChatRequest
 from zsrec.retrieval import Popularity
 
@@ -64,8 +64,10 @@ def test_measures_of_a_small_world_by_hand() -> None:
 
 def test_the_report_agrees_with_the_functions_on_the_whole_catalog() -> None:
     given = task(llm_methods=(), catalog=with_genres(), methods={"pop": Popularity})
-    split = split_of(given.problems[0])
-    lists = beyond_accuracy.recommended(Popularity(split.training), split, 5)
+    split = given.problems[0]
+    (done,) = run([split], {"pop": Popularity}, ks=(5,)).methods
+    items = split.training.items
+    lists = np.array([[items.code(done.predicted.names[one]) for one in row] for row in done.predicted.lists])
     counts, users = split.training.users_per_item, int(np.count_nonzero(split.training.items_per_user))
     genres = [item.attributes["genres"] for item in with_genres()]
     found = in_memory(given, Quiet()).methods[0].lists
@@ -112,7 +114,7 @@ def test_a_folder_without_counts_has_a_report_without_them(tmp_path: Path) -> No
 
 def test_sampled_lists_say_nothing_about_the_catalog() -> None:
     given = task(llm_methods=())
-    known = split_of(given.problems[0]).training
+    known = given.problems[0].training
     sampled = task(llm_methods=(), problems=problems("sampled-llmrank", known))
     assert in_memory(given, Quiet()).methods[0].lists is not None
     assert in_memory(sampled, Quiet()).methods[0].lists is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from zsrec.core.errors import ConfigError, DataError
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.data.ordering import hashed_subset
-from zsrec.evaluation import ManySplit, Split, cold_items, cold_users, leave_one_out, time_split
+from zsrec.evaluation import Split, cold_items, cold_users, leave_one_out, time_split
 from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate
-from zsrec.evaluation.protocols import Pools, llm_rank, nir, only_found, sampled_places
+from zsrec.evaluation.protocols import llm_rank, nir, only_found, standing
 
 ROWS = [
     Contact("u", "a", 1.0), Contact("u", "b", 2.0), Contact("u", "c", 7.0), Contact("u", "new", 8.0),
@@ -24,7 +25,7 @@ events = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0,
 )
 
 
-def cases(split: ManySplit) -> dict[str, tuple[list[str], list[str]]]:
+def cases(split: Split) -> dict[str, tuple[list[str], list[str]]]:
     users, items = split.training.users, split.training.items
     return {
         users[int(user)]: (
@@ -178,6 +179,17 @@ def test_a_split_of_some_users_is_the_same_for_them() -> None:
 # -- sampled protocols --------------------------------------------------------------------------------
 
 
+def candidates(pools: Split, case: int) -> list[int]:
+    found = pools.candidates_of(case)
+    assert found is not None
+    return found.tolist()
+
+
+def has_target(pools: Split) -> np.ndarray:
+    assert pools.candidates is not None
+    return (pools.candidates == pools.targets[:, None]).any(axis=1)
+
+
 def tasted(users: int = 30) -> Split:
     rows = [
         Contact(f"u{n}", f"i{(n * 7 + k * (n % 3 + 1)) % 40}", float(k)) for n in range(users) for k in range(8)
@@ -189,16 +201,19 @@ def test_llm_rank_is_the_target_and_unknown_items_in_no_order() -> None:
     split = tasted()
     pools = llm_rank(split)
     assert pools.protocol.startswith("SAMPLED")
-    assert pools.items.shape == (30, 20)
-    assert pools.has_target.all()
+    assert pools.candidates is not None
+    assert pools.candidates.shape == (30, 20)
+    assert has_target(pools).all()
     for case in range(len(split)):
-        pool = pools.of(case).tolist()
+        pool = candidates(pools, case)
         assert len(set(pool)) == 20
         assert not set(pool) & set(split.history(case).tolist())
-    places = np.argmax(pools.items == split.targets[:, None], axis=1)
+    places = np.argmax(pools.candidates == split.targets[:, None], axis=1)
     assert len(set(places.tolist())) > 8
-    np.testing.assert_array_equal(llm_rank(split.only(np.array([4, 9]))).items, pools.items[[4, 9]])
-    assert np.any(llm_rank(split, seed=1).items != pools.items)
+    some = llm_rank(split.only(np.array([4, 9])))
+    np.testing.assert_array_equal(some.candidates, pools.candidates[[4, 9]])
+    np.testing.assert_array_equal(pools.only(np.array([4, 9])).candidates, some.candidates)
+    assert np.any(llm_rank(split, seed=1).candidates != pools.candidates)
     for negatives in (0, 60):
         with pytest.raises(ConfigError):
             llm_rank(split, negatives=negatives)
@@ -206,8 +221,10 @@ def test_llm_rank_is_the_target_and_unknown_items_in_no_order() -> None:
 
 def test_chance_gets_what_chance_gets() -> None:
     split = tasted()
-    above, tied = sampled_places(llm_rank(split), [np.zeros(60)] * len(split))
+    found = [standing(llm_rank(split), case, np.zeros(60), (5,)) for case in range(len(split))]
+    above, tied = (np.array([getattr(one.place, name) for one in found]) for name in ("above", "tied"))
     assert hit_rate(above, tied, 5).tolist() == pytest.approx([0.25] * len(split))
+    assert [one.values["sampled HR@5"] for one in found] == pytest.approx([0.25] * len(split))
 
 
 def test_nir_by_hand() -> None:
@@ -218,9 +235,9 @@ def test_nir_by_hand() -> None:
     case = [split.training.users[int(user)] for user in split.users].index("u")
     pools = nir(split, neighbours=3, size=2)
     # v (a, b, x) and w (a, b) have two in common with u (a, b, c); only x is new to u. t is v's target and u's.
-    assert [split.training.items[code] for code in pools.of(case).tolist()] == ["x"]
-    assert pools.place(case, np.arange(7.0)) == NOWHERE
-    assert "3 of 3 users have a target that is not among their candidates; here they earn 0" in pools.notes[0]
+    assert [split.training.items[code] for code in candidates(pools, case)] == ["x"]
+    assert standing(pools, case, np.arange(7.0), (1,)).place == NOWHERE
+    assert "3 of 3 users have a target that is not among their candidates; here they earn 0" in pools.notes[-1]
     with pytest.raises(ConfigError, match="no target"):
         only_found(pools)
     for bad in ({"neighbours": 1}, {"size": 0}):
@@ -231,30 +248,31 @@ def test_nir_by_hand() -> None:
 def test_nir_counts_whom_it_leaves_out() -> None:
     split = tasted()
     pools = nir(split)
-    found = int(pools.has_target.sum())
+    found = int(has_target(pools).sum())
     assert 0 < found < len(split)
     kept = only_found(pools)
-    assert len(kept.split) == len(kept.items) == found
-    assert kept.has_target.all()
-    assert f"{30 - found} of 30 users were left out because their target is not" in kept.notes[0]
+    assert kept.candidates is not None
+    assert len(kept) == len(kept.candidates) == found
+    assert has_target(kept).all()
+    assert f"{30 - found} of 30 users were left out because their target is not" in kept.notes[-1]
+    assert not [note for note in kept.notes if "here they earn 0" in note]
     for case in range(len(split)):
-        assert not set(pools.of(case).tolist()) & set(split.history(case).tolist())
+        assert not set(candidates(pools, case)) & set(split.history(case).tolist())
 
 
 def test_nir_never_looks_at_a_target() -> None:
     split = tasted()
     other = Split(**{**split.__dict__, "targets": (split.targets + 1) % 60})
-    np.testing.assert_array_equal(nir(split).items, nir(other).items)
+    np.testing.assert_array_equal(nir(split).candidates, nir(other).candidates)
 
 
 def test_a_place_among_candidates() -> None:
     split = tasted(2)
     target = int(split.targets[0])
     others = [code for code in range(60) if code != target][:3]
-    pools = Pools(
-        split, np.array([[others[0], target, others[1], -1], [others[2], -1, -1, -1]], np.int32), "SAMPLED"
-    )
+    few = np.array([[others[0], target, others[1], -1], [others[2], -1, -1, -1]], np.int32)
+    pools = replace(split, candidates=few)
     scores = np.zeros(60)
     scores[others[0]] = 1.0
-    assert pools.place(0, scores) == Place(1, 1)
-    assert pools.place(1, scores) == NOWHERE
+    assert standing(pools, 0, scores, (1,)).place == Place(1, 1)
+    assert standing(pools, 1, scores, (1,)).place == NOWHERE

@@ -16,10 +16,10 @@ from tests.unit.bench_world import FILMS, Quiet, llm_method, task, told_by_promp
 from tests.unit.fakes import FakeLLM
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
-from zsrec.evaluation import report_html
+from zsrec.evaluation import charts, report_html
 from zsrec.evaluation.benchmark import in_folder, rebuild
 from zsrec.evaluation.predictions import Header, Predicted, Prediction, Use
-from zsrec.evaluation.report_llm import _calibration
+from zsrec.evaluation.report import Bin, Group, _calibration
 from zsrec.evaluation.report_markdown import escaped
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.statistics import Comparison, Estimate, estimates, shares
@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Page(HTMLParser):
     """Reads a page strictly: every tag that opens closes, in order."""
 
-    VOID = frozenset({"meta", "br", "line", "circle", "rect", "path"})
+    VOID = frozenset({"meta", "br"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,8 @@ def test_the_page_is_whole_and_asks_no_other_host(run: Path) -> None:
     names = {name for name, _ in page.tags}
     assert not names & {"script", "img", "iframe", "object", "link", "a", "form", "base"}
     for _, attributes in page.tags:
-        assert not {"src", "href", "action", "style", "xlink:href"} & set(attributes)
+        assert not {"src", "action", "style", "xlink:href"} & set(attributes)
+        assert (attributes.get("href") or "#").startswith("#")  # a marker of the same chart
         assert not [name for name in attributes if name.startswith("on")]
     assert "url(" not in text
     assert "@import" not in text
@@ -156,25 +157,70 @@ def test_a_verdict_says_what_could_be_shown() -> None:
     assert worse.verdict.startswith("y beats x in NDCG@10 by 0.0200")
 
 
-@pytest.mark.parametrize(
-    ("most", "end"), [(0, 1), (-1, 1), (float("nan"), 1), (0.9, 1), (0.06, 0.08), (0.1, 0.1), (101, 200), (23, 25)]
-)
-def test_axes_end_at_round_numbers(most: float, end: float) -> None:
-    assert report_html.nice(most) == pytest.approx(end)
+def figures(picture: str, axis: str) -> list[float]:
+    """The numbers along an axis, which stand under it in one line or beside it in one column."""
+    ticks = re.findall(
+        r'<text font-size="9px" text-anchor="(\w+)"[^>]*fill="var\(--soft\)"[^>]*>([^<]*)</text>', picture
+    )
+    anchor = {"x": "middle", "y": "end"}[axis]
+    return [float(text.replace("−", "-")) for at, text in ticks if at == anchor and re.fullmatch(r"[−\d.]+", text)]
 
 
-def test_plots_of_nothing_and_of_one_point_are_drawn() -> None:
+@pytest.mark.parametrize("most", [0, 0.06, 0.1, 0.9, 23, 101])
+def test_axes_begin_at_zero_and_reach_the_highest_value(most: float) -> None:
+    row = {"m": Estimate(mean=most / 2, low=0, high=most)}
+    ticks = figures(charts.interval_chart("t", "", row).picture, "x")
+    assert min(ticks) <= 0 <= max(ticks)
+    step = ticks[1] - ticks[0]
+    assert most - step <= max(ticks) <= most + step or most == 0
+
+
+def drawn_alone(run: Path, **more: object) -> list[charts.Chart]:
+    """The charts of a report with one method, whose figures are all 0 and whose name is hostile."""
+    report = rebuild(RunFolder(run))
     zero = Estimate(mean=0, low=0, high=0)
-    for picture in (
-        report_html.intervals("<b>", [report_html.Row("<i>", zero)]),
-        report_html.scatter("t", [report_html.Point("<i>", 0, zero)], "x", "y"),
-        report_html.lines("t", ["0"], [[report_html.Point("<i>", 0, zero)], []], "y"),
-        report_html.bars("t", [0.0], 0.5, "x", "<i>"),
-        report_html.diagonal("t", [(0.5, 1.0, 3)], "x", "<i>"),
-    ):
+    (one,) = (one for one in report.methods if one.method == "rank")
+    llm = (
+        None
+        if one.llm is None
+        else one.llm.model_copy(
+            update={"first_places": (0.0, 1.0), "calibration": (Bin(stated=0.5, true=1.0, number=3),)}
+        )
+    )
+    groups = tuple(Group(events=(n, n + 1), users=20, estimate=zero) for n in (0, 2))
+    plain = {"method": "<i>$x^2$", "metrics": dict.fromkeys(one.metrics, zero), "by_history": groups, "llm": llm}
+    method = one.model_copy(update=plain)
+    return charts.charts(report.model_copy(update={"methods": (method,), "same_users": None}))
+
+
+def test_charts_of_nothing_and_of_one_point_are_drawn(run: Path) -> None:
+    found = drawn_alone(run)
+    titles = [one.title.split(",")[0] for one in found]
+    assert titles == [
+        "NDCG@5", "Quality against cost", "By the length of the history", "Position bias: <i>$x^2$",
+        "Calibration: <i>$x^2$",
+    ]  # fmt: skip
+    for title, _, picture in found:
         assert "nan" not in picture
         assert "<i>" not in picture
-        assert "&lt;i&gt;" in picture
+        assert "&lt;i&gt;$x^2$" in picture, title  # neither HTML nor mathematics
+
+
+def test_equal_reports_have_equal_charts_without_dates(run: Path) -> None:
+    assert drawn_alone(run) == drawn_alone(run)
+    for one in drawn_alone(run):
+        assert not re.search(r"20\d\d-\d\d|<metadata|<style|<!--|clip-path", one.picture)
+
+
+def test_a_page_without_matplotlib_has_its_tables_and_a_note(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, config = rebuild(RunFolder(run)), RunFolder(run).config()
+    whole = report_html.html(report, config)
+    assert report_html.NO_CHARTS.split("(")[0] not in whole
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    bare = report_html.html(report, config)
+    assert "need matplotlib (pip install &#39;zsrec[bench]&#39;)" in bare
+    assert "<svg" not in bare
+    assert bare.count("<table>") == whole.count("<table>") > 5
 
 
 def predicted(scores: list[tuple[float, ...]]) -> Predicted:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.unit.evaluation.test_benchmark import Model, contents, run
 from zsrec.cli import app
 from zsrec.core.errors import ConfigError, DataError, LLMConnectionError, ZsrecError
 from zsrec.core.settings import Keep, Settings
+from zsrec.evaluation import run_folder
 from zsrec.evaluation.benchmark import in_folder, rebuild
 from zsrec.evaluation.comparison import compare
 from zsrec.evaluation.retention import days_old, kept, scrub
@@ -24,11 +27,18 @@ KEY = "a key of the tests"
 
 def texts(path: Path) -> dict[str, str]:
     """Every file of a folder, hidden ones too."""
-    return {str(file.relative_to(path)): file.read_text("utf-8") for file in path.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(path)): (
+            gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        ).decode()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
 
 
 def users(path: Path, name: str = "generate") -> list[str]:
-    lines = (path / "predictions" / f"{name}.jsonl").read_text("utf-8").splitlines()[1:]
+    packed = (path / "predictions" / f"{name}.jsonl.gz").read_bytes()
+    lines = gzip.decompress(packed).decode().splitlines()[1:-1]
     return [json.loads(line)["user"] for line in lines]
 
 
@@ -96,16 +106,16 @@ def test_a_scrub_that_was_killed_goes_on_with_the_same_pseudonyms(
         pass
 
     done = 0
-    write = RunFolder._write
+    write = run_folder.rename_users
 
-    def dies(self: RunFolder, to: Path, parts: object, **how: bool) -> None:
+    def dies(of: Path, to: Path, name: Callable[[str], str]) -> None:
         nonlocal done
-        done += to.suffix == ".jsonl"
+        done += 1
         if done == 3:
             raise Killed
-        write(self, to, parts, **how)  # type: ignore[arg-type]
+        write(of, to, name)
 
-    monkeypatch.setattr(RunFolder, "_write", dies)
+    monkeypatch.setattr(run_folder, "rename_users", dies)
     with pytest.raises(Killed):
         scrub(RunFolder(path), "none", hash_key=KEY)
     monkeypatch.undo()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -113,7 +116,7 @@ def test_predictions_come_back(tmp_path: Path, name: str) -> None:
     assert found.names == ["a", "\ud800"]
     assert found.scores.tolist() == [[1.0, 0.5], [0.0, 0.0]]
     assert found.uses == [use, use]
-    assert [Prediction.of(__import__("json").loads(row.line())) for row in rows] == rows
+    assert [Prediction.of(json.loads(row.line())) for row in rows] == rows
 
 
 def test_names_do_not_share_a_file(tmp_path: Path) -> None:
@@ -123,21 +126,86 @@ def test_names_do_not_share_a_file(tmp_path: Path) -> None:
     assert [folder.predictions(name).header.method for name in ("a-b", "a b", "a/b")] == ["a-b", "a b", "a/b"]
 
 
+ROWS = [prediction("u", ("a", "b")), prediction("v", ())]
+
+
+def packed(folder: RunFolder, text: str) -> None:
+    (folder.path / "predictions" / "m.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+
+
+def plain_run(path: Path) -> RunFolder:
+    """A run as it was written before predictions were packed."""
+    folder = RunFolder(path)
+    header = Header(method="m", mode="zero-shot")
+    (folder.path / "predictions").mkdir(parents=True)
+    lines = [header.model_dump_json(), *(one.line() for one in ROWS)]
+    (folder.path / "predictions" / "m.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
 def test_a_broken_file_of_predictions_is_named(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.write_predictions(Header(method="m", mode="zero-shot"), [prediction("u", ())])
+    folder.write_predictions(Header(method="m", mode="zero-shot"), ROWS)
+    path = folder.path / "predictions" / "m.jsonl.gz"
+    raw = path.read_bytes()
+    header, first, second, end = gzip.decompress(raw).decode().splitlines(keepends=True)
+    for bad, match in (
+        (header + first + "{}\n" + end, r"m\.jsonl\.gz:3: no prediction"),
+        ("x\n", "first line"),
+        ("[]\n", "first line"),
+        ("", "first line"),
+        (header + "7\n" + end, ":2: no prediction"),
+        (header + first + end, r"m\.jsonl\.gz: is damaged: 1 rows where 2 are stated"),
+        (header + second + first + end, "or another checksum"),
+        (header + first + second, "the last line is no checksum"),
+        (header, "the last line is no checksum"),
+        (
+            header.replace('"format":2', '"format":3') + end,
+            "is of format 3, and this version reads formats up to 2",
+        ),
+    ):
+        packed(folder, bad)
+        with pytest.raises(DataError, match=match):
+            folder.predictions("m")
+    for damaged in (raw[:-20], raw[:30] + b"\x00" + raw[31:], b"no gzip", raw[:-8] + b"\x00" * 8):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"m\.jsonl\.gz"):
+            folder.predictions("m")
+    with pytest.raises(DataError, match="cannot be read"):
+        folder.predictions("other")
+
+
+def test_a_plain_file_of_an_older_run_still_opens(tmp_path: Path) -> None:
+    folder = plain_run(tmp_path / "old")
+    assert folder.has("m")
+    assert folder.has_users()
+    assert folder.predictions("m").users == ["u", "v"]
     path = folder.path / "predictions" / "m.jsonl"
     good = path.read_text(encoding="utf-8")
     for bad, match in (
-        (good + "{}\n", r"m\.jsonl:3: no prediction"),
+        (good + "{}\n", r"m\.jsonl:4: no prediction"),
         ("x\n", "first line"),
-        (good + "7\n", ":3:"),
+        (good + "7\n", ":4:"),
     ):
         path.write_text(bad, encoding="utf-8")
         with pytest.raises(DataError, match=match):
             folder.predictions("m")
-    with pytest.raises(DataError, match="cannot be read"):
-        folder.predictions("other")
+    path.write_text(good, encoding="utf-8")
+    folder.rename_users(lambda user: f"p-{user}")
+    assert folder.predictions("m").users == ["p-u", "p-v"]
+    assert not folder.has_users()
+    assert [one.name for one in path.parent.iterdir()] == ["m.jsonl.gz"]
+
+
+def test_equal_predictions_have_equal_bytes_and_a_count(tmp_path: Path) -> None:
+    for name in "ab":
+        RunFolder(tmp_path / name).write_predictions(Header(method="m", mode="zero-shot"), ROWS)
+    one, other = ((tmp_path / name / "predictions" / "m.jsonl.gz").read_bytes() for name in "ab")
+    assert one == other
+    lines = gzip.decompress(one).decode().splitlines(keepends=True)
+    assert json.loads(lines[0])["format"] == 2
+    digest = hashlib.sha256("".join(lines[:-1]).encode()).hexdigest()
+    assert json.loads(lines[-1]) == {"rows": 2, "sha256": digest}
 
 
 def test_half_a_file_is_no_file(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from zsrec.core.errors import ConfigError
+from zsrec.evaluation.comparison import lift
 from zsrec.evaluation.predictions import Header, Prediction, Use
-from zsrec.evaluation.report_llm import lift
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import measured
 from zsrec.evaluation.template_comparison import Comparing, compare_templates, detectable
@@ -65,7 +65,7 @@ def test_a_template_that_finds_more_wins(tmp_path: Path) -> None:
     assert found.means["usable items"]["bad"].mean == 2.0
     assert line(found, "NDCG@10").startswith("NDCG@10: good has more: good − bad = +1.00 [+1.00, +1.00]")
     assert "not in the catalog: good has less: good − bad = −40.0%" in found.verdicts[0]
-    assert "bad takes 450 tokens a user, good 150." in found.verdicts[0]
+    assert "bad takes 450 tokens per user, good 150." in found.verdicts[0]
     assert found.verdicts[0].endswith("Take good.")
 
 

@@ -170,7 +170,7 @@ def test_a_server_that_tells_no_tokens_is_an_error_and_not_an_estimate() -> None
 
     meter = Served(NoTokens(), "m", None)  # type: ignore[arg-type]
     assert asyncio.run(meter.text("")) == []
-    with pytest.raises(CapabilityError, match="does not tell tokens"):
+    with pytest.raises(CapabilityError, match="does not return tokens"):
         asyncio.run(meter.text("Heat"))
 
 
