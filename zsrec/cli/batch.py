@@ -20,8 +20,7 @@ from zsrec.cli.recommend import COLUMNS, CatalogOption, DomainOption, IdOption, 
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
-from zsrec.recommender.recommender import Fill
-from zsrec.recommender.request import DEFAULT_POOL
+from zsrec.recommender.request import DEFAULT_POOL, Fill
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 
 IN_AND_OUT = "Input and output"

@@ -41,7 +41,7 @@ from zsrec.llm.curl import as_curl
 from zsrec.prompts import FrontMatter, ItemView, Library, Template, item_view, title_view
 from zsrec.prompts.diagnostics import question_in_words
 from zsrec.recommender.candidates import candidate_id
-from zsrec.recommender.prompting import Told
+from zsrec.recommender.prompting import HistoryView
 from zsrec.retrieval.popularity import popularity
 
 
@@ -104,7 +104,7 @@ def of_catalog(
         if one.why is not None:
             err.print(plain(f"not in the catalog: {one.event.item} ({one.why})"), style="yellow", soft_wrap=True)
     variable = template.variables.get("history")
-    told = Told(known, history.critiques, last=variable.last if variable is not None else None)
+    view = HistoryView(known, history.critiques, last=variable.last if variable is not None else None)
     seen = {one.item.id for one in known if one.item is not None}
     chosen: list[str] = []
     if candidates:
@@ -117,7 +117,7 @@ def of_catalog(
         said = f"candidates: {source} that the user does not know; --candidates gives your own"
         err.print(plain(said), style="dim", soft_wrap=True)
     views: tuple[ItemView, ...] = tuple(item_view(catalog[item_id]) for item_id in chosen)
-    return Person(tuple(told.views(told.events)), views, told.events, catalog.domain)
+    return Person(tuple(view.views(view.events)), views, view.events, catalog.domain)
 
 
 _COLOURS = {"system": "bold magenta", "user": "bold cyan"}

@@ -25,10 +25,10 @@ from zsrec.data.tables import SUFFIXES
 from zsrec.data.titles import display_title
 from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server
-from zsrec.recommender.recommender import Fill, Outcome, Recommender
-from zsrec.recommender.request import DEFAULT_POOL
-from zsrec.retrieval.by_name import NAMES as RETRIEVERS
+from zsrec.recommender.recommender import Outcome, Recommender
+from zsrec.recommender.request import DEFAULT_POOL, Fill
 from zsrec.retrieval.popularity import popularity
+from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 
 IN_CATALOG = "Catalog"
 OF_USER = "User"

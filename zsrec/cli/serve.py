@@ -130,7 +130,7 @@ def serve(
         columns=Columns(user=named[0], item=named[1], time=named[2] if len(named) == 3 else None, rating=None),
         prompts=prompts,
         template=settings.template,
-        candidates=pool,
+        pool=pool,
     )
     if hash_key_file is not None:
         hash_key = read_secret(hash_key_file).strip().encode()

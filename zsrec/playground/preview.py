@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from zsrec.core.errors import LLMError
 from zsrec.core.types import Exchange, Message
-from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, Plan, ServerInfo, count_tokens
+from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, ServerInfo
 from zsrec.playground.state import Question
 from zsrec.prompts.diagnostics import unanswered
 from zsrec.recommender.recommender import Recommender
@@ -74,6 +74,7 @@ class _Onlooker:
     llm: LLM
     steps: tuple[str, ...]
     requests: list[ChatRequest] = field(default_factory=list)
+    totals: list[list[int] | None] = field(default_factory=list)
     server: ServerInfo | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -86,10 +87,22 @@ class _Onlooker:
 
     async def chat(self, request: ChatRequest) -> Exchange:
         self.requests.append(request)
-        if len(self.requests) <= len(self.steps):
-            answer = unanswered(self.steps[len(self.requests) - 1])
-            return Exchange(messages=request.messages, answer=answer)
+        number = len(self.requests)
+        if number <= len(self.steps) + 1:
+            self.totals.append(await self._totals(request.messages))
+        if number <= len(self.steps):
+            return Exchange(messages=request.messages, answer=unanswered(self.steps[number - 1]))
         raise _LookedError
+
+    async def _totals(self, messages: tuple[Message, ...]) -> list[int] | None:
+        """The tokens of the first message, of the first two, and so on; None where nobody can count them."""
+        totals: list[int] = []
+        for end in range(1, len(messages) + 1):
+            counted = None if self.server is None else await self.count_tokens(messages[:end])
+            if counted is None:
+                return None
+            totals.append(counted)
+        return totals
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         try:
@@ -130,10 +143,9 @@ def look(recommender: Recommender, question: Question) -> Preview:
         question.to(watched)
     if not onlooker.requests:
         return Preview(server=onlooker.server, notes=(*onlooker.notes, "the model would not be asked"))
-    prompts, counted = [], onlooker.server is not None
-    for step, request in zip((*steps, ""), onlooker.requests, strict=False):
-        totals = watched.run(_totals(request.messages)) if counted else None
-        counted = totals is not None
+    prompts, counted = [], True
+    for step, request, totals in zip((*steps, ""), onlooker.requests, onlooker.totals, strict=False):
+        counted = counted and totals is not None
         tokens = _steps(totals) if totals else tuple(map(_estimate, request.messages))
         prompts.append(Prompt(step, request, tokens))
     return Preview(
@@ -143,17 +155,6 @@ def look(recommender: Recommender, question: Question) -> Preview:
         server=onlooker.server,
         notes=tuple(onlooker.notes),
     )
-
-
-def _totals(messages: tuple[Message, ...]) -> Plan[list[int] | None]:
-    """The tokens of the first message, of the first two, and so on; None where nobody can count them."""
-    totals: list[int] = []
-    for end in range(1, len(messages) + 1):
-        counted = yield from count_tokens(messages[:end])
-        if counted is None:
-            return None
-        totals.append(counted)
-    return totals
 
 
 def _steps(totals: list[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A session: rounds of recommendations, and what the user makes of each, over one growing history.
+"""Sessions: rounds of recommendations with the user's feedback, over one growing history.
 
 Nothing is remembered beside the history: the next answer is a function of `Session.history` (and of `about`), so a
 session that was saved as a history goes on where it stopped.
@@ -11,7 +11,8 @@ from typing import Self
 
 from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
 from zsrec.data.history import Event, Feedback, History
-from zsrec.recommender.recommender import AsyncRecommender, Fill, Recommender, User
+from zsrec.recommender.recommender import AsyncRecommender, Recommender
+from zsrec.recommender.request import Fill, User, as_history
 
 Judged = str | Item | Recommendation
 """What can be liked, disliked or skipped: an id or a title, an item, or a recommendation as it came."""
@@ -21,7 +22,7 @@ class Round(Frozen):
     """One round.
 
     Attributes:
-        history: What was known when the question was asked; asking again with it gives the same answer.
+        history: What was known of the user; asking again with it gives the same answer.
         recommendations: The answer.
     """
 
@@ -29,17 +30,17 @@ class Round(Frozen):
     recommendations: Recommendations
 
 
-class _Talk:
+class _Base:
     """What both sessions share: the history, and how feedback goes into it."""
 
     def __init__(self, history: User, about: str | None) -> None:
-        self._history = history if isinstance(history, History) else History().with_events(history)
+        self._history = as_history(history)
         self._rounds: tuple[Round, ...] = ()
         self.about = about
 
     @property
     def history(self) -> History:
-        """All that is known of the user so far: what they brought, what they were shown, what they made of it."""
+        """All that is known of the user so far: what they brought, what they were shown, and their feedback."""
         return self._history
 
     @property
@@ -60,7 +61,7 @@ class _Talk:
         return self._judge(items, Feedback.SKIPPED)
 
     def say(self, text: str) -> Self:
-        """The user says something of what went before ("like these but less violent"); returns the session.
+        """The user's own words on what went before ("like these but less violent"); returns the session.
 
         Raises:
             ConfigError: See `History.said`.
@@ -81,7 +82,7 @@ class _Talk:
         return found
 
 
-class Session(_Talk):
+class Session(_Base):
     """Rounds with one user. Not to be shared between threads.
 
     Args:
@@ -124,7 +125,7 @@ class Session(_Talk):
         )
 
 
-class AsyncSession(_Talk):
+class AsyncSession(_Base):
     """The same with an `AsyncRecommender`: only `recommend` is awaited.
 
     Args:
