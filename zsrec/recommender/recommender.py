@@ -31,6 +31,7 @@ from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 
 Outcome = Recommendations | ZsrecError
+TemplateLike = str | Path | Template
 
 
 class _Base:
@@ -58,7 +59,7 @@ class _Base:
         *,
         model: str | None = None,
         base_url: str | None = None,
-        template: str | Path | Template | None = None,
+        template: TemplateLike | None = None,
         prompts: str | Path | None = None,
         popularity: Sequence[str] | None = None,
         settings: Settings | None = None,
@@ -98,16 +99,11 @@ class _Base:
         return self.pipeline.popularity
 
     @property
-    def retriever(self) -> Retriever | None:
-        """Where templates of the task "rank" take candidates from."""
-        return self.pipeline.retriever
-
-    @property
     def grounder(self) -> Grounder:
         """Matches what the model writes with the catalog; its index is built on first use."""
         return self.pipeline.grounder
 
-    def with_template(self, template: str | Path | Template) -> Self:
+    def with_template(self, template: TemplateLike) -> Self:
         """This recommender with another template, by name or path; both share their connections.
 
         Raises:
@@ -161,14 +157,10 @@ class _Base:
         Raises:
             ConfigError: A value is out of range.
         """
-        given = {
-            "permutations": permutations,
-            "calibrate": calibrate,
-            "llm_weight": llm_weight,
-            "window": window,
-            "stride": stride,
-            "within": within,
-        }
+        given: dict[str, object] = {
+            "permutations": permutations, "calibrate": calibrate, "llm_weight": llm_weight,
+            "window": window, "stride": stride, "within": within,
+        }  # fmt: skip
         chosen = {name: value for name, value in given.items() if value is not None}
         other = self._with(ranking={**self.pipeline.ranking, **chosen})
         other.pipeline.options  # noqa: B018  (refuses what is out of range)
@@ -205,7 +197,7 @@ class _Base:
         """
         return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
 
-    def _load(self, template: str | Path | Template) -> Template:
+    def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
 
     def _with(self, **parts: Any) -> Self:  # noqa: ANN401
@@ -243,19 +235,13 @@ class _Base:
         return [outcomes[number] for number in range(len(todo))]
 
     async def _explain(
-        self,
-        recommendations: Iterable[Recommendation | Item],
-        history: User,
-        about: str | None,
-        template: str | Path | Template,
+        self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
     ) -> Explanations:
-        items = [one.item if isinstance(one, Recommendation) else one for one in recommendations]
         pipeline = self.with_template(template).pipeline
+        items = [one.item if isinstance(one, Recommendation) else one for one in found]
         return await explanations.explain(pipeline, Request.of(history, about=about), items, self.llm)
 
-    async def _taste_summary(
-        self, history: User, about: str | None, template: str | Path | Template
-    ) -> TasteSummary:
+    async def _taste_summary(self, history: User, about: str | None, template: TemplateLike) -> TasteSummary:
         pipeline = self.with_template(template).pipeline
         return await taste_summary.summarize_taste(pipeline, Request.of(history, about=about), self.llm)
 
@@ -339,7 +325,7 @@ class Recommender(_Base):
         history: User = (),
         *,
         about: str | None = None,
-        template: str | Path | Template = explanations.DEFAULT_TEMPLATE,
+        template: TemplateLike = explanations.DEFAULT_TEMPLATE,
     ) -> Explanations:
         """A sentence for each recommendation, with what it cites.
 
@@ -365,7 +351,7 @@ class Recommender(_Base):
         history: User = (),
         *,
         about: str | None = None,
-        template: str | Path | Template = taste_summary.DEFAULT_TEMPLATE,
+        template: TemplateLike = taste_summary.DEFAULT_TEMPLATE,
     ) -> TasteSummary:
         """The user's taste in words, for `about=` instead of the history or beside it; never used unasked.
 
@@ -461,7 +447,7 @@ class AsyncRecommender(_Base):
         history: User = (),
         *,
         about: str | None = None,
-        template: str | Path | Template = explanations.DEFAULT_TEMPLATE,
+        template: TemplateLike = explanations.DEFAULT_TEMPLATE,
     ) -> Explanations:
         """See `Recommender.explain`."""
         return await self._explain(recommendations, history, about, template)
@@ -471,7 +457,7 @@ class AsyncRecommender(_Base):
         history: User = (),
         *,
         about: str | None = None,
-        template: str | Path | Template = taste_summary.DEFAULT_TEMPLATE,
+        template: TemplateLike = taste_summary.DEFAULT_TEMPLATE,
     ) -> TasteSummary:
         """See `Recommender.taste_summary`."""
         return await self._taste_summary(history, about, template)
