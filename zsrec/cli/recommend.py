@@ -27,8 +27,8 @@ from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server
 from zsrec.recommender.recommender import Outcome, Recommender
 from zsrec.recommender.request import DEFAULT_POOL, Fill
-from zsrec.retrieval.popularity import popularity
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
+from zsrec.retrieval.popularity import popularity
 
 IN_CATALOG = "Catalog"
 OF_USER = "User"

@@ -1,9 +1,9 @@
 """The citations of a sentence: titles of the history, the recommended item itself, or neither.
 
-The parser of answers looks for recommendations and leaves out what follows "because you liked". Here just that is
-wanted, so spans are found in another way and then grounded like all mentions: titles of the history and of the
-recommended item, as people write them; text in quotes, in emphasis, or before a year in parentheses; runs of two or
-more capitalised words. It is better to find a false title than to miss one: "not_in_catalog" may be a person's name.
+The parser of answers looks for recommendations and leaves out what follows "because you liked". Here just that
+is wanted, so spans are found in another way and then grounded like all mentions: titles of the history and of the
+recommended item, as people write them; text in quotes, in emphasis, or before a year in parentheses; runs of two
+or more capitalised words. A false title is better than a missed one: "not_in_catalog" may be a person's name.
 """
 
 from __future__ import annotations

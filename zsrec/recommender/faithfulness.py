@@ -1,7 +1,7 @@
 """Faithfulness of explanations: does the score fall when a cited item is taken out of the history?
 
-This is erasure, as in the comprehensiveness of ERASER (DeYoung et al. 2020, ACL). A fall alone proves little: taking
-anything away may lower a score. So the same is done with an item that was not cited.
+This is erasure, as in the comprehensiveness of ERASER (DeYoung et al. 2020, ACL). A fall alone proves little:
+taking anything away may lower a score. So the same is done with an item that was not cited.
 """
 
 from __future__ import annotations
