@@ -7,7 +7,7 @@ session that was saved as a history goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
 from zsrec.data.history import Event, Feedback, History
@@ -15,7 +15,9 @@ from zsrec.recommender.recommender import AsyncRecommender, Recommender
 from zsrec.recommender.request import Fill, User, as_history
 
 Judged = str | Item | Recommendation
-"""What can be liked, disliked or skipped: an id or a title, an item, or a recommendation as it came."""
+"""What can be liked, disliked or skipped: an id or a title, an item, or a recommendation."""
+
+AnyRecommender = TypeVar("AnyRecommender", bound=Recommender | AsyncRecommender)
 
 
 class Round(Frozen):
@@ -30,13 +32,14 @@ class Round(Frozen):
     recommendations: Recommendations
 
 
-class _Base:
+class _Base(Generic[AnyRecommender]):
     """What both sessions share: the history, and how feedback goes into it."""
 
-    def __init__(self, history: User, about: str | None) -> None:
+    def __init__(self, recommender: AnyRecommender, history: User = (), *, about: str | None = None) -> None:
+        self.recommender = recommender
+        self.about = about
         self._history = as_history(history)
         self._rounds: tuple[Round, ...] = ()
-        self.about = about
 
     @property
     def history(self) -> History:
@@ -82,7 +85,7 @@ class _Base:
         return found
 
 
-class Session(_Base):
+class Session(_Base[Recommender]):
     """Rounds with one user. Not to be shared between threads.
 
     Args:
@@ -95,10 +98,6 @@ class Session(_Base):
         >>> first = session.recommend(5)
         >>> second = session.like(first[0]).dislike(first[1]).say("like these but less violent").recommend(5)
     """
-
-    def __init__(self, recommender: Recommender, history: User = (), *, about: str | None = None) -> None:
-        super().__init__(history, about)
-        self.recommender = recommender
 
     def recommend(
         self,
@@ -125,18 +124,8 @@ class Session(_Base):
         )
 
 
-class AsyncSession(_Base):
-    """The same with an `AsyncRecommender`: only `recommend` is awaited.
-
-    Args:
-        recommender: Answers.
-        history: See `Session`.
-        about: See `Session`.
-    """
-
-    def __init__(self, recommender: AsyncRecommender, history: User = (), *, about: str | None = None) -> None:
-        super().__init__(history, about)
-        self.recommender = recommender
+class AsyncSession(_Base[AsyncRecommender]):
+    """A `Session` with an `AsyncRecommender`: only `recommend` is awaited."""
 
     async def recommend(
         self,
