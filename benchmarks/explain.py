@@ -22,7 +22,7 @@ from movielens_halves import Halves, User, load
 from zsrec import Recommender
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
-from zsrec.recommender import Explanations, Faithfulness, explain, faithfulness, ranker_score, retriever_score
+from zsrec.recommender import Explanations, Faithfulness, faithfulness, ranker_score, retriever_score
 from zsrec.retrieval import ItemKNN, top
 
 NEWEST = 10
@@ -50,7 +50,7 @@ def main() -> None:
         def one(user: User) -> tuple[Explanations, Faithfulness]:
             history = History(events=user.past.events[-NEWEST:])
             pool = top(retriever, history, POOL).ids
-            sentences = explain(recommender, [halves.catalog[pool[0]]], history, template=arguments.template)
+            sentences = recommender.explain([halves.catalog[pool[0]]], history, template=arguments.template)
             return sentences, faithfulness([sentences], ranker_score(ranker, pool))
 
         with ThreadPoolExecutor(recommender.settings.concurrency) as several:

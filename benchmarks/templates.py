@@ -24,9 +24,9 @@ from zsrec.data.history import History
 from zsrec.llm.client import OpenAIClient
 from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
 from zsrec.prompts import Library
-from zsrec.recommender.explanations import Explanations, explain_plan
+from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.recommender.taste_summary import Profile, profile_plan
+from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval import popularity
 
 RESULTS = Path(__file__).parent / "results" / "templates.json"
@@ -75,11 +75,11 @@ async def one(rec: AsyncRecommender, history: History, pool: tuple[str, ...]) ->
     found: dict[str, Any] = {}
     if template.task == "explain":
         item = (catalog[pool[0]],)
-        said: Explanations = await rec.run(explain_plan(catalog, rec.grounder, template, item, history))
+        said: Explanations = await rec.explain(item, history, template=template)
         exchanges = tuple(line.exchange for line in said if line.exchange is not None)
         found["usable"] = sum(bool(line.cited) for line in said)
     elif template.task == "profile":
-        me: Profile = await rec.run(profile_plan(catalog, rec.grounder, template, history))
+        me: TasteSummary = await rec.taste_summary(history, template=template)
         exchanges = (me.exchange,)
         found["usable"] = int(bool(me.text))
     else:

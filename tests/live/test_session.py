@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from zsrec.data.movielens import Dataset
-from zsrec.recommender import explain
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.session import Session
 
@@ -33,7 +32,7 @@ def test_rounds_with_feedback(recommender: Recommender, movielens: Dataset) -> N
 def test_explanations_of_real_recommendations(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
     items = [movielens.catalog[one] for one in movielens.catalog.ids[5:7]]
-    found = explain(recommender, items, history)
+    found = recommender.explain(items, history)
     assert [one.item for one in found] == items
     known = {event.item for event in history.events}
     for one in found:

@@ -9,7 +9,6 @@ import pytest
 from zsrec.data.movielens import Dataset
 from zsrec.prompts import inline
 from zsrec.recommender.recommender import Recommender
-from zsrec.recommender.taste_summary import profile
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
@@ -32,7 +31,7 @@ def test_the_first_answer_stands_in_the_second_question(recommender: Recommender
 
 def test_a_profile_is_one_line_that_can_be_used_as_about(recommender: Recommender, movielens: Dataset) -> None:
     history = min(movielens.histories.values(), key=len)
-    me = profile(recommender, history, template=HERE / "short_profile.j2")
+    me = recommender.taste_summary(history, template=HERE / "short_profile.j2")
     assert me.text
     assert "\n" not in me.text
     assert me.exchange.usage.completion_tokens

@@ -23,7 +23,7 @@ from zsrec.data.readers import Columns, read_histories, read_interactions
 from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS
-from zsrec.recommender.recommender import Fill
+from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS

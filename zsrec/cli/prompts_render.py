@@ -29,7 +29,6 @@ from zsrec.llm.curl import as_curl
 from zsrec.prompts import FrontMatter, ItemView, Library, Template, item_view, title_view
 from zsrec.prompts.diagnostics import question_in_words
 from zsrec.recommender.candidates import candidate_id
-from zsrec.recommender.prompting import Told
 from zsrec.retrieval.popularity import popularity
 
 _POOL = 20  # candidates where none are given
@@ -145,7 +144,7 @@ def _catalog_person(
         if one.why is not None:
             print_line(f"not in the catalog: {one.event.item} ({one.why})", "yellow", error=True)
     variable = template.variables.get("history")
-    told = Told(known, history.critiques, last=variable.last if variable is not None else None)
+    view = HistoryView(known, history.critiques, last=variable.last if variable is not None else None)
     seen = {one.item.id for one in known if one.item is not None}
     chosen: list[str] = []
     if candidates:
@@ -158,7 +157,7 @@ def _catalog_person(
         message = f"candidates: {source} that the user does not know; --candidates gives your own"
         print_line(message, "dim", error=True)
     views: tuple[ItemView, ...] = tuple(item_view(catalog[item_id]) for item_id in chosen)
-    return Person(tuple(told.views(told.events)), views, told.events, catalog.domain)
+    return Person(tuple(view.views(view.events)), views, view.events, catalog.domain)
 
 
 # -- output ---------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def serve(
         columns=columns_of(columns, rating=False),
         prompts=prompts,
         template=settings.template,
-        candidates=pool,
+        pool=pool,
     )
     if hash_key_file is not None:
         hash_key = read_secret(hash_key_file).strip().encode()

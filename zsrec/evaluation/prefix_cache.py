@@ -20,7 +20,7 @@ from zsrec.llm.responses import CacheCounters
 from zsrec.prompts import ItemView, Problem, Template, title_view
 from zsrec.prompts.synthetic_users import common
 from zsrec.ranking.label import orders
-from zsrec.ranking.rankers import PAIRS, spans
+from zsrec.ranking.rankers import PAIRWISE, windows
 
 if TYPE_CHECKING:  # importing the openai package takes a second
     from zsrec.llm.client import OpenAIClient
@@ -58,8 +58,10 @@ def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[
     everything = range(len(person.candidates))
     ranker, ranking = template.ranker, template.ranking
     if ranker in ("window", "pairwise"):
-        size, stride = (ranking.window, ranking.stride) if ranker == "window" else PAIRS.values()
-        return [person.candidates[start:end] for start, end in islice(spans(len(everything), size, stride), count)]
+        size, stride = (ranking.window, ranking.stride) if ranker == "window" else PAIRWISE.values()
+        return [
+            person.candidates[start:end] for start, end in islice(windows(len(everything), size, stride), count)
+        ]
     several = islice(orders(everything, template.sampling.seed), count)
     return [tuple(person.candidates[one] for one in order) for order in several]
 

@@ -1,6 +1,6 @@
-"""What would be sent: the flow runs up to its first request, which is recorded and not sent.
+"""What would be sent: the flow is run up to its first request, which is kept and not sent.
 
-If a template has steps, each earlier one gets a placeholder as its answer, so that every question is seen.
+Of a template with steps it is run on: an earlier step is answered by a mark, so that each question is seen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from zsrec.core.errors import LLMError
 from zsrec.core.types import Exchange, Message
-from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, Plan, ServerInfo, count_tokens
+from zsrec.llm.protocol import LLM, ChatRequest, Label, LabelSet, ServerInfo
 from zsrec.playground.state import Question, ask
 from zsrec.prompts.diagnostics import unanswered
 from zsrec.recommender.recommender import Recommender
@@ -22,43 +22,59 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question as it would be sent."""
+    """One question as it would be sent.
 
-    step: str  # empty for the template's own question
+    Attributes:
+        step: The step that asks it; empty for the template's own question.
+        request: The request.
+        tokens: What each message adds to the prompt, the chat template's own tokens included, in order.
+    """
+
+    step: str
     request: ChatRequest
-    tokens: tuple[int, ...]  # of each message, the chat template's own tokens included
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The prompts as they would be sent."""
+    """The prompts as they would be sent.
 
-    prompts: tuple[Prompt, ...] = ()  # one per question, in order; "[the answer of …]" stands for an answer
-    counted: bool = False  # by the served model's tokenizer, or estimated from bytes
-    at_once: int = 1  # how many requests of the last question are sent together: orders, windows
-    server: ServerInfo | None = None  # None if it does not answer
+    Attributes:
+        prompts: One a question of the template, in order; empty where nothing would be asked. "[the answer of …]"
+            stands for what only the model can say.
+        counted: Whether the served model's tokenizer counted tokens; otherwise they are an estimate from bytes.
+        at_once: How many requests of the last question go out together (orders of the candidates, windows).
+        server: What the server says of itself; None where it does not answer.
+        notes: What else the reader should know.
+    """
+
+    prompts: tuple[Prompt, ...] = ()
+    counted: bool = False
+    at_once: int = 1
+    server: ServerInfo | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def request(self) -> ChatRequest | None:
-        """The first request; None if nothing would be asked."""
+        """The first request; None where nothing would be asked."""
         return self.prompts[0].request if self.prompts else None
 
 
 class _RecordedError(Exception):
-    """Ends the flow before its first request."""
+    """Ends the flow where it would send something."""
 
 
 @dataclass
 class _Recorder:
-    """A model that records what would be sent and replaces a server that does not answer.
+    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away.
 
-    The first answers are placeholders, one for each of `steps`; the next request ends the flow.
+    Its first answers are marks, one for each of `steps`; what is asked then ends the flow.
     """
 
     llm: LLM
     steps: tuple[str, ...]
     requests: list[ChatRequest] = field(default_factory=list)
+    totals: list[list[int] | None] = field(default_factory=list)
     server: ServerInfo | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -71,10 +87,22 @@ class _Recorder:
 
     async def chat(self, request: ChatRequest) -> Exchange:
         self.requests.append(request)
-        if len(self.requests) <= len(self.steps):
-            answer = unanswered(self.steps[len(self.requests) - 1])
-            return Exchange(messages=request.messages, answer=answer)
+        number = len(self.requests)
+        if number <= len(self.steps) + 1:
+            self.totals.append(await self._totals(request.messages))
+        if number <= len(self.steps):
+            return Exchange(messages=request.messages, answer=unanswered(self.steps[number - 1]))
         raise _RecordedError
+
+    async def _totals(self, messages: tuple[Message, ...]) -> list[int] | None:
+        """The tokens of the first message, of the first two, and so on; None where nobody can count them."""
+        totals: list[int] = []
+        for end in range(1, len(messages) + 1):
+            counted = None if self.server is None else await self.count_tokens(messages[:end])
+            if counted is None:
+                return None
+            totals.append(counted)
+        return totals
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         try:
@@ -86,7 +114,7 @@ class _Recorder:
         try:
             return await self.llm.labels(count)
         except LLMError as error:
-            self.notes.append(f"the labels are placeholders: {error.message}")
+            self.notes.append(f"the labels are stand-ins: {error.message}")
             texts = [_LETTERS[n] if n < len(_LETTERS) else str(n) for n in range(count)]
             return LabelSet(labels=tuple(Label(text=text) for text in texts), by="top_logprobs", most=count)
 
@@ -97,11 +125,13 @@ class _Recorder:
             return False
 
     async def aclose(self) -> None:
-        """The model is closed by its owner."""
+        """Nothing of its own is open."""
 
 
 def look(recommender: Recommender, question: Question) -> Preview:
-    """What a question would send first; a server only counts tokens, and tells a ranker once what it can do.
+    """What a question would send first; a server that is there counts its tokens, and is asked nothing else.
+
+    A ranker that needs to know what the server can do tries that out, once, as it would for the question itself.
 
     Raises:
         ZsrecError: The question cannot be asked; see `Recommender.recommend`. An absent server is no error.
@@ -113,10 +143,9 @@ def look(recommender: Recommender, question: Question) -> Preview:
         ask(watched, question)
     if not recorder.requests:
         return Preview(server=recorder.server, notes=(*recorder.notes, "the model would not be asked"))
-    prompts, counted = [], recorder.server is not None
-    for step, request in zip((*steps, ""), recorder.requests, strict=False):
-        totals = watched.run(_totals(request.messages)) if counted else None
-        counted = totals is not None
+    prompts, counted = [], True
+    for step, request, totals in zip((*steps, ""), recorder.requests, recorder.totals, strict=False):
+        counted = counted and totals is not None
         tokens = _differences(totals) if totals else tuple(map(_estimate, request.messages))
         prompts.append(Prompt(step, request, tokens))
     return Preview(
@@ -126,17 +155,6 @@ def look(recommender: Recommender, question: Question) -> Preview:
         server=recorder.server,
         notes=tuple(recorder.notes),
     )
-
-
-def _totals(messages: tuple[Message, ...]) -> Plan[list[int] | None]:
-    """The tokens of the first message, of the first two, and so on; None if the server cannot count them."""
-    totals: list[int] = []
-    for end in range(1, len(messages) + 1):
-        counted = yield from count_tokens(messages[:end])
-        if counted is None:
-            return None
-        totals.append(counted)
-    return totals
 
 
 def _differences(totals: list[int]) -> tuple[int, ...]:

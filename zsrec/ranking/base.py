@@ -1,4 +1,4 @@
-"""What the rankers share: one user's candidates ready to be asked about, and what came of asking."""
+"""What the rankers share: one user's candidates ready to be ranked, and the result."""
 
 from __future__ import annotations
 
@@ -6,42 +6,36 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.core.types import Exchange, Message, RankingUse, Sampling
 
 Order = Sequence[int]
 """Candidates by their number in the pool, counted from 0."""
 
 Content = Literal["user", "no_user", "nothing"]
-"""What stands in a prompt: everything; "N/A" for the history; "N/A" for the history and all titles."""
+"""What a prompt shows: everything; "N/A" for the history; "N/A" for the history and all titles."""
 
-Memory = MutableMapping[tuple[Message, ...], Mapping[str, float]]
-"""Labels' log-probabilities of prompts that hold no user's data, kept between users."""
+LabelMemory = MutableMapping[tuple[Message, ...], Mapping[str, float]]
+"""Labels' log-probabilities of prompts without any user's data, shared by all users."""
 
 
 class Render(Protocol):
     """Renders the prompt about some of the candidates."""
 
     def __call__(self, order: Order, labels: Sequence[str] = (), content: Content = "user") -> tuple[Message, ...]:
-        """The messages.
-
-        Args:
-            order: The candidates in the order in which they stand in the prompt.
-            labels: What each is called there; empty where they carry no labels.
-            content: What stands in it.
-        """
+        """The messages, with the candidates in this order and each under its label (empty for no labels)."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One user's candidates, ready to be asked about.
+class RankingTask:
+    """One user's candidates, ready to be ranked.
 
     Attributes:
-        size: How many candidates there are, at least 1; they are numbered from 0 in the pool's order.
-        render: Makes the prompts.
+        size: The number of candidates, at least 1; they are numbered from 0 in the pool's order.
+        render: Renders the prompts.
         sampling: Every sampling field; the rankers that read one token shorten `max_tokens`.
         k: How many places matter.
-        named: Reads which of the given candidates an answer's text names, best first.
-        memory: See `Memory`.
+        named: Reads which of the given candidates an answer names, best first.
+        memory: See `LabelMemory`.
     """
 
     size: int
@@ -49,29 +43,23 @@ class Question:
     sampling: Sampling
     k: int
     named: Callable[[Exchange, Order], Order]
-    memory: Memory = field(default_factory=dict)
+    memory: LabelMemory = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the model made of the candidates.
+class RankingResult:
+    """The model's ranking.
 
     Attributes:
-        order: Those that it ranked, best first.
-        exchanges: What was sent and answered.
+        order: The candidates that the model ranked, best first.
+        exchanges: The requests and their answers.
+        use: How they were ranked, for the trace.
         probabilities: By candidate, summing to 1; None for rankers that read no labels.
-        permutations: Orders of the candidates that were asked about.
-        stability: See `zsrec.core.types.RankingUse.stability`.
-        label_mass: See `zsrec.core.types.RankingUse.label_mass`.
-        labels_by: See `zsrec.core.types.RankingUse.labels_by`.
-        notes: What the caller should know, in plain words.
+        notes: Anything the caller should know.
     """
 
     order: tuple[int, ...]
     exchanges: tuple[Exchange, ...]
+    use: RankingUse = field(default_factory=lambda: RankingUse(ranker="generate"))
     probabilities: Mapping[int, float] | None = None
-    permutations: int = 1
-    stability: tuple[tuple[float, float], ...] = ()
-    label_mass: float | None = None
-    labels_by: Literal["logprob_token_ids", "top_logprobs"] | None = None
     notes: tuple[str, ...] = ()

@@ -15,48 +15,37 @@ from typing import Literal, NamedTuple
 
 from zsrec.core.types import Dropped, Grounded, Parts, Recommendation
 from zsrec.data.catalog import Catalog
-from zsrec.ranking.base import Judged
+from zsrec.ranking.base import RankingResult
 
 
 class Scored(NamedTuple):
-    """One candidate with its score.
-
-    Attributes:
-        candidate: Its number in the pool.
-        score: Higher is better.
-        parts: What the score is made of.
-        named: Whether the model ranked it.
-    """
+    """One candidate (its number in the pool), its score (higher is better), and what that is made of."""
 
     candidate: int
     score: float
     parts: Parts
-    named: bool
 
 
-def fuse(judged: Judged, size: int, prior: Mapping[int, float] | None, llm_weight: float) -> list[Scored]:
-    """All candidates, best first.
-
-    Equal scores stand in the pool's order.
+def fuse(result: RankingResult, size: int, prior: Mapping[int, float] | None, llm_weight: float) -> list[Scored]:
+    """All candidates, best first; equal scores are in the pool's order.
 
     Args:
-        judged: What the model made of them.
-        size: How many candidates there are.
+        result: The model's ranking.
+        size: The number of candidates.
         prior: The retriever's part by candidate, see `places`; None where there is no retriever, then the model
             alone counts.
         llm_weight: The w of the formula, in [0, 1].
     """
-    llm = places(judged.order, size)
-    named = set(judged.order)
+    llm = places(result.order, size)
     scored = []
     for one in range(size):
-        probability = None if judged.probabilities is None else judged.probabilities[one]
+        probability = None if result.probabilities is None else result.probabilities[one]
         parts = Parts(prior=None if prior is None else prior[one], llm=llm[one], probability=probability)
         if parts.prior is not None:
             score = (1.0 - llm_weight) * parts.prior + llm_weight * parts.llm
         else:
             score = parts.llm if probability is None else probability
-        scored.append(Scored(one, score, parts, one in named))
+        scored.append(Scored(one, score, parts))
     return sorted(scored, key=lambda one: (-one.score, one.candidate))
 
 
@@ -80,7 +69,7 @@ def select(
     seen: Collection[str],
     allowed: Collection[str] | None = None,
 ) -> Selection:
-    """Ranks the items in the order in which the model named them.
+    """At most k items in the order in which the model named them, each once, with score 1/place in the answer.
 
     Args:
         grounded: The answer's mentions in order; those without an item are passed over.
@@ -90,8 +79,7 @@ def select(
         allowed: Ids that may be recommended; None for the whole catalog.
 
     Returns:
-        At most `k` recommendations, each item once, with score 1/place in the answer; and every other mention
-        that has an item, with the reason why it was left out.
+        The recommendations, and every other mention that has an item, with the reason why it was left out.
     """
     chosen: list[Recommendation] = []
     dropped: list[Dropped] = []
@@ -136,15 +124,9 @@ def fill(
     pool: Sequence[str],
     source: Literal["candidates", "popularity"],
 ) -> tuple[Recommendation, ...]:
-    """Fills a short list up from a pool, marked as such.
+    """Fills a short list from a pool (ids, best first; those that the catalog lacks are passed over).
 
-    Args:
-        chosen: What the model recommends.
-        catalog: The items; ids of the pool that it lacks are passed over.
-        k: The wanted length.
-        seen: Ids that the user knows.
-        pool: Ids to fill from, best first.
-        source: What the pool is; stands in each filled recommendation.
+    Every filled place has the score 0 and carries `source`.
     """
     full = list(chosen)
     taken = {one.item.id for one in chosen} | set(seen)

@@ -12,23 +12,142 @@ from itertools import islice
 from typing import NamedTuple
 
 from zsrec.core.errors import AnswerError
-from zsrec.core.types import Exchange, Message
-from zsrec.llm.protocol import ChatRequest, LabelSet, Plan, ask, find_labels
+from zsrec.core.types import Exchange, Message, RankingUse
+from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, chat_all
 from zsrec.prompts.front_matter import Ranking
-from zsrec.ranking.base import Content, Judged, Order, Question
+from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
+
+
+async def rank_by_label(task: RankingTask, members: Order, options: Ranking, llm: LLM) -> RankingResult:
+    """Ranks some of the candidates by the log-probabilities of their labels.
+
+    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the
+    user (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the
+    first two are sent together, then one at a time until the first k (of fewer than 2k candidates, the first
+    half) are the same as before.
+
+    Raises:
+        CapabilityError: The server reports no log-probabilities, or not of so many labels.
+        AnswerError: None of the labels is among the tokens that the server reported.
+        LLMError: The server failed.
+    """
+    labels = await llm.labels(len(members))
+    reader = _LabelReader(task, labels, llm)
+    rounds = [[tuple(members)]]
+    if options.permutations > 1:
+        several = list(islice(orders(members, task.sampling.seed), options.permutations))
+        rounds = [several[:2], *([one] for one in several[2:])]
+    half = min(task.k, (len(members) + 1) // 2)
+    readings: list[LabelReading] = []
+    stability: list[tuple[float, float]] = []
+    sums = dict.fromkeys(members, 0.0)
+    best: tuple[int, ...] = ()
+    for together in rounds:
+        found = await reader.read(together, "user")
+        priors = await reader.priors(together, options)
+        for order, reading, prior in zip(together, found, priors, strict=True):
+            readings.append(reading)
+            freed = log_softmax([a - b for a, b in zip(reading.logprobs, prior, strict=True)])
+            for one, logprob in zip(order, freed, strict=True):
+                sums[one] += logprob
+            before, best = best, ranked(sums)
+            if before:
+                stability.append((overlap(before, best, half), kendall(before, best)))
+        if stability and stability[-1][0] == 1.0:
+            break
+    means = log_softmax([sums[one] / len(readings) for one in members])
+    unseen = sum(one.unseen for one in readings)
+    return RankingResult(
+        order=best,
+        exchanges=tuple(reader.exchanges),
+        use=RankingUse(
+            ranker="label",
+            labels_by=labels.by,
+            permutations=len(readings),
+            stability=tuple(stability),
+            label_mass=sum(one.mass for one in readings) / len(readings),
+        ),
+        probabilities={one: math.exp(logprob) for one, logprob in zip(members, means, strict=True)},
+        notes=_notes(labels, unseen, len(readings) * len(members)),
+    )
+
+
+class LabelReading(NamedTuple):
+    """One answer: log-probabilities by slot that sum to 1, the labels' mass before, and labels not reported."""
+
+    logprobs: list[float]
+    mass: float
+    unseen: int
+
+
+def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> LabelReading:
+    """Renormalises over the labels; one that was not reported is half as likely as the last that was.
+
+    Raises:
+        AnswerError: None of the labels was reported.
+    """
+    if not reported:
+        raise AnswerError(
+            f"none of the {len(labels.labels)} labels is among the tokens that the model may begin with",
+            raw=answer,
+            hint="the template must ask for a label only, and show {{ item.label }} beside each candidate",
+        )
+    lowest = min(reported.values()) - math.log(2.0)
+    values = [reported.get(label.text, lowest) for label in labels.labels]
+    return LabelReading(
+        log_softmax(values), math.exp(_log_sum(list(reported.values()))), len(values) - len(reported)
+    )
+
+
+class _LabelReader:
+    """Asks about orders of the candidates and keeps the exchanges."""
+
+    def __init__(self, task: RankingTask, labels: LabelSet, llm: LLM) -> None:
+        self._task = task
+        self._labels = labels
+        self._texts = [label.text for label in labels.labels]
+        self._llm = llm
+        self.exchanges: list[Exchange] = []
+
+    async def read(self, together: Sequence[Order], content: Content) -> list[LabelReading]:
+        prompts = [self._task.render(order, self._texts, content) for order in together]
+        return [
+            read_labels(one.label_logprobs or {}, self._labels, one.answer) for one in await self._ask(prompts)
+        ]
+
+    async def priors(self, together: Sequence[Order], options: Ranking) -> list[list[float]]:
+        """What the labels get without the user, by order and slot; all 0 where nothing is divided out.
+
+        Source: contextual calibration with the content-free input "N/A" (Zhao et al. 2021, "Calibrate Before
+        Use", section 5), in log space: dividing by the content-free probability and renormalising.
+        """
+        if options.calibrate == "none":
+            return [[0.0] * len(self._texts) for _ in together]
+        if options.calibrate == "titles":
+            return [one.logprobs for one in await self.read(together, "no_user")]
+        prompt = self._task.render(together[0], self._texts, "nothing")
+        memory = self._task.memory
+        if prompt not in memory:  # the same for all users and orders: all titles are "N/A"
+            (exchange,) = await self._ask([prompt])
+            memory[prompt] = exchange.label_logprobs or {}
+        prior = read_labels(memory[prompt], self._labels, "").logprobs
+        return [prior for _ in together]
+
+    async def _ask(self, prompts: Sequence[tuple[Message, ...]]) -> tuple[Exchange, ...]:
+        sampling = self._task.sampling.model_copy(update={"max_tokens": 1})
+        requests = (ChatRequest(messages=one, sampling=sampling, labels=self._labels) for one in prompts)
+        found = await chat_all(self._llm, requests)
+        self.exchanges += found
+        return found
 
 
 def orders(members: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
     """Orders of the candidates, each as far from those before as rotations go; without end.
 
     One seeded shuffle, rotated by 0, 1/2, 1/4, 3/4, 1/8, … of its length (the van der Corput sequence): after any
-    number of orders each candidate has stood in slots spread evenly over the list, which as many shuffles would
+    number of orders each candidate has been in slots spread evenly over the list, which as many shuffles would
     reach only on average. The shuffle takes the retriever's order out of the prompt. After as many orders as there
     are candidates the rotations are used up, and another shuffle begins.
-
-    Args:
-        members: The candidates.
-        seed: The same seed and candidates give the same orders.
     """
     rng = random.Random(f"{seed}:{len(members)}")  # noqa: S311  (no secret)
     while True:
@@ -39,7 +158,7 @@ def orders(members: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
 
 
 def _spread(n: int) -> Iterator[int]:
-    """0 to n - 1, each once, in the order in which the van der Corput sequence meets them."""
+    """0 to n - 1, each once, in the order of the van der Corput sequence."""
     seen: set[int] = set()
     number = 0
     while len(seen) < n:
@@ -56,7 +175,7 @@ def _spread(n: int) -> Iterator[int]:
 
 
 def ranked(scores: Mapping[int, float]) -> tuple[int, ...]:
-    """The candidates by score, best first; equal scores stand in the order of their numbers."""
+    """The candidates by score, best first; equal scores are in the order of their numbers."""
     return tuple(sorted(scores, key=lambda one: (-scores[one], one)))
 
 
@@ -77,136 +196,10 @@ def kendall(a: Sequence[int], b: Sequence[int]) -> float:
     return 1.0 - 2.0 * swapped / pairs
 
 
-def rank_by_label(question: Question, members: Order, ranking: Ranking) -> Plan[Judged]:
-    """Ranks some of the candidates by the log-probabilities of their labels.
-
-    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the
-    user (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the
-    first two are asked about together, then one at a time until the first k (of fewer than 2k candidates, the
-    first half) are the same as before.
-
-    Args:
-        question: What to ask.
-        members: The candidates to rank, in their own order; at least one.
-        ranking: The options.
-
-    Raises:
-        CapabilityError: The server reports no log-probabilities, or not of so many labels.
-        AnswerError: None of the labels is among the tokens that the server reported.
-        LLMError: The server failed.
-    """
-    labels = yield from find_labels(len(members))
-    exchanges: list[Exchange] = []
-    asked: list[_Reading] = []
-    stability: list[tuple[float, float]] = []
-    sums = dict.fromkeys(members, 0.0)
-    best: tuple[int, ...] = ()
-    if ranking.permutations == 1:
-        rounds = [[tuple(members)]]
-    else:
-        several = list(islice(orders(members, question.sampling.seed), ranking.permutations))
-        rounds = [several[:2], *([one] for one in several[2:])]
-    top = min(question.k, (len(members) + 1) // 2)
-    stable = False
-    for together in rounds:
-        readings = yield from _read(question, together, labels, "user", exchanges)
-        priors = yield from _priors(question, together, labels, ranking, exchanges)
-        for order, reading, prior in zip(together, readings, priors, strict=True):
-            asked.append(reading)
-            freed = log_softmax([a - b for a, b in zip(reading.logprobs, prior, strict=True)])
-            for one, logprob in zip(order, freed, strict=True):
-                sums[one] += logprob
-            before, best = best, ranked(sums)
-            if before:
-                stability.append((overlap(before, best, top), kendall(before, best)))
-                stable = stability[-1][0] == 1.0
-        if stable:
-            break
-    means = log_softmax([sums[one] / len(asked) for one in members])
-    unseen = sum(one.unseen for one in asked)
-    return Judged(
-        order=best,
-        exchanges=tuple(exchanges),
-        probabilities={one: math.exp(logprob) for one, logprob in zip(members, means, strict=True)},
-        permutations=len(asked),
-        stability=tuple(stability),
-        label_mass=sum(one.mass for one in asked) / len(asked),
-        labels_by=labels.by,
-        notes=_notes(labels, unseen, len(asked) * len(members)),
-    )
-
-
 def log_softmax(values: Sequence[float]) -> list[float]:
     """The values less the logarithm of the sum of their exponentials: log-probabilities that sum to 1."""
     total = _log_sum(values)
     return [value - total for value in values]
-
-
-class _Reading(NamedTuple):
-    """One answer: log-probabilities by slot that sum to 1, the labels' mass before, and labels not reported."""
-
-    logprobs: list[float]
-    mass: float
-    unseen: int
-
-
-def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> _Reading:
-    """Renormalises over the labels; one that was not reported is half as likely as the last that was.
-
-    Raises:
-        AnswerError: None of the labels was reported.
-    """
-    if not reported:
-        raise AnswerError(
-            f"none of the {len(labels.labels)} labels is among the tokens that the model may begin with",
-            raw=answer,
-            hint="the template must ask for a label only, and show {{ item.label }} beside each candidate",
-        )
-    lowest = min(reported.values()) - math.log(2.0)
-    values = [reported.get(label.text, lowest) for label in labels.labels]
-    return _Reading(log_softmax(values), math.exp(_log_sum(list(reported.values()))), len(values) - len(reported))
-
-
-def _read(
-    question: Question, together: Sequence[Order], labels: LabelSet, content: Content, exchanges: list[Exchange]
-) -> Plan[list[_Reading]]:
-    texts = [label.text for label in labels.labels]
-    found = yield from ask(
-        *(_request(question, question.render(order, texts, content), labels) for order in together)
-    )
-    exchanges.extend(found)
-    return [read_labels(one.label_logprobs or {}, labels, one.answer) for one in found]
-
-
-def _priors(
-    question: Question,
-    together: Sequence[Order],
-    labels: LabelSet,
-    ranking: Ranking,
-    exchanges: list[Exchange],
-) -> Plan[list[list[float]]]:
-    """What the labels get without the user, by order and slot; all 0 where nothing is to be divided out.
-
-    Source: contextual calibration with the content-free input "N/A" (Zhao et al. 2021, "Calibrate Before Use",
-    section 5), in log space: dividing by the content-free probability and renormalising.
-    """
-    if ranking.calibrate == "none":
-        return [[0.0] * len(labels.labels) for _ in together]
-    if ranking.calibrate == "titles":
-        readings = yield from _read(question, together, labels, "no_user", exchanges)
-        return [one.logprobs for one in readings]
-    messages = question.render(together[0], [label.text for label in labels.labels], "nothing")
-    if messages not in question.memory:  # the same for all users and orders: all titles are "N/A"
-        (exchange,) = yield from ask(_request(question, messages, labels))
-        exchanges.append(exchange)
-        question.memory[messages] = exchange.label_logprobs or {}
-    prior = read_labels(question.memory[messages], labels, "").logprobs
-    return [prior for _ in together]
-
-
-def _request(question: Question, messages: tuple[Message, ...], labels: LabelSet) -> ChatRequest:
-    one_token = question.sampling.model_copy(update={"max_tokens": 1})
-    return ChatRequest(messages=messages, sampling=one_token, labels=labels)
 
 
 def _log_sum(values: Sequence[float]) -> float:

@@ -1,9 +1,10 @@
-"""The front door: `Recommender` and `AsyncRecommender`, sessions, explanations and what they cite."""
+"""Recommenders, sessions, explanations and their citations, taste summaries."""
 
 from zsrec.recommender.citations import Citation, citations, first_sentence
-from zsrec.recommender.explanations import Explanation, Explanations, explain
+from zsrec.recommender.explanations import Explanation, Explanations
 from zsrec.recommender.faithfulness import Check, Faithfulness, Score, faithfulness, ranker_score, retriever_score
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
+from zsrec.recommender.taste_summary import TasteSummary
 
 __all__ = [
     "AsyncRecommender",
@@ -14,8 +15,8 @@ __all__ = [
     "Faithfulness",
     "Recommender",
     "Score",
+    "TasteSummary",
     "citations",
-    "explain",
     "faithfulness",
     "first_sentence",
     "ranker_score",

@@ -1,4 +1,4 @@
-"""The candidates of one call: the caller's, the retriever's, or what is popular."""
+"""The candidates of one call: the caller's, the retriever's, or the most popular items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, 
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import places
-from zsrec.recommender.request import Job
+from zsrec.recommender.request import Pipeline, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, top, unread
 
 
@@ -23,10 +23,10 @@ class Candidates:
     """The candidates that the user does not know, each once.
 
     Attributes:
-        pool: What stands in the trace.
+        pool: The candidates as the trace has them.
         prior: The retriever's part of the fused score by candidate, in (0, 1]; None without a retriever.
         mode: What data chose them.
-        notes: What the caller should know, in plain words.
+        notes: Anything the caller should know.
     """
 
     pool: Pool
@@ -40,92 +40,44 @@ class Candidates:
         return self.pool.ids
 
 
-def choose(
-    job: Job, known: Sequence[Known], seen: frozenset[str], *, ranks: bool | None = None
+def choose_candidates(
+    pipeline: Pipeline, request: Request, known: Sequence[Known], seen: frozenset[str], *, ranks: bool
 ) -> Candidates | None:
     """The candidates of a call; None where the whole catalog is open.
 
     The caller's candidates keep their order; a retriever scores them too, where there is one.
 
     Args:
-        job: The call.
+        pipeline: Where they come from.
+        request: The call.
         known: The user's history.
         seen: Ids that the user knows.
-        ranks: Whether candidates are ranked at all; None goes by the template's task.
+        ranks: Whether candidates are ranked.
 
     Raises:
         ConfigError: There are none, or the user knows them all.
         UnknownItemError: A candidate is not in the catalog.
     """
-    ranks = job.template.task == "rank" if ranks is None else ranks
-    if job.candidates is not None:
-        ids = dict.fromkeys(candidate_id(one, job.catalog, job.grounder) for one in job.candidates)
+    catalog, retriever = pipeline.catalog, pipeline.retriever
+    if request.candidates is not None:
+        ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
         if not unseen:
             raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
-        if job.retriever is None or not ranks:
+        if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(job.retriever, unseen, _history(known), job.about)
+        return _scored(retriever, unseen, _resolved(known), request.about)
     if not ranks:
         return None
-    if job.retriever is not None:
-        return _retrieved(job, job.retriever, _history(known), seen)
-    if job.popularity is None:
+    if retriever is not None:
+        return _retrieved(pipeline, retriever, _resolved(known), seen, request.about)
+    if pipeline.popularity is None:
         raise ConfigError(
-            f"the template {job.template.ref} ranks candidates, and none were given",
+            f"the template {pipeline.template.ref} ranks candidates, and none were given",
             hint="pass candidates=[…], use with_retriever(…) or a popularity list, or a generate template",
         )
-    popular = [item_id for item_id in job.popularity if item_id in job.catalog and item_id not in seen]
-    return Candidates(Pool(source="popularity", ids=tuple(popular[: job.pool_size])), mode="training-free")
-
-
-def _retrieved(job: Job, retriever: Retriever, history: History, seen: frozenset[str]) -> Candidates:
-    lost: list[str] = []
-    while True:  # looking through a million items for those that the catalog lacks would take longer
-        found = top(retriever, history, job.pool_size, exclude=(*seen, *lost), about=job.about)
-        strange = [item_id for item_id in found.ids if item_id not in job.catalog]
-        if not strange:
-            break
-        lost += strange
-    if not found.ids:
-        raise ConfigError(
-            f"the retriever {retriever.name!r} has no candidate for this user: nothing speaks for any item",
-            hint="pass candidates=[…], or use a retriever that needs no history (Popularity)",
-        )
-    notes = (
-        (f"{len(lost):,} items of the retriever are not in the catalog; they were passed over",) if lost else ()
-    )
-    return Candidates(
-        Pool(source=found.retriever, ids=found.ids, scores=found.scores),
-        prior=places(tuple(range(len(found))), len(found)),
-        mode=found.mode,
-        notes=(*(f"{retriever.name}: {note}" for note in found.notes), *notes),
-    )
-
-
-def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about: str | None) -> Candidates:
-    of = profile(history, retriever.items, about=about)
-    scores = retriever.scores(of)
-    codes = [retriever.items.code(item_id) for item_id in ids]
-    values = [-np.inf if code is None else float(scores[code]) for code in codes]
-    order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
-    unheard = sum(value == -np.inf for value in values)
-    notes = (f"{retriever.name}: nothing speaks for {unheard} candidates; they come last",) if unheard else ()
-    return Candidates(
-        Pool(source="caller", ids=ids, scores=tuple(values)),
-        prior=places(order, len(ids)),
-        mode=retriever.mode,
-        notes=(*(f"{retriever.name}: {note}" for note in (*retriever.notes, *unread(retriever, of))), *notes),
-    )
-
-
-def _history(known: Sequence[Known]) -> History:
-    """The history as retrievers read it: ids of the catalog, with what the user thought of them."""
-    return History(
-        events=tuple(
-            Event(item=one.item.id, by="id", feedback=one.event.feedback) for one in known if one.item is not None
-        )
-    )
+    popular = [item_id for item_id in pipeline.popularity if item_id in catalog and item_id not in seen]
+    return Candidates(Pool(source="popularity", ids=tuple(popular[: pipeline.pool_size])), mode="training-free")
 
 
 def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
@@ -145,18 +97,76 @@ def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
     return match.item_id
 
 
-_NOTE = "no model was asked: this is the order of {source}"
+def _retrieved(
+    pipeline: Pipeline, retriever: Retriever, history: History, seen: frozenset[str], about: str | None
+) -> Candidates:
+    lost: list[str] = []
+    while True:  # looking through a million items for those that the catalog lacks would take longer
+        found = top(retriever, history, pipeline.pool_size, exclude=(*seen, *lost), about=about)
+        absent = [item_id for item_id in found.ids if item_id not in pipeline.catalog]
+        if not absent:
+            break
+        lost += absent
+    if not found.ids:
+        raise ConfigError(
+            f"the retriever {retriever.name!r} has no candidate for this user: nothing speaks for any item",
+            hint="pass candidates=[…], or use a retriever that needs no history (Popularity)",
+        )
+    notes = [f"{retriever.name}: {note}" for note in found.notes]
+    if lost:
+        notes.append(f"{len(lost):,} items of the retriever are not in the catalog; they were passed over")
+    return Candidates(
+        Pool(source=found.retriever, ids=found.ids, scores=found.scores),
+        prior=places(tuple(range(len(found))), len(found)),
+        mode=found.mode,
+        notes=tuple(notes),
+    )
 
 
-def retrieval_order(job: Job) -> Recommendations:
-    """The first k candidates of a call in the order that a ranking prompt would show them.
+def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about: str | None) -> Candidates:
+    of = profile(history, retriever.items, about=about)
+    scores = retriever.scores(of)
+    codes = [retriever.items.code(item_id) for item_id in ids]
+    values = [-np.inf if code is None else float(scores[code]) for code in codes]
+    order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
+    notes = [f"{retriever.name}: {note}" for note in (*retriever.notes, *unread(retriever, of))]
+    if unscored := sum(value == -np.inf for value in values):
+        notes.append(f"{retriever.name}: nothing speaks for {unscored} candidates; they come last")
+    return Candidates(
+        Pool(source="caller", ids=ids, scores=tuple(values)),
+        prior=places(order, len(ids)),
+        mode=retriever.mode,
+        notes=tuple(notes),
+    )
+
+
+def _resolved(known: Sequence[Known]) -> History:
+    """The history as retrievers read it: ids of the catalog, with what the user thought of them."""
+    return History(
+        events=tuple(
+            Event(item=one.item.id, by="id", feedback=one.event.feedback) for one in known if one.item is not None
+        )
+    )
+
+
+def history_use(known: Sequence[Known], rendered: int | None = None) -> HistoryUse:
+    """What became of a history's events; `rendered` of them are in the prompt (None where there was no prompt)."""
+    titled = sum([one.item is not None or one.event.by != "id" for one in known])
+    return HistoryUse(
+        given=len(known),
+        resolved=sum([one.item is not None for one in known]),
+        rendered=rendered or 0,
+        truncated=0 if rendered is None else titled - rendered,
+        unresolved=tuple([(one.event.item, one.why) for one in known if one.why is not None]),
+    )
+
+
+def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
+    """The first k candidates of a call in the order that a ranking prompt would show them, without a model.
 
     The caller's candidates come in the retriever's order, or in their own where there is no retriever. Without
     them the retriever gives the candidates; where it has none for this user, or there is none, popularity does.
-    Nothing is sent anywhere.
-
-    Args:
-        job: The call; its template and options play no part.
+    The pipeline's template plays no part.
 
     Returns:
         Items with the source "candidates" or "popularity"; the trace has no exchanges.
@@ -165,48 +175,46 @@ def retrieval_order(job: Job) -> Recommendations:
         ConfigError: Nothing gives an order, or no item is left.
         UnknownItemError: A candidate is not in the catalog.
     """
-    known = resolve_history(job.history, job.catalog, job.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None).union(job.history.shown)
-    found = _candidates(replace(job, pool_size=job.k), known, seen)
+    known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
+    seen = frozenset(one.item.id for one in known if one.item is not None).union(request.history.shown)
+    found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
     by_popularity = found.pool.source == "popularity"
     items = tuple(
         Recommendation(
-            rank=rank, item=job.catalog[item_id], score=0.0, source="popularity" if by_popularity else "candidates"
+            rank=rank,
+            item=pipeline.catalog[item_id],
+            score=0.0,
+            source="popularity" if by_popularity else "candidates",
         )
-        for rank, item_id in enumerate(found.ids[: job.k], start=1)
+        for rank, item_id in enumerate(found.ids[: request.k], start=1)
     )
     trace = Trace(
-        template=job.template.ref,
+        template=pipeline.template.ref,
         mode=found.mode,
         evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
-        history=HistoryUse(
-            given=len(known),
-            resolved=sum(one.item is not None for one in known),
-            unresolved=tuple((one.event.item, one.why) for one in known if one.why is not None),
-        ),
+        history=history_use(known),
         pool=found.pool,
-        notes=(*found.notes, _NOTE.format(source=found.pool.source)),
+        notes=(*found.notes, f"no model was asked: this is the order of {found.pool.source}"),
     )
     return Recommendations(items=items, trace=trace)
 
 
-def _candidates(job: Job, known: tuple[Known, ...], seen: frozenset[str]) -> Candidates:
+def _ordered(pipeline: Pipeline, request: Request, known: tuple[Known, ...], seen: frozenset[str]) -> Candidates:
+    def choose(pipeline: Pipeline) -> Candidates | None:
+        pipeline.check_strict(request, ranks=True)
+        return choose_candidates(pipeline, request, known, seen, ranks=True)
+
     try:
-        found = _choose(job, known, seen)
+        found = choose(pipeline)
     except ConfigError:
-        if job.candidates is not None or job.retriever is None or job.popularity is None:
+        if request.candidates is not None or pipeline.retriever is None or pipeline.popularity is None:
             raise
-        found = _choose(replace(job, retriever=None), known, seen)  # nothing speaks for any item: a cold user
+        found = choose(replace(pipeline, retriever=None))  # nothing speaks for any item: a cold user
     if found is None or not found.ids:
         raise ConfigError("no item is left to recommend", hint="give a longer popularity list or candidates")
-    if job.candidates is not None and found.pool.scores is not None:
-        scores = found.pool.scores
+    scores = found.pool.scores
+    if request.candidates is not None and scores is not None:
         order = sorted(range(len(scores)), key=lambda one: -scores[one])
-        pool = found.pool.model_copy(update={"ids": tuple(found.ids[one] for one in order)})
-        found = replace(found, pool=pool.model_copy(update={"scores": tuple(scores[one] for one in order)}))
+        ids, sorted_scores = tuple(found.ids[one] for one in order), tuple(scores[one] for one in order)
+        found = replace(found, pool=found.pool.model_copy(update={"ids": ids, "scores": sorted_scores}))
     return found
-
-
-def _choose(job: Job, known: tuple[Known, ...], seen: frozenset[str]) -> Candidates | None:
-    job.check_strict(ranks=True)
-    return choose(job, known, seen, ranks=True)

@@ -1,14 +1,9 @@
-"""What a sentence cites: titles of the history, the recommended item itself, or something that is neither.
+"""The citations of a sentence: titles of the history, the recommended item itself, or neither.
 
-The parser of answers leaves out on purpose what stands behind "because you liked": it looks for recommendations.
-Here just that is wanted, so spans are found in another way and then grounded like all mentions:
-
-- titles of the history and of the recommended item, as people write them;
-- what stands in quotes or emphasis, or before a year in parentheses;
-- runs of two or more capitalised words.
-
-A false title is a finding, so it is better to find one too many than to lose it: "not_in_catalog" may also be a
-person's name.
+The parser of answers looks for recommendations and leaves out what follows "because you liked". Here just that
+is wanted, so spans are found in another way and then grounded like all mentions: titles of the history and of the
+recommended item, as people write them; text in quotes, in emphasis, or before a year in parentheses; runs of two
+or more capitalised words. A false title is better than a missed one: "not_in_catalog" may be a person's name.
 """
 
 from __future__ import annotations
@@ -47,7 +42,7 @@ class Citation(Frozen):
     """A title in a sentence.
 
     Attributes:
-        grounded: Where it stands in the sentence, and the catalog's item behind it.
+        grounded: Its place in the sentence, and the catalog's item behind it.
         status: "history" for an item that the user knows, "itself" for the recommended one, "not_in_history" for
             another of the catalog, "not_in_catalog" for what is none of it (or could be several).
     """
@@ -59,7 +54,7 @@ class Citation(Frozen):
 def first_sentence(answer: str) -> str:
     """The first sentence of an answer, or its first line where no sentence ends; empty for an empty answer.
 
-    A full stop or exclamation mark of a title ends nothing: "Hot Shots! Part Deux" in quotes, Airplane! (1980).
+    The mark of a title ends nothing: "Hot Shots! Part Deux" in quotes, Airplane! (1980).
     """
     text = answer.strip()[:_MOST]
     quoted = [found.span() for found in _QUOTED.finditer(text)]

@@ -1,8 +1,7 @@
-"""Whether what a sentence cites had anything to do with the ranking: rank again without it.
+"""Faithfulness of explanations: does the score fall when a cited item is taken out of the history?
 
-This is erasure, as in the comprehensiveness of ERASER (DeYoung et al. 2020, ACL): if the cited item was a reason,
-the recommended item's score must fall when it is taken out of the history. A fall alone proves little: taking
-anything away may lower a score. So the same is done with an item that was not cited.
+This is erasure, as in the comprehensiveness of ERASER (DeYoung et al. 2020, ACL). A fall alone proves little:
+taking anything away may lower a score. So the same is done with an item that was not cited.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from zsrec.recommender.recommender import Recommender
 from zsrec.retrieval.base import Retriever, profile
 
 Score = Callable[[History, str, Collection[str]], float]
-"""How much speaks for an item (an id) after a history, on any scale that two histories share.
+"""The score of an item (an id) after a history, on any scale that two histories share.
 
 The third argument are ids that are left out of both rankings: those of the whole history, so that an item that was
 taken out of the history does not come into the ranking in its place.
@@ -28,7 +27,7 @@ taken out of the history does not come into the ranking in its place.
 
 
 class Check(Frozen):
-    """One item of the history taken away.
+    """One item taken out of the history.
 
     Attributes:
         item_id: The recommended item.
@@ -54,8 +53,8 @@ class Faithfulness(Frozen):
     """How often a score fell.
 
     Attributes:
-        checks: Every item taken away.
-        explained: How many explanations were looked at; those whose request failed are none.
+        checks: Every item taken out.
+        explained: How many explanations there were, without those whose request failed.
         citing: How many of them cite something of the history; only these can be checked.
     """
 
@@ -65,7 +64,7 @@ class Faithfulness(Frozen):
 
     @property
     def n(self) -> int:
-        """Cited items that were taken away."""
+        """Cited items that were taken out."""
         return sum(check.cited for check in self.checks)
 
     @property
@@ -75,7 +74,7 @@ class Faithfulness(Frozen):
 
     @property
     def control_n(self) -> int:
-        """Items that were not cited and were taken away for comparison."""
+        """Items that were not cited and were taken out for comparison."""
         return len(self.checks) - self.n
 
     @property
@@ -85,7 +84,7 @@ class Faithfulness(Frozen):
 
 
 def faithfulness(explained: Iterable[Explanations], score: Score, *, seed: int = 0) -> Faithfulness:
-    """Takes every cited item out of its history and scores again; and one item that was not cited, as a control.
+    """Scores again without each cited item, and without one that was not cited, as a control.
 
     Args:
         explained: Explanations of one or many users.
@@ -119,9 +118,8 @@ def retriever_score(retriever: Retriever) -> Score:
     """Scores by a retriever: the item's place among all items that are not left out, 1 the best, towards 0.
 
     A place and not the retriever's own score, which is a mean over the history: it rises when an item is taken
-    away that says less than the others do, though it spoke for the recommendation. The price is that an item that
-    stays first has not fallen. Equal scores share the middle of their places. Items that the retriever lacks, or
-    that nothing speaks for, score 0.
+    out that says less than the others do. The price is that an item that stays first has not fallen. Equal scores
+    share the middle of their places. Items that the retriever lacks, or that nothing speaks for, score 0.
     """
 
     def score(history: History, item_id: str, left_out: Collection[str]) -> float:

@@ -1,4 +1,4 @@
-"""What the service recommends from and with: catalog, candidates and templates, read anew on a reload."""
+"""Recommenders made from files: one for the service, read anew on a reload, and one per server for a batch job."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from zsrec.data.interactions import Ids, Interactions
 from zsrec.data.readers import Columns, read_interactions
 from zsrec.llm.protocol import LLM
 from zsrec.prompts import Library, Template, load_template
-from zsrec.recommender.recommender import AsyncRecommender, Fill
-from zsrec.recommender.request import DEFAULT_POOL, Job
-from zsrec.retrieval.base import top
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import DEFAULT_POOL, Fill, Request
+from zsrec.retrieval.base import Retriever, top
 from zsrec.retrieval.by_name import check_retriever, retriever_named
 from zsrec.retrieval.item_knn import ItemKNN
 from zsrec.retrieval.lists import Backed
@@ -31,8 +31,94 @@ MOST_POPULAR = 1000
 
 
 @dataclass(frozen=True)
+class Sources:
+    """The files that a recommender is made from; paths have to be the same on every machine that reads them.
+
+    Attributes:
+        catalog: The catalog's file; None takes the MovieLens sample.
+        id: The catalog's column of ids.
+        title: The catalog's column of titles.
+        domain: What the items are, in the plural.
+        template: A template's name or path; None takes the settings'.
+        prompts: A folder of your own templates.
+        interactions: Other users' interactions, for a retriever and for popularity: one file of any table format.
+        columns: The columns of `interactions`.
+        pool: How many candidates a ranking prompt shows.
+    """
+
+    catalog: Path | None = None
+    id: str = "movieId"
+    title: str = "title"
+    domain: str = "movies"
+    template: str | None = None
+    prompts: Path | None = None
+    interactions: Path | None = None
+    columns: Columns = field(default_factory=Columns)
+    pool: int = DEFAULT_POOL
+
+    def load(self, llm: LLM, settings: Settings) -> Stock:
+        """Reads everything for a service and builds the indices, so that the first request finds them.
+
+        Item-kNN over the interactions (without a catalog, those of the MovieLens sample) with popularity behind it
+        gives candidates and the fallback. With `Settings.strict` nobody else's interactions are used.
+
+        Raises:
+            DataError: A file is not valid.
+            TemplateError: A template is not valid.
+            ConfigError: The default template is none that requests may name.
+        """
+        library, default = Library(self.prompts), self.template or settings.template
+        names = [one.name for one in library.entries() if one.shadowed_by is None]
+        templates = {name: template for name in names if (template := library.load(name)).task in TASKS}
+        if default not in templates:
+            raise ConfigError(
+                f"the default template {default!r} is not among those served",
+                hint=f"one of {', '.join(sorted(templates))}; your own are read from the folder of --prompts",
+            )
+        catalog, known = self.read()
+        if self.catalog is None and known is None:
+            known = Interactions.from_histories(movielens.sample().histories, catalog=Ids(catalog.ids))
+        if settings.strict:
+            known = None
+        retriever = None if known is None else Backed(ItemKNN(known), Popularity(known))
+        recommender = self.made(catalog, known, retriever, templates[default], settings, llm)
+        recommender.grounder.ground("")  # builds the index
+        return Stock(recommender, templates, None if retriever is None else retriever.name)
+
+    def read(self) -> tuple[Catalog, Interactions | None]:
+        """The catalog, and the interactions where there are any.
+
+        Raises:
+            DataError: A file is not valid.
+        """
+        if self.catalog is None:
+            catalog = movielens.sample().catalog
+        else:
+            catalog = Catalog.from_file(self.catalog, id=self.id, title=self.title, domain=self.domain)
+        if self.interactions is None:
+            return catalog, None
+        found = read_interactions(self.interactions, columns=self.columns, catalog=Ids(catalog.ids))
+        return catalog, found.interactions
+
+    def made(
+        self,
+        catalog: Catalog,
+        known: Interactions | None,
+        retriever: Retriever | None,
+        template: Template,
+        settings: Settings,
+        llm: LLM,
+    ) -> AsyncRecommender:
+        """A recommender of parts that were read; the interactions give its popularity list."""
+        popular = None if known is None else top(Popularity(known), (), MOST_POPULAR).ids
+        return AsyncRecommender(
+            catalog, template=template, popularity=popular, settings=settings, llm=llm
+        ).with_retriever(retriever, pool=self.pool)
+
+
+@dataclass(frozen=True)
 class Stock:
-    """One consistent state; a request that began with one ends with it.
+    """What a service recommends with; a request that began with one stock ends with it.
 
     Attributes:
         recommender: With the default template.
@@ -46,10 +132,10 @@ class Stock:
 
 
 def settle() -> None:
-    """Takes what is loaded out of the garbage collector's rounds, which would stop every request for it.
+    """Exempts what is loaded from garbage collection, which would stop every request for it.
 
     With a catalog of 10,000 items a full round took 37 ms of processor time; afterwards it takes next to none.
-    What an earlier stock left behind is collected first. All of the process is treated so: for who owns it.
+    What an earlier stock left behind is collected first. This affects the whole process.
     """
     gc.unfreeze()
     gc.collect()
@@ -57,112 +143,20 @@ def settle() -> None:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where the stock comes from.
+class Recipe(Sources):
+    """How a batch job makes its recommenders; the further fields of `Sources` come first.
 
     Attributes:
-        catalog: The catalog's file; None takes the MovieLens sample, with its interactions.
-        id: The catalog's column of ids.
-        title: The catalog's column of titles.
-        domain: What the items are, in the plural.
-        interactions: A file of contacts; item-kNN over it, with popularity behind, gives candidates and the
-            fallback. None leaves the service zero-shot, and without a fallback but for requests with candidates.
-        columns: The interactions' columns.
-        prompts: A folder of the operator's own templates.
-        template: The default template's name.
-        candidates: How many candidates a ranking prompt shows.
-    """
-
-    catalog: Path | None = None
-    id: str = "movieId"
-    title: str = "title"
-    domain: str = "movies"
-    interactions: Path | None = None
-    columns: Columns = field(default_factory=Columns)
-    prompts: Path | None = None
-    template: str = "generate/default"
-    candidates: int = 20
-
-    def load(self, llm: LLM, settings: Settings) -> Stock:
-        """Reads everything, and builds the indices, so that the first request finds them.
-
-        Args:
-            llm: The shared client.
-            settings: For `strict` and the like.
-
-        Raises:
-            DataError: A file is wrong.
-            TemplateError: A template is wrong.
-            ConfigError: The default template is none that requests may name.
-        """
-        library = Library(self.prompts)
-        names = [one.name for one in library.entries() if one.shadowed_by is None]
-        templates = {name: template for name in names if (template := library.load(name)).task in TASKS}
-        if self.template not in templates:
-            raise ConfigError(
-                f"the default template {self.template!r} is not among those served",
-                hint=f"one of {', '.join(sorted(templates))}; your own stand in the folder of --prompts",
-            )
-        catalog, contacts = self._data()
-        retriever = None
-        if contacts is not None and not settings.strict:  # strictly zero-shot: nobody else's contacts
-            retriever = Backed(ItemKNN(contacts), Popularity(contacts))
-        recommender = AsyncRecommender(
-            catalog,
-            template=templates[self.template],
-            popularity=None if retriever is None else top(retriever.behind, (), MOST_POPULAR).ids,
-            settings=settings,
-            llm=llm,
-        )
-        if retriever is not None:
-            recommender = recommender.with_retriever(retriever, pool=self.candidates)
-        recommender.grounder.ground("")  # builds the index
-        return Stock(recommender, templates, None if retriever is None else retriever.name)
-
-    def _data(self) -> tuple[Catalog, Interactions | None]:
-        if self.catalog is None:
-            sample = movielens.sample()
-            return sample.catalog, Interactions.from_histories(sample.histories, catalog=Ids(sample.catalog.ids))
-        catalog = Catalog.from_file(self.catalog, id=self.id, title=self.title, domain=self.domain)
-        if self.interactions is None:
-            return catalog, None
-        reading = read_interactions(self.interactions, columns=self.columns, catalog=Ids(catalog.ids))
-        return catalog, reading.interactions
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How recommenders are made; paths have to be the same on every machine that works.
-
-    Attributes:
-        catalog: The catalog's file; None takes the MovieLens sample.
-        id: The catalog's column of ids.
-        title: The catalog's column of titles.
-        domain: What the items are, in the plural.
-        template: A template's name or path; None takes the settings'.
-        prompts: A folder of your own templates.
-        retriever: Where templates of the task "rank" choose from, one of
+        retriever: Where templates of the task "rank" take candidates from, one of
             `zsrec.retrieval.by_name.NAMES`; None for popularity.
-        interactions: Others' interactions for the retriever and for popularity: one file of any table format.
-        columns: The columns of `interactions`.
-        pool: How many candidates a prompt shows.
-        k: Items wanted a user.
+        k: Items wanted per user.
         fill: See `Recommender.recommend`.
         fallback: Whether a user for whom the model fails gets the order without it.
         base_urls: Several servers that users are shared among; empty takes the settings' one.
         settings: How to reach the model; the key travels with it.
     """
 
-    catalog: Path | None = None
-    id: str = "movieId"
-    title: str = "title"
-    domain: str = "movies"
-    template: str | None = None
-    prompts: Path | None = None
     retriever: str | None = None
-    interactions: Path | None = None
-    columns: Columns = field(default_factory=Columns)
-    pool: int = DEFAULT_POOL
     k: int = 10
     fill: Fill | None = None
     fallback: bool = False
@@ -173,42 +167,41 @@ class Recipe:
         """Refuses what would fail for every user alike.
 
         Raises:
-            ConfigError: What was asked for is not possible.
-            TemplateError: The template is wrong.
+            ConfigError: The job asks for something impossible.
+            TemplateError: The template is not valid.
         """
         template = self.loaded_template()
-        if template.task not in ("generate", "rank"):
+        if template.task not in TASKS:
             raise ConfigError(
                 f"the template {template.ref} is of the task {template.task!r}", hint="name one that recommends"
             )
         if self.retriever is not None:
             check_retriever(self.retriever)
-        if self.retriever is not None and self.interactions is None:
-            raise ConfigError("--retriever without interactions", hint="give others' with --interactions FILE")
         if self.pool < 1:
             raise ConfigError(f"pool is {self.pool}", hint="show the model at least one candidate")
-        if template.task == "rank" and self.interactions is None:
+        if self.interactions is not None:
+            return
+        if self.retriever is None and template.task == "rank":
             raise ConfigError(
                 f"the template {template.ref} ranks candidates, and nothing gives any",
                 hint="give --interactions FILE (popularity), with --retriever for candidates of each user's own",
             )
-        if self.fallback and self.interactions is None:
-            raise ConfigError("--fallback without interactions", hint="give others' with --interactions FILE")
-        if self.fill == "popularity" and self.interactions is None:
-            raise ConfigError(
-                "--fill popularity without interactions", hint="give others' with --interactions FILE"
-            )
+        needs = {"--retriever": self.retriever, "--fallback": self.fallback}
+        needs["--fill popularity"] = self.fill == "popularity"
+        for option, given in needs.items():
+            if given:
+                raise ConfigError(f"{option} without interactions", hint="give others' with --interactions FILE")
 
     def loaded_template(self) -> Template:
         """The template.
 
         Raises:
-            TemplateError: It is not there or is wrong.
+            TemplateError: It does not exist or is not valid.
         """
         return load_template(self.template or self.settings.template, prompts=self.prompts)
 
     def config(self) -> dict[str, Any]:
-        """What the answers depend on, as it stands in the job's configuration; files by their hash."""
+        """What the answers depend on, for the job's configuration; files by their hash."""
         ref = self.loaded_template().ref
         return {
             "catalog": None if self.catalog is None else sha256(self.catalog),
@@ -227,37 +220,21 @@ class Recipe:
         }
 
     def recommenders(self) -> list[AsyncRecommender]:
-        """One recommender a server, alike otherwise, each with connections of its own.
+        """One recommender per server, alike otherwise, each with connections of its own.
 
         Raises:
-            DataError: A file is wrong.
+            DataError: A file is not valid.
             ConfigError: A host is not allowed, or the call would be refused for every user.
             MissingExtraError: The retriever needs vectors, and the extra "embed" is not installed.
         """
         from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
-        if self.catalog is None:
-            catalog = movielens.sample().catalog
-        else:
-            catalog = Catalog.from_file(self.catalog, id=self.id, title=self.title, domain=self.domain)
-        retriever, popular = None, None
-        if self.interactions is not None:
-            known = read_interactions(
-                self.interactions, columns=self.columns, catalog=Ids(catalog.ids)
-            ).interactions
-            popular = top(Popularity(known), (), MOST_POPULAR).ids
-            if self.retriever is not None:
-                retriever = retriever_named(self.retriever, known, catalog)
+        catalog, known = self.read()
+        retriever = None
+        if known is not None and self.retriever is not None:
+            retriever = retriever_named(self.retriever, known, catalog)
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
-        first = AsyncRecommender(
-            catalog,
-            template=self.loaded_template(),
-            popularity=popular,
-            settings=servers[0],
-            llm=OpenAIClient(servers[0]),
-        ).with_retriever(retriever, pool=self.pool)
-        Job(
-            catalog=catalog, grounder=first.grounder, template=first.template, history=History.of("x"), k=self.k,
-            fill=self.fill, popularity=first.popularity, retriever=retriever, strict=self.settings.strict,
-        ).check()  # fmt: skip
+        template = self.loaded_template()
+        first = self.made(catalog, known, retriever, template, servers[0], OpenAIClient(servers[0]))
+        first.pipeline.check(Request(History.of("x"), self.k, fill=self.fill))
         return [first, *(first.with_llm(OpenAIClient(one)) for one in servers[1:])]

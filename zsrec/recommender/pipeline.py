@@ -1,391 +1,246 @@
-"""The whole flow from a history to recommendations, without I/O.
+"""The whole flow of one `recommend` call.
 
-history → candidates → prompt → answer → mentions → matches → ranking → recommendations
+history → candidates → prompt → LLM → answer → mentions → matches → ranking → recommendations
 
-`recommend_plan` is a generator: it yields what it needs from the server and receives the replies
-(`zsrec.llm.protocol`). httpx's `auth_flow` is the model. Blocking and async callers drive the same generator.
+Data goes down the line once. Everything that happened on the way is in the trace of the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from zsrec.answers.cleaning import clean
 from zsrec.answers.grounder import Context
-from zsrec.answers.grounding import Known, ground_answer, resolve_history
+from zsrec.answers.grounding import ground_answer, resolve_history
 from zsrec.core.types import (
     Dropped,
     Exchange,
     Grounded,
-    HistoryUse,
     Message,
     RankingUse,
     Recommendation,
     Recommendations,
     Trace,
 )
-from zsrec.core.untrusted_text import TEXT_LIMIT
-from zsrec.llm.protocol import Plan
-from zsrec.prompts import Template
-from zsrec.prompts.item_view import ItemView, item_view, title_view
-from zsrec.ranking.base import Content, Judged, Order, Question
+from zsrec.llm.protocol import LLM
+from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select
-from zsrec.ranking.rankers import judge
-from zsrec.recommender.candidates import Candidates, choose
-from zsrec.recommender.prompting import Fitted, Told, ask_fitting, ask_once, harmless
-from zsrec.recommender.request import Job
-
-
-class Render(Protocol):
-    """Renders an earlier step."""
-
-    def __call__(self, name: str, newest: int, answers: Mapping[str, str]) -> tuple[Message, ...]:
-        """The messages.
-
-        Args:
-            name: The step.
-            newest: How many of the newest events stand in it.
-            answers: What the steps before it answered, by name.
-        """
-
-
-class Earlier(NamedTuple):
-    """What became of the earlier steps; empty where the template asks one question only.
-
-    Attributes:
-        answers: The text of each answer, by the step's name, without thoughts.
-        exchanges: What was sent and answered, in order.
-        prompts: The prompts as they fitted.
-        notes: What the caller should know, in plain words.
-    """
-
-    answers: Mapping[str, str]
-    exchanges: tuple[Exchange, ...] = ()
-    prompts: tuple[Fitted, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def joined(self, last: Fitted) -> Fitted:
-        """All that was told of the user, in any step; `kept` counts the events that stand in every one of them."""
-        steps = (*self.prompts, last)
-        messages = tuple(message for step in steps for message in step.messages)
-        return Fitted(messages, min(step.kept for step in steps))
-
-
-def ask_steps(template: Template, render: Render, events: int) -> Plan[Earlier]:
-    """Asks the earlier steps of a template, one after the other.
-
-    Args:
-        template: The template.
-        render: Renders one of its steps.
-        events: How many events of the history a prompt may show.
-
-    Raises:
-        ContextOverflowError: A step does not fit even without a history.
-        LLMError: The server failed.
-    """
-    answers: dict[str, str] = {}
-    exchanges: list[Exchange] = []
-    prompts: list[Fitted] = []
-    notes: list[str] = []
-    for name in template.steps:
-        exchange, fitted = yield from ask_once(
-            partial(render, name, answers=answers), events, template.step_sampling(name)
-        )
-        answers[name] = clean(exchange.answer).strip()
-        exchanges.append(exchange.model_copy(update={"step": name}))
-        prompts.append(fitted)
-        if not answers[name]:
-            notes.append(f"step {name!r} answered nothing")
-        elif exchange.finish_reason == "length":
-            notes.append(f"the answer of step {name!r} was cut at max_tokens")
-    return Earlier(answers, tuple(exchanges), tuple(prompts), tuple(notes))
-
+from zsrec.ranking.rankers import rank
+from zsrec.recommender.candidates import Candidates, choose_candidates, history_use
+from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
+from zsrec.recommender.request import Pipeline, Request
 
 _CUT = "the answer was cut at max_tokens; a title that may be cut in half was not matched"
 
 
-class Reader:
-    """Reads one call's answers, and keeps what was found for the trace.
-
-    Args:
-        job: The call.
-        seen: Ids that the user knows.
-        candidates: What may be recommended; None for the whole catalog.
-        before: How many exchanges of the trace come before the first answer that is read.
-
-    Attributes:
-        said: The first mention of each item that may be recommended, by id.
-    """
-
-    def __init__(self, job: Job, seen: frozenset[str], candidates: Candidates | None, before: int = 0) -> None:
-        self._job = job
-        self._seen = seen
-        self._pool = None if candidates is None else candidates.ids
-        self._numbers = {item_id: number for number, item_id in enumerate(self._pool or ())}
-        self._grounded: list[Grounded] = []
-        self._dropped: list[Dropped] = []
-        self._answers = before
-        self._cut = False
-        self.said: dict[str, Grounded] = {}
-
-    @property
-    def grounded(self) -> tuple[Grounded, ...]:
-        """Every mention with its match."""
-        return tuple(self._grounded)
-
-    @property
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Grounded mentions that were not taken."""
-        return tuple(self._dropped)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the caller should know of the answers."""
-        return (_CUT,) if self._cut else ()
-
-    def read(self, exchange: Exchange, k: int, members: Sequence[str] | None = None) -> tuple[Recommendation, ...]:
-        """At most k items that an answer names, best first.
-
-        Args:
-            exchange: The next exchange of the call.
-            k: The longest list.
-            members: Ids that the prompt showed, where these are not all candidates.
-        """
-        shown = self._pool if members is None else members
-        found = ground_answer(
-            exchange.answer,
-            self._job.grounder,
-            style=self._job.template.answer,
-            side=self._job.template.side,
-            context=Context(candidates=tuple(shown or ()), history=tuple(self._seen)),
-            echo=tuple(message.content for message in exchange.messages),
-            cut=exchange.finish_reason == "length",
-        )
-        grounded = [one.model_copy(update={"exchange": self._answers}) for one in found]
-        allowed = None if shown is None else frozenset(shown)
-        chosen = select(grounded, self._job.catalog, k=k, seen=self._seen, allowed=allowed)
-        self._answers += 1
-        self._cut |= exchange.finish_reason == "length"
-        self._grounded += grounded
-        self._dropped += chosen.dropped
-        for one in chosen.recommendations:
-            if one.provenance is not None:
-                self.said.setdefault(one.item.id, one.provenance)
-        return chosen.recommendations
-
-    def named(self, exchange: Exchange, order: Order) -> tuple[int, ...]:
-        """Which of these candidates an answer names, best first; see `zsrec.ranking.base.Question.named`."""
-        members = [(self._pool or ())[one] for one in order]
-        return tuple(self._numbers[one.item.id] for one in self.read(exchange, len(members), members))
-
-
-_NOTHING = "N/A"
-
-
-class _Ranked(NamedTuple):
-    """What a way of ranking brings: recommendations, and what the trace says of them."""
-
-    items: tuple[Recommendation, ...]
-    exchanges: tuple[Exchange, ...]
-    use: RankingUse | None = None
-    notes: tuple[str, ...] = ()
-
-
-def recommend_plan(job: Job) -> Plan[Recommendations]:
+async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommendations:
     """The flow of one `recommend` call.
-
-    Yields:
-        Steps to be done by a driver.
-
-    Returns:
-        The recommendations with their trace.
 
     Raises:
         ConfigError: The call asks for something impossible.
         UnknownItemError: A candidate is not in the catalog.
         AnswerError: The ranker reads labels, and the model begins its answer with something else.
-        LLMError: The server failed, or lacks what the ranker needs; what it says comes through untouched.
+        LLMError: The server failed, or lacks what the ranker needs.
     """
-    job.check()
-    known = resolve_history(job.history, job.catalog, job.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None).union(job.history.shown)
-    candidates = choose(job, known, seen)
-    prompts = _Prompts(job, known, candidates)
-    earlier = yield from ask_steps(job.template, prompts.step, prompts.events)
-    prompts.answers = earlier.answers
-    reader = Reader(job, seen, candidates, before=len(earlier.exchanges))
-    names_only = job.template.ranker == "generate" and (candidates is None or candidates.prior is None)
-    if candidates is None or names_only:
-        ranked, fitted = yield from _by_names(job, prompts, reader, candidates)
+    pipeline.check(request)
+    template, catalog = pipeline.template, pipeline.catalog
+    known = resolve_history(request.history, catalog, pipeline.grounder)
+    seen = frozenset([one.item.id for one in known if one.item is not None]).union(request.history.shown)
+    candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
+    prompts = Prompts(pipeline, request, known, [catalog[one] for one in (candidates.ids if candidates else ())])
+    steps = await _ask_steps(pipeline, prompts, llm)
+    reader = _AnswerReader(pipeline, seen, candidates, answers=len(steps.exchanges))
+    by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
+    if candidates is None or by_text:
+        items, result, fitted = await _rank_by_answer(pipeline, request, prompts, reader, llm)
     else:
-        ranked, fitted = yield from _by_pool(job, prompts, reader, candidates)
+        items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
+    fitted = steps.with_last(fitted)
 
-    fitted = earlier.joined(fitted)
-    notes = [*(candidates.notes if candidates else ()), *earlier.notes, *ranked.notes, *reader.notes]
-    if fitted.kept < prompts.events:
-        left_out = prompts.events - fitted.kept
-        notes.append(f"the {left_out:,} oldest of {prompts.events:,} events were left out to fit the context")
-    notes += prompts.told.missing(fitted.messages, job.template.ref)
-    items = ranked.items
-    if job.fill is not None and len(items) < job.k:
-        source = job.popularity if job.fill == "popularity" else candidates.ids if candidates else ()
-        items = fill(items, job.catalog, k=job.k, seen=seen, pool=source or (), source=job.fill)
-        notes.append(f"{len(items) - len(ranked.items)} places were filled from {job.fill}")
-    elif len(items) < job.k:
-        what = "the answer" if names_only else "the ranking"
-        notes.append(f"{what} gave {len(items)} of the {job.k} items asked for")
-
+    notes = [*(candidates.notes if candidates else ()), *steps.notes, *result.notes, *reader.notes]
+    events = prompts.history.events
+    if fitted.shown < events:
+        left_out = events - fitted.shown
+        notes.append(f"the {left_out:,} oldest of {events:,} events were left out to fit the context")
+    notes += prompts.history.notes(fitted, template.ref)
+    if request.fill is not None and len(items) < request.k:
+        pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
+        ranked = len(items)
+        items = fill(items, catalog, k=request.k, seen=seen, pool=pool or (), source=request.fill)
+        notes.append(f"{len(items) - ranked} places were filled from {request.fill}")
+    elif len(items) < request.k:
+        notes.append(
+            f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
+        )
     others = candidates is not None and candidates.mode == "training-free"
-    others = others or any(one.source == "popularity" for one in items)
     trace = Trace(
-        template=job.template.ref,
-        mode="training-free" if others else "zero-shot",
-        evidence=prompts.told.evidence(fitted, job.about),
-        exchanges=(*earlier.exchanges, *ranked.exchanges),
-        grounded=reader.grounded,
-        dropped=reader.dropped,
-        history=_history_use(known, fitted.kept),
+        template=template.ref,
+        mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
+        evidence=prompts.history.evidence(fitted, request.about),
+        exchanges=(*steps.exchanges, *result.exchanges),
+        grounded=tuple(reader.grounded),
+        dropped=tuple(reader.dropped),
+        history=history_use(known, fitted.shown),
         pool=candidates.pool if candidates else None,
-        ranking=ranked.use,
+        ranking=result.use if candidates else None,
         notes=tuple(notes),
-        seed=job.template.sampling.seed,
+        seed=template.sampling.seed,
     )
     return Recommendations(items=items, trace=trace)
 
 
-class _Prompts:
-    """Renders a call's prompts.
+@dataclass
+class _Steps:
+    """The earlier steps of a template with several: exchanges, prompts as they fitted, and notes."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    prompts: list[Fitted] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def with_last(self, last: Fitted) -> Fitted:
+        """All prompts as one; its events are those that every one of them shows."""
+        prompts = (*self.prompts, last)
+        messages = tuple([message for prompt in prompts for message in prompt.messages])
+        return Fitted(messages, min([prompt.shown for prompt in prompts]))
+
+
+async def _ask_steps(pipeline: Pipeline, prompts: Prompts, llm: LLM) -> _Steps:
+    """Asks the earlier steps of the template, one after the other; the answers go into `prompts`."""
+    steps = _Steps()
+    for name in pipeline.template.steps:
+        render = partial(prompts.render, step=name)
+        exchange, fitted = await ask_once(
+            llm, render, prompts.history.events, pipeline.template.step_sampling(name)
+        )
+        prompts.answers[name] = clean(exchange.answer).strip()
+        steps.exchanges.append(exchange.model_copy(update={"step": name}))
+        steps.prompts.append(fitted)
+        if not prompts.answers[name]:
+            steps.notes.append(f"step {name!r} answered nothing")
+        elif exchange.finish_reason == "length":
+            steps.notes.append(f"the answer of step {name!r} was cut at max_tokens")
+    return steps
+
+
+class _AnswerReader:
+    """Reads one call's answers, and keeps what was found for the trace.
 
     Attributes:
-        events: How many events of the history a prompt may show.
-        answers: What the template's earlier steps answered, by their names.
+        grounded: Every mention with its match.
+        dropped: Grounded mentions that were not taken.
+        first: The first mention of each item that may be recommended, by id.
+        notes: Anything the caller should know of the answers.
     """
 
-    def __init__(self, job: Job, known: Sequence[Known], candidates: Candidates | None) -> None:
-        self._job = job
-        self.answers: Mapping[str, str] = {}
-        variable = job.template.variables.get("history")
-        self.told = Told(known, job.history.critiques, last=variable.last if variable else None, redact=job.redact)
-        self.events = self.told.events
-        self._shown = [item_view(job.catalog[one]) for one in job.history.shown if one in job.catalog]
-        self._about = harmless(job.about, TEXT_LIMIT, job.redact) if job.about else job.about
-        self._candidates = [item_view(job.catalog[item_id]) for item_id in (candidates.ids if candidates else ())]
+    def __init__(
+        self, pipeline: Pipeline, seen: frozenset[str], candidates: Candidates | None, answers: int
+    ) -> None:
+        self._pipeline = pipeline
+        self._seen = seen
+        self._ids = None if candidates is None else candidates.ids
+        self._numbers = {item_id: number for number, item_id in enumerate(self._ids or ())}
+        self._answers = answers  # exchanges of the trace before the next answer
+        self.grounded: list[Grounded] = []
+        self.dropped: list[Dropped] = []
+        self.first: dict[str, Grounded] = {}
+        self.notes: tuple[str, ...] = ()
 
-    def step(self, name: str, newest: int, answers: Mapping[str, str]) -> tuple[Message, ...]:
-        """The prompt of an earlier step; see `zsrec.recommender.pipeline.Render`."""
-        return self._render(self.told.views(newest), self._candidates, self._about, answers, name)
+    def read(self, exchange: Exchange, k: int, members: Sequence[str] | None = None) -> tuple[Recommendation, ...]:
+        """At most k items that the next answer names, best first.
 
-    def whole(self, newest: int) -> tuple[Message, ...]:
-        """The prompt with the newest events and all candidates."""
-        return self._render(self.told.views(newest), self._candidates, self._about, self.answers)
-
-    def part(
-        self, newest: int, order: Order, labels: Sequence[str] = (), content: Content = "user"
-    ) -> tuple[Message, ...]:
-        """The prompt with some of the candidates; see `zsrec.ranking.base.Render`."""
-        views = [self._candidates[one] for one in order]
-        if content == "nothing":
-            views = [title_view(_NOTHING)] * len(views)
-        if labels:
-            views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
-        if content == "user":
-            return self._render(self.told.views(newest), views, self._about, self.answers)
-        answers = dict.fromkeys(self.answers, _NOTHING)
-        return self._render([title_view(_NOTHING)], views, _NOTHING if self._job.about else None, answers)
-
-    def _render(
-        self,
-        history: list[ItemView],
-        views: list[ItemView],
-        about: str | None,
-        answers: Mapping[str, str],
-        step: str | None = None,
-    ) -> tuple[Message, ...]:
-        job = self._job
-        further: dict[str, str | list[ItemView]] = {**answers}
-        if "shown" in job.template.variables:
-            further["shown"] = self._shown
-        domain = job.catalog.domain
-        return job.template.render(
-            step, history=history, candidates=views, k=job.k, about=about, domain=domain, **further
+        `members` are the ids that the prompt showed, where these are not all candidates.
+        """
+        shown = self._ids if members is None else members
+        template, cut = self._pipeline.template, exchange.finish_reason == "length"
+        found = ground_answer(
+            exchange.answer,
+            self._pipeline.grounder,
+            style=template.answer,
+            side=template.side,
+            context=Context(candidates=tuple(shown or ()), history=tuple(self._seen)),
+            echo=tuple([message.content for message in exchange.messages]),
+            cut=cut,
         )
+        grounded = [one.model_copy(update={"exchange": self._answers}) for one in found]
+        allowed = None if shown is None else frozenset(shown)
+        chosen = select(grounded, self._pipeline.catalog, k=k, seen=self._seen, allowed=allowed)
+        self._answers += 1
+        if cut:
+            self.notes = (_CUT,)
+        self.grounded += grounded
+        self.dropped += chosen.dropped
+        for one in chosen.recommendations:
+            if one.provenance is not None:
+                self.first.setdefault(one.item.id, one.provenance)
+        return chosen.recommendations
+
+    def named(self, exchange: Exchange, order: Order) -> tuple[int, ...]:
+        """Which of these candidates an answer names, best first; see `RankingTask.named`."""
+        members = [(self._ids or ())[one] for one in order]
+        return tuple([self._numbers[one.item.id] for one in self.read(exchange, len(members), members)])
 
 
-def _by_names(
-    job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates | None
-) -> Plan[tuple[_Ranked, Fitted]]:
+_Ranked = tuple[tuple[Recommendation, ...], RankingResult, Fitted]
+
+
+async def _rank_by_answer(
+    pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, llm: LLM
+) -> _Ranked:
     """The order in which a free text names items."""
-    exchange, fitted = yield from ask_once(prompts.whole, prompts.events, job.template.sampling)
-    items = reader.read(exchange, job.k)
-    order = tuple(one.item.id for one in items)
-    use = None if candidates is None else RankingUse(ranker="generate", order=order)
-    return _Ranked(items, (exchange,), use), fitted
+    exchange, fitted = await ask_once(llm, prompts.render, prompts.history.events, pipeline.template.sampling)
+    items = reader.read(exchange, request.k)
+    use = RankingUse(ranker="generate", order=tuple([one.item.id for one in items]))
+    return items, RankingResult((), (exchange,), use), fitted
 
 
-def _by_pool(job: Job, prompts: _Prompts, reader: Reader, candidates: Candidates) -> Plan[tuple[_Ranked, Fitted]]:
+async def _rank_candidates(
+    pipeline: Pipeline,
+    request: Request,
+    prompts: Prompts,
+    reader: _AnswerReader,
+    candidates: Candidates,
+    llm: LLM,
+) -> _Ranked:
     """The ranker's order of the candidates, fused with the retriever's where there is one."""
-    template, options = job.template, job.options
-    labelled = template.ranker == "choose" or options.reads_labels(template.ranker)
-    everything = range(len(candidates.ids))
+    template, options, ids = pipeline.template, pipeline.options, candidates.ids
+    reads_labels = options.reads_labels(template.ranker)
     # Labels of two letters stand for whatever labels there will be: one token each, or a short number.
-    labels = ["AA"] * len(everything) if labelled else []
+    labels = ["AA"] * len(ids) if template.ranker == "choose" or reads_labels else []
 
-    def longest(newest: int) -> tuple[Message, ...]:
-        return prompts.part(newest, everything, labels)
+    async def ask(fitted: Fitted) -> RankingResult:
+        def render(order: Order, labels: Sequence[str] = (), content: Content = "user") -> tuple[Message, ...]:
+            return prompts.render(fitted.shown, order, labels, content)
 
-    def one(fitted: Fitted) -> Plan[Judged]:
-        question = Question(
-            size=len(everything),
-            render=lambda order, labels=(), content="user": prompts.part(fitted.kept, order, labels, content),
-            sampling=template.sampling,
-            k=job.k,
-            named=reader.named,
-            memory=job.memory,
-        )
-        return (yield from judge(question, template.ranker, options))
+        task = RankingTask(len(ids), render, template.sampling, request.k, reader.named, pipeline.memory)
+        return await rank(task, template.ranker, options, llm)
 
-    max_tokens = 1 if options.reads_labels(template.ranker) else template.sampling.max_tokens
-    judged, fitted = yield from ask_fitting(longest, prompts.events, max_tokens, one)
-    scored = fuse(judged, len(everything), candidates.prior, options.llm_weight)
+    result, fitted = await ask_fitting(
+        llm,
+        lambda newest: prompts.render(newest, labels=labels),
+        prompts.history.events,
+        1 if reads_labels else template.sampling.max_tokens,
+        ask,
+    )
     items: list[Recommendation] = []
-    for entry in scored[: job.k]:
-        if not entry.named and candidates.prior is None:
+    named = frozenset(result.order)
+    for one in fuse(result, len(ids), candidates.prior, options.llm_weight)[: request.k]:
+        if one.candidate not in named and candidates.prior is None:
             break  # nothing speaks for the rest: a short answer stays short
-        item_id = candidates.ids[entry.candidate]
-        said = reader.said.get(item_id)
+        mention = reader.first.get(ids[one.candidate])
         items.append(
             Recommendation(
                 rank=len(items) + 1,
-                item=job.catalog[item_id],
-                score=entry.score,
-                source="llm" if entry.named else "candidates",
-                reason=said.mention.reason if said else None,
-                provenance=said,
-                parts=entry.parts,
+                item=pipeline.catalog[ids[one.candidate]],
+                score=one.score,
+                source="llm" if one.candidate in named else "candidates",
+                reason=mention.mention.reason if mention else None,
+                provenance=mention,
+                parts=one.parts,
             )
         )
-    use = RankingUse(
-        ranker=template.ranker,
-        llm_weight=None if candidates.prior is None else options.llm_weight,
-        labels_by=judged.labels_by,
-        permutations=judged.permutations,
-        stability=judged.stability,
-        calibrate=options.calibrate,
-        order=tuple(candidates.ids[one] for one in judged.order),
-        label_mass=judged.label_mass,
-    )
-    return _Ranked(tuple(items), judged.exchanges, use, judged.notes), fitted
-
-
-def _history_use(known: Sequence[Known], kept: int) -> HistoryUse:
-    shown = sum(one.item is not None or one.event.by != "id" for one in known)
-    return HistoryUse(
-        given=len(known),
-        resolved=sum(one.item is not None for one in known),
-        rendered=kept,
-        truncated=shown - kept,
-        unresolved=tuple((one.event.item, one.why) for one in known if one.why is not None),
-    )
+    weight = None if candidates.prior is None else options.llm_weight
+    order = tuple([ids[one] for one in result.order])
+    use = result.use.model_copy(update={"llm_weight": weight, "order": order})
+    return tuple(items), replace(result, use=use), fitted

@@ -1,142 +1,47 @@
-"""What a prompt tells of the user: the events of the history, and their own words at their place among them."""
+"""Prompts of one call: the history as a prompt shows it, and as much of it as fits the model's context."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from zsrec.answers.grounding import Known
 from zsrec.core.errors import ContextOverflowError
 from zsrec.core.privacy import Redactor
-from zsrec.core.types import Evidence, Exchange, Message, Sampling, TemplateRef
+from zsrec.core.types import Evidence, Exchange, Item, Message, Sampling
 from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, inline
-from zsrec.data.history import Critique, Event, Feedback
-from zsrec.llm.protocol import ChatRequest, Plan, ask, count_tokens, handshake
+from zsrec.data.history import Critique, Feedback
+from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts.item_view import ItemView, item_view, said_view, title_view
+from zsrec.ranking.base import Content, Order
+from zsrec.recommender.request import Pipeline, Request
 
-# A byte-level tokenizer spends at most one token a byte; the chat template adds its own around each message.
-_TEMPLATE_TOKENS = 16
-# Where nobody counts: text in Latin letters takes about 4 bytes a token; half of that errs on the safe side.
+# A byte-level tokenizer spends at most one token per byte; the chat template adds its own around each message.
+_MESSAGE_TOKENS = 16
+# Where nobody counts: text in Latin letters takes about 4 bytes per token; half of that errs on the safe side.
 _BYTES_PER_TOKEN_GUESS = 2
-# A prompt that leaves less than this share of its room unused is full enough.
+# A prompt that leaves less than this share of its budget unused is full enough.
 _SLACK = 0.05
+_NOTHING = "N/A"
 
 
 class Fitted(NamedTuple):
-    """A prompt that fits.
-
-    Attributes:
-        messages: The rendered roles.
-        kept: How many of the newest events stand in it.
-    """
+    """A prompt that fits, and how many of the newest events it shows."""
 
     messages: tuple[Message, ...]
-    kept: int
+    shown: int
 
 
 Render = Callable[[int], tuple[Message, ...]]
 Answer = TypeVar("Answer")
 
 
-def ask_fitting(
-    render: Render, events: int, max_tokens: int, ask: Callable[[Fitted], Plan[Answer]]
-) -> Plan[tuple[Answer, Fitted]]:
-    """Asks with a prompt that fits; where it is too long after all, with half of the history each time.
-
-    Args:
-        render: Renders the prompt with the newest n events.
-        events: How many events there are.
-        max_tokens: Tokens that the answer may have.
-        ask: Asks with what fits.
-
-    Raises:
-        ContextOverflowError: The prompt does not fit even without a history.
-        LLMError: What `ask` raises.
-    """
-    server = yield from handshake()
-    budget = None if server.context_length is None else server.context_length - max_tokens
-    fitted = yield from fit_history(render, events, budget)
-    while True:
-        try:
-            answer = yield from ask(fitted)
-        except ContextOverflowError:
-            if fitted.kept <= 1:
-                raise
-            fitted = Fitted(render(fitted.kept // 2), fitted.kept // 2)
-        else:
-            return answer, fitted
-
-
-def ask_once(render: Render, events: int, sampling: Sampling) -> Plan[tuple[Exchange, Fitted]]:
-    """Asks one question with a prompt that fits; see `ask_fitting`."""
-
-    def one(fitted: Fitted) -> Plan[Exchange]:
-        (exchange,) = yield from ask(ChatRequest(messages=fitted.messages, sampling=sampling))
-        return exchange
-
-    return (yield from ask_fitting(render, events, sampling.max_tokens, one))
-
-
-def fit_history(render: Render, events: int, budget: int | None) -> Plan[Fitted]:
-    """The prompt with as many of the newest events as the context takes.
-
-    Tokens grow about evenly with the events, so a straight line between a prompt that fits and one that does
-    not lands near the answer: few prompts are counted, however long the history is.
-
-    Args:
-        render: Renders the prompt with the newest n events.
-        events: How many events there are.
-        budget: Tokens that the prompt may have; None where the context's length is unknown.
-
-    Raises:
-        ContextOverflowError: The prompt does not fit even without a history.
-    """
-    messages = render(events)
-    if budget is None or _most_tokens(messages) <= budget:
-        return Fitted(messages, events)
-    tokens = yield from _tokens(messages)
-    if tokens <= budget:
-        return Fitted(messages, events)
-    bare = render(0)
-    bare_tokens = yield from _tokens(bare)
-    if bare_tokens > budget:
-        raise ContextOverflowError(
-            f"the prompt takes {bare_tokens:,} tokens without any history, and only {budget:,} are free for it",
-            hint="send fewer candidates or lower max_tokens in the template, or serve a longer context",
-        )
-    fits, fitting, most = Fitted(bare, 0), bare_tokens, tokens
-    too_many = events
-    while too_many - fits.kept > 1 and budget - fitting > budget * _SLACK:
-        between = fits.kept + (budget - fitting) * (too_many - fits.kept) // (most - fitting)
-        guess = min(max(between, fits.kept + 1), too_many - 1)
-        messages = render(guess)
-        tokens = yield from _tokens(messages)
-        if tokens <= budget:
-            fits, fitting = Fitted(messages, guess), tokens
-        else:
-            too_many, most = guess, tokens
-    return fits
-
-
-def _tokens(messages: tuple[Message, ...]) -> Plan[int]:
-    counted = yield from count_tokens(messages)
-    return _most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
-
-
-def _most_tokens(messages: tuple[Message, ...]) -> int:
-    return sum(len(message.content.encode()) + _TEMPLATE_TOKENS for message in messages)
-
-
-class Told:
+class HistoryView:
     """The history as a prompt may show it.
 
-    What the user said is kept however short the history is cut: it is short, and nothing says more.
-
-    Args:
-        known: The events with their items. One given by an id that the catalog lacks has no title and is left out.
-        critiques: The user's own words.
-        last: Only so many of the newest events; None for all.
-        redact: Takes personal data out of what the user wrote; None leaves it as it came.
+    The user's own words are kept however short the history is cut: they are short, and nothing says more. An
+    event given by an id that the catalog lacks has no title and is left out.
 
     Attributes:
         events: How many events a prompt may show.
@@ -155,67 +60,187 @@ class Told:
         self._known = [known[place] for place in places]
         self.events = len(places)
         self._views = [_view(one, self.events - place, redact) for place, one in enumerate(self._known)]
-        # Each with the number of shown events before it; what was said before the first of them comes first.
-        texts = [harmless(one.text, TEXT_LIMIT, redact) for one in critiques]
+        texts = [redacted(one.text, TEXT_LIMIT, redact) for one in critiques]
+        # Each critique with the number of shown events before it.
         before = [sum(place < one.after for place in places) for one in critiques]
-        self._said = [(place, said_view(text)) for place, text in zip(before, texts, strict=True)]
+        self._critiques = [(place, said_view(text)) for place, text in zip(before, texts, strict=True)]
         self._texts = tuple(inline(text, TEXT_LIMIT) for text in texts)
 
     def views(self, newest: int) -> list[ItemView]:
-        """The newest so many events, oldest first, with everything that was said at its place."""
+        """The newest so many events, oldest first, and all critiques at their places among them."""
         cut = self.events - newest
         views: list[ItemView] = []
-        said = list(self._said)
+        critiques = list(self._critiques)
         for place in range(cut, self.events + 1):
-            while said and said[0][0] <= place:
-                views.append(said.pop(0)[1])
+            while critiques and critiques[0][0] <= place:
+                views.append(critiques.pop(0)[1])
             views += self._views[place : place + 1]
         return views
 
-    def kept(self, newest: int) -> list[Known]:
+    def newest(self, events: int) -> list[Known]:
         """The newest so many of the events that a prompt may show, oldest first."""
-        return self._known[self.events - newest :]
+        return self._known[self.events - events :]
 
     def evidence(self, fitted: Fitted, about: str | None) -> tuple[Evidence, ...]:
-        """What of the user stands in a prompt.
-
-        Args:
-            fitted: The prompt.
-            about: The user in words.
-        """
-        kept = [one.event for one in self.kept(fitted.kept)]
+        """What a prompt shows of the user."""
+        judged = any(one.event.feedback is not Feedback.SEEN for one in self.newest(fitted.shown))
+        lost = self._lost(fitted.messages)
         found: list[Evidence] = ["history"] if self.events else []
         found += ["about"] if about else []
-        found += ["feedback"] if any(_judged(event) for event in kept) else []
-        found += ["critique"] if any(text in _whole(fitted.messages) for text in self._texts) else []
+        found += ["feedback"] if judged else []
+        found += ["critique"] if lost < len(self._texts) else []
         return tuple(found)
 
-    def missing(self, messages: Sequence[Message], template: TemplateRef) -> list[str]:
-        """Says so where a template leaves out what the user said."""
-        lost = sum(text not in _whole(messages) for text in self._texts)
+    def notes(self, fitted: Fitted, template: object) -> list[str]:
+        """Says so where a template leaves out the user's own words."""
+        lost = self._lost(fitted.messages)
         return [f"the template {template} leaves out {lost} of {len(self._texts)} critiques"] if lost else []
 
-
-def _judged(event: Event) -> bool:
-    return event.feedback is not Feedback.SEEN
-
-
-def _whole(messages: Sequence[Message]) -> str:
-    return "\n".join(message.content for message in messages)
+    def _lost(self, messages: Sequence[Message]) -> int:
+        if not self._texts:
+            return 0
+        prompt = "\n".join(message.content for message in messages)
+        return sum(text not in prompt for text in self._texts)
 
 
-def harmless(text: str, limit: int, redact: Redactor | None) -> str:
-    """The user's own words as they may be sent; made one plain line first, so that nothing hides from `redact`.
-
-    Args:
-        text: What the user wrote.
-        limit: Its most characters in a prompt.
-        redact: Takes personal data out; None leaves the text as it came.
-    """
+def redacted(text: str, limit: int, redact: Redactor | None) -> str:
+    """The user's own words as they may be sent; made one plain line first, so that nothing hides from `redact`."""
     return text if redact is None else redact(inline(text, limit))
 
 
 def _view(one: Known, age: int, redact: Redactor | None) -> ItemView:
     if one.item is None:
-        return title_view(harmless(one.event.item, TITLE_LIMIT, redact), one.event, age)
+        return title_view(redacted(one.event.item, TITLE_LIMIT, redact), one.event, age)
     return item_view(one.item, one.event, age)
+
+
+class Prompts:
+    """Renders the prompts of one call.
+
+    Attributes:
+        history: The history as prompts show it.
+        answers: The answers to the template's earlier steps, by step.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, request: Request, known: Sequence[Known], candidates: Sequence[Item] = ()
+    ) -> None:
+        template, redact = pipeline.template, pipeline.redact
+        variable = template.variables.get("history")
+        self.history = HistoryView(
+            known, request.history.critiques, last=variable.last if variable else None, redact=redact
+        )
+        self.answers: dict[str, str] = {}
+        self._template = template
+        self._k, self._domain = request.k, pipeline.catalog.domain
+        self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
+        self._candidates = [item_view(item) for item in candidates]
+        self._shown: dict[str, list[ItemView]] = {}
+        if "shown" in template.variables:
+            shown = (one for one in request.history.shown if one in pipeline.catalog)
+            self._shown["shown"] = [item_view(pipeline.catalog[one]) for one in shown]
+
+    def render(
+        self,
+        newest: int,
+        order: Order | None = None,
+        labels: Sequence[str] = (),
+        content: Content = "user",
+        *,
+        step: str | None = None,
+    ) -> tuple[Message, ...]:
+        """The messages with the newest events and these candidates (None for all), each under its label."""
+        views = self._candidates if order is None else [self._candidates[one] for one in order]
+        if content == "nothing":
+            views = [title_view(_NOTHING)] * len(views)
+        if labels:
+            views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
+        history, about, answers = self.history.views(newest), self._about, self.answers
+        if content != "user":
+            history, about = [title_view(_NOTHING)], None if about is None else _NOTHING
+            answers = dict.fromkeys(answers, _NOTHING)
+        further: dict[str, str | list[ItemView]] = {**answers, **self._shown}
+        return self._template.render(
+            step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
+        )
+
+
+async def ask_once(llm: LLM, render: Render, events: int, sampling: Sampling) -> tuple[Exchange, Fitted]:
+    """Asks one question with a prompt that fits; see `ask_fitting`."""
+
+    def ask(fitted: Fitted) -> Awaitable[Exchange]:
+        return llm.chat(ChatRequest(messages=fitted.messages, sampling=sampling))
+
+    return await ask_fitting(llm, render, events, sampling.max_tokens, ask)
+
+
+async def ask_fitting(
+    llm: LLM, render: Render, events: int, max_tokens: int, ask: Callable[[Fitted], Awaitable[Answer]]
+) -> tuple[Answer, Fitted]:
+    """Asks with a prompt that fits; where it is too long after all, with half of the history each time.
+
+    Args:
+        llm: The model.
+        render: Renders the prompt with the newest n events.
+        events: How many events there are.
+        max_tokens: Tokens that the answer may have.
+        ask: Asks with what fits.
+
+    Raises:
+        ContextOverflowError: The prompt does not fit even without a history.
+        LLMError: The server failed, or what `ask` raises.
+    """
+    context = (await llm.handshake()).context_length
+    fitted = await fit_history(llm, render, events, None if context is None else context - max_tokens)
+    while True:
+        try:
+            return await ask(fitted), fitted
+        except ContextOverflowError:
+            if fitted.shown <= 1:
+                raise
+            fitted = Fitted(render(fitted.shown // 2), fitted.shown // 2)
+
+
+async def fit_history(llm: LLM, render: Render, events: int, budget: int | None) -> Fitted:
+    """The prompt with as many of the newest events as the budget allows; None for no limit.
+
+    Tokens grow about evenly with the events, so a straight line between a prompt that fits and one that does
+    not lands near the answer: few prompts are counted, however long the history is.
+
+    Raises:
+        ContextOverflowError: The prompt does not fit even without a history.
+    """
+    messages = render(events)
+    if budget is None or _most_tokens(messages) <= budget:
+        return Fitted(messages, events)
+    tokens = await _tokens(llm, messages)
+    if tokens <= budget:
+        return Fitted(messages, events)
+    bare = render(0)
+    bare_tokens = await _tokens(llm, bare)
+    if bare_tokens > budget:
+        raise ContextOverflowError(
+            f"the prompt takes {bare_tokens:,} tokens without any history, and only {budget:,} are free for it",
+            hint="send fewer candidates or lower max_tokens in the template, or serve a longer context",
+        )
+    fits, fitting, most = Fitted(bare, 0), bare_tokens, tokens
+    too_many = events
+    while too_many - fits.shown > 1 and budget - fitting > budget * _SLACK:
+        between = fits.shown + (budget - fitting) * (too_many - fits.shown) // (most - fitting)
+        guess = min(max(between, fits.shown + 1), too_many - 1)
+        messages = render(guess)
+        tokens = await _tokens(llm, messages)
+        if tokens <= budget:
+            fits, fitting = Fitted(messages, guess), tokens
+        else:
+            too_many, most = guess, tokens
+    return fits
+
+
+async def _tokens(llm: LLM, messages: tuple[Message, ...]) -> int:
+    counted = await llm.count_tokens(messages)
+    return _most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
+
+
+def _most_tokens(messages: tuple[Message, ...]) -> int:
+    return sum(len(message.content.encode()) + _MESSAGE_TOKENS for message in messages)

@@ -1,66 +1,41 @@
-"""The two front doors: `Recommender` blocks, `AsyncRecommender` awaits. Both run the same flow."""
+"""The two public classes: `Recommender` blocks, `AsyncRecommender` awaits. Both run the same flow."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
-
-from pydantic import ValidationError
+from typing import Any, Literal, Self
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
 from zsrec.core.settings import Settings
-from zsrec.core.types import Recommendations
+from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
-from zsrec.llm.protocol import LLM, Plan, Result, ServerInfo, drive
+from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.prompts import Template
-from zsrec.prompts.front_matter import Calibration, Ranking
+from zsrec.prompts.front_matter import Calibration
 from zsrec.prompts.library import TemplateCache
-from zsrec.ranking.base import Memory
-from zsrec.recommender.candidates import retrieval_order
-from zsrec.recommender.pipeline import recommend_plan
-from zsrec.recommender.request import DEFAULT_POOL, Job
+from zsrec.recommender import candidates as without_model
+from zsrec.recommender import explanations, taste_summary
+from zsrec.recommender.explanations import Explanations
+from zsrec.recommender.pipeline import recommend
+from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
+from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 
-
-class GrounderOnce:
-    """Where recommenders that were made from each other have their grounder in common.
-
-    Args:
-        catalog: The items.
-        known: A grounder of this catalog that is there already.
-    """
-
-    def __init__(self, catalog: Catalog, known: Grounder | None = None) -> None:
-        self._catalog = catalog
-        if known is not None:
-            self.grounder = known
-
-    @cached_property
-    def grounder(self) -> Grounder:
-        """The grounder; its index takes a second for 10,000 items."""
-        return Grounder(self._catalog)
-
-    def moved(self, catalog: Catalog) -> GrounderOnce:
-        """That of another catalog; a calibration, an embedder and a fitting index are kept if they are there."""
-        known: Grounder | None = vars(self).get("grounder")
-        return GrounderOnce(catalog, None if known is None else known.moved(catalog))
-
-
-Fill = Literal["candidates", "popularity"]
-User = History | Iterable[str]
 Outcome = Recommendations | ZsrecError
+TemplateLike = str | Path | Template
 
 
-class _Parts:
-    """What both front doors are made of.
+class _Base:
+    """What both recommenders share: a pipeline, and a model to ask.
 
     Args:
         catalog: The items that may be recommended.
@@ -74,8 +49,8 @@ class _Parts:
         llm: Another way to reach a model, instead of `model` and `base_url`.
 
     Raises:
-        ConfigError: A setting does not fit, or the host is not allowed.
-        TemplateError: The template is not there or is wrong.
+        ConfigError: A setting is not valid, or the host is not allowed.
+        TemplateError: The template does not exist or is not valid.
     """
 
     def __init__(
@@ -84,46 +59,61 @@ class _Parts:
         *,
         model: str | None = None,
         base_url: str | None = None,
-        template: str | Path | Template | None = None,
+        template: TemplateLike | None = None,
         prompts: str | Path | None = None,
         popularity: Sequence[str] | None = None,
         settings: Settings | None = None,
         llm: LLM | None = None,
     ) -> None:
-        self.settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
-        self.catalog = catalog
-        self.popularity = None if popularity is None else tuple(popularity)
-        self.retriever: Retriever | None = None
-        self._pool_size = DEFAULT_POOL
-        self._ranking: dict[str, object] = {}
-        self._memory: Memory = {}
-        self._grounds = GrounderOnce(catalog)
+        settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
         self._templates = TemplateCache(prompts)
-        self.redaction: Redactor | None = redactor(self.settings.redact)
-        self.template = self._load(template or self.settings.template)
+        self.pipeline = Pipeline(
+            catalog=catalog,
+            template=self._load(template or settings.template),
+            settings=settings,
+            shared_grounder=SharedGrounder(catalog),
+            popularity=None if popularity is None else tuple(popularity),
+            redact=redactor(settings.redact),
+        )
         self._owns_llm = llm is None
-        self.llm = llm or _client(self.settings)
+        self.llm = llm or _client(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is reached, and everything else that the environment may set."""
+        return self.pipeline.settings
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items that may be recommended."""
+        return self.pipeline.catalog
+
+    @property
+    def template(self) -> Template:
+        """The prompt."""
+        return self.pipeline.template
+
+    @property
+    def popularity(self) -> tuple[str, ...] | None:
+        """Item ids, most popular first; None where none were given."""
+        return self.pipeline.popularity
 
     @property
     def grounder(self) -> Grounder:
         """Matches what the model writes with the catalog; its index is built on first use."""
-        return self._grounds.grounder
+        return self.pipeline.grounder
 
-    def with_template(self, template: str | Path | Template) -> Self:
+    def with_template(self, template: TemplateLike) -> Self:
         """This recommender with another template, by name or path; both share their connections.
 
         Raises:
-            TemplateError: The template is not there or is wrong.
+            TemplateError: The template does not exist or is not valid.
         """
-        other = self._copy()
-        other.template = self._load(template)
-        return other
+        return self._with(template=self._load(template))
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
-        other = self._copy()
-        other.catalog, other._grounds = catalog, self._grounds.moved(catalog)
-        return other
+        return self._with(catalog=catalog, shared_grounder=self.pipeline.shared_grounder.moved(catalog))
 
     def with_grounder(self, grounder: Grounder) -> Self:
         """This recommender with a grounder of another calibration, or with an embedder.
@@ -133,9 +123,7 @@ class _Parts:
         """
         if grounder.catalog is not self.catalog:
             raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
-        other = self._copy()
-        other._grounds = GrounderOnce(self.catalog, grounder)
-        return other
+        return self._with(shared_grounder=SharedGrounder(self.catalog, grounder))
 
     def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:
         """This recommender with candidates from a retriever, for templates of the task "rank".
@@ -152,9 +140,7 @@ class _Parts:
         """
         if pool < 1:
             raise ConfigError(f"pool is {pool}", hint="show the model at least one candidate")
-        other = self._copy()
-        other.retriever, other._pool_size = retriever, pool
-        return other
+        return self._with(retriever=retriever, pool_size=pool)
 
     def with_ranking(
         self,
@@ -171,37 +157,13 @@ class _Parts:
         Raises:
             ConfigError: A value is out of range.
         """
-        given = {
-            "permutations": permutations,
-            "calibrate": calibrate,
-            "llm_weight": llm_weight,
-            "window": window,
-            "stride": stride,
-            "within": within,
-        }
-        other = self._copy()
-        other._ranking = self._ranking | {name: value for name, value in given.items() if value is not None}
-        other._options()
-        return other
-
-    def _options(self) -> Ranking:
-        """The template's options with the caller's in their place."""
-        if not self._ranking:
-            return self.template.ranking
-        try:
-            return Ranking.model_validate(self.template.ranking.model_dump() | self._ranking)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigError(
-                f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
-            ) from None
-
-    def _load(self, template: str | Path | Template) -> Template:
-        return template if isinstance(template, Template) else self._templates.load(template)
-
-    def _copy(self) -> Self:
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
+        given: dict[str, object] = {
+            "permutations": permutations, "calibrate": calibrate, "llm_weight": llm_weight,
+            "window": window, "stride": stride, "within": within,
+        }  # fmt: skip
+        chosen = {name: value for name, value in given.items() if value is not None}
+        other = self._with(ranking={**self.pipeline.ranking, **chosen})
+        other.pipeline.options  # noqa: B018  (refuses what is out of range)
         return other
 
     def with_redaction(self, redact: Redactor | None) -> Self:
@@ -209,15 +171,13 @@ class _Parts:
 
         Args:
             redact: For example `zsrec.core.privacy.Redaction(names=["Ann Smith"])`, or any function from text to
-                text; None sends the words as they come.
+                text; None sends the words as they are.
         """
-        other = self._copy()
-        other.redaction = redact
-        return other
+        return self._with(redact=redact)
 
     def with_llm(self, llm: LLM) -> Self:
         """This recommender asking another model; closing `llm` is left to the caller."""
-        other = self._copy()
+        other = self._with()
         other.llm, other._owns_llm = llm, False
         return other
 
@@ -235,33 +195,16 @@ class _Parts:
             ConfigError: Nothing gives an order, or no item is left.
             UnknownItemError: A candidate is not in the catalog.
         """
-        return retrieval_order(self._job(history, k, None, candidates, None))
+        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
 
-    def _job(
-        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
-    ) -> Job:
-        return Job(
-            catalog=self.catalog,
-            grounder=self.grounder,
-            template=self.template,
-            history=user if isinstance(user, History) else History().with_events(user),
-            k=k,
-            about=about,
-            candidates=None if candidates is None else tuple(candidates),
-            fill=fill,
-            popularity=self.popularity,
-            retriever=self.retriever,
-            pool_size=self._pool_size,
-            ranking=self._options(),
-            strict=self.settings.strict,
-            memory=self._memory,
-            redact=self.redaction,
-        )
+    def _load(self, template: TemplateLike) -> Template:
+        return template if isinstance(template, Template) else self._templates.load(template)
 
-    async def _recommend(
-        self, user: User, k: int, about: str | None, candidates: Iterable[str] | None, fill: Fill | None
-    ) -> Recommendations:
-        return await drive(recommend_plan(self._job(user, k, about, candidates, fill)), self.llm)
+    def _with(self, **parts: Any) -> Self:  # noqa: ANN401
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.pipeline = replace(self.pipeline, **parts)
+        return other
 
     async def _recommend_many(
         self,
@@ -278,7 +221,8 @@ class _Parts:
         async def work() -> None:
             for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
                 try:
-                    outcome: Outcome = await self._recommend(todo[number], k, None, None, fill)
+                    request = Request.of(todo[number], k, fill=fill)
+                    outcome: Outcome = await recommend(self.pipeline, request, self.llm)
                 except ZsrecError as error:
                     outcome = error
                 outcomes[number] = outcome
@@ -290,13 +234,24 @@ class _Parts:
                 workers.create_task(work())
         return [outcomes[number] for number in range(len(todo))]
 
+    async def _explain(
+        self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
+    ) -> Explanations:
+        pipeline = self.with_template(template).pipeline
+        items = [one.item if isinstance(one, Recommendation) else one for one in found]
+        return await explanations.explain(pipeline, Request.of(history, about=about), items, self.llm)
+
+    async def _taste_summary(self, history: User, about: str | None, template: TemplateLike) -> TasteSummary:
+        pipeline = self.with_template(template).pipeline
+        return await taste_summary.summarize_taste(pipeline, Request.of(history, about=about), self.llm)
+
     async def _aclose(self) -> None:
         if self._owns_llm:
             await self.llm.aclose()
 
 
-class Recommender(_Parts):
-    """Recommends from a history through a prompt and a model, and blocks until the answer is there.
+class Recommender(_Base):
+    """Recommends from a history with a prompt and a model; every call blocks until it is answered.
 
     Close it with `close` or `with`; recommenders derived from it share its connections.
 
@@ -316,7 +271,7 @@ class Recommender(_Parts):
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
     ) -> Recommendations:
-        """Recommends at most `k` items that the user does not know.
+        """At most `k` items that the user does not know.
 
         Args:
             history: The user's events, or item ids or titles, oldest first.
@@ -325,11 +280,11 @@ class Recommender(_Parts):
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
-                Filled places are marked as such. By default a short list stays short.
+                Filled places are marked. By default a short list stays short.
 
         Returns:
-            The ranked items, each with its provenance, and the trace: what was sent, what came back, and what
-            of it could not be matched or was left out.
+            The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
+            could not be matched or was left out.
 
         Raises:
             ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
@@ -339,7 +294,7 @@ class Recommender(_Parts):
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(self._recommend(history, k, about, candidates, fill))
+        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
 
     def recommend_many(
         self,
@@ -350,29 +305,72 @@ class Recommender(_Parts):
         fill: Fill | None = None,
         on_done: Callable[[int, Outcome], None] | None = None,
     ) -> list[Outcome]:
-        """Recommends for many users at once.
-
-        One user's failure does not cost the others their answers: it stands as an error in that user's place.
+        """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
 
         Args:
-            histories: One a user.
-            k: The wanted number of items a user.
-            concurrency: Users in work at once; `Settings.concurrency` by default.
+            histories: One per user.
+            k: The wanted number of items per user.
+            concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
-            on_done: Called with a user's place and outcome as soon as it is there (a progress bar, a file).
+            on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
-            One outcome a user, in the order given: recommendations, or the error.
+            One outcome per user, in the order given: recommendations, or the error.
         """
         return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
 
-    def run(self, plan: Plan[Result]) -> Result:
-        """Runs a plan of another kind with this recommender's model, for example `explain_plan`.
+    def explain(
+        self,
+        recommendations: Iterable[Recommendation | Item],
+        history: User = (),
+        *,
+        about: str | None = None,
+        template: TemplateLike = explanations.DEFAULT_TEMPLATE,
+    ) -> Explanations:
+        """A sentence for each recommendation, with what it cites.
+
+        Where some of the requests fail, the others' sentences are kept, and each failed one says why in `error`.
+
+        Args:
+            recommendations: Those of `recommend`, or items.
+            history: The history that they were made from.
+            about: The user in words.
+            template: A template of the task "explain"; the recommender's own plays no part.
 
         Raises:
-            LLMError: What the plan did not handle.
+            ConfigError: The template has another task, nothing is known of the user, or there is no
+                recommendation.
+            TemplateError: The template does not exist or is not valid.
+            LLMError: Every request failed (the first one's error), or the server does not hold answers to the
+                template's pattern (`CapabilityError`).
         """
-        return self._loop.run(drive(plan, self.llm))
+        return self._loop.run(self._explain(recommendations, history, about, template))
+
+    def taste_summary(
+        self,
+        history: User = (),
+        *,
+        about: str | None = None,
+        template: TemplateLike = taste_summary.DEFAULT_TEMPLATE,
+    ) -> TasteSummary:
+        """The user's taste in words, for `about=` instead of the history or beside it; never used unasked.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            about: What the user says of themselves.
+            template: A template of the task "profile"; the recommender's own plays no part.
+
+        Raises:
+            ConfigError: The template has another task, or nothing is known of the user.
+            TemplateError: The template does not exist or is not valid.
+            LLMError: The server failed.
+
+        Examples:
+            >>> me = rec.taste_summary(history)
+            >>> print(me.text)  # the user may correct it
+            >>> rec.recommend(k=5, about=me.text)
+        """
+        return self._loop.run(self._taste_summary(history, about, template))
 
     def server(self) -> ServerInfo:
         """What the server says of itself.
@@ -383,7 +381,7 @@ class Recommender(_Parts):
         return self._loop.run(self.llm.handshake())
 
     def close(self) -> None:
-        """Closes the connections and stops the thread behind them; the recommender is of no use afterwards."""
+        """Closes the connections and stops the thread behind them; the recommender cannot be used afterwards."""
         self._loop.run(self._aclose())
         self._loop.close()
 
@@ -391,9 +389,9 @@ class Recommender(_Parts):
     def _loop(self) -> LoopThread:
         return LoopThread()
 
-    def _copy(self) -> Self:
+    def _with(self, **parts: Any) -> Self:  # noqa: ANN401
         self._loop  # noqa: B018  (made before it is copied: all copies work in one loop)
-        return super()._copy()
+        return super()._with(**parts)
 
     def __enter__(self) -> Self:
         return self
@@ -404,8 +402,8 @@ class Recommender(_Parts):
         self.close()
 
 
-class AsyncRecommender(_Parts):
-    """Recommends from a history through a prompt and a model, awaited; made like a `Recommender`.
+class AsyncRecommender(_Base):
+    """Recommends from a history with a prompt and a model, awaited; the arguments are a `Recommender`'s.
 
     Use it with `async with`, in one event loop; recommenders derived from it share its connections.
     """
@@ -429,7 +427,7 @@ class AsyncRecommender(_Parts):
         fill: Fill | None = None,
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await self._recommend(history, k, about, candidates, fill)
+        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
 
     async def recommend_many(
         self,
@@ -443,16 +441,33 @@ class AsyncRecommender(_Parts):
         """See `Recommender.recommend_many`."""
         return await self._recommend_many(histories, k, concurrency, fill, on_done)
 
-    async def run(self, plan: Plan[Result]) -> Result:
-        """See `Recommender.run`."""
-        return await drive(plan, self.llm)
+    async def explain(
+        self,
+        recommendations: Iterable[Recommendation | Item],
+        history: User = (),
+        *,
+        about: str | None = None,
+        template: TemplateLike = explanations.DEFAULT_TEMPLATE,
+    ) -> Explanations:
+        """See `Recommender.explain`."""
+        return await self._explain(recommendations, history, about, template)
+
+    async def taste_summary(
+        self,
+        history: User = (),
+        *,
+        about: str | None = None,
+        template: TemplateLike = taste_summary.DEFAULT_TEMPLATE,
+    ) -> TasteSummary:
+        """See `Recommender.taste_summary`."""
+        return await self._taste_summary(history, about, template)
 
     async def server(self) -> ServerInfo:
         """See `Recommender.server`."""
         return await self.llm.handshake()
 
     async def aclose(self) -> None:
-        """Closes the connections; the recommender is of no use afterwards."""
+        """Closes the connections; the recommender cannot be used afterwards."""
         await self._aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,99 +1,169 @@
-"""What one call of `recommend` brings."""
+"""What a recommender is made of (`Pipeline`), and what one call brings (`Request`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
+
+from pydantic import ValidationError
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
+from zsrec.core.settings import Settings
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
-from zsrec.ranking.base import Memory
+from zsrec.ranking.base import LabelMemory
 from zsrec.retrieval.base import Retriever
 
 DEFAULT_POOL = 20
+"""How many candidates a ranking prompt shows unless the caller says otherwise."""
+
+Fill = Literal["candidates", "popularity"]
+User = History | Iterable[str]
+
+
+def as_history(user: User) -> History:
+    """A history as it is, or one of ids or titles, oldest first."""
+    return user if isinstance(user, History) else History().with_events(user)
+
+
+class SharedGrounder:
+    """A catalog's grounder, built on first use and shared by all recommenders derived from one another."""
+
+    def __init__(self, catalog: Catalog, built: Grounder | None = None) -> None:
+        self._catalog = catalog
+        if built is not None:
+            self.grounder = built
+
+    @cached_property
+    def grounder(self) -> Grounder:
+        """The grounder; its index takes a second for 10,000 items."""
+        return Grounder(self._catalog)
+
+    def moved(self, catalog: Catalog) -> SharedGrounder:
+        """That of another catalog; a calibration, an embedder and a fitting index are kept where they exist."""
+        built: Grounder | None = vars(self).get("grounder")
+        return SharedGrounder(catalog, None if built is None else built.moved(catalog))
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything that one call of `recommend` brings; see `Recommender.recommend` for the fields.
+class Request:
+    """What one call of `recommend` brings; see `Recommender.recommend` for the fields."""
+
+    history: History = field(default_factory=History)
+    k: int = 10
+    about: str | None = None
+    candidates: tuple[str, ...] | None = None
+    fill: Fill | None = None
+
+    @classmethod
+    def of(
+        cls, user: User, k: int = 10, about: str | None = None, candidates: Iterable[str] | None = None,
+        fill: Fill | None = None,
+    ) -> Request:  # fmt: skip
+        """The request of a caller's arguments."""
+        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of the user."""
+        return not self.history.events and not self.history.critiques and not (self.about or "").strip()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a recommender is made of, apart from the model; `dataclasses.replace` makes another one.
 
     Attributes:
         retriever: Gives candidates, and the prior that the model's order is fused with.
         pool_size: How many candidates are taken from the retriever or from popularity.
-        ranking: The ranker's options; None takes the template's.
-        strict: Whether other users' data are refused.
-        memory: See `zsrec.ranking.base.Memory`.
-        redact: Takes personal data out of what the user wrote; None sends it as it came.
+        ranking: Options of the ranker that replace the template's, by name.
+        redact: Takes personal data out of the user's own words; None sends them as they are.
+        memory: See `LabelMemory`.
     """
 
     catalog: Catalog
-    grounder: Grounder
     template: Template
-    history: History
-    k: int = 10
-    about: str | None = None
-    candidates: tuple[str, ...] | None = None
-    fill: Literal["candidates", "popularity"] | None = None
+    settings: Settings
+    shared_grounder: SharedGrounder
     popularity: tuple[str, ...] | None = None
     retriever: Retriever | None = None
     pool_size: int = DEFAULT_POOL
-    ranking: Ranking | None = None
-    strict: bool = False
-    memory: Memory = field(default_factory=dict)
+    ranking: Mapping[str, object] = field(default_factory=dict)
     redact: Redactor | None = None
+    memory: LabelMemory = field(default_factory=dict)
 
     @property
-    def options(self) -> Ranking:
-        """The ranker's options."""
-        return self.template.ranking if self.ranking is None else self.ranking
+    def grounder(self) -> Grounder:
+        """Matches what the model writes with the catalog."""
+        return self.shared_grounder.grounder
 
-    def check(self) -> None:
-        """Makes sure that the call asks for something possible.
+    @property
+    def ranks(self) -> bool:
+        """Whether the template ranks candidates."""
+        return self.template.task == "rank"
+
+    @cached_property
+    def options(self) -> Ranking:
+        """The ranker's options.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        if not self.ranking:
+            return self.template.ranking
+        try:
+            return Ranking.model_validate({**self.template.ranking.model_dump(), **self.ranking})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(
+                f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
+            ) from None
+
+    def check(self, request: Request) -> None:
+        """Checks that a request asks for something possible.
 
         Raises:
             ConfigError: It does not.
         """
-        if self.k < 1:
-            raise ConfigError(f"k is {self.k}, expected at least 1", hint="k is the number of items wanted")
-        if not self.history.events and not self.history.critiques and not (self.about or "").strip():
+        if request.k < 1:
+            raise ConfigError(f"k is {request.k}, expected at least 1", hint="k is the number of items wanted")
+        if request.is_empty:
             raise ConfigError(
                 "nothing is known of the user: the history is empty and about= is not given",
                 hint="give one liked item or a sentence (about='slow-burn heist films'), "
                 "or recommend what is popular",
             )
-        if self.fill == "popularity" and self.popularity is None:
+        if request.fill == "popularity" and self.popularity is None:
             raise ConfigError(
                 "fill='popularity' without a popularity list",
                 hint="Recommender(…, popularity=zsrec.retrieval.popularity(histories))",
             )
-        retrieves = self.retriever is not None and self.template.task == "rank"
-        if self.fill == "candidates" and self.candidates is None and not retrieves:
+        retrieves = self.retriever is not None and self.ranks
+        if request.fill == "candidates" and request.candidates is None and not retrieves:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
         if (misfit := self.options.misfit(self.template.ranker)) is not None:
             raise ConfigError(f"{misfit[0]}: {misfit[1]}", hint=f"the template is {self.template.ref}")
-        self.check_strict(ranks=self.template.task == "rank")
+        self.check_strict(request, ranks=self.ranks)
 
-    def check_strict(self, *, ranks: bool) -> None:
-        """Makes sure that a strict call uses nobody else's interactions.
-
-        Args:
-            ranks: Whether candidates are ranked.
+    def check_strict(self, request: Request, *, ranks: bool) -> None:
+        """Checks that a strict call uses nobody else's interactions, where candidates are ranked or not.
 
         Raises:
-            ConfigError: It would.
+            ConfigError: It would use them.
         """
-        if not self.strict:
+        if not self.settings.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"
         if self.retriever is not None and self.retriever.mode != "zero-shot" and ranks:
             raise ConfigError(
                 f"strict: the retriever {self.retriever.name!r} uses other users' interactions", hint=hint
             )
-        default_pool = ranks and self.candidates is None and self.retriever is None
-        if self.popularity is not None and (self.fill == "popularity" or default_pool):
+        default_pool = ranks and request.candidates is None and self.retriever is None
+        if self.popularity is not None and (request.fill == "popularity" or default_pool):
             raise ConfigError("strict: popularity is other users' interactions", hint=hint)

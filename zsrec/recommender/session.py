@@ -1,4 +1,4 @@
-"""A session: rounds of recommendations, and what the user makes of each, over one growing history.
+"""Sessions: rounds of recommendations with the user's feedback, over one growing history.
 
 Nothing is remembered beside the history: the next answer is a function of `Session.history` (and of `about`), so a
 session that was saved as a history goes on where it stopped.
@@ -7,21 +7,24 @@ session that was saved as a history goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
 from zsrec.data.history import Event, Feedback, History
-from zsrec.recommender.recommender import AsyncRecommender, Fill, Recommender, User
+from zsrec.recommender.recommender import AsyncRecommender, Recommender
+from zsrec.recommender.request import Fill, User, as_history
 
 Judged = str | Item | Recommendation
-"""What can be liked, disliked or skipped: an id or a title, an item, or a recommendation as it came."""
+"""What can be liked, disliked or skipped: an id or a title, an item, or a recommendation."""
+
+AnyRecommender = TypeVar("AnyRecommender", bound=Recommender | AsyncRecommender)
 
 
 class Round(Frozen):
     """One round.
 
     Attributes:
-        history: What was known when the question was asked; asking again with it gives the same answer.
+        history: What was known of the user; asking again with it gives the same answer.
         recommendations: The answer.
     """
 
@@ -29,17 +32,18 @@ class Round(Frozen):
     recommendations: Recommendations
 
 
-class _Talk:
+class _Base(Generic[AnyRecommender]):
     """What both sessions share: the history, and how feedback goes into it."""
 
-    def __init__(self, history: User, about: str | None) -> None:
-        self._history = history if isinstance(history, History) else History().with_events(history)
-        self._rounds: tuple[Round, ...] = ()
+    def __init__(self, recommender: AnyRecommender, history: User = (), *, about: str | None = None) -> None:
+        self.recommender = recommender
         self.about = about
+        self._history = as_history(history)
+        self._rounds: tuple[Round, ...] = ()
 
     @property
     def history(self) -> History:
-        """All that is known of the user so far: what they brought, what they were shown, what they made of it."""
+        """All that is known of the user so far: what they brought, what they were shown, and their feedback."""
         return self._history
 
     @property
@@ -60,7 +64,7 @@ class _Talk:
         return self._judge(items, Feedback.SKIPPED)
 
     def say(self, text: str) -> Self:
-        """The user says something of what went before ("like these but less violent"); returns the session.
+        """The user's own words on what went before ("like these but less violent"); returns the session.
 
         Raises:
             ConfigError: See `History.said`.
@@ -81,7 +85,7 @@ class _Talk:
         return found
 
 
-class Session(_Talk):
+class Session(_Base[Recommender]):
     """Rounds with one user. Not to be shared between threads.
 
     Args:
@@ -94,10 +98,6 @@ class Session(_Talk):
         >>> first = session.recommend(5)
         >>> second = session.like(first[0]).dislike(first[1]).say("like these but less violent").recommend(5)
     """
-
-    def __init__(self, recommender: Recommender, history: User = (), *, about: str | None = None) -> None:
-        super().__init__(history, about)
-        self.recommender = recommender
 
     def recommend(
         self,
@@ -124,18 +124,8 @@ class Session(_Talk):
         )
 
 
-class AsyncSession(_Talk):
-    """The same with an `AsyncRecommender`: only `recommend` is awaited.
-
-    Args:
-        recommender: Answers.
-        history: See `Session`.
-        about: See `Session`.
-    """
-
-    def __init__(self, recommender: AsyncRecommender, history: User = (), *, about: str | None = None) -> None:
-        super().__init__(history, about)
-        self.recommender = recommender
+class AsyncSession(_Base[AsyncRecommender]):
+    """A `Session` with an `AsyncRecommender`: only `recommend` is awaited."""
 
     async def recommend(
         self,

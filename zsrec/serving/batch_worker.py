@@ -23,7 +23,8 @@ from zsrec.core.types import TemplateRef
 from zsrec.data import movielens
 from zsrec.data.history import History
 from zsrec.recommender.loader import Recipe
-from zsrec.recommender.recommender import AsyncRecommender, Fill
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import Fill
 from zsrec.serving.batch_chunks import Chunk, Files, closing_chunks, open_chunk
 from zsrec.serving.batch_input import Input
 from zsrec.serving.batch_rows import Answer

@@ -11,7 +11,6 @@ from zsrec.core.errors import TemplateNotFoundError
 from zsrec.data.catalog import Catalog
 from zsrec.prompts.library import TemplateCache
 from zsrec.recommender.recommender import Recommender
-from zsrec.recommender.taste_summary import profile
 
 MINE = """\
 ---
@@ -72,6 +71,6 @@ def test_a_profile_loads_its_template_once(films: Catalog, monkeypatch: pytest.M
     with Recommender(films, llm=FakeLLM("I like crime.")) as rec:
         tried.clear()
         for _ in range(3):
-            profile(rec, ["Heat"])
-        profile(rec.with_template("rank/default"), ["Heat"])
+            rec.taste_summary(["Heat"])
+        rec.with_template("rank/default").taste_summary(["Heat"])
     assert len(tried) == 2  # profile/default and rank/default

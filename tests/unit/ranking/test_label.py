@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from zsrec.core.errors import AnswerError
 from zsrec.llm.protocol import Label, LabelSet
-from zsrec.ranking.base import Judged
+from zsrec.ranking.base import RankingResult
 from zsrec.ranking.fusion import fuse, places
 from zsrec.ranking.label import kendall, log_softmax, orders, overlap, ranked, read_labels
-from zsrec.ranking.rankers import spans
+from zsrec.ranking.rankers import windows
 
 
 @given(st.integers(1, 60), st.integers(0, 5))
@@ -52,7 +52,7 @@ def test_overlap_and_kendall() -> None:
 @given(st.integers(1, 40), st.integers(2, 10), st.integers(1, 9))
 def test_windows_reach_every_candidate_and_overlap(n: int, size: int, stride: int) -> None:
     stride = min(stride, size - 1)
-    found = list(spans(n, size, stride))
+    found = list(windows(n, size, stride))
     assert found[0][1] == n
     assert found[-1][0] == 0
     assert all(0 <= a < b <= n and b - a <= size for a, b in found)
@@ -61,9 +61,9 @@ def test_windows_reach_every_candidate_and_overlap(n: int, size: int, stride: in
 
 
 def test_the_windows_of_star() -> None:
-    assert list(spans(10, 4, 2)) == [(6, 10), (4, 8), (2, 6), (0, 4)]
-    assert list(spans(4, 2, 1)) == [(2, 4), (1, 3), (0, 2)]
-    assert list(spans(3, 4, 2)) == [(0, 3)]
+    assert list(windows(10, 4, 2)) == [(6, 10), (4, 8), (2, 6), (0, 4)]
+    assert list(windows(4, 2, 1)) == [(2, 4), (1, 3), (0, 2)]
+    assert list(windows(3, 4, 2)) == [(0, 3)]
 
 
 def test_places() -> None:
@@ -73,7 +73,7 @@ def test_places() -> None:
 @given(st.permutations(range(8)), st.floats(0, 1))
 def test_fusion_is_the_stated_rule(order: list[int], weight: float) -> None:
     prior = places(tuple(range(8)), 8)
-    scored = fuse(Judged(order=tuple(order), exchanges=()), 8, prior, weight)
+    scored = fuse(RankingResult(tuple(order), ()), 8, prior, weight)
     assert sorted(one.candidate for one in scored) == list(range(8))
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
     for one in scored:
@@ -85,14 +85,14 @@ def test_fusion_is_the_stated_rule(order: list[int], weight: float) -> None:
 @given(st.permutations(range(8)))
 def test_a_weight_below_one_over_n_changes_nothing_and_one_takes_the_models_order(order: list[int]) -> None:
     prior = places(tuple(range(8)), 8)
-    judged = Judged(order=tuple(order), exchanges=())
-    assert [one.candidate for one in fuse(judged, 8, prior, 0.12)] == list(range(8))
-    assert [one.candidate for one in fuse(judged, 8, prior, 1.0)] == order
+    result = RankingResult(tuple(order), ())
+    assert [one.candidate for one in fuse(result, 8, prior, 0.12)] == list(range(8))
+    assert [one.candidate for one in fuse(result, 8, prior, 1.0)] == order
 
 
 def test_without_a_prior_the_probability_is_the_score() -> None:
-    judged = Judged(order=(1, 0), exchanges=(), probabilities={0: 0.25, 1: 0.75})
-    assert [(one.candidate, one.score, one.parts.prior) for one in fuse(judged, 2, None, 0.3)] == [
+    result = RankingResult((1, 0), (), probabilities={0: 0.25, 1: 0.75})
+    assert [(one.candidate, one.score, one.parts.prior) for one in fuse(result, 2, None, 0.3)] == [
         (1, 0.75, None),
         (0, 0.25, None),
     ]

@@ -162,7 +162,7 @@ def test_choice_picks_without_repeats_until_k(catalog: Catalog) -> None:
 
 
 def test_a_server_that_ignores_the_choice_after_all(catalog: Catalog) -> None:
-    with pytest.raises(CapabilityError, match="'Film Z', which is none of the choices"):
+    with pytest.raises(CapabilityError, match="'Film Z', which is none of the given choices"):
         recommend(catalog, FakeLLM("Film Z"), "rank/choose")
 
 

@@ -17,18 +17,15 @@ from zsrec.core.types import Exchange, Grounded, Item, Match, Mention, TemplateR
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.prompts import load_template
 from zsrec.recommender import (
     Explanation,
     Explanations,
     citations,
-    explain,
     faithfulness,
     first_sentence,
     ranker_score,
     retriever_score,
 )
-from zsrec.recommender.explanations import explain_plan
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
 from zsrec.retrieval import ItemKNN
 
@@ -118,7 +115,7 @@ def test_any_answer_can_be_read(grounder: Grounder, text: str) -> None:
 def test_each_item_gets_a_sentence(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat. More.", "Because you liked Moby Dick (1956)", "No idea")
     with Recommender(films, llm=llm) as rec:
-        found = explain(rec, [films["2"], films["6"], films["3"]], History.of("Heat").liked("Up").said("quiet"))
+        found = rec.explain([films["2"], films["6"], films["3"]], History.of("Heat").liked("Up").said("quiet"))
     assert [one.text for one in found] == [
         "Because you liked Heat.",
         "Because you liked Moby Dick (1956)",
@@ -137,35 +134,23 @@ def test_each_item_gets_a_sentence(films: Catalog) -> None:
 def test_recommendations_explain_themselves(films: Catalog) -> None:
     with Recommender(films, llm=FakeLLM("1. Ronin (1998)", "Because you liked Heat.")) as rec:
         recs = rec.recommend(["Heat"], 1)
-        assert explain(rec, recs, ["Heat"])[0].cited == ("1",)
+        assert rec.explain(recs, ["Heat"])[0].cited == ("1",)
 
 
-def test_the_async_way_is_the_same_plan(films: Catalog) -> None:
+def test_the_async_way_gives_the_same(films: Catalog) -> None:
     async def ask() -> Explanations:
         async with AsyncRecommender(films, llm=FakeLLM("Because you liked Heat.")) as rec:
-            template = load_template("explain/default")
-            return await rec.run(explain_plan(films, rec.grounder, template, (films["2"],), History.of("Heat")))
+            return await rec.explain([films["2"]], History.of("Heat"))
 
     with Recommender(films, llm=FakeLLM("Because you liked Heat.")) as rec:
-        assert asyncio.run(ask()) == explain(rec, [films["2"]], ["Heat"])
+        assert asyncio.run(ask()) == rec.explain([films["2"]], ["Heat"])
 
 
 def test_personal_data_can_be_taken_out_of_the_users_words(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat.")
     history = History.of("Heat", "Home video of Ann").said("as Ann\u200b likes it")
-    template = load_template("explain/default")
-    with Recommender(films, llm=llm) as rec:
-        rec.run(
-            explain_plan(
-                films,
-                rec.grounder,
-                template,
-                (films["2"],),
-                history,
-                "Ann",
-                lambda text: text.replace("Ann", "[name]"),
-            )
-        )
+    with Recommender(films, llm=llm).with_redaction(lambda text: text.replace("Ann", "[name]")) as rec:
+        rec.explain([films["2"]], history, about="Ann")
     prompt = llm.requests[0].messages[-1].content
     assert "Ann" not in prompt
     assert prompt.count("[name]") == 3
@@ -174,7 +159,7 @@ def test_personal_data_can_be_taken_out_of_the_users_words(films: Catalog) -> No
 def test_a_long_history_is_cut_and_what_was_cut_is_not_cited(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat and Up.")
     with Recommender(films, llm=llm) as rec:
-        found = explain(rec, [films["2"]], ["Heat", *["Up"] * 10])
+        found = rec.explain([films["2"]], ["Heat", *["Up"] * 10])
     assert found[0].cited == ("4",)  # the template shows the newest ten
     assert [one.status for one in found[0].citations] == ["history"]
 
@@ -182,7 +167,7 @@ def test_a_long_history_is_cut_and_what_was_cut_is_not_cited(films: Catalog) -> 
 def test_a_cut_sentence_is_noted(films: Catalog) -> None:
     llm = FakeLLM(Exchange(messages=(), answer="Because you liked Heat and", finish_reason="length"))
     with Recommender(films, llm=llm) as rec:
-        assert "1 sentences were cut at max_tokens" in explain(rec, [films["2"]], ["Heat"]).notes
+        assert "1 sentences were cut at max_tokens" in rec.explain([films["2"]], ["Heat"]).notes
 
 
 def test_a_failed_request_costs_its_own_sentence_only(films: Catalog) -> None:
@@ -191,11 +176,10 @@ def test_a_failed_request_costs_its_own_sentence_only(films: Catalog) -> None:
 
     async def ask() -> Explanations:
         async with AsyncRecommender(films, llm=FakeLLM(*answers)) as rec:
-            template = load_template("explain/default")
-            return await rec.run(explain_plan(films, rec.grounder, template, items, History.of("Heat")))
+            return await rec.explain(items, History.of("Heat"))
 
     with Recommender(films, llm=FakeLLM(*answers)) as rec:
-        found = explain(rec, items, ["Heat"])
+        found = rec.explain(items, ["Heat"])
     assert asyncio.run(ask()) == found
     assert [one.item for one in found] == list(items)
     assert [one.text for one in found] == ["Because you liked Heat.", "", "No idea"]
@@ -210,19 +194,19 @@ def test_a_failed_request_costs_its_own_sentence_only(films: Catalog) -> None:
 def test_where_every_request_fails_the_call_does(films: Catalog) -> None:
     llm = FakeLLM(LLMServerError("down"), LLMServerError("still down"))
     with Recommender(films, llm=llm) as rec, pytest.raises(LLMServerError, match=r"^down$"):
-        explain(rec, [films["2"], films["6"]], ["Heat"])
+        rec.explain([films["2"], films["6"]], ["Heat"])
 
 
 def test_a_prompt_that_is_too_long_after_all_is_sent_again_with_less(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat.", ContextOverflowError("too long"), "Because you liked Heat.")
     with Recommender(films, llm=llm) as rec:
-        found = explain(rec, [films["2"], films["6"]], ["Up", "Up", "Heat", "Heat"])
+        found = rec.explain([films["2"], films["6"]], ["Up", "Up", "Heat", "Heat"])
     assert [one.error for one in found] == [None, None]
     assert len(llm.requests) == 4
     assert [event.item for event in found.history.events] == ["1", "1"]
     never = FakeLLM("Because you liked Heat.", ContextOverflowError("too long"))
     with Recommender(films, llm=never) as rec:
-        found = explain(rec, [films["2"], films["6"]], ["Heat"])  # nothing is left to leave out
+        found = rec.explain([films["2"], films["6"]], ["Heat"])  # nothing is left to leave out
     assert [one.error for one in found] == [None, "ContextOverflowError: too long"]
 
 
@@ -232,19 +216,19 @@ def test_a_fault_of_ours_is_no_failed_sentence(films: Catalog) -> None:
             raise KeyError(request)
 
     with Recommender(films, llm=Broken("x")) as rec, pytest.raises(KeyError):
-        explain(rec, [films["2"], films["6"]], ["Heat"])
+        rec.explain([films["2"], films["6"]], ["Heat"])
 
 
 def test_what_cannot_be_explained(films: Catalog) -> None:
     with Recommender(films, llm=FakeLLM(LLMServerError("down"))) as rec:
         with pytest.raises(ConfigError, match="nothing is known"):
-            explain(rec, [films["2"]])
+            rec.explain([films["2"]])
         with pytest.raises(ConfigError, match="nothing to explain"):
-            explain(rec, [], ["Heat"])
+            rec.explain([], ["Heat"])
         with pytest.raises(ConfigError, match="is for the task 'rank'"):
-            explain(rec, [films["2"]], ["Heat"], template="rank/default")
+            rec.explain([films["2"]], ["Heat"], template="rank/default")
         with pytest.raises(LLMServerError):
-            explain(rec, [films["2"]], ["Heat"])
+            rec.explain([films["2"]], ["Heat"])
 
 
 # -- faithfulness ---------------------------------------------------------------------------------------------

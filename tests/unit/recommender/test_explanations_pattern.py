@@ -15,7 +15,6 @@ from zsrec.core.types import Exchange, Item
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Feedback
 from zsrec.prompts.item_view import item_view
-from zsrec.recommender import explain
 from zsrec.recommender.explanations import pattern_of
 from zsrec.recommender.recommender import Recommender
 
@@ -25,7 +24,7 @@ ANSWER = 'Because you know "Heat (1995)", you will like the calm of this one.'
 def test_only_the_shown_history_can_be_cited(films: Catalog) -> None:
     llm = FakeLLM(ANSWER)
     with Recommender(films, llm=llm) as rec:
-        found = explain(rec, [films["2"]], ["Heat", "My own film", "Thief"], template="explain/cited")
+        found = rec.explain([films["2"]], ["Heat", "My own film", "Thief"], template="explain/cited")
     assert found[0].cited == ("1",)
     assert llm.requests[0].pattern.startswith('Because you know "(?:Heat \\(1995\\)|Thief \\(1981\\))", [')
     assert llm.requests[0].choices == ()
@@ -44,7 +43,7 @@ def test_what_the_user_dislikes_is_no_reason() -> None:
 def test_words_alone_leave_nothing_to_cite(films: Catalog) -> None:
     llm = FakeLLM("Because you like heists.")
     with Recommender(films, llm=llm) as rec:
-        found = explain(rec, [films["2"]], about="heists", template="explain/cited")
+        found = rec.explain([films["2"]], about="heists", template="explain/cited")
     assert llm.requests[0].pattern == ""
     assert found[0].text == "Because you like heists."
 
@@ -56,7 +55,7 @@ def test_a_server_that_binds_nothing_is_not_asked(films: Catalog) -> None:
         Recommender(films, llm=llm) as rec,
         pytest.raises(CapabilityError, match="does not hold its answers to pat"),
     ):
-        explain(rec, [films["2"]], ["Heat"], template="explain/cited")
+        rec.explain([films["2"]], ["Heat"], template="explain/cited")
     assert llm.requests == []
 
 
@@ -65,16 +64,16 @@ def test_an_answer_out_of_the_pattern_is_an_error_and_a_cut_one_is_noted(films: 
         Recommender(films, llm=FakeLLM("As an AI I like Heat.")) as rec,
         pytest.raises(CapabilityError, match="does not match the pattern"),
     ):
-        explain(rec, [films["2"]], ["Heat"], template="explain/cited")
+        rec.explain([films["2"]], ["Heat"], template="explain/cited")
     cut = Exchange(messages=(), answer=ANSWER[:-1], finish_reason="length", model="fake")
     with Recommender(films, llm=FakeLLM(cut)) as rec:
-        found = explain(rec, [films["2"]], ["Heat"], template="explain/cited")
+        found = rec.explain([films["2"]], ["Heat"], template="explain/cited")
     assert found.notes == ("1 sentences were cut at max_tokens",)
 
 
 def test_one_answer_out_of_the_pattern_leaves_the_others(films: Catalog) -> None:
     with Recommender(films, llm=FakeLLM("As an AI I like Heat.", ANSWER)) as rec:
-        found = explain(rec, [films["2"], films["6"]], ["Heat"], template="explain/cited")
+        found = rec.explain([films["2"], films["6"]], ["Heat"], template="explain/cited")
     assert found[0].error is not None
     assert found[0].error.startswith("CapabilityError: the server's answer does not match the pattern")
     assert (found[0].text, found[0].citations) == ("", ())

@@ -1,17 +1,30 @@
-"""Fitting by hand: the test answers the plan's questions itself."""
+"""Fitting the history to the context, with a model that counts characters."""
 
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.fakes import FakeLLM
 from zsrec.core.errors import ContextOverflowError
 from zsrec.core.types import Message
-from zsrec.llm.protocol import CountTokens
 from zsrec.recommender.prompting import Fitted, fit_history
 
 FIXED = 40
+
+
+class Counter(FakeLLM):
+    """Counts one token per character, and how often it was asked to."""
+
+    counted = 0
+
+    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        self.counted += 1
+        self.count = len
+        return await super().count_tokens(messages)
 
 
 def renders(lengths: list[int]) -> object:
@@ -23,16 +36,10 @@ def renders(lengths: list[int]) -> object:
 
 
 def run(lengths: list[int], budget: int | None, *, counts: bool = True) -> tuple[Fitted, int]:
-    plan = fit_history(renders(lengths), len(lengths), budget)  # type: ignore[arg-type]
-    asked = 0
-    try:
-        step = next(plan)
-        while True:
-            assert isinstance(step, CountTokens)
-            asked += 1
-            step = plan.send(len(step.messages[0].content) if counts else None)
-    except StopIteration as end:
-        return end.value, asked
+    llm = Counter("never asked", counts=counts)
+    fitted = asyncio.run(fit_history(llm, renders(lengths), len(lengths), budget))  # type: ignore[arg-type]
+    assert llm.requests == []
+    return fitted, llm.counted
 
 
 def test_a_short_prompt_is_not_even_counted() -> None:
@@ -41,13 +48,13 @@ def test_a_short_prompt_is_not_even_counted() -> None:
 
 def test_without_a_known_context_everything_is_sent() -> None:
     fitted, asked = run([1000] * 50, None)
-    assert (fitted.kept, asked) == (50, 0)
+    assert (fitted.shown, asked) == (50, 0)
 
 
 def test_ten_thousand_events_take_a_few_counts_and_use_the_room() -> None:
     fitted, asked = run([20, 30] * 5000, 3000)
     assert len(fitted.messages[0].content) <= 3000
-    assert fitted.kept >= 110  # of 118 that the room would take
+    assert fitted.shown >= 110  # of 118 that the room would take
     assert asked <= 5
 
 
@@ -57,7 +64,7 @@ def test_the_oldest_go_first() -> None:
 
 
 def test_no_history_at_all_may_be_what_fits() -> None:
-    assert run([500], 60)[0].kept == 0
+    assert run([500], 60)[0].shown == 0
 
 
 def test_too_little_room_even_without_a_history() -> None:
@@ -67,7 +74,7 @@ def test_too_little_room_even_without_a_history() -> None:
 
 def test_where_nobody_counts_the_estimate_decides() -> None:
     fitted, _ = run([100] * 100, 1000, counts=False)
-    assert 0 < fitted.kept < 100
+    assert 0 < fitted.shown < 100
 
 
 @given(st.lists(st.integers(0, 300), max_size=60), st.integers(FIXED, 2000))
