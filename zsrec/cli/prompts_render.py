@@ -29,6 +29,7 @@ from zsrec.llm.curl import as_curl
 from zsrec.prompts import FrontMatter, ItemView, Library, Template, item_view, title_view
 from zsrec.prompts.diagnostics import question_in_words
 from zsrec.recommender.candidates import candidate_id
+from zsrec.recommender.prompting import HistoryView
 from zsrec.retrieval.popularity import popularity
 
 _POOL = 20  # candidates where none are given
