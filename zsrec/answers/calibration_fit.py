@@ -53,19 +53,7 @@ def fit_calibration(
     prior: Calibration | None = None,
     strength: float | Mapping[str, float] = 0.7,
 ) -> Calibration:
-    """Fits the weights to labelled mentions.
-
-    Args:
-        sets: Grounders, each with labels for its catalog. Leave mentions out that mean several items.
-        prior: The weights to start from and to stay near; None takes the shipped ones.
-        strength: The prior's precision, for all features or by feature (0.7 for those not named).
-
-    Returns:
-        The new weights with the prior's threshold.
-
-    Raises:
-        DataError: There is no labelled mention with a single candidate.
-    """
+    """Fits the weights to labelled mentions."""
     start = prior or Calibration.default()
     center = np.array([start.weights[name] for name in NAMES])
     by_name = strength if isinstance(strength, Mapping) else {}
@@ -93,16 +81,6 @@ def cross_fitted(
     """Each label with the match of weights that were fitted without it.
 
     All labels of one item are left out together, so that one title's misspellings do not vouch for each other.
-
-    Args:
-        grounder: Of the labels' catalog.
-        labelled: As for `fit_calibration`.
-        prior: As for `fit_calibration`.
-        strength: As for `fit_calibration`.
-        folds: How many parts, at least 2.
-
-    Raises:
-        DataError: There are too few labels: all of them fall into one part.
     """
     parts = [
         zlib.crc32((label.item_id or label.mention).encode("utf-8", "surrogatepass")) % folds for label in labelled
@@ -166,17 +144,7 @@ def _newton(
 
 
 def reliability(scored: Iterable[tuple[float, bool]], bins: int = 10) -> tuple[list[Bin], float]:
-    """How far scores are probabilities.
-
-    Args:
-        scored: The score of each match and whether it was right.
-        bins: Equal parts of [0, 1].
-
-    Returns:
-        One row for each part that has matches, and the expected calibration error (Guo et al. 2017, "On
-        Calibration of Modern Neural Networks", equation 3): the mean of |share right - mean score|, weighted by
-        the matches in each part; 0 where there are none.
-    """
+    """How far scores are probabilities."""
     pairs = list(scored)
     table: list[Bin] = []
     error = 0.0

@@ -35,12 +35,7 @@ _BREAKS = dict.fromkeys(map(ord, "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), "\n"
 
 
 def clean(answer: str, echo: Iterable[str] = ()) -> str:
-    """The answer with everything that is not answer blanked; as long as what was read of it.
-
-    Args:
-        answer: The model's raw text.
-        echo: Texts of the prompt; passages that the answer repeats line by line are blanked, titles are not.
-    """
+    """The answer with everything that is not answer blanked; as long as what was read of it."""
     text = answer[:LONGEST].translate(_BREAKS)
     text = blank(text, echoed(text, filter(is_passage, echo)))
     text = blank(text, _thoughts(text))

@@ -158,12 +158,7 @@ def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
 
 
 def _is_mixture(reading: Reading, item: int, index: TitleIndex) -> bool:
-    """Whether a reading of several telling words left out all of another item's title that heads no series.
-
-    "The Matrix: The Last Stand" is neither film; "Batman: The Dark Knight" is one, since "Batman: Mask of the
-    Phantasm" shows that "Batman" stands before others. The item's own year or a word of the other title in its
-    name speak for it; the name of a genre is a label ("Heist: …").
-    """
+    """Whether a reading of several telling words left out all of another item's title that heads no series."""
     if all(map(is_note_word, reading.prefix)):
         return False
     if reading.year is not None and reading.year == index.year(item):

@@ -29,12 +29,7 @@ _MOST_ALTERNATIVES = 100
 
 @dataclass(frozen=True)
 class Context:
-    """What the request knows besides the mention; it only settles ties.
-
-    Attributes:
-        candidates: Ids of the items that the model was to choose from.
-        history: Ids of the items that the user knows.
-    """
+    """What the request knows besides the mention; it only settles ties."""
 
     candidates: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
@@ -165,14 +160,7 @@ def _names_medium(mention: str) -> bool:
 
 
 class Decision(NamedTuple):
-    """The outcome for one mention.
-
-    Attributes:
-        evidence: Of the chosen or of the best rejected item; None where there was none.
-        probability: That this item is right.
-        reason: Why it was rejected; None where it was chosen.
-        tied: The items that the mention could mean as well, best first, the chosen one included.
-    """
+    """The outcome for one mention."""
 
     evidence: Evidence | None
     probability: float
@@ -186,15 +174,7 @@ def decide(
     preferred: Iterable[Collection[int]] = (),
     forbidden: Callable[[Evidence], bool] = lambda _: False,
 ) -> Decision:
-    """Chooses an item, or abstains.
-
-    Args:
-        ranked: The evidence by item, best first.
-        threshold: The least probability of a match.
-        preferred: Sets of items from the context, the most telling first; a set that holds exactly one of several
-            tied items settles the tie.
-        forbidden: Whether an item is ruled out by something that is no evidence about titles.
-    """
+    """Chooses an item, or abstains."""
     if not ranked:
         return Decision(None, 0.0, "not_in_catalog")
     best = ranked[0]
@@ -217,10 +197,7 @@ def decide(
 
 
 def _ties(best: Evidence, other: Evidence) -> bool:
-    """Whether another item explains the mention as well as the best one.
-
-    A name that is spelled word by word ("Oldboy") stands above one that is not ("Old Boy").
-    """
+    """Whether another item explains the mention as well as the best one."""
     if best.literal != other.literal:
         return False
     gap = best.log_odds - other.log_odds

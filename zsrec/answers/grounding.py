@@ -31,29 +31,7 @@ def ground_answer(
     echo: Iterable[str] = (),
     cut: bool = False,
 ) -> list[Grounded]:
-    """The mentions of an answer, each with its match, in the order of the answer.
-
-    Of a mention's readings the longest that is a whole catalog title is taken (one that several items have
-    counts); a part of a mention only if most of its sibling parts are titles too, so that "Tango and Cash" does
-    not become "Cash". Otherwise the mention as the parser cut it is taken if it matches, else its best scored
-    reading, and where nothing matches it stays unresolved. A reading that swallows later mentions removes them.
-
-    Args:
-        answer: The model's raw text.
-        grounder: The catalog's grounder.
-        style: See `zsrec.answers.parser.parse`.
-        side: See `zsrec.answers.parser.parse`.
-        context: What the request knows; it settles ties between items of one title.
-        echo: See `zsrec.answers.parser.parse`.
-        cut: Whether the model was stopped by its token limit (finish_reason "length"). A mention that reaches
-            the end of the answer may then be half a title, and is never matched unless a year completes it.
-
-    Returns:
-        One entry a title; an item that is named twice under different spellings stands twice.
-
-    Raises:
-        ConfigError: See `zsrec.answers.parser.parse`.
-    """
+    """The mentions of an answer, each with its match, in the order of the answer."""
     mentions = parse(answer, style, side, echo)
     lookup = _Lookup(answer, grounder, context)
     lookup.add(mention.query for mention in mentions if mention.query is not None)
@@ -94,10 +72,7 @@ class _Lookup:
         return None if mention.query is None else self._matches[mention.query]
 
     def is_title(self, span: _Span) -> bool:
-        """Whether a span is a catalog title and nothing more (several items may have it).
-
-        The grounder finds the title in "Heat: a cop hunts a thief" too, which must not count for the longer one.
-        """
+        """Whether a span is a catalog title and nothing more (several items may have it)."""
         match = self.match(span)
         if not _named(match):
             return False
@@ -206,16 +181,7 @@ class Known(NamedTuple):
 
 
 def resolve_history(history: History, catalog: Catalog, grounder: Grounder) -> tuple[Known, ...]:
-    """Finds the item of every event: by id, else by title through the grounder.
-
-    Args:
-        history: The user's events, oldest first.
-        catalog: The items.
-        grounder: Of the same catalog.
-
-    Returns:
-        One entry an event, in the same order.
-    """
+    """Finds the item of every event: by id, else by title through the grounder."""
     return tuple(_resolve(event, catalog, grounder) for event in history.events)
 
 

@@ -65,22 +65,7 @@ back to all other formats.
 
 
 def parse(answer: str, style: str = "titles", side: Side | None = None, echo: Iterable[str] = ()) -> list[Mention]:
-    """The items that an answer names, in its order; a repeated title counts once.
-
-    Args:
-        answer: The model's raw text.
-        style: What the prompt asked for, one of `ANSWER_STYLES`.
-        side: For answers in "watched - candidate" pairs, which half is the recommendation; None where a line
-            names one item.
-        echo: Texts of the prompt that a model may repeat before it answers: the titles of the history (mentions
-            of them in sentences are left out), or whole passages.
-
-    Returns:
-        Mentions whose spans are exact: `answer[m.start:m.end] == m.text`.
-
-    Raises:
-        ConfigError: `style` or `side` is not a known name.
-    """
+    """The items that an answer names, in its order; a repeated title counts once."""
     if style not in ANSWER_STYLES:
         raise ConfigError(f"unknown answer style {style!r}", hint=f"one of {', '.join(ANSWER_STYLES)}")
     if side not in {None, "left", "right"}:

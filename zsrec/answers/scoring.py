@@ -95,15 +95,7 @@ def exact_agreement(kind: int, length: int, information: float) -> Agreement:
 
 
 def features(how: Agreement, cut: Cut, named: int | None, actual: int | None, *, dated: bool = False) -> Features:
-    """The features of a pair.
-
-    Args:
-        how: How the words agree.
-        cut: What the reading leaves out.
-        named: The year in the mention.
-        actual: The item's year.
-        dated: Whether most of the catalog's titles have a year, so that one without is unlike the rest.
-    """
+    """The features of a pair."""
     gap = None if named is None or actual is None else abs(named - actual)
     same = float(gap == 0)
     found: Features = {"bias": 1.0, **_name(how, same)}
@@ -220,14 +212,7 @@ MEANING = (-9.5, 8.8, 8.1)
 
 @dataclass(frozen=True)
 class Calibration:
-    """The weights of the model.
-
-    Attributes:
-        weights: The log-odds weight of each feature in `NAMES`.
-        threshold: The least probability of a match, in (0, 1). Below one half, a match that is more likely
-            wrong than right may still be worth it: a missed item and a wrong one cost F1 the same.
-        meaning: Bias and weights of the semantic stage's cosine and margin.
-    """
+    """The weights of the model."""
 
     weights: Mapping[str, float]
     threshold: float = 0.45
@@ -239,12 +224,7 @@ class Calibration:
         return float(sum([weights[name] * value for name, value in found.items()]))
 
     def by_meaning(self, cosine: float, margin: float) -> float:
-        """The probability that the item nearest in meaning is right.
-
-        Args:
-            cosine: Of the mention and the item's name.
-            margin: How much nearer the item is than the next one.
-        """
+        """The probability that the item nearest in meaning is right."""
         bias, of_cosine, of_margin = self.meaning
         return 1.0 / (1.0 + math.exp(-(bias + of_cosine * cosine + of_margin * min(margin, 1.0))))
 
@@ -255,11 +235,7 @@ class Calibration:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Reads weights from a JSON file that `save` wrote.
-
-        Raises:
-            DataError: The file is missing or lacks a weight.
-        """
+        """Reads weights from a JSON file that `save` wrote."""
         try:
             return cls._read(json.loads(Path(path).read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -36,11 +36,7 @@ class _Part(NamedTuple):
 
 
 class NameVectors:
-    """Finds the names nearest to a vector. Threads may share it.
-
-    Args:
-        parts: The runs of items, in the catalog's order.
-    """
+    """Finds the names nearest to a vector. Threads may share it."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = tuple(parts)
@@ -51,26 +47,14 @@ class NameVectors:
         return cls([_part(titles, embedder, offset=0)])
 
     def extended(self, titles: Sequence[str], embedder: Embedder) -> NameVectors:
-        """These vectors and those of the titles after its own, which are not embedded again.
-
-        Args:
-            titles: All titles, its own first.
-            embedder: The one that made the vectors here.
-
-        Raises:
-            ConfigError: `titles` does not start with its own titles.
-        """
+        """These vectors and those of the titles after its own, which are not embedded again."""
         size = self._size
         self.check(titles[:size])
         new = titles[size:]
         return NameVectors([*self._parts, _part(new, embedder, offset=size)]) if new else self
 
     def check(self, titles: Sequence[str]) -> None:
-        """Checks that the vectors are of exactly these titles.
-
-        Raises:
-            ConfigError: They are not.
-        """
+        """Checks that the vectors are of exactly these titles."""
         if not same_titles(titles, [(part.titles, part.digest) for part in self._parts]):
             raise ConfigError(
                 f"the vectors of {self._size:,} titles belong to another catalog", hint="make them again"
@@ -81,15 +65,7 @@ class NameVectors:
         return sum(part.titles for part in self._parts)
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[list[tuple[int, float]]]:
-        """The items of the nearest names of each query, with their cosines, the nearest first.
-
-        Args:
-            queries: L2-normalised; shape (q, d).
-            count: How many names to look at in each part; an item may have several of them.
-
-        Raises:
-            ConfigError: The vectors have another length than those of the names.
-        """
+        """The items of the nearest names of each query, with their cosines, the nearest first."""
         found: list[dict[int, float]] = [{} for _ in queries]
         for part in self._parts:
             if not len(part.items):
@@ -118,12 +94,7 @@ class NameVectors:
 
     @classmethod
     def open(cls, folder: str | Path) -> NameVectors:
-        """Opens saved vectors memory-mapped.
-
-        Raises:
-            DataError: The folder holds no vectors of this version.
-            MissingExtraError: usearch is not installed.
-        """
+        """Opens saved vectors memory-mapped."""
         root, parts = Path(folder), []
         usearch_index = _usearch()
         try:
@@ -185,14 +156,6 @@ class SemanticStage:
     """Finds the items whose names lie nearest to a mention.
 
     The vectors of all names are made at once, on the first question, unless they are given.
-
-    Args:
-        embedder: Makes the vectors.
-        titles: The catalog's titles.
-        vectors: Of these titles, made by this embedder.
-
-    Raises:
-        ConfigError: `vectors` belong to another catalog.
     """
 
     def __init__(self, embedder: Embedder, titles: Sequence[str], vectors: NameVectors | None = None) -> None:
@@ -203,11 +166,7 @@ class SemanticStage:
         self._vectors = vectors
 
     def extended(self, titles: Sequence[str]) -> SemanticStage:
-        """A stage that also has the titles after its own; only those are embedded.
-
-        Raises:
-            ConfigError: `titles` does not start with its own titles.
-        """
+        """A stage that also has the titles after its own; only those are embedded."""
         known = self._vectors
         return SemanticStage(
             self.embedder, titles, None if known is None else known.extended(titles, self.embedder)
@@ -224,9 +183,6 @@ class SemanticStage:
         """The item nearest to each mention.
 
         Mentions of one word are left out (None): their neighbours are words that look alike.
-
-        Raises:
-            ConfigError: The vectors were made by another model.
         """
         asked = [(place, name) for place, mention in enumerate(mentions) if (name := _name(mention)) is not None]
         found: list[Near | None] = [None] * len(mentions)

@@ -253,11 +253,7 @@ def _has_whole_part(
 
 
 def _cost(found: Sequence[str], others: Sequence[str], numbered: bool, lexicon: Lexicon) -> float:
-    """What words without a partner cost.
-
-    It is little for such as "movie", and for "part" where there is a number, unless the other side has its own
-    word instead.
-    """
+    """What words without a partner cost."""
     light = _LIGHT | MARKERS | {"one"} if numbered or "one" in found else _LIGHT
     instead = any(word not in SMALL_WORDS and not (numbered and word in MARKERS) for word in others)
     return sum(

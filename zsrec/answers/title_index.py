@@ -37,10 +37,6 @@ class TitleIndex:
 
     Items are counted in the catalog's order. Threads may share an index. `dated` says whether most titles have a
     year.
-
-    Args:
-        segments: The parts, in the catalog's order.
-        digests: Of the titles of each part, to notice an index of another catalog.
     """
 
     def __init__(self, segments: Sequence[Segment], digests: Sequence[str]) -> None:
@@ -62,14 +58,7 @@ class TitleIndex:
         return cls([Segment.build(titles)], [titles_digest(titles)])
 
     def extended(self, titles: Sequence[str]) -> TitleIndex:
-        """An index that also has the titles after its own, which are not indexed again.
-
-        Args:
-            titles: All titles, this index's own first.
-
-        Raises:
-            ConfigError: `titles` does not start with the index's own titles.
-        """
+        """An index that also has the titles after its own, which are not indexed again."""
         self.check(titles[: self._size])
         new = titles[self._size :]
         if not new:
@@ -77,11 +66,7 @@ class TitleIndex:
         return TitleIndex([*self._segments, Segment.build(new)], [*self._digests, titles_digest(new)])
 
     def check(self, titles: Sequence[str]) -> None:
-        """Checks that the index is of exactly these titles.
-
-        Raises:
-            ConfigError: It is not.
-        """
+        """Checks that the index is of exactly these titles."""
         if not same_titles(titles, list(zip(map(len, self._segments), self._digests, strict=True))):
             raise ConfigError(
                 f"the grounding index of {self._size:,} titles belongs to another catalog",
@@ -158,11 +143,7 @@ class TitleIndex:
 
     @classmethod
     def open(cls, folder: str | Path) -> TitleIndex:
-        """Opens a saved index memory-mapped; nothing but a few pages is read.
-
-        Raises:
-            DataError: The folder holds no index of this version.
-        """
+        """Opens a saved index memory-mapped; nothing but a few pages is read."""
         path = Path(folder) / _META
         try:
             meta = json.loads(path.read_text(encoding="utf-8"))

@@ -46,16 +46,7 @@ def _codes(marked: str, buckets: int) -> tuple[NDArray[np.int64], NDArray[np.uin
 
 
 def build_postings(keys: Sequence[str], buckets: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """The postings of all names.
-
-    Args:
-        keys: The key of each name.
-        buckets: A power of two.
-
-    Returns:
-        starts: Shape (buckets + 1,): the postings of bucket b are `places[starts[b]:starts[b + 1]]`.
-        places: Places of names in `keys`, ascending within a bucket.
-    """
+    """The postings of all names."""
     codes, points = _codes("".join(f"{_START}{text}{_END}" for text in keys) or _START * 3, buckets)
     owners = np.cumsum(points == ord(_START), dtype=np.int32) - np.int32(1)
     # A trigram whose second or third character starts a new name spans two names.
@@ -74,17 +65,7 @@ def overlapping(
     *,
     budget: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The names that share trigrams with a query.
-
-    Args:
-        codes: The query's trigram buckets, distinct.
-        starts: As from `build_postings`.
-        places: As from `build_postings`.
-        budget: How many postings may be read.
-
-    Returns:
-        Places of names, ascending and distinct, and for each how many of the read trigrams it shares.
-    """
+    """The names that share trigrams with a query."""
     lows = starts[codes]
     lengths = starts[codes + 1] - lows
     order = np.argsort(lengths, kind="stable")
@@ -128,23 +109,7 @@ def _hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class Segment:
-    """Arrays over `n` items with `m` names; items and names are counted from 0 within the segment.
-
-    Attributes:
-        years: Shape (n,), the year of each item, 0 where it has none.
-        name_items: Shape (m,), the item of each name; the names of one item stand together.
-        name_alternative: Shape (m,), whether the name is not the item's main one.
-        name_starts: Shape (m + 1,), where each name's text starts in `name_text`.
-        name_text: The names in UTF-8, words joined by spaces and segments by "|".
-        name_grams: Shape (m,), how many trigrams each name's key has.
-        key_hashes: Shape (k,), hashes of all forms, ascending.
-        key_items: Shape (k,), the item of each form.
-        key_kinds: Shape (k,), the kind of each form.
-        word_hashes: Shape (w,), hashes of all words, ascending.
-        word_counts: Shape (w,), how many items have the word.
-        gram_starts: Shape (buckets + 1,), see `build_postings`.
-        gram_names: The postings: places of names.
-    """
+    """Arrays over `n` items with `m` names; items and names are counted from 0 within the segment."""
 
     years: NDArray[np.int16]
     name_items: NDArray[np.int32]
@@ -287,11 +252,7 @@ class Segment:
 
     @classmethod
     def open(cls, folder: Path) -> Segment:
-        """Opens the arrays memory-mapped.
-
-        Raises:
-            DataError: A file is missing or is no array.
-        """
+        """Opens the arrays memory-mapped."""
         arrays = {}
         for field in fields(cls):
             path = folder / f"{field.name}.npy"

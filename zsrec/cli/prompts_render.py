@@ -134,11 +134,7 @@ def _catalog_person(
     candidates: Sequence[str],
     popular: Sequence[str] | None,
 ) -> Person:
-    """A user whose items are the catalog's, with all their columns, as `zsrec recommend` would show them.
-
-    Raises:
-        UnknownItemError: A candidate is not in the catalog.
-    """
+    """A user whose items are the catalog's, with all their columns, as `zsrec recommend` would show them."""
     grounder = Grounder(catalog)
     known = resolve_history(history, catalog, grounder)
     for one in known:

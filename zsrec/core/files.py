@@ -32,16 +32,6 @@ def atomic_write(
 
     The data is synced, then renamed over `path`, then the folder is synced: a reader of `path` gets all of the old
     file or all of the new one, also after a loss of power. Where the block raises, `path` stays as it is.
-
-    Args:
-        path: The file; missing folders are created.
-        part: Its name while it is written, on the same disk; `path` + ".part" by default. An old file of this name
-            is removed first: a killed process left it.
-        private: Whether only its owner may read it, from the first byte on.
-        hint: What to do if it cannot be written.
-
-    Raises:
-        ConfigError: The file cannot be written.
     """
     part = part or path.with_name(path.name + ".part")
     try:
@@ -86,17 +76,7 @@ def file_lock(
     waiting: Callable[[], None] | None = None,
     held: ZsrecError | None = None,
 ) -> Iterator[None]:
-    """Hold the lock file at `path`; the system releases it when the holder dies.
-
-    Args:
-        path: The lock file; it stays behind, empty. Missing folders are created.
-        timeout: Seconds to wait while another process holds it.
-        waiting: Called once before waiting.
-        held: The error to raise after `timeout`; a ServerError by default.
-
-    Raises:
-        ServerError: The folder cannot be created.
-    """
+    """Hold the lock file at `path`; the system releases it when the holder dies."""
     from filelock import FileLock, Timeout
 
     make_folder(path.parent)
@@ -122,11 +102,7 @@ def file_lock(
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder with its parents, readable by its owner only, and return it.
-
-    Raises:
-        ServerError: It cannot be created.
-    """
+    """Create a folder with its parents, readable by its owner only, and return it."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -138,11 +114,7 @@ def make_folder(path: Path) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """Return the SHA-256 of a file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -204,12 +176,7 @@ class ResumableFolder:
         self.path = Path(path)
 
     def start(self, config: Mapping[str, Any]) -> None:
-        """Store a configuration, or make sure that the folder already holds the same one.
-
-        Raises:
-            ConfigError: The folder holds another configuration (the message names the first field that differs) or
-                other files, or cannot be written.
-        """
+        """Store a configuration, or make sure that the folder already holds the same one."""
         wanted: dict[str, Any] = json.loads(json.dumps(config))
         if (self.path / CONFIG).exists():
             for field, here, there in _differences(*self._comparable(self.config(), wanted)):
@@ -226,20 +193,12 @@ class ResumableFolder:
         return found, wanted
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration.
-
-        Raises:
-            DataError: There is none, or it cannot be read.
-        """
+        """Return the configuration."""
         return self.read_json(CONFIG)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder; the system releases the lock when this process dies.
-
-        Raises:
-            ConfigError: Another process works in the folder, or it cannot be created.
-        """
+        """Keep other processes out of the folder; the system releases the lock when this process dies."""
         held = ConfigError(f"another process works in {self.path}", hint="wait for it, or use another --out")
         with ExitStack() as stack:
             try:
@@ -252,11 +211,7 @@ class ResumableFolder:
             yield
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON object from a file of the folder.
-
-        Raises:
-            DataError: The file is missing or holds no JSON object.
-        """
+        """Read a JSON object from a file of the folder."""
         path = self.path / name
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -271,19 +226,11 @@ class ResumableFolder:
         self.write_text(name, json.dumps(content, ensure_ascii=True, indent=1) + "\n")
 
     def write_text(self, name: str, text: str, *, private: bool = False) -> None:
-        """Write a text file atomically; only its owner may read a `private` one.
-
-        Raises:
-            ConfigError: It cannot be written.
-        """
+        """Write a text file atomically; only its owner may read a `private` one."""
         self._write(self.path / name, [text], private=private)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
-
-        Raises:
-            ConfigError: It cannot be removed.
-        """
+        """Remove a file, if it is there."""
         try:
             (self.path / name).unlink(missing_ok=True)
         except OSError as error:

@@ -31,19 +31,7 @@ class Redactor(Protocol):
 
 
 class Redaction:
-    """The default redactor: e-mail addresses, phone numbers, payment cards, and given names.
-
-    A number is a card if it has 13 to 19 digits that satisfy the Luhn formula (ISO/IEC 7812-1, annex B), and a
-    phone number if it has 9 to 15 digits (ITU-T E.164), or at least 7 and starts with + or 00; sequences of years
-    ("1990-1999 2001") are neither. Local numbers of up to 8 digits stay, because order numbers and dates look the
-    same: this removes what its rules match and proves nothing about the rest.
-
-    Args:
-        names: Names to redact, in any case, as whole words.
-
-    Raises:
-        ConfigError: A name is empty.
-    """
+    """The default redactor: e-mail addresses, phone numbers, payment cards, and given names."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         known = sorted({" ".join(name.split()) for name in names}, key=lambda name: (-len(name), name))
@@ -78,14 +66,7 @@ SHORTEST_KEY = 16
 
 
 class Pseudonyms:
-    """Keyed hashes instead of ids: one person always has the same one, and only the key's owner can check a guess.
-
-    Args:
-        key: At least 16 bytes. Keep it to join data written at different times; throw it away so that nobody can.
-
-    Raises:
-        ConfigError: The key is shorter; the message does not quote it.
-    """
+    """Keyed hashes instead of ids: stable per person, and only the key's owner can check a guess."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) < SHORTEST_KEY:
@@ -106,12 +87,7 @@ Redact = Literal["default", "presidio", "off"]
 
 
 def redactor(kind: Redact, names: Iterable[str] = ()) -> Redactor | None:
-    """Return the redactor of a kind, None for "off"; `names` are redacted as well.
-
-    Raises:
-        ConfigError: A name is empty.
-        MissingExtraError: Presidio is not installed.
-    """
+    """Return the redactor of a kind, None for "off"; `names` are redacted as well."""
     if kind == "off":
         return None
     if kind == "default":
@@ -130,20 +106,7 @@ _NOT_LOCAL = ("EmailRecognizer", "UrlRecognizer", "SpacyRecognizer")  # need the
 
 
 class PresidioRedaction:
-    """Redaction by `Redaction`, then by Presidio.
-
-    Args:
-        names: See `Redaction`.
-        analyzer: Presidio's analyzer; None takes its pattern recognizers without a language model, which find no
-            names.
-        entities: What to redact, by Presidio's names; those that the analyzer does not know are ignored.
-        language: One of the analyzer's languages.
-        threshold: The lowest score that counts, in [0, 1]; 0.4 finds phone numbers without words around them.
-
-    Raises:
-        MissingExtraError: Presidio is not installed.
-        ConfigError: The analyzer knows none of the entities, a name is empty, or the threshold is out of range.
-    """
+    """Redaction by `Redaction`, then by Presidio."""
 
     def __init__(
         self,
@@ -186,11 +149,7 @@ class PresidioRedaction:
 
 @cache
 def patterns() -> AnalyzerEngine:
-    """Return Presidio's pattern recognizers for English, without those that use the network; created once.
-
-    Raises:
-        MissingExtraError: Presidio is not installed.
-    """
+    """Return Presidio's pattern recognizers for English, without those that use the network; created once."""
     try:
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import NoOpNlpEngine

@@ -51,16 +51,7 @@ class Coded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of valid rows.
-
-    Attributes:
-        lines: Their lines; shape (rows,), as of the other columns.
-        users: The users.
-        items: The items.
-        times: In seconds since 1970, or in the unit of the file where they are numbers; NaN where absent.
-        ratings: NaN where absent.
-        numeric_times: How many times are plain numbers, not dates.
-    """
+    """A block of valid rows."""
 
     lines: NDArray[np.int64]
     users: Coded
@@ -281,10 +272,6 @@ def in_seconds(
 
     As seconds, 10^11 is the year 5138; as milliseconds 1973. The whole column has one unit, so its order stays.
     `mixed` columns hold dates too, which leaves only seconds; NaN is absent.
-
-    Raises:
-        DataError: The times fit no unit, or numbers of another unit are mixed with dates; with the value and the
-            unit.
     """
     there = times[~np.isnan(times)]
     largest = there[np.abs(there).argmax()] if len(there) else 0.0

@@ -69,19 +69,7 @@ _U_100K = Form(
 
 
 class MovieLensSet(NamedTuple):
-    """One set, with the figures that GroupLens states.
-
-    Attributes:
-        name: For example "20m".
-        users: How many users rated (10M's README also counts users who only tagged).
-        movies: How many movies are listed.
-        ratings: How many ratings there are.
-        years: When the ratings were made.
-        form: The format of its files.
-        md5: The checksum that GroupLens publishes beside the archive; None for the sets that change.
-        megabytes: The archive's approximate size.
-        licence: What may be done with it.
-    """
+    """One set, with the figures that GroupLens states."""
 
     name: str
     users: int
@@ -129,11 +117,7 @@ SETS = {
 
 
 def named(name: str) -> MovieLensSet:
-    """Return the set of a name ("20m" or "ml-20m").
-
-    Raises:
-        ConfigError: There is no such set.
-    """
+    """Return the set of a name ("20m" or "ml-20m")."""
     found = SETS.get(name.lower().removeprefix("ml-"))
     if found is None:
         raise ConfigError(f"unknown MovieLens set {name!r}", hint=f"known: {', '.join(SETS)}")
@@ -145,9 +129,6 @@ def form_of(folder: Path) -> Form:
 
     The .dat files of 1M are latin-1 and those of 10M are utf-8; a movies.dat that decodes as utf-8 counts as
     utf-8. Latin-1 text with a letter beyond ASCII practically never does, and ASCII is the same in both.
-
-    Raises:
-        DataError: No format's two files are there.
     """
     for form in (CSV, _DAT_1M, _U_100K):
         if (folder / form.movies).is_file() and (folder / form.ratings).is_file():
@@ -188,19 +169,6 @@ def fetch(
     An interrupted download leaves a .part file, which the next call continues (HTTP Range). The checksum is the
     MD5 that GroupLens publishes beside the archive; for the sets that never change it is also recorded here, so
     that neither file can change unnoticed. It detects broken copies; against forged ones there is TLS.
-
-    Args:
-        name: One of `zsrec.data.download.SETS`.
-        target: The folder to put it in; `cache_folder()` by default.
-        base_url: Where archives and checksums are.
-        on_bytes: Called with the bytes so far and the whole size, if the server says it.
-
-    Returns:
-        The folder with the set's files, `target/ml-<name>`.
-
-    Raises:
-        ConfigError: `name` is unknown.
-        DataError: The download failed, or its checksum is not the published one; then nothing is kept.
     """
     one, target = named(name), cache_folder() if target is None else Path(target)
     folder = target / one.folder
@@ -222,11 +190,7 @@ def fetch(
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a set's own files into a folder, all or none; folders inside the archive are dropped.
-
-    Raises:
-        DataError: It is not a zip file, or a broken one.
-    """
+    """Unpack a set's own files into a folder, all or none; folders inside the archive are dropped."""
     fresh = folder.with_name(folder.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

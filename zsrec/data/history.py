@@ -44,12 +44,7 @@ class Event(Frozen):
 
 
 class Critique(Frozen):
-    """What the user said about the items before: "like these but less violent".
-
-    Attributes:
-        text: The user's words.
-        after: How many events of the history came before.
-    """
+    """What the user said about the items before: "like these but less violent"."""
 
     text: str
     after: int = Field(default=0, ge=0)

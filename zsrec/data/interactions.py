@@ -89,13 +89,7 @@ class Ragged(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Csr:
-    """A sparse matrix by rows, without its empty rows: one new event is small among a million users.
-
-    Attributes:
-        rows: The codes of the rows that are not empty, ascending; shape (r,).
-        starts: Where each row begins in `values`, and the end of the last; shape (r + 1,).
-        values: The codes in the rows; shape (n,).
-    """
+    """A sparse matrix by rows, without its empty rows: one new event is small among a million users."""
 
     rows: Codes
     starts: NDArray[np.int64]
@@ -205,18 +199,6 @@ class Interactions:
 
     A pair of user and item counts once, at its first contact: repeats add nothing to a cosine of columns, and an
     evaluation on them would ask for items that the user knows.
-
-    `extended` adds a small indexed segment and merges it with its neighbour unless that is much larger, so there
-    are at most log2(n) segments.
-
-    Args:
-        users: The users.
-        items: The items, usually those of a catalog in its order.
-        columns: The contacts in any order; of repeated pairs the first by time counts, and contacts at one time
-            keep their order.
-
-    Raises:
-        ConfigError: The columns differ in length, or a code or a time is out of range.
     """
 
     def __init__(self, users: Ids, items: Ids, columns: Arrays) -> None:
@@ -230,17 +212,7 @@ class Interactions:
     def from_arrays(
         cls, users: Iterable[str], items: Iterable[str], times: ArrayLike, *, catalog: Ids | None = None
     ) -> Interactions:
-        """Build from three columns of one length.
-
-        Args:
-            users: User ids.
-            items: Item ids; those that `catalog` lacks go to its end.
-            times: Seconds since 1970, finite.
-            catalog: The items whose codes are kept.
-
-        Raises:
-            ConfigError: The columns differ in length, or a time is not finite.
-        """
+        """Build from three columns of one length."""
         user_ids, item_ids = list(users), list(items)
         known_users, known_items = Ids(user_ids), (catalog or Ids()).extended(item_ids)
         time = np.asarray(times, dtype=np.float64)
@@ -272,15 +244,7 @@ class Interactions:
         return cls.from_contacts(contacts, catalog=catalog)
 
     def extended(self, contacts: Iterable[Contact], *, items: Ids | None = None) -> Interactions:
-        """Return these interactions with more contacts.
-
-        Args:
-            contacts: Also of new users and items; known pairs are ignored.
-            items: A longer list of items, for example an extended catalog's.
-
-        Raises:
-            ConfigError: `items` does not begin with the items known here, or a time is not finite.
-        """
+        """Return these interactions with more contacts."""
         rows = list(contacts)
         if items is not None and list(items.ids[: len(self.items)]) != list(self.items.ids):
             raise ConfigError("the new items do not begin with the known ones", hint="use Catalog.extended")

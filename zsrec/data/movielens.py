@@ -46,14 +46,7 @@ def sample() -> Dataset:
 
 
 def load(source: str | Path) -> Dataset:
-    """Load a set with its ratings as histories; for a million events and more, see `load_ratings`.
-
-    Args:
-        source: A folder or a zip file, in any of MovieLens' three formats (`zsrec.data.download.form_of`).
-
-    Raises:
-        DataError: A file is missing or not valid; the message names file and line.
-    """
+    """Load a set with its ratings as histories; for a million events and more, see `load_ratings`."""
     with _opened(source) as folder:
         form = form_of(folder)
         histories = read_histories(
@@ -71,10 +64,6 @@ def load_ratings(source: str | Path, *, max_malformed: float = MAX_MALFORMED) ->
     """Load a set with its ratings as columns of codes: 20 million in less than a minute and 2 GB, with pyarrow.
 
     Rows whose movie the catalog lacks, and rows that cannot be read, are counted and left out, up to a share.
-
-    Args:
-        source: As in `load`.
-        max_malformed: As in `zsrec.data.readers.read_interactions`, like the errors.
     """
     with _opened(source) as folder:
         form = form_of(folder)

@@ -44,14 +44,6 @@ def hashed_subset(users: Iterable[str], n: int, seed: int = 0) -> tuple[str, ...
     """Return the n users whose ids have the smallest hashes: a random subset that grows with n.
 
     The same ids give the same users, whatever their order; the subset of 100 is part of the subset of 200.
-
-    Args:
-        users: Their ids; repeated ones count once.
-        n: How many, at least 1; all of them if there are fewer.
-        seed: Another seed draws others.
-
-    Raises:
-        ConfigError: `n` is below 1.
     """
     if n < 1:
         raise ConfigError(f"a subset of {n} users", hint="use at least 1")

@@ -92,18 +92,7 @@ def feedback_of(rating: float | None, liked_from: float | None, disliked_to: flo
 
 @dataclass(frozen=True)
 class ReadResult:
-    """Interactions, and what was left out of them.
-
-    Attributes:
-        interactions: What was read.
-        rows: Rows of the file without its header, including malformed ones.
-        unknown: Rows whose item is not in the catalog; they are left out.
-        first_unknown: The line and the item of the first of them.
-        repeated: Rows that repeat a pair of user and item; the first contact by time counts.
-        malformed: Rows that cannot be read (a missing field, an empty id, no time); they are left out.
-        first_malformed: The line of the first of them and what is wrong there.
-        time_unit: The unit of the file's times: "s" (also for dates and without times), "ms", "us" or "ns".
-    """
+    """Interactions, and what was left out of them."""
 
     interactions: Interactions
     rows: int
@@ -147,20 +136,6 @@ def read_interactions(
 
     With pyarrow, text tables without quotes are read at about a million rows per second; without it, or with
     quotes, the same result takes about ten times as long.
-
-    Args:
-        path: A .csv, .tsv, .jsonl or .parquet file; any text table with a `layout`.
-        columns: The names of its columns; MovieLens' by default. Ratings are not used: any contact counts.
-        catalog: The items that may occur; None takes any.
-        max_unknown: The largest share of rows whose item is not in `catalog`, in [0, 1].
-        max_malformed: The largest share of rows that cannot be read, in [0, 1].
-        encoding: Of text formats.
-        layout: The format of a text table, instead of the suffix.
-
-    Raises:
-        DataError: With file and line: no such file, a missing column, a broken quote, bytes in another encoding;
-            more than `max_malformed` of the rows cannot be read (`BadRowError` of the first one); or more than
-            `max_unknown` of the rows name items that the catalog lacks.
     """
     columns, path = columns or Columns(), Path(path)
     table, bad = _Table(catalog), list[BadRowError]()
@@ -210,17 +185,7 @@ def _problem(error: BadRowError) -> str:
 
 
 def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: str = "item") -> dict[str, str]:
-    """Read one target item per user.
-
-    Args:
-        path: A .csv, .tsv, .jsonl or .parquet file.
-        catalog: The items that may be targets: an item that the catalog lacks can never be recommended.
-        user: The column of user ids.
-        item: The column of item ids.
-
-    Raises:
-        DataError: With file and line: a missing column, an empty id, a user's second target, an unknown item.
-    """
+    """Read one target item per user."""
     targets: dict[str, str] = {}
     for block in read_blocks(Path(path), Columns(user=user, item=item, time=None, rating=None)):
         for line, one, place in zip(block.lines, block.users.places, block.items.places, strict=True):

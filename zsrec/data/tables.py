@@ -32,15 +32,7 @@ OnBad = Callable[[BadRowError], None]
 
 
 class Columns(Frozen):
-    """The names of an interactions table's columns; the defaults are MovieLens'.
-
-    Attributes:
-        user: The user's id.
-        item: The item's id, as in the catalog.
-        time: Seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601; None if there are no
-            times.
-        rating: A number; None if there are no ratings.
-    """
+    """The names of an interactions table's columns; the defaults are MovieLens'."""
 
     user: str = "userId"
     item: str = "movieId"
@@ -54,13 +46,7 @@ class Columns(Frozen):
 
 
 class Layout(NamedTuple):
-    """The format of a text table, where its suffix does not tell.
-
-    Attributes:
-        delimiter: Between fields; longer than one character only if `quotes` is false.
-        header: The columns' names; None if the first line names them.
-        quotes: Whether fields may stand between double quotes.
-    """
+    """The format of a text table, where its suffix does not tell."""
 
     delimiter: str = ","
     header: tuple[str, ...] | None = None
@@ -76,23 +62,7 @@ def read_rows(
     layout: Layout | None = None,
     on_bad: OnBad | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of a table, each with its line (in Parquet its number), in the file's order.
-
-    Args:
-        path: A .csv, .tsv, .jsonl, .ndjson or .parquet file; the suffix decides the format. CSV values are text;
-            JSONL and Parquet values keep their types.
-        columns: Columns that must be there.
-        encoding: Of text formats. A byte-order mark is skipped.
-        delimiter: Of CSV; "," by default, and a tab for .tsv.
-        layout: The format of a text table, instead of the suffix.
-        on_bad: Called for a row that cannot be read, which is then skipped. A broken quote still ends the reading:
-            nobody knows where its row ends.
-
-    Raises:
-        ConfigError: Unknown suffix or encoding.
-        DataError: The file, a column, the encoding or a row is wrong; with path and line.
-        MissingExtraError: Parquet without pyarrow.
-    """
+    """Yield the rows of a table, each with its line (in Parquet its number), in the file's order."""
     path = Path(path)
     kind = table_kind(path, layout)
     if kind == "parquet":
@@ -213,13 +183,7 @@ def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str, on_bad: OnBad
 
 
 def parquet_batches(path: Path, columns: Sequence[str], *, only: bool = False) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file; `only` reads no columns but these.
-
-    Raises:
-        DataError: It is no Parquet file, or cannot be read.
-        MissingColumnError: One of `columns` is missing.
-        MissingExtraError: pyarrow is not installed.
-    """
+    """Yield the record batches of a Parquet file; `only` reads no columns but these."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -79,13 +79,7 @@ FILLERS = frozenset({"movie", "film", "3d", "imax"})
 
 
 class ParsedTitle(NamedTuple):
-    """A title taken apart.
-
-    Attributes:
-        main: The name, article in front, without year and alternative names.
-        alternatives: Other names of the item, from the parentheses behind the name, article in front.
-        year: The year in parentheses at the end, the first one of a span; None where there is none.
-    """
+    """A title taken apart."""
 
     main: str
     alternatives: tuple[str, ...]

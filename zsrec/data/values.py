@@ -16,10 +16,6 @@ def as_id(value: Any) -> str:  # noqa: ANN401
 
     Text stays as it is ("007", "1.0"); whole numbers and integral floats become their decimal text (1.0 → "1"),
     numpy scalars count as their value, bytes are decoded as UTF-8.
-
-    Raises:
-        ValueError: Anything else: null, NaN, bool, a fraction, an infinity, a list or another object; an empty
-            text.
     """
     value = _scalar(value)
     if isinstance(value, bytes):
@@ -47,9 +43,6 @@ def as_time(value: Any) -> tuple[float | None, bool]:  # noqa: ANN401
 
     Datetimes, dates and ISO 8601 text (UTC if they name no zone) become seconds; numbers, also as text, stay in
     their unit, which only the whole column shows (`zsrec.data.blocks.in_seconds`).
-
-    Raises:
-        ValueError: The value is not a time, or not finite.
     """
     number = _float(value)
     if number is not None and math.isfinite(number):
@@ -67,11 +60,7 @@ def as_time(value: Any) -> tuple[float | None, bool]:  # noqa: ANN401
 
 
 def as_number(value: Any) -> float | None:  # noqa: ANN401
-    """Return a number; None for null, NaN and empty text.
-
-    Raises:
-        ValueError: The value is no number, or not finite.
-    """
+    """Return a number; None for null, NaN and empty text."""
     number = _float(value)
     if number is not None and math.isfinite(number):
         return number

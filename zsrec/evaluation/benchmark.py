@@ -80,11 +80,7 @@ class Task:
 
 
 def in_memory(task: Task, watch: Watch) -> Report:
-    """Runs the methods without an LLM; nothing is written.
-
-    Raises:
-        ConfigError: The task asks an LLM: replies cost money, so they are stored (`in_folder`).
-    """
+    """Runs the methods without an LLM; nothing is written."""
     if task.asks_llm:
         raise ConfigError("an LLM's replies are stored in a run's folder", hint="give --out")
     asked = len(task.problems[0]) * len(task.problems)
@@ -108,10 +104,6 @@ def in_folder(
     Every reply is stored before it is used, and every file is written atomically: the process may be killed at any
     moment, and the same call resumes. No reply in the folder is asked for again. When the run is
     complete, what `Settings.keep` does not name is removed.
-
-    Raises:
-        ConfigError: The folder belongs to another run or process, or an LLM cannot be asked this.
-        LLMError: The server is absent or failed. What came until then is kept.
     """
     check(task.problems, dict.fromkeys(task.names), task.ks)
     if task.llm_methods and len(task.problems) > 1:
@@ -134,11 +126,7 @@ def in_folder(
 
 
 def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | None = None) -> Report:
-    """Makes metrics and reports from what a folder holds; no server and no data are needed.
-
-    Raises:
-        DataError: A file is missing or wrong.
-    """
+    """Makes metrics and reports from what a folder holds; no server and no data are needed."""
     config = folder.config()
     ks, seed, split = config["ks"], config["seed"], config["split"]
     run = Run(

@@ -139,11 +139,7 @@ def _text(value: object) -> str:
 
 
 def coverage(lists: Lists, items: int) -> float:
-    """|items in any list| / |catalog|, in [0, 1].
-
-    Source: "catalog coverage" of Herlocker et al. 2004, ACM TOIS 22, 1; Ge et al. 2010, RecSys. It grows with the
-    number of users: compare only runs with the same ones.
-    """
+    """|items in any list| / |catalog|, in [0, 1]."""
     return len(np.unique(lists[lists >= 0])) / items
 
 
@@ -151,17 +147,12 @@ def novelty(lists: Lists, users_per_item: NDArray[np.int64], users: int) -> Valu
     """Mean self-information of a list's items, -log2(users of the item / users), in bits; shape (users,).
 
     An item without users would be infinitely surprising; it counts as one with a single user, log2(users).
-
-    Source: Vargas and Castells 2011, RecSys (popularity-based novelty); Zhou et al. 2010, PNAS 107, 10.
     """
     return _mean(lists, -np.log2(np.maximum(users_per_item, 1) / users))
 
 
 def popularity(lists: Lists, users_per_item: NDArray[np.int64]) -> Values:
-    """ARP: the mean number of users of a list's items; shape (users,).
-
-    Source: average recommendation popularity, Yin et al. 2012, PVLDB 5, 9; Abdollahpouri et al. 2019, FLAIRS.
-    """
+    """ARP: the mean number of users of a list's items; shape (users,)."""
     return _mean(lists, users_per_item.astype(np.float64))
 
 
@@ -199,8 +190,6 @@ def diversity(lists: Lists, vectors: NDArray[np.floating]) -> Values:
 
     A list with fewer than two items has no pairs and is NaN. An item without a direction is at distance 1 from
     all.
-
-    Source: Smyth and McClave 2001, ICCBR; Ziegler et al. 2005, WWW (there as similarity).
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)

@@ -37,13 +37,7 @@ class RunComparison(Frozen):
 def compare(
     folders: Sequence[RunFolder], *, only: Sequence[str] = (), against: str | None = None, seed: int = 0
 ) -> RunComparison:
-    """Compares the methods of runs on the same data, in pairs.
-
-    Raises:
-        ConfigError: The runs differ in data, protocol or cut-offs (the message says in which), or a name is
-            unknown.
-        DataError: A folder holds no finished run.
-    """
+    """Compares the methods of runs on the same data, in pairs."""
     _check(folders)
     methods, same = _methods(folders)
     names = [one.name for one in methods]

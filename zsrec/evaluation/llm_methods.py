@@ -50,12 +50,7 @@ _REFUSED = (400, 413, 422)  # what one prompt can bring about; 401 or 404 concer
 
 @dataclass(frozen=True)
 class LLMMethod:
-    """A template and its candidates.
-
-    Attributes:
-        prior: Whether the model's order is fused with the order of retrieval, with the template's weight
-            (`zsrec.ranking.fusion`). The prompts, and so the replies, are those without.
-    """
+    """A template and its candidates."""
 
     name: str  # the name in the report
     # the prompt. One of the task "rank" gets candidates, any other recommends from the whole catalog

@@ -72,11 +72,7 @@ async def probe(
     seed: int = 0,
     on_done: Callable[[], None] | None = None,
 ) -> tuple[Question, ...]:
-    """Asks the model to recite.
-
-    Raises:
-        LLMError: The server failed. An answer without text counts as a wrong one.
-    """
+    """Asks the model to recite."""
     asks = [*_titles(catalog, split, questions, seed), *_nexts(catalog, split, numbers, questions)]
     gate = asyncio.Semaphore(concurrency)
 

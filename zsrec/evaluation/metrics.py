@@ -83,11 +83,7 @@ def mrr(above: Counts, tied: Counts) -> Values:
 
 
 def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
-    """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0.
-
-    Raises:
-        ConfigError: There are no gains.
-    """
+    """The mean gain over the places above + 1 to above + tied + 1; gains beyond the last given one are 0."""
     if not len(gains):
         raise ConfigError("k is below 1", hint="a cut-off of at least 1")
     sums = np.concatenate([[0.0], np.cumsum(gains)])

@@ -59,12 +59,7 @@ def problems(
     events: int | None = None,
     at: datetime | None = None,
 ) -> list[Split]:
-    """Applies a protocol, once for each order of tied events.
-
-    Raises:
-        ConfigError: The protocol is unknown, or an option does not go with it.
-        DataError: The data have no such targets.
-    """
+    """Applies a protocol, once for each order of tied events."""
     check(protocol, tie_orders=tie_orders, strict_time=strict_time, events=events, at=at)
     seeds = range(seed, seed + tie_orders)
     if protocol == "cold-users":
@@ -159,18 +154,7 @@ def standing(split: Split, case: int, scores: Scores, ks: Sequence[int]) -> Stan
 
 
 def llm_rank(split: Split, *, negatives: int = 19, seed: int = 0) -> Split:
-    """The target among random items, drawn from the whole catalog without the user's history.
-
-    Source: Hou et al. 2024, "Large Language Models are Zero-Shot Rankers for Recommender Systems", ECIR.
-
-    Args:
-        split: Users with one target each.
-        negatives: How many random items join each target, at least 1.
-        seed: Of the draw. A user's draw does not depend on the other users.
-
-    Raises:
-        ConfigError: `negatives` is below 1, or a user does not have so many unknown items.
-    """
+    """The target among random items, drawn from the whole catalog without the user's history."""
     items = split.training.items
     if negatives < 1:
         raise ConfigError(f"negatives is {negatives}", hint="at least 1; LLMRank has 19")
@@ -196,18 +180,6 @@ def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) ->
     An item weighs the sum of its users' shares of the common items. As in the authors' code the user is one of the
     `neighbours`, and ties, which there follow the file, are broken by hash. No target takes part in this; `notes`
     counts the users whose target is not among the candidates.
-
-    Source: Wang and Lim 2023, "Zero-Shot Next-Item Recommendation using Large Pretrained Language Models",
-    arXiv:2304.03153, and the published three_stage_0_NIR.py (12 users, 19 candidates).
-
-    Args:
-        split: Users with one target each.
-        neighbours: How many users, the user among them, at least 2.
-        size: How many candidates at most, at least 1.
-        seed: Of ties and of the candidates' order.
-
-    Raises:
-        ConfigError: `neighbours` or `size` is out of range.
     """
     if neighbours < 2 or size < 1:
         raise ConfigError(f"neighbours is {neighbours}, size {size}", hint="at least 2 and 1; NIR has 12 and 19")
@@ -228,11 +200,7 @@ def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) ->
 
 
 def only_found(split: Split) -> Split:
-    """Only the users whose target is among the candidates, as in NIR's figures; `notes` counts the others.
-
-    Raises:
-        ConfigError: No target is among the candidates.
-    """
+    """Only the users whose target is among the candidates, as in NIR's figures; `notes` counts the others."""
     candidates = np.zeros((len(split), 0), np.int32) if split.candidates is None else split.candidates
     kept = np.flatnonzero((candidates == split.targets[:, None]).any(axis=1))
     if not len(kept):

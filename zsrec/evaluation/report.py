@@ -73,14 +73,7 @@ class Bin(Frozen):
 
 
 class LLMReport(Frozen):
-    """LLM usage, errors and lift of one method.
-
-    Attributes:
-        rates: Shares by what they count (`RATES`), each a mean over users with its interval. Shares of named items
-            leave out users for whom nothing was named.
-        first_places: How often the item at each place of the prompt's candidates was ranked first, of all users
-            with a ranking; empty without candidates.
-    """
+    """LLM usage, errors and lift of one method."""
 
     how: dict[str, str | int | None]  # template, its hash, model, candidates
     rates: dict[str, Estimate]

@@ -32,14 +32,6 @@ def scrub(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, unfinis
     """Removes from a folder what `keep` does not name; what was removed earlier stays so.
 
     It may be killed at any moment; the next call resumes with the same pseudonyms.
-
-    Returns:
-        What the folder holds now.
-
-    Raises:
-        ConfigError: The run is not complete, another process works in the folder, the key is too short, or a file
-            cannot be written.
-        DataError: The folder is none of a run, or a file is wrong.
     """
     if not (folder.path / CONFIG).exists():
         raise DataError("there is no config.json", path=folder.path, hint="is this the folder of a run?")

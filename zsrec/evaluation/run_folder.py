@@ -42,11 +42,7 @@ REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that 
 
 
 class RunFolder(ResumableFolder):
-    """The folder of one run; methods may be added later.
-
-    Args:
-        path: The folder.
-    """
+    """The folder of one run; methods may be added later."""
 
     def _comparable(self, found: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         asked = bool(found.get("llm_methods") or found.get("questions"))

@@ -183,10 +183,7 @@ def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = (
 
 
 def clopper_pearson(n: int) -> float:
-    """The largest share that n zeros do not rule out at 95%, 1 - 0.025^(1/n): 1.8% for 200 users.
-
-    Source: Clopper and Pearson 1934, Biometrika 26, 4.
-    """
+    """The largest share that n zeros do not rule out at 95%, 1 - 0.025^(1/n): 1.8% for 200 users."""
     return float(1.0 - 0.025 ** (1.0 / n))
 
 

@@ -45,14 +45,7 @@ class Kind(NamedTuple):
 
 
 class Paired(Frozen):
-    """Two templates in one measure, on the users for whom both have it.
-
-    Attributes:
-        least: How many have to differ before random signs can call anything a difference: n of one sign come up
-            once in 2^(n - 1), times the number of tests that are corrected together.
-        detectable: About the smallest difference that so many users show four times in five (80% power); where no
-            two users differ, the largest that they do not rule out.
-    """
+    """Two templates in one measure, on the users for whom both have it."""
 
     comparison: Comparison  # their difference with interval and p-values
     better: Literal["more", "less"]  # whether more or less of the measure is better
@@ -96,15 +89,7 @@ class Paired(Frozen):
 
 
 class Comparing(Frozen):
-    """Several templates on the same users.
-
-    Attributes:
-        means: By measure and template, each on the users who have it. "usable items" are those left in a list when
-            what the catalog lacks, the user knows or was named before is gone; "not in the catalog" and
-            "unmatched" are shares of what an answer names.
-        lift: Each template with candidates against these in the order of retrieval, by metric, as in the run's
-            report. A template that loses here costs more than it gives, whatever it wins against another.
-    """
+    """Several templates on the same users."""
 
     protocol: str  # what was done, in whole sentences
     model: str  # the served model
@@ -120,12 +105,7 @@ class Comparing(Frozen):
 
 
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
-    """Compares the templates of a run, from its folder alone.
-
-    Raises:
-        ConfigError: There are no two templates, or `against` is none of them.
-        DataError: A file is missing or wrong.
-    """
+    """Compares the templates of a run, from its folder alone."""
     config = folder.config()
     runs = [measured(folder.predictions(name), config["ks"]) for name in config["llm_methods"]]
     names = [one.name for one in runs]
@@ -238,14 +218,6 @@ def detectable(spread: float, users: int, *, tests: int = 1, power: float = POWE
 
     (z(1 - α / 2m) + z(power)) · s / √n: the normal approximation of a paired test's power at Bonferroni's level,
     which is the strictest that Holm's correction asks for.
-
-    Source: Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2.
-
-    Args:
-        spread: Standard deviation of the users' differences.
-        users: How many users, at least 1.
-        tests: How many tests are corrected together.
-        power: The probability that a difference of this size is found, in (0, 1).
     """
     normal = NormalDist()
     return float((normal.inv_cdf(1 - LEVEL / (2 * tests)) + normal.inv_cdf(power)) * spread / math.sqrt(users))

@@ -34,13 +34,7 @@ class _Support(NamedTuple):
 
 
 class Probes:
-    """The probes of one server, and what they found.
-
-    Args:
-        ask: Sends a chat completion with standard fields and vLLM's own.
-        tokens: Returns the token ids of a chat (vLLM's /tokenize), None where the server cannot.
-        base_url: For messages.
-    """
+    """The probes of one server, and what they found."""
 
     def __init__(self, ask: Ask, tokens: Tokens, base_url: str) -> None:
         self.found: dict[Capability, bool] = {}

@@ -29,9 +29,6 @@ class OpenAIClient:
     Retries (connection broken, 408, 409, 429, 5xx; exponential with jitter, `Retry-After` obeyed) are the
     openai package's own. Redirects are not followed, and proxies of the environment are not used for loopback
     hosts, so that a history reaches the allowed host or nobody.
-
-    Raises:
-        HostNotAllowedError: The base URL's host is not allowed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -56,13 +53,7 @@ class OpenAIClient:
     # -- what is served -------------------------------------------------------------------------------
 
     async def handshake(self) -> ServerInfo:
-        """Return which model is served and what the server can do; asked once and kept.
-
-        Raises:
-            LLMConnectionError: Nothing answers at the base URL.
-            ModelNotServedError: The server serves other models, or several and none was named.
-            BadReplyError: What answers is not an OpenAI-compatible server.
-        """
+        """Return which model is served and what the server can do; asked once and kept."""
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
             self._info = asyncio.ensure_future(self._ask_server())
         info = await asyncio.shield(self._info)
@@ -70,12 +61,7 @@ class OpenAIClient:
         return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
 
     async def labels(self, count: int) -> LabelSet:
-        """Return labels for `count` candidates; the first call probes the server.
-
-        Raises:
-            CapabilityError: The server reports no log-probabilities, or not for so many labels.
-            LLMError: As for `chat`.
-        """
+        """Return labels for `count` candidates; the first call probes the server."""
         await self.handshake()
         return await self._probes.labels(count)
 
@@ -121,9 +107,6 @@ class OpenAIClient:
         """Send a request and return it together with its answer.
 
         With `Settings.restart_wait`, a server that went away is asked again until it is back.
-
-        Raises:
-            LLMError: One of its kinds; `retryable` says whether the same request may succeed later.
         """
         until: float | None = None
         while True:
@@ -173,11 +156,7 @@ class OpenAIClient:
             return (await self._complete(info.model, {**fields, **further}))[1]
 
     async def _complete(self, model: str, fields: Mapping[str, Any]) -> tuple[httpx2.Response, Reply]:
-        """Post a chat and read the reply.
-
-        `post` instead of `chat.completions.create`: validating the fields and building a `ChatCompletion` would
-        take one or two milliseconds of processor time.
-        """
+        """Post a chat and read the reply."""
         try:
             response = await self._openai.post(
                 "/chat/completions", cast_to=httpx2.Response, body={"model": model, **fields}

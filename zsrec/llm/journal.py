@@ -29,10 +29,6 @@ class Journal:
 
     Only keys and offsets are kept in memory. `dropped` says whether the file ended in a partly written line, which
     was cut off.
-
-    Raises:
-        ConfigError: The file cannot be opened.
-        DataError: A line before the last one is not an entry; the message has its number.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,11 +62,7 @@ class Journal:
         return iter(tuple(self._offsets))
 
     def append(self, key: str, **entry: object) -> None:
-        """Write an entry in one system call; once this returns it survives a kill.
-
-        Raises:
-            ConfigError: The disk is full, or the file cannot be written.
-        """
+        """Write an entry in one system call; once this returns it survives a kill."""
         line = _line(key, entry)
         start = os.lseek(self._file, 0, os.SEEK_END)
         try:
@@ -134,17 +126,7 @@ def _key_of(line: bytes) -> str | None:
 
 
 def without_requests(path: Path, rename: Callable[[str], str]) -> None:
-    """Remove the requests from a journal that nobody has open, atomically, and keep the replies.
-
-    Args:
-        path: The journal's file.
-        rename: Gives each entry with a request a new key: the old one is the request's hash, which would confirm
-            a guess at a history.
-
-    Raises:
-        ConfigError: The file cannot be written.
-        DataError: A line before the last one is not an entry.
-    """
+    """Remove the requests from a journal that nobody has open, atomically, and keep the replies."""
     with Journal(path) as journal, atomic_write(path, private=True, hint="free space") as file:
         for key in journal:
             entry = journal[key]
@@ -168,11 +150,6 @@ class JournalledLLM(ForwardingLLM):
     An answer without text (`BadReplyError`) was paid for like any other, so it is recorded and raised again. Other
     errors may be temporary: they pass through, and the request is sent again next time. Two equal requests at once
     are sent once. Capabilities are never recorded: the server may be another one next time.
-
-    Args:
-        llm: The model.
-        journal: Where replies are kept.
-        on_reply: Called with every reply and whether it comes from the journal.
     """
 
     def __init__(
@@ -184,11 +161,7 @@ class JournalledLLM(ForwardingLLM):
         self._in_flight: dict[str, asyncio.Task[Exchange]] = {}
 
     async def chat(self, request: ChatRequest) -> Exchange:
-        """Return the reply, from the journal where it has one.
-
-        Raises:
-            LLMError: As from the model, or as recorded.
-        """
+        """Return the reply, from the journal where it has one."""
         model = (await self.handshake()).model
         key = request_key(model, request)
         if key in self._journal:

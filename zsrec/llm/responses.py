@@ -106,13 +106,7 @@ _BLOCK = re.compile(r'^vllm:cache_config_info\{[^}]*?(?<![a-z_])block_size="(\d+
 
 
 class CacheCounters(NamedTuple):
-    """Counters of a server's prefix cache.
-
-    Attributes:
-        queries: Prompt tokens that were looked up since the server started.
-        hits: Those of them that were found.
-        block: Tokens per block, the smallest unit that is shared; None where the server does not say.
-    """
+    """Counters of a server's prefix cache."""
 
     queries: int
     hits: int
@@ -241,11 +235,7 @@ def label_fields(labels: Sequence[Label], by: LabelsBy, most: int) -> tuple[dict
 
 
 def read_labels(reply: Reply, labels: Sequence[Label], base_url: str) -> Mapping[str, float]:
-    """The natural log-probability of each label as the answer's first token; those not reported are left out.
-
-    Raises:
-        BadReplyError: The reply has no log-probabilities.
-    """
+    """The natural log-probability of each label as the answer's first token; those not reported are left out."""
     first = reply.first_logprobs
     if first is None:
         raise BadReplyError(

@@ -13,11 +13,7 @@ from pathlib import Path
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the weights as bfloat16 safetensors into `target`, with tokenizer and chat template.
-
-    Raises:
-        RuntimeError: The model has no chat template, so chat requests would fail later.
-    """
+    """Write the weights as bfloat16 safetensors into `target`, with tokenizer and chat template."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

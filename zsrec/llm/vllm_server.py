@@ -53,13 +53,7 @@ _TICK = 0.1  # seconds between two looks
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is up, or on its way up.
-
-    Attributes:
-        state: What was started.
-        started: Whether this call started it; False where it ran already.
-        ready: Whether it answers.
-    """
+    """A server that is up, or on its way up."""
 
     state: ServerState
     started: bool
@@ -73,14 +67,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """How a server is now.
-
-    Attributes:
-        state: What was started.
-        alive: Whether its leading process still runs.
-        healthy: Whether it answers.
-        rss: The memory of all its processes, in bytes; shared pages count once for each.
-    """
+    """How a server is now."""
 
     state: ServerState
     alive: bool
@@ -106,18 +93,6 @@ def up(
 
     Where the same server runs already, it is returned as it is. When anything goes wrong on the way, an
     interrupt included, what this call started is ended again.
-
-    Args:
-        options: Which server.
-        home: Where everything lives; None for `Home.default()`.
-        progress: Reports the steps; None for silence.
-        recipe: The engine; None for the one that `options.engine` names.
-        wait: Whether to wait until it answers.
-        timeout: How long to wait for that, in seconds, without the installation.
-
-    Raises:
-        ServerError: Another server runs at the port, another program has the port, or a step failed.
-        ConfigError: The model, the name or the host is wrong.
     """
     home = home or Home.default()
     progress = progress or Progress()
@@ -256,14 +231,7 @@ def _wait_ready(state: ServerState, timeout: float, progress: Progress) -> None:
 
 
 def down(port: int, *, home: Home | None = None) -> ServerState | None:
-    """End the server at `port` with all its processes.
-
-    Returns:
-        What was ended or, where it had died by itself, tidied up; None where nothing was known.
-
-    Raises:
-        ServerError: It does not end, or the port is still taken afterwards.
-    """
+    """End the server at `port` with all its processes."""
     home = home or Home.default()
     state = read_state(home, port)
     if state is None:
@@ -309,9 +277,6 @@ def running_server(
 
     A server that this call started is ended with the block, also on an error, an interrupt or SIGTERM. One
     that ran already stays up.
-
-    Raises:
-        ServerError: As `up` and `down`.
     """
     with interruptible():
         server = up(options, home=home, progress=progress, recipe=recipe, timeout=timeout)

@@ -22,21 +22,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server that was started.
-
-    Attributes:
-        process: The server's leading process.
-        host: The address that it listens at.
-        port: Its port.
-        name: The name that requests use.
-        model: The folder or hub id; None for the built-in model.
-        engine: The name of its engine's recipe.
-        max_model_len: The longest prompt plus answer, in tokens.
-        block_size: Tokens per block of the prefix cache.
-        extra_args: Further arguments of vLLM's server.
-        since: When it was started, ISO 8601 with time zone.
-        log: The path of its log.
-    """
+    """One server that was started."""
 
     process: ProcessId
     host: str
@@ -140,11 +126,7 @@ def served_models(host: str, port: int, *, timeout: float = 5.0) -> list[str]:
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now.
-
-    Raises:
-        OSError: `host` is no address of this machine, or the port is reserved for root.
-    """
+    """Whether a server could listen there now."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

@@ -44,11 +44,7 @@ _HEADERS = (
 
 
 def check_exposure(host: str, names: Iterable[str]) -> frozenset[str]:
-    """The host names that requests may have: this machine's, and `names` for the browsers of other machines.
-
-    Raises:
-        ConfigError: `host` is not this machine alone, and there are no names.
-    """
+    """The host names that requests may have: this machine's, and `names` for the browsers of other machines."""
     given = frozenset(name.strip().lower() for name in names if name.strip())
     if not is_loopback(host) and not given:
         raise ConfigError(
@@ -59,12 +55,7 @@ def check_exposure(host: str, names: Iterable[str]) -> frozenset[str]:
 
 
 class Guard:
-    """The outermost ASGI middleware: refuses other hosts and origins, and limits what a page may load.
-
-    Args:
-        app: The application behind it.
-        hosts: The host names that requests may have, without a port; see `check_exposure`.
-    """
+    """The outermost ASGI middleware: refuses other hosts and origins, and limits what a page may load."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
         self._app = app

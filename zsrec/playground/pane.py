@@ -46,16 +46,7 @@ Asked = Callable[[Template], Question]
 
 
 class Pane:
-    """One template of a page.
-
-    Args:
-        workshop: What all tabs share.
-        name: The template to start with.
-        letter: "A" or "B".
-        asked: The page's question.
-        person: The page's person.
-        judge: See `Results`.
-    """
+    """One template of a page."""
 
     def __init__(
         self, workshop: Workshop, name: str, letter: str, asked: Asked, person: Callable[[], Person], judge: Judge

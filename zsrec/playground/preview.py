@@ -22,13 +22,7 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question as it would be sent.
-
-    Attributes:
-        step: The step that asks it; empty for the template's own question.
-        request: The request.
-        tokens: What each message adds to the prompt, the chat template's own tokens included, in order.
-    """
+    """One question as it would be sent."""
 
     step: str
     request: ChatRequest
@@ -37,16 +31,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Preview:
-    """The prompts as they would be sent.
-
-    Attributes:
-        prompts: One a question of the template, in order; empty where nothing would be asked. "[the answer of …]"
-            stands for what only the model can say.
-        counted: Whether the served model's tokenizer counted tokens; otherwise they are an estimate from bytes.
-        at_once: How many requests of the last question go out together (orders of the candidates, windows).
-        server: What the server says of itself; None where it does not answer.
-        notes: What else the reader should know.
-    """
+    """The prompts as they would be sent."""
 
     prompts: tuple[Prompt, ...] = ()
     counted: bool = False
@@ -66,10 +51,7 @@ class _RecordedError(Exception):
 
 @dataclass
 class _Recorder:
-    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away.
-
-    Its first answers are marks, one for each of `steps`; what is asked then ends the flow.
-    """
+    """A model that is asked nothing: it keeps what would be sent, and stands in for a server that is away."""
 
     llm: LLM
     steps: tuple[str, ...]
@@ -132,9 +114,6 @@ def look(recommender: Recommender, question: Question) -> Preview:
     """What a question would send first; a server that is there counts its tokens, and is asked nothing else.
 
     A ranker that needs to know what the server can do tries that out, once, as it would for the question itself.
-
-    Raises:
-        ZsrecError: The question cannot be asked; see `Recommender.recommend`. An absent server is no error.
     """
     steps = tuple(question.template.steps)
     recorder = _Recorder(recommender.llm, steps)

@@ -22,13 +22,7 @@ Judge = Callable[[str, Feedback], None]
 
 
 class Results:
-    """One round's results; all texts are put on the page as text, never as HTML.
-
-    Args:
-        workshop: What all tabs share.
-        label: The template's name for screen readers.
-        judge: Called with an item's id and the person's feedback.
-    """
+    """One round's results; all texts are put on the page as text, never as HTML."""
 
     def __init__(self, workshop: Workshop, label: str, judge: Judge) -> None:
         self._workshop = workshop

@@ -32,17 +32,7 @@ def as_python(
     model: dict[str, str] | None = None,
     popular: bool = False,
 ) -> str:
-    """A script that asks the same question with the same draft.
-
-    Args:
-        question: What was asked.
-        draft: The template when it was asked.
-        opening: Lines that define `catalog` and `histories`.
-        known: The user's id in `histories`; None for a typed history.
-        base: How many events of the history are that user's own; those after it are written out.
-        model: The given ones of "base_url" and "model".
-        popular: Whether the recommender knows what is popular in `histories`.
-    """
+    """A script that asks the same question with the same draft."""
     edited = draft.edited
     uses_popular = popular and question.template.task == "rank" and not question.candidates
     history = _history(question.history, base, None if known is None else f"histories[{known!r}]")

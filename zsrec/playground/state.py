@@ -102,11 +102,7 @@ class StoppedError(Exception):
 
 
 class Stoppable:
-    """A model that can be stopped: requests in progress are cancelled, their connections closed.
-
-    Args:
-        llm: The model; its owner closes it.
-    """
+    """A model that can be stopped: requests in progress are cancelled, their connections closed."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
@@ -180,12 +176,7 @@ async def beside(pool: ThreadPoolExecutor, job: Callable[[*Given], Result], *giv
 
 
 class Latest:
-    """Runs a job for the newest state only: a request during a run makes it run once more.
-
-    Args:
-        job: Reads the state itself.
-        wait: Seconds without another request before each run.
-    """
+    """Runs a job for the newest state only: a request during a run makes it run once more."""
 
     def __init__(self, job: Callable[[], Awaitable[None]], wait: float = 0.0) -> None:
         self._job = job

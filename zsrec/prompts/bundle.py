@@ -21,18 +21,7 @@ _MAX_BYTES = 262_144
 
 @dataclass(frozen=True)
 class Source:
-    """A template file as read.
-
-    Attributes:
-        name: The name it is known by, for example "rank/default".
-        path: The file, as messages name it.
-        text: The whole file.
-        body: The Jinja part, with empty lines before it so that line numbers are the file's.
-        front: The front matter; None where there is none or it cannot be used.
-        lines: The line of every front matter key by its place in it.
-        problems: What is wrong with the front matter.
-        place: Which of the library's folders it came from, counted from the first; -1 for an explicit path.
-    """
+    """A template file as read."""
 
     name: str
     path: str
@@ -54,12 +43,7 @@ class Source:
 
 
 def read_source(path: Path, name: str, place: int = -1) -> Source:
-    """Reads a template file.
-
-    Raises:
-        TemplateNotFoundError: There is no such file.
-        TemplateError: It cannot be read, is longer than 256 KiB, or is not UTF-8.
-    """
+    """Reads a template file."""
     shown = str(path)
     try:
         with path.open("rb") as file:
@@ -109,14 +93,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Bundle:
-    """All the files behind one template.
-
-    Attributes:
-        chain: The template, then what it extends, and so on to the root.
-        parts: What these include and import, by name.
-        front: The front matter with what it inherits.
-        problems: Everything found by reading, in the order of the files' lines.
-    """
+    """All the files behind one template."""
 
     chain: tuple[Unit, ...]
     parts: dict[str, Unit]

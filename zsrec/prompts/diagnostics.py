@@ -46,11 +46,7 @@ class Problem:
 
 
 def raise_first(problems: Iterable[Problem]) -> None:
-    """Raises the first error in the order of the file; warnings pass.
-
-    Raises:
-        TemplateError: There is an error.
-    """
+    """Raises the first error in the order of the file; warnings pass."""
     errors = sorted(problem for problem in problems if problem.severity == "error")
     if errors:
         raise errors[0].to_error()
@@ -63,13 +59,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def question_in_words(place: int, count: int, step: str | None) -> str:
-    """The position of a question among a template's questions; empty where there is only one.
-
-    Args:
-        place: From 0.
-        count: How many questions the template has.
-        step: The step that asks it; None or empty for the template's own question.
-    """
+    """The position of a question among a template's questions; empty where there is only one."""
     return f"question {place + 1} of {count}: {step or 'the recommendation'}" if count > 1 else ""
 
 

@@ -232,10 +232,7 @@ _MAX_DEPTH = 8
 
 
 def _refuse(yaml_text: str) -> tuple[int, str] | None:
-    """The line and message of a YAML feature that front matter does not support; None where there is none.
-
-    A few aliases can stand for gigabytes, and the parser's time grows with the square of the depth.
-    """
+    """The line and message of a YAML feature that front matter does not support; None where there is none."""
     depth = 0
     for token in yaml.scan(yaml_text, yaml.SafeLoader):
         line = token.start_mark.line + 1

@@ -69,10 +69,7 @@ def _find(
 
 
 def _chain(main: Source, finder: Finder, problems: list[Problem]) -> tuple[list[Unit], bool]:
-    """The template and what it extends, and whether all of that was found.
-
-    A template that extends its own name extends the one that it shadows.
-    """
+    """The template and what it extends, and whether all of that was found."""
     chain = [_open(main, problems)]
     while (unit := chain[-1]).tree is not None:
         source = unit.source
@@ -331,12 +328,6 @@ class TemplateCache:
     """A cache of loaded templates, reloaded when a file changes. Thread-safe.
 
     Loading a template takes some hundredths of a second; checking its files for changes less than a thousandth.
-
-    Args:
-        prompts: Folders of the caller's own templates.
-
-    Raises:
-        ConfigError: A folder is not there.
     """
 
     def __init__(self, prompts: Folders = None) -> None:

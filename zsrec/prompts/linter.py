@@ -43,13 +43,7 @@ _LABEL = re.compile(r"(?<![A-Za-z])[A-T](?![A-Za-z])")
 
 
 def answer_format(bundle: Bundle, template: Template, prompts: Sequence[tuple[Message, ...]]) -> Iterator[Problem]:
-    """Answer formats that the front matter declares and the prompt never asks for.
-
-    Args:
-        bundle: The template's files.
-        template: The template.
-        prompts: What it renders to for `zsrec.prompts.synthetic_users.USERS`.
-    """
+    """Answer formats that the front matter declares and the prompt never asks for."""
     path, lines = bundle.main.path, bundle.main.lines
     said = "\n".join(map(joined, prompts))
     if bundle.front.needs_labels:
@@ -80,12 +74,7 @@ _BY_FIRST = ("attr", "groupby", "rejectattr", "selectattr", "sum")
 
 
 def unknown_fields(bundle: Bundle, asked: Collection[str]) -> Iterator[Problem]:
-    """Fields that no item has, each once, at its first use.
-
-    Args:
-        bundle: The template's files.
-        asked: The columns that synthetic items were asked for.
-    """
+    """Fields that no item has, each once, at its first use."""
     variables = bundle.front.variables.values()
     declared = [one.fields for one in variables if one.fields is not None]
     known = list(dict.fromkeys([*FIELDS, *(name for fields in declared for name in fields)]))
@@ -195,12 +184,7 @@ _QUOTED = re.compile(r"(?<!\w)'([^']+)'|\"([^\"]+)\"")
 
 
 def column(problem: Problem, text: str) -> int:
-    """The column, from 1, of the first quoted word of the message that the line contains; else of the line's text.
-
-    Args:
-        problem: The finding.
-        text: The whole file.
-    """
+    """The column, from 1, of the first quoted word of the message in the line; else of the line's text."""
     lines = text.replace("\r\n", "\n").split("\n")
     line = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
     for found in _QUOTED.finditer(problem.message):
@@ -248,12 +232,7 @@ def check_text(
 
 
 class Checked(NamedTuple):
-    """A template's findings, with the template.
-
-    Attributes:
-        problems: See `check`.
-        template: Ready to be rendered; None where there is an error.
-    """
+    """A template's findings, with the template."""
 
     problems: list[Problem]
     template: Template | None

@@ -74,9 +74,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
     `trim_blocks` and `lstrip_blocks` are on, so a line that holds only a `{% … %}` leaves nothing behind.
     A value of None prints as nothing. Inside `bounded`, the text that a template makes and its processor time
     are limited: whatever could take more (loops, recursion, doubling, wide padding) raises `SecurityError`.
-
-    Args:
-        sources: Name → (body, path) of the templates that `include` and `import` can reach, and nothing else.
     """
 
     code_generator_class = _Generator
@@ -111,11 +108,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget.characters = budget.deadline = budget.processor = float("inf")
 
     def spend(self, characters: int) -> None:
-        """Charges for text that is made, and looks at the clock now and then.
-
-        Raises:
-            SecurityError: The rendering has used up its budget.
-        """
+        """Charges for text that is made, and looks at the clock now and then."""
         budget = self._budget
         budget.characters -= characters
         budget.spent += 1

@@ -15,12 +15,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 
 
 def sarif(problems: Iterable[Problem], version: str) -> dict[str, Any]:
-    """One run of the checker, as JSON data.
-
-    Args:
-        problems: The findings.
-        version: This package's.
-    """
+    """One run of the checker, as JSON data."""
     ids = list(RULES)
     rules = [{"id": rule, "shortDescription": {"text": text}} for rule, text in RULES.items()]
     results = [

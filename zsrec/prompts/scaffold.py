@@ -101,11 +101,7 @@ def scaffold(task: Task) -> str:
 
 
 def scaffold_over(parent: Bundle) -> str:
-    """A template that takes over another one and names what it may say anew.
-
-    Args:
-        parent: What is extended.
-    """
+    """A template that takes over another one and names what it may say anew."""
     front, name = parent.front, parent.main.name
     names = dict.fromkeys(
         block for unit in parent.chain if unit.tree is not None for block in syntax.blocks(unit.tree)

@@ -21,11 +21,7 @@ def step_blocks(front: FrontMatter) -> set[str]:
 
 
 def check_steps(bundle: Bundle) -> Iterator[Problem]:
-    """Steps that ask nothing, that use an answer before it is there, or that do not go with the task.
-
-    Args:
-        bundle: The template; its chain is whole and can be read.
-    """
+    """Steps that ask nothing, that use an answer before it is there, or that do not go with the task."""
     front, main = bundle.front, bundle.main
     if front.steps and front.task is not None and front.task not in _ALLOWED:
         line = main.lines.get(("steps",), 1)

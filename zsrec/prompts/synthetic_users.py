@@ -48,13 +48,7 @@ class _AnyAttribute(dict[str, Any]):
 
 
 def synthetic(title: str, number: int, attribute: str = "some {name}") -> ItemView:
-    """An item that has every column that a template may ask for.
-
-    Args:
-        title: Its title.
-        number: Its id and its age.
-        attribute: What stands in each column; "{name}" is the column's name.
-    """
+    """An item that has every column that a template may ask for."""
     view = ItemView(title=title, id=str(number), age=number, rating=4.0)
     object.__setattr__(view, "attributes", _AnyAttribute(attribute))
     return view
@@ -83,11 +77,7 @@ USERS: tuple[User, ...] = (
 
 @cache
 def of_one_text(text: str) -> Mapping[str, Any]:
-    """Values of each type of variable in which every text is this one: two items, a text, a number.
-
-    Args:
-        text: One of the few that `zsrec.prompts.injection_check` tries; they are kept.
-    """
+    """Values of each type of variable in which every text is this one: two items, a text, a number."""
     return {"str": text, "int": 3, "items": tuple(synthetic(text, number, text) for number in (1, 2))}
 
 
@@ -108,11 +98,7 @@ def values_for(template: Template, user: User) -> dict[str, Any]:
 
 
 def rendered(template: Template, user: User) -> tuple[Message, ...]:
-    """The roles for a synthetic user.
-
-    Raises:
-        TemplateError: The template fails on this user.
-    """
+    """The roles for a synthetic user."""
     return template.render(**values_for(template, user))
 
 

@@ -27,16 +27,7 @@ class Render(Protocol):
 
 @dataclass(frozen=True)
 class RankingTask:
-    """One user's candidates, ready to be ranked.
-
-    Attributes:
-        size: The number of candidates, at least 1; they are numbered from 0 in the pool's order.
-        render: Renders the prompts.
-        sampling: Every sampling field; the rankers that read one token shorten `max_tokens`.
-        k: How many places matter.
-        named: Reads which of the given candidates an answer names, best first.
-        memory: See `LabelMemory`.
-    """
+    """One user's candidates, ready to be ranked."""
 
     size: int
     render: Render
@@ -48,15 +39,7 @@ class RankingTask:
 
 @dataclass(frozen=True)
 class RankingResult:
-    """The model's ranking.
-
-    Attributes:
-        order: The candidates that the model ranked, best first.
-        exchanges: The requests and their answers.
-        use: How they were ranked, for the trace.
-        probabilities: By candidate, summing to 1; None for rankers that read no labels.
-        notes: Anything the caller should know.
-    """
+    """The model's ranking."""
 
     order: tuple[int, ...]
     exchanges: tuple[Exchange, ...]

@@ -27,15 +27,7 @@ class Scored(NamedTuple):
 
 
 def fuse(result: RankingResult, size: int, prior: Mapping[int, float] | None, llm_weight: float) -> list[Scored]:
-    """All candidates, best first; equal scores are in the pool's order.
-
-    Args:
-        result: The model's ranking.
-        size: The number of candidates.
-        prior: The retriever's part by candidate, see `places`; None where there is no retriever, then the model
-            alone counts.
-        llm_weight: The w of the formula, in [0, 1].
-    """
+    """All candidates, best first; equal scores are in the pool's order."""
     llm = places(result.order, size)
     scored = []
     for one in range(size):
@@ -69,18 +61,7 @@ def select(
     seen: Collection[str],
     allowed: Collection[str] | None = None,
 ) -> Selection:
-    """At most k items in the order in which the model named them, each once, with score 1/place in the answer.
-
-    Args:
-        grounded: The answer's mentions in order; those without an item are passed over.
-        catalog: The items.
-        k: The longest list.
-        seen: Ids that the user knows; never recommended.
-        allowed: Ids that may be recommended; None for the whole catalog.
-
-    Returns:
-        The recommendations, and every other mention that has an item, with the reason why it was left out.
-    """
+    """At most k items in the order in which the model named them, each once, with score 1/place in the answer."""
     chosen: list[Recommendation] = []
     dropped: list[Dropped] = []
     taken: set[str] = set()

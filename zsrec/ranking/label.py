@@ -19,18 +19,7 @@ from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 
 
 async def rank_by_label(task: RankingTask, members: Order, options: Ranking, llm: LLM) -> RankingResult:
-    """Ranks some of the candidates by the log-probabilities of their labels.
-
-    Each order's log-probabilities are renormalised over the labels, freed of what the labels get without the
-    user (`Ranking.calibrate`) and averaged; the probabilities are the softmax of the mean. With several orders the
-    first two are sent together, then one at a time until the first k (of fewer than 2k candidates, the first
-    half) are the same as before.
-
-    Raises:
-        CapabilityError: The server reports no log-probabilities, or not of so many labels.
-        AnswerError: None of the labels is among the tokens that the server reported.
-        LLMError: The server failed.
-    """
+    """Ranks some of the candidates by the log-probabilities of their labels."""
     labels = await llm.labels(len(members))
     reader = _LabelReader(task, labels, llm)
     rounds = [[tuple(members)]]
@@ -81,11 +70,7 @@ class LabelReading(NamedTuple):
 
 
 def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) -> LabelReading:
-    """Renormalises over the labels; one that was not reported is half as likely as the last that was.
-
-    Raises:
-        AnswerError: None of the labels was reported.
-    """
+    """Renormalises over the labels; one that was not reported is half as likely as the last that was."""
     if not reported:
         raise AnswerError(
             f"none of the {len(labels.labels)} labels is among the tokens that the model may begin with",
@@ -116,11 +101,7 @@ class _LabelReader:
         ]
 
     async def priors(self, together: Sequence[Order], options: Ranking) -> list[list[float]]:
-        """What the labels get without the user, by order and slot; all 0 where nothing is divided out.
-
-        Source: contextual calibration with the content-free input "N/A" (Zhao et al. 2021, "Calibrate Before
-        Use", section 5), in log space: dividing by the content-free probability and renormalising.
-        """
+        """What the labels get without the user, by order and slot; all 0 where nothing is divided out."""
         if options.calibrate == "none":
             return [[0.0] * len(self._texts) for _ in together]
         if options.calibrate == "titles":
@@ -142,13 +123,7 @@ class _LabelReader:
 
 
 def orders(members: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
-    """Orders of the candidates, each as far from those before as rotations go; without end.
-
-    One seeded shuffle, rotated by 0, 1/2, 1/4, 3/4, 1/8, … of its length (the van der Corput sequence): after any
-    number of orders each candidate has been in slots spread evenly over the list, which as many shuffles would
-    reach only on average. The shuffle takes the retriever's order out of the prompt. After as many orders as there
-    are candidates the rotations are used up, and another shuffle begins.
-    """
+    """Orders of the candidates, each as far from those before as rotations go; without end."""
     rng = random.Random(f"{seed}:{len(members)}")  # noqa: S311  (no secret)
     while True:
         base = list(members)

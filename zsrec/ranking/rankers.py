@@ -17,13 +17,7 @@ PAIRWISE = {"window": 2, "stride": 1}  # one pass of a bubble sort from the bott
 
 
 async def rank(task: RankingTask, ranker: Ranker, options: Ranking, llm: LLM) -> RankingResult:
-    """Ranks the candidates with the model.
-
-    Raises:
-        CapabilityError: The server lacks what the ranker needs; the hint says what to use instead.
-        AnswerError: The answer cannot be used.
-        LLMError: The server failed.
-    """
+    """Ranks the candidates with the model."""
     everything = range(task.size)
     match ranker:
         case "label":
@@ -46,10 +40,6 @@ async def rank_by_choice(task: RankingTask, llm: LLM) -> RankingResult:
     One at a time and not one JSON array: no pattern can forbid a repeated element without spelling out every
     order. All picks share one prompt, so the server computes it once and each pick costs two or three tokens. It
     needs no log-probabilities, and labels may be longer than a token.
-
-    Raises:
-        CapabilityError: The server does not enforce `structured_outputs`, whatever it accepts.
-        LLMError: The server failed.
     """
     if not await llm.binds_choices():
         raise CapabilityError(
@@ -82,11 +72,6 @@ async def rank_by_windows(task: RankingTask, options: Ranking, llm: LLM) -> Rank
     One pass sorts the first `window - stride` places well; the rest stays near the order given. The windows of
     one user wait for each other. Within a window ranked by text, candidates that the answer leaves out keep their
     order behind those that it names.
-
-    Raises:
-        CapabilityError: Windows are ranked by label and the server reports no log-probabilities.
-        AnswerError: See `rank_by_label`.
-        LLMError: The server failed.
     """
     order = list(range(task.size))
     result = RankingResult((), ())

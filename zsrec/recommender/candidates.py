@@ -20,14 +20,7 @@ from zsrec.retrieval.base import Mode, Retriever, profile, top, unread
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates that the user does not know, each once.
-
-    Attributes:
-        pool: The candidates as the trace has them.
-        prior: The retriever's part of the fused score by candidate, in (0, 1]; None without a retriever.
-        mode: What data chose them.
-        notes: Anything the caller should know.
-    """
+    """The candidates that the user does not know, each once."""
 
     pool: Pool
     prior: Mapping[int, float] | None = None
@@ -46,17 +39,6 @@ def choose_candidates(
     """The candidates of a call; None where the whole catalog is open.
 
     The caller's candidates keep their order; a retriever scores them too, where there is one.
-
-    Args:
-        pipeline: Where they come from.
-        request: The call.
-        known: The user's history.
-        seen: Ids that the user knows.
-        ranks: Whether candidates are ranked.
-
-    Raises:
-        ConfigError: There are none, or the user knows them all.
-        UnknownItemError: A candidate is not in the catalog.
     """
     catalog, retriever = pipeline.catalog, pipeline.retriever
     if request.candidates is not None:
@@ -81,11 +63,7 @@ def choose_candidates(
 
 
 def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
-    """The item that a caller names as a candidate, by id or title.
-
-    Raises:
-        UnknownItemError: The catalog lacks it, or has several of that title.
-    """
+    """The item that a caller names as a candidate, by id or title."""
     if candidate in catalog:
         return candidate
     match = grounder.ground(candidate)
@@ -167,13 +145,6 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     The caller's candidates come in the retriever's order, or in their own where there is no retriever. Without
     them the retriever gives the candidates; where it has none for this user, or there is none, popularity does.
     The pipeline's template plays no part.
-
-    Returns:
-        Items with the source "candidates" or "popularity"; the trace has no exchanges.
-
-    Raises:
-        ConfigError: Nothing gives an order, or no item is left.
-        UnknownItemError: A candidate is not in the catalog.
     """
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
     seen = frozenset(one.item.id for one in known if one.item is not None).union(request.history.shown)

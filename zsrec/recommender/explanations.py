@@ -77,13 +77,7 @@ class Explanations(Frozen):
 
 
 async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], llm: LLM) -> Explanations:
-    """The flow of one `Recommender.explain` call; see there.
-
-    Raises:
-        ConfigError: The template has another task, nothing is known of the user, or there is no item.
-        LLMError: Every request failed (the first one's error), or the server does not hold answers to the
-            template's pattern (`CapabilityError`).
-    """
+    """The flow of one `Recommender.explain` call; see there."""
     template = pipeline.template
     if template.task != "explain":
         raise ConfigError(
@@ -162,11 +156,7 @@ def _escaped(text: str) -> str:
 
 
 async def require_patterns(llm: LLM) -> None:
-    """Checks that the server enforces patterns, whatever it accepts.
-
-    Raises:
-        CapabilityError: It does not.
-    """
+    """Checks that the server enforces patterns, whatever it accepts."""
     if not await llm.binds_choices():
         raise CapabilityError(
             "the server does not hold its answers to patterns (structured_outputs)",
@@ -175,11 +165,7 @@ async def require_patterns(llm: LLM) -> None:
 
 
 def check_pattern(exchange: Exchange, pattern: str) -> None:
-    """Checks that an answer matches its pattern; one that was cut at max_tokens cannot, and passes.
-
-    Raises:
-        CapabilityError: It does not match.
-    """
+    """Checks that an answer matches its pattern; one that was cut at max_tokens cannot, and passes."""
     if pattern and exchange.finish_reason != "length" and not re.fullmatch(pattern, exchange.answer.strip()):
         raise CapabilityError(
             "the server's answer does not match the pattern that it was held to",

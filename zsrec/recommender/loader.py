@@ -32,19 +32,7 @@ MOST_POPULAR = 1000
 
 @dataclass(frozen=True)
 class Sources:
-    """The files that a recommender is made from; paths have to be the same on every machine that reads them.
-
-    Attributes:
-        catalog: The catalog's file; None takes the MovieLens sample.
-        id: The catalog's column of ids.
-        title: The catalog's column of titles.
-        domain: What the items are, in the plural.
-        template: A template's name or path; None takes the settings'.
-        prompts: A folder of your own templates.
-        interactions: Other users' interactions, for a retriever and for popularity: one file of any table format.
-        columns: The columns of `interactions`.
-        pool: How many candidates a ranking prompt shows.
-    """
+    """The files that a recommender is made from; paths have to be the same on every machine that reads them."""
 
     catalog: Path | None = None
     id: str = "movieId"
@@ -61,11 +49,6 @@ class Sources:
 
         Item-kNN over the interactions (without a catalog, those of the MovieLens sample) with popularity behind it
         gives candidates and the fallback. With `Settings.strict` nobody else's interactions are used.
-
-        Raises:
-            DataError: A file is not valid.
-            TemplateError: A template is not valid.
-            ConfigError: The default template is none that requests may name.
         """
         library, default = Library(self.prompts), self.template or settings.template
         names = [one.name for one in library.entries() if one.shadowed_by is None]
@@ -86,11 +69,7 @@ class Sources:
         return Stock(recommender, templates, None if retriever is None else retriever.name)
 
     def read(self) -> tuple[Catalog, Interactions | None]:
-        """The catalog, and the interactions where there are any.
-
-        Raises:
-            DataError: A file is not valid.
-        """
+        """The catalog, and the interactions where there are any."""
         if self.catalog is None:
             catalog = movielens.sample().catalog
         else:
@@ -118,13 +97,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Stock:
-    """What a service recommends with; a request that began with one stock ends with it.
-
-    Attributes:
-        recommender: With the default template.
-        templates: Every template that a request may name; none is ever looked up as a path.
-        fallback: What gives an order without a model: a retriever's name, or None.
-    """
+    """What a service recommends with; a request that began with one stock ends with it."""
 
     recommender: AsyncRecommender
     templates: Mapping[str, Template]

@@ -36,14 +36,7 @@ _CUT = "the answer was cut at max_tokens; a title that may be cut in half was no
 
 
 async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommendations:
-    """The flow of one `recommend` call.
-
-    Raises:
-        ConfigError: The call asks for something impossible.
-        UnknownItemError: A candidate is not in the catalog.
-        AnswerError: The ranker reads labels, and the model begins its answer with something else.
-        LLMError: The server failed, or lacks what the ranker needs.
-    """
+    """The flow of one `recommend` call."""
     pipeline.check(request)
     template, catalog = pipeline.template, pipeline.catalog
     known = resolve_history(request.history, catalog, pipeline.grounder)
@@ -125,14 +118,7 @@ async def _ask_steps(pipeline: Pipeline, prompts: Prompts, llm: LLM) -> _Steps:
 
 
 class _AnswerReader:
-    """Reads one call's answers, and keeps what was found for the trace.
-
-    Attributes:
-        grounded: Every mention with its match.
-        dropped: Grounded mentions that were not taken.
-        first: The first mention of each item that may be recommended, by id.
-        notes: Anything the caller should know of the answers.
-    """
+    """Reads one call's answers, and keeps what was found for the trace."""
 
     def __init__(
         self, pipeline: Pipeline, seen: frozenset[str], candidates: Candidates | None, answers: int
@@ -148,10 +134,7 @@ class _AnswerReader:
         self.notes: tuple[str, ...] = ()
 
     def read(self, exchange: Exchange, k: int, members: Sequence[str] | None = None) -> tuple[Recommendation, ...]:
-        """At most k items that the next answer names, best first.
-
-        `members` are the ids that the prompt showed, where these are not all candidates.
-        """
+        """At most k items that the next answer names, best first."""
         shown = self._ids if members is None else members
         template, cut = self._pipeline.template, exchange.finish_reason == "length"
         found = ground_answer(

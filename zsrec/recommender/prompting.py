@@ -42,9 +42,6 @@ class HistoryView:
 
     The user's own words are kept however short the history is cut: they are short, and nothing says more. An
     event given by an id that the catalog lacks has no title and is left out.
-
-    Attributes:
-        events: How many events a prompt may show.
     """
 
     def __init__(
@@ -115,12 +112,7 @@ def _view(one: Known, age: int, redact: Redactor | None) -> ItemView:
 
 
 class Prompts:
-    """Renders the prompts of one call.
-
-    Attributes:
-        history: The history as prompts show it.
-        answers: The answers to the template's earlier steps, by step.
-    """
+    """Renders the prompts of one call."""
 
     def __init__(
         self, pipeline: Pipeline, request: Request, known: Sequence[Known], candidates: Sequence[Item] = ()
@@ -177,19 +169,7 @@ async def ask_once(llm: LLM, render: Render, events: int, sampling: Sampling) ->
 async def ask_fitting(
     llm: LLM, render: Render, events: int, max_tokens: int, ask: Callable[[Fitted], Awaitable[Answer]]
 ) -> tuple[Answer, Fitted]:
-    """Asks with a prompt that fits; where it is too long after all, with half of the history each time.
-
-    Args:
-        llm: The model.
-        render: Renders the prompt with the newest n events.
-        events: How many events there are.
-        max_tokens: Tokens that the answer may have.
-        ask: Asks with what fits.
-
-    Raises:
-        ContextOverflowError: The prompt does not fit even without a history.
-        LLMError: The server failed, or what `ask` raises.
-    """
+    """Asks with a prompt that fits; where it is too long after all, with half of the history each time."""
     context = (await llm.handshake()).context_length
     fitted = await fit_history(llm, render, events, None if context is None else context - max_tokens)
     while True:
@@ -206,9 +186,6 @@ async def fit_history(llm: LLM, render: Render, events: int, budget: int | None)
 
     Tokens grow about evenly with the events, so a straight line between a prompt that fits and one that does
     not lands near the answer: few prompts are counted, however long the history is.
-
-    Raises:
-        ContextOverflowError: The prompt does not fit even without a history.
     """
     messages = render(events)
     if budget is None or _most_tokens(messages) <= budget:

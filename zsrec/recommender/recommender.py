@@ -35,23 +35,7 @@ TemplateLike = str | Path | Template
 
 
 class _Base:
-    """What both recommenders share: a pipeline, and a model to ask.
-
-    Args:
-        catalog: The items that may be recommended.
-        model: The served model's name; None takes `ZSREC_MODEL`, or the only model that is served.
-        base_url: The OpenAI-compatible endpoint; None takes `ZSREC_BASE_URL`, or port 8000 of this machine.
-        template: A template's name or path; None takes `ZSREC_TEMPLATE`, or "generate/default".
-        prompts: A folder that is searched for templates before the built-in ones.
-        popularity: Item ids, most popular first (`zsrec.retrieval.popularity`); used for a fill or as default
-            candidates, and only then is a result "training-free" instead of "zero-shot".
-        settings: Everything else (key, time limit, allowed hosts …); None takes the environment.
-        llm: Another way to reach a model, instead of `model` and `base_url`.
-
-    Raises:
-        ConfigError: A setting is not valid, or the host is not allowed.
-        TemplateError: The template does not exist or is not valid.
-    """
+    """What both recommenders share: a pipeline, and a model to ask."""
 
     def __init__(
         self,
@@ -104,11 +88,7 @@ class _Base:
         return self.pipeline.grounder
 
     def with_template(self, template: TemplateLike) -> Self:
-        """This recommender with another template, by name or path; both share their connections.
-
-        Raises:
-            TemplateError: The template does not exist or is not valid.
-        """
+        """This recommender with another template, by name or path; both share their connections."""
         return self._with(template=self._load(template))
 
     def with_catalog(self, catalog: Catalog) -> Self:
@@ -116,28 +96,13 @@ class _Base:
         return self._with(catalog=catalog, shared_grounder=self.pipeline.shared_grounder.moved(catalog))
 
     def with_grounder(self, grounder: Grounder) -> Self:
-        """This recommender with a grounder of another calibration, or with an embedder.
-
-        Raises:
-            ConfigError: It is of another catalog.
-        """
+        """This recommender with a grounder of another calibration, or with an embedder."""
         if grounder.catalog is not self.catalog:
             raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
         return self._with(shared_grounder=SharedGrounder(self.catalog, grounder))
 
     def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:
-        """This recommender with candidates from a retriever, for templates of the task "rank".
-
-        Its order is also the prior that the model's is fused with (`Ranking.llm_weight`), and its mode becomes
-        the result's. With `Settings.strict` only zero-shot retrievers are allowed.
-
-        Args:
-            retriever: For example `zsrec.retrieval.fused.Fused`; None for none.
-            pool: How many candidates a prompt shows, at least 1.
-
-        Raises:
-            ConfigError: `pool` is below 1.
-        """
+        """This recommender with candidates from a retriever, for templates of the task "rank"."""
         if pool < 1:
             raise ConfigError(f"pool is {pool}", hint="show the model at least one candidate")
         return self._with(retriever=retriever, pool_size=pool)
@@ -152,11 +117,7 @@ class _Base:
         stride: int | None = None,
         within: Literal["label", "generate"] | None = None,
     ) -> Self:
-        """This recommender with other options of the ranker than the template's; see `Ranking` for each.
-
-        Raises:
-            ConfigError: A value is out of range.
-        """
+        """This recommender with other options of the ranker than the template's; see `Ranking` for each."""
         given: dict[str, object] = {
             "permutations": permutations, "calibrate": calibrate, "llm_weight": llm_weight,
             "window": window, "stride": stride, "within": within,
@@ -167,12 +128,7 @@ class _Base:
         return other
 
     def with_redaction(self, redact: Redactor | None) -> Self:
-        """This recommender with another redactor of the user's own words than `Settings.redact` says.
-
-        Args:
-            redact: For example `zsrec.core.privacy.Redaction(names=["Ann Smith"])`, or any function from text to
-                text; None sends the words as they are.
-        """
+        """This recommender with another redactor of the user's own words than `Settings.redact` says."""
         return self._with(redact=redact)
 
     def with_llm(self, llm: LLM) -> Self:
@@ -184,17 +140,7 @@ class _Base:
     def retrieval_order(
         self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
     ) -> Recommendations:
-        """What the retriever (or the caller's order, or popularity) recommends without any model.
-
-        Args:
-            history: The user's events, or item ids or titles, oldest first.
-            k: The wanted number of items.
-            candidates: Ids or titles to choose from, best first where there is no retriever.
-
-        Raises:
-            ConfigError: Nothing gives an order, or no item is left.
-            UnknownItemError: A candidate is not in the catalog.
-        """
+        """What the retriever (or the caller's order, or popularity) recommends without any model."""
         return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
 
     def _load(self, template: TemplateLike) -> Template:

@@ -77,15 +77,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a recommender is made of, apart from the model; `dataclasses.replace` makes another one.
-
-    Attributes:
-        retriever: Gives candidates, and the prior that the model's order is fused with.
-        pool_size: How many candidates are taken from the retriever or from popularity.
-        ranking: Options of the ranker that replace the template's, by name.
-        redact: Takes personal data out of the user's own words; None sends them as they are.
-        memory: See `LabelMemory`.
-    """
+    """What a recommender is made of, apart from the model; `dataclasses.replace` makes another one."""
 
     catalog: Catalog
     template: Template
@@ -110,11 +102,7 @@ class Pipeline:
 
     @cached_property
     def options(self) -> Ranking:
-        """The ranker's options.
-
-        Raises:
-            ConfigError: A value is out of range.
-        """
+        """The ranker's options."""
         if not self.ranking:
             return self.template.ranking
         try:
@@ -126,11 +114,7 @@ class Pipeline:
             ) from None
 
     def check(self, request: Request) -> None:
-        """Checks that a request asks for something possible.
-
-        Raises:
-            ConfigError: It does not.
-        """
+        """Checks that a request asks for something possible."""
         if request.k < 1:
             raise ConfigError(f"k is {request.k}, expected at least 1", hint="k is the number of items wanted")
         if request.is_empty:
@@ -152,11 +136,7 @@ class Pipeline:
         self.check_strict(request, ranks=self.ranks)
 
     def check_strict(self, request: Request, *, ranks: bool) -> None:
-        """Checks that a strict call uses nobody else's interactions, where candidates are ranked or not.
-
-        Raises:
-            ConfigError: It would use them.
-        """
+        """Checks that a strict call uses nobody else's interactions, where candidates are ranked or not."""
         if not self.settings.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"

@@ -21,12 +21,7 @@ AnyRecommender = TypeVar("AnyRecommender", bound=Recommender | AsyncRecommender)
 
 
 class Round(Frozen):
-    """One round.
-
-    Attributes:
-        history: What was known of the user; asking again with it gives the same answer.
-        recommendations: The answer.
-    """
+    """One round."""
 
     history: History
     recommendations: Recommendations
@@ -64,11 +59,7 @@ class _Base(Generic[AnyRecommender]):
         return self._judge(items, Feedback.SKIPPED)
 
     def say(self, text: str) -> Self:
-        """The user's own words on what went before ("like these but less violent"); returns the session.
-
-        Raises:
-            ConfigError: See `History.said`.
-        """
+        """The user's own words on what went before ("like these but less violent"); returns the session."""
         self._history = self._history.said(text)
         return self
 

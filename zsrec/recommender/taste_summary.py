@@ -31,12 +31,7 @@ class TasteSummary(Frozen):
 
 
 async def summarize_taste(pipeline: Pipeline, request: Request, llm: LLM) -> TasteSummary:
-    """The flow of one `Recommender.taste_summary` call; see there.
-
-    Raises:
-        ConfigError: The template has another task, or nothing is known of the user.
-        LLMError: The server failed.
-    """
+    """The flow of one `Recommender.taste_summary` call; see there."""
     template = pipeline.template
     if template.task != "profile":
         raise ConfigError(

@@ -177,9 +177,6 @@ def faded(of: Profile, last: int, decay: float) -> Profile:
     """Return the newest `last` events in favour and the newest `last` against, each with weight r · decay^t.
 
     t = 1 for the newest of its kind, so dislikes neither displace nor age what the user likes.
-
-    Source: item-kNN with recency decay and the retrieval stage of STAR (Lee et al. 2024, arXiv:2410.16458), with
-    Rocchio's (1971) smaller negative sum for dislikes.
     """
     kinds = [np.flatnonzero(of.weights > 0)[-last:], np.flatnonzero(of.weights < 0)[-last:]]
     weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]

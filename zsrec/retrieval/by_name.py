@@ -28,18 +28,7 @@ _MODELS = {"ease": "EASEModel", "sasrec": "SASRecModel"}
 def retriever_named(
     name: str, known: Interactions, catalog: Catalog, *, vectors: Callable[[], Vectors] | None = None
 ) -> Retriever:
-    """Return the retriever of that name, as `zsrec bench` has it.
-
-    Args:
-        name: One of `NAMES`.
-        known: All users' interactions.
-        catalog: The items; texts are embedded only where the retriever needs vectors.
-        vectors: Gives the item vectors instead of the default embedder.
-
-    Raises:
-        ConfigError: No such retriever.
-        MissingExtraError: It needs vectors, and the extra "embed" is not installed.
-    """
+    """Return the retriever of that name, as `zsrec bench` has it."""
     check_retriever(name)
     made, _ = methods([name], vectors or (lambda: item_vectors(catalog, default_embedder())))
     return made[name](known)
@@ -59,22 +48,7 @@ def methods(
     ease: EaseConfig | None = None,
     sasrec: SasRecConfig | None = None,
 ) -> tuple[Mapping[str, Method], dict[str, str]]:
-    """Return the methods of a benchmark by name.
-
-    Args:
-        names: Some of `ALL`.
-        vectors: Gives the item vectors; called once, and only where a method needs them. Where it fails, "fused"
-            runs without them (its notes say so), and "semantic" is left out.
-        window_days: Of "pop", see `Popularity`.
-        ease: Hyper-parameters of "ease".
-        sasrec: Hyper-parameters of "sasrec".
-
-    Returns:
-        The methods that can run, and the others with the reason (an extra is not installed).
-
-    Raises:
-        ConfigError: A name is unknown or repeated, there is none, or no method can run.
-    """
+    """Return the methods of a benchmark by name."""
     if unknown := [name for name in names if name not in ALL]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(ALL)}")
     if not names or len(set(names)) < len(names):

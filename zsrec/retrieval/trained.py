@@ -22,12 +22,7 @@ NAMES = ("ease", "sasrec")
 
 
 class EaseConfig(Frozen):
-    """The one hyper-parameter of EASE, and a bound on memory.
-
-    Attributes:
-        regularization: λ of the ridge regression, above 0; RecTools' default.
-        most_items: Fitting needs about three dense matrices of items × items: at 30,000 items, 11 GB.
-    """
+    """The one hyper-parameter of EASE, and a bound on memory."""
 
     regularization: float = 500.0
     most_items: int = 30_000
@@ -37,19 +32,6 @@ class SasRecConfig(Frozen):
     """Hyper-parameters of SASRec; the defaults are RecTools' own.
 
     Three epochs suit millions of interactions and undertrain on ml-latest-small (docs/evaluation.md).
-
-    Attributes:
-        factors: Width of the embeddings.
-        blocks: Transformer layers.
-        heads: Attention heads; they divide `factors`.
-        session: How many of the newest events are read.
-        dropout: In [0, 1).
-        lr: Learning rate.
-        batch: Users per step.
-        epochs: Passes over all users.
-        loss: RecTools' "softmax" (over all items), "sampled_softmax", "gBCE" or "BCE".
-        negatives: How many items a position is compared with, for all losses but "softmax".
-        seed: For initial weights, dropout and the order of users.
     """
 
     factors: int = 256
@@ -67,16 +49,7 @@ class SasRecConfig(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Ease:
-    """EASE: a linear model of items from items with a closed form, score(x) = Σ_j B[j, x] over the history.
-
-    Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW.
-
-    Attributes:
-        items: The items that are scored; one without contacts in training is no candidate.
-        known: Codes of the items that the model knows; shape (m,).
-        weights: B by rows and columns of `known`; shape (m, m).
-        notes: The hyper-parameters.
-    """
+    """EASE: a linear model of items from items with a closed form, score(x) = Σ_j B[j, x] over the history."""
 
     items: Ids
     known: Codes
@@ -87,12 +60,7 @@ class Ease:
 
     @classmethod
     def fit(cls, interactions: Interactions, config: EaseConfig | None = None) -> Ease:
-        """Fit the model: seconds for 10,000 items, growing with their cube.
-
-        Raises:
-            ConfigError: There are no interactions, more than `most_items` items have some, or λ is not positive.
-            MissingExtraError: RecTools is not installed.
-        """
+        """Fit the model: seconds for 10,000 items, growing with their cube."""
         config = config or EaseConfig()
         if not config.regularization > 0:
             raise ConfigError(f"regularization is {config.regularization}", hint="a number above 0")
@@ -126,16 +94,6 @@ class SasRec:
 
     A user is scored by the network (`encode_sessions`), ten times as fast as by RecTools' `recommend`, with the
     same scores.
-
-    Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", ICDM; softmax loss: Klenitskiy and
-    Vasilev 2023, RecSys; gBCE: Petrov and Macdonald 2023, RecSys.
-
-    Attributes:
-        items: The items that are scored; one without contacts in training is no candidate.
-        model: RecTools' model, ready to score.
-        vectors: Its item vectors by token, a torch tensor; shape (number of tokens, factors).
-        tokens: The token of each item, 0 for one that it does not know; shape (number of items,).
-        notes: The hyper-parameters.
     """
 
     items: Ids
@@ -148,12 +106,7 @@ class SasRec:
 
     @classmethod
     def fit(cls, interactions: Interactions, config: SasRecConfig | None = None) -> SasRec:
-        """Train the model: minutes on a CPU for 100,000 interactions and 100 epochs.
-
-        Raises:
-            ConfigError: There are no interactions.
-            MissingExtraError: RecTools or torch is not installed.
-        """
+        """Train the model: minutes on a CPU for 100,000 interactions and 100 epochs."""
         config = config or SasRecConfig()
         dataset = rectools_dataset(interactions)
         model = sasrec_model(config)

@@ -64,12 +64,7 @@ class Capacity:
 
 
 class Queue:
-    """Slots in first-come order.
-
-    Args:
-        slots: Requests that may hold a slot at once.
-        waiting: Requests that may wait for one; further ones are refused.
-    """
+    """Slots in first-come order."""
 
     def __init__(self, slots: int, waiting: int) -> None:
         self._free = asyncio.Semaphore(slots)
@@ -85,10 +80,6 @@ class Queue:
 
         A free slot is given whatever `patience` (in seconds) and the usual times say, so that the estimate can
         recover.
-
-        Raises:
-            FullError: As many wait as may.
-            TooLateError: A slot is not to be expected in time.
         """
         if self._free.locked():
             if self.waiting >= self._most_waiting:
@@ -123,11 +114,6 @@ class Breaker:
 
     closed: requests pass. open: none passes until `seconds` are over. half_open: one passes, and its outcome
     closes or opens the breaker again.
-
-    Args:
-        failures: Consecutive failures that open it, at least 1.
-        seconds: How long it stays open.
-        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -201,11 +187,7 @@ class Shares:
 
     @contextmanager
     def hold(self, tenant: Tenant) -> Iterator[None]:
-        """One more request of a tenant, as long as the block runs; callers without a key are not counted.
-
-        Raises:
-            RefusedError: The tenant has as many as it may (429).
-        """
+        """One more request of a tenant, as long as the block runs; callers without a key are not counted."""
         name = tenant.name
         if name is None or self._most is None:
             yield
@@ -235,15 +217,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` as long as the caller is connected.
-
-    Args:
-        receive: ASGI's; the request's body was read already, so that only a disconnect is left to come.
-        work: What to do.
-
-    Raises:
-        CallerGoneError: The caller left; the work was cancelled, and has ended.
-    """
+    """Run `work` as long as the caller is connected."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(receive))
     try:

@@ -50,12 +50,7 @@ router = APIRouter()
 
 
 def create_app(service: Service, keys: Keys | None = None) -> FastAPI:
-    """The ASGI application of a service; it closes the service's client when it ends.
-
-    Args:
-        service: With its sources loaded.
-        keys: Who may call; None asks for no key.
-    """
+    """The ASGI application of a service; it closes the service's client when it ends."""
     app = FastAPI(
         title="zsrec",
         version=version("zsrec"),

@@ -23,13 +23,6 @@ class Keys:
 
     A line is `name:key` or `name:key:admin`; empty lines and those that start with `#` are skipped. Several lines
     may have the same name, so that a key can be replaced without a gap.
-
-    Args:
-        lines: The file's lines.
-        path: For messages.
-
-    Raises:
-        DataError: A line has another form, or a key is shorter than 16 characters; keys are never quoted.
     """
 
     def __init__(self, lines: list[str], path: str | Path) -> None:

@@ -119,12 +119,7 @@ class Chunk:
 
 
 def open_chunk(files: Files, number: int) -> Chunk | None:
-    """Lock a chunk and read it; None where it is finished, with its leftovers removed.
-
-    Raises:
-        ConfigError: Another process works on it and does not end.
-        DataError: Its file cannot be read.
-    """
+    """Lock a chunk and read it; None where it is finished, with its leftovers removed."""
     pa = arrow()
     with ExitStack() as stack:
         try:

@@ -63,17 +63,7 @@ class Input:
 
 @dataclass
 class Counts:
-    """What was read, and what was skipped.
-
-    Attributes:
-        rows: Rows of all files.
-        users: Users, those with an empty history included.
-        malformed: Rows without a user or an item (with lists: without a user, or with ratings of another length).
-        duplicates: With lists: further rows of a user; the first one counts.
-        empty_items: With lists: entries without an item.
-        empty_histories: Users with an empty history.
-        layout: "interactions" or "lists".
-    """
+    """What was read, and what was skipped."""
 
     rows: int = 0
     users: int = 0
@@ -108,13 +98,7 @@ class Part(NamedTuple):
 
 
 def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
-    """The users in chunks of `size` (the last may be smaller), in the order of their first row; fills `counts`.
-
-    Raises:
-        DataError: No file, no Parquet, a missing column, or a type that does not fit.
-        BadRowError: More than `MOST_MALFORMED` of the rows would be skipped; names the first one.
-        MissingExtraError: pyarrow is not installed.
-    """
+    """The users in chunks of `size` (the last may be smaller), in the order of their first row; fills `counts`."""
     pa = arrow()
     files = source.files()
     kinds = {_layout(path, source.columns) for path in files}

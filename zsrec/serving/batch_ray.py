@@ -41,12 +41,7 @@ class Worker:
             self._error = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Work through the chunks with these numbers.
-
-        Returns:
-            One row: how many users were done, and the error that ended the work, if any. It is not raised, since
-            Ray would repeat the work and wrap the error in its own.
-        """
+        """Work through the chunks with these numbers."""
         done = 0
 
         def count(users: int) -> None:
@@ -70,12 +65,7 @@ class Worker:
 
 
 def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone) -> None:
-    """Work through chunks on a Ray cluster, or on Ray on this machine, which is ended afterwards.
-
-    Raises:
-        BatchStoppedError: A worker could not go on; the message is its own.
-        ConfigError: The cluster has fewer processors than workers were asked for.
-    """
+    """Work through chunks on a Ray cluster, or on Ray on this machine, which is ended afterwards."""
     ray: Any = import_module("ray")
     ray_data: Any = import_module("ray.data")
     for name in ("ray", "ray.data"):

@@ -12,24 +12,7 @@ from zsrec.core.types import Recommendations, TemplateRef
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one user.
-
-    Attributes:
-        user: The user's id.
-        items: Recommended items as (id, score, source), best first.
-        mode: "zero-shot" or "training-free", see `Trace.mode`; None where nothing was recommended.
-        degraded: Why the items are in retrieval order; None where the model answered.
-        error: Why there are no items; None where there are some, or where the model named none that fits.
-        unmatched: Mentions of the answer that the catalog lacks, or that could mean several items.
-        dropped: Matched mentions that became no recommendation (seen, named twice, no candidate, beyond k).
-        history_given: Events of the input.
-        history_unknown: Events whose item the catalog lacks.
-        requests: Requests to the model that were answered.
-        prompt_tokens: As counted by the server, over all requests; None where it does not say.
-        completion_tokens: Likewise.
-        cached_tokens: Prompt tokens that came from the prefix cache, likewise.
-        model: The model that the server says answered.
-    """
+    """The answer for one user."""
 
     user: str
     items: tuple[tuple[str, float, str], ...] = ()

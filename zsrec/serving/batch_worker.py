@@ -96,14 +96,7 @@ class Work:
 
 
 class Outcome(NamedTuple):
-    """The outcome of one user.
-
-    Attributes:
-        answer: What goes to the output.
-        replica: Which of several servers was asked.
-        failure: An error that counts against the server and not only against this user, or None.
-        answered: Whether the server answered.
-    """
+    """The outcome of one user."""
 
     answer: Answer
     replica: int = 0
@@ -116,15 +109,7 @@ Ask = Callable[[str, History], Awaitable[Outcome]]
 
 
 class Asker:
-    """Asks recommenders, one per server.
-
-    Args:
-        recommenders: Alike except for the server. A user always goes to the same one, so that several orders or
-            steps of one user find their prefix in its cache.
-        k: Items wanted per user.
-        fill: See `Recommender.recommend`.
-        fallback: Whether a user for whom the model fails, or with an empty history, gets the retrieval order.
-    """
+    """Asks recommenders, one per server."""
 
     def __init__(
         self, recommenders: Sequence[AsyncRecommender], k: int, *, fill: Fill | None = None, fallback: bool = False
@@ -201,16 +186,7 @@ class PendingFailures:
         self._pending: dict[int, list[tuple[float, Callable[[], None]]]] = {}
 
     def record(self, outcome: Outcome, sent: float, write: Callable[[], None]) -> None:
-        """Take one user's outcome.
-
-        Args:
-            outcome: The outcome.
-            sent: When it was asked for, by `time.monotonic`.
-            write: Writes it; called now, later, or never.
-
-        Raises:
-            BatchStoppedError: The server is down.
-        """
+        """Take one user's outcome."""
         pending = self._pending.setdefault(outcome.replica, [])
         if outcome.failure is None or not self._most:
             if outcome.answered:
@@ -251,11 +227,6 @@ async def work_through(
     A chunk is opened when the one before has no user left to ask, so memory holds a few chunks whatever their
     number, and a slow user holds up neither the others nor the next chunk. `on_done` counts users, those of an
     earlier run included; the rest is described at `Batch`.
-
-    Raises:
-        BatchStoppedError: See `PendingFailures`; everything that was done stays done.
-        ConfigError: A file cannot be written.
-        DataError: A chunk cannot be read.
     """
     failures = PendingFailures(stop_after)
 

@@ -23,13 +23,7 @@ class BusyError(HTTPException):
 
 
 class Limits:
-    """The outermost ASGI middleware: limits, the request's id, its log line, and 500 for faults of ours.
-
-    Args:
-        app: The application.
-        max_body: Bytes; a larger body is refused as soon as so much of it has come.
-        capacity: Acquired when a body has come in full, so that nobody takes up capacity by sending slowly.
-    """
+    """The outermost ASGI middleware: limits, the request's id, its log line, and 500 for faults of ours."""
 
     def __init__(self, app: ASGIApp, max_body: int, capacity: Capacity) -> None:
         self._app = app

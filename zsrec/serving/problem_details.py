@@ -37,16 +37,7 @@ DOWN = frozenset[Reason]({"deadline", "llm_unreachable", "llm_timeout", "llm_bus
 
 
 class RefusedError(Exception):
-    """A request that is answered with a problem.
-
-    Args:
-        status: The HTTP status.
-        code: For programs.
-        title: For people.
-        detail: The specifics; never a quote of a history or a key.
-        hint: What to do.
-        retry_after: Seconds.
-    """
+    """A request that is answered with a problem."""
 
     def __init__(
         self,

@@ -33,23 +33,7 @@ _MOST_RESERVE = 0.25
 
 
 class Options(Frozen):
-    """The service's limits.
-
-    Attributes:
-        deadline: Seconds for one request, waiting included; a caller may ask for less, never for more. What the
-            model has not answered shortly before is answered in retrieval order.
-        in_work: Requests that may ask the model at once.
-        waiting: Requests that may wait to ask it; further ones are refused with 429. `in_work` and `waiting`
-            together bound all requests inside, whatever they do there.
-        per_tenant: Requests that one tenant (a key's name) may have under way, waiting ones included; further ones
-            are refused with 429. None sets no such limit.
-        max_body: The largest request body, in bytes.
-        max_history: The longest history, in events.
-        max_k: The longest list that may be asked for.
-        redact: Whether personal data are taken out of the user's own words (`zsrec.core.privacy`).
-        breaker_failures: Consecutive failures after which the model is no longer asked.
-        breaker_seconds: For how long; then one request tries it.
-    """
+    """The service's limits."""
 
     deadline: float = Field(default=30.0, gt=0, le=3600)
     in_work: int = Field(default=32, ge=1, le=4096)
@@ -64,12 +48,7 @@ class Options(Frozen):
 
 
 class MeteredLLM(ForwardingLLM):
-    """One request's view of the shared client: it measures, and adds the tenant's cache salt.
-
-    Attributes:
-        seconds: Wall-clock time in which at least one call was under way.
-        exchanges: What was answered, even where the request failed later on.
-    """
+    """One request's view of the shared client: it measures, and adds the tenant's cache salt."""
 
     def __init__(self, llm: LLM, salt: str | None) -> None:
         super().__init__(llm)
@@ -121,27 +100,7 @@ class _Call:
 
 
 class Service:
-    """Everything that requests share.
-
-    Args:
-        sources: Where catalog and templates come from; read at once.
-        settings: The model's.
-        llm: The shared client.
-        options: Limits.
-        pseudonyms: For the log and the tenants' cache salts.
-        loaded: Called whenever the sources were loaded, the first time included.
-
-    Attributes:
-        capacity: Of all requests.
-        queue: Of requests that ask the model.
-        shares: Of each tenant.
-        cpu_queue: One slot for work that keeps the processor busy; it is done beside the event loop.
-
-    Raises:
-        DataError: A file is wrong.
-        TemplateError: A template is wrong.
-        ConfigError: A setting is wrong.
-    """
+    """Everything that requests share."""
 
     def __init__(
         self,
@@ -176,13 +135,7 @@ class Service:
         watch("zsrec_catalog_items", "Items served.", lambda: len(self.stock.recommender.catalog))
 
     async def recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
-        """Recommend before the deadline: with the model, or in retrieval order and marked so.
-
-        Raises:
-            RefusedError: The request is wrong (422), the tenant has too many (429), or neither the model nor
-                anything else gives an order (503).
-            FullError: The queue is full.
-        """
+        """Recommend before the deadline: with the model, or in retrieval order and marked so."""
         with self.shares.hold(tenant):
             return await self._recommend(wanted, tenant, request_id)
 
@@ -214,11 +167,7 @@ class Service:
         return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
-        """Read the sources anew; requests under way finish with the old ones.
-
-        Raises:
-            ZsrecError: Something is wrong; what was served stays.
-        """
+        """Read the sources anew; requests under way finish with the old ones."""
         async with self._reloading:
             try:
                 stock = await asyncio.to_thread(self._sources.load, self.llm, self._settings)
