@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from zsrec.answers.evidence import Evidence, gather
+from zsrec.answers.mention_readings import Reading, readings
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import Near, SemanticStage
 from zsrec.answers.title_compare import odd_number
-from zsrec.answers.title_forms import Kind, Reading, readings
+from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Abstention, Match
 from zsrec.data.catalog import Catalog
+from zsrec.data.title_words import DOMAINS, FILLERS, MEDIA
 
 _TIE = 1.0
 """Log-odds within which two items count as equally good."""
@@ -58,9 +60,10 @@ class Grounder:
         semantic: Embedder | SemanticStage | None = None,
     ) -> None:
         self.catalog = catalog
+        columns = (catalog.titles, catalog.creators, catalog.other_names)
         if index is not None:
-            index.check(catalog.titles)
-        self.index = TitleIndex.build(catalog.titles) if index is None else index
+            index.check(*columns)
+        self.index = TitleIndex.build(*columns) if index is None else index
         self.calibration = calibration or Calibration.default()
         if semantic is not None and not isinstance(semantic, SemanticStage):
             semantic = SemanticStage(semantic, catalog.titles)
@@ -72,7 +75,7 @@ class Grounder:
         Raises:
             ConfigError: `catalog` does not start with this grounder's items.
         """
-        index = self.index.extended(catalog.titles)
+        index = self.index.extended(catalog.titles, catalog.creators, catalog.other_names)
         stage = None if self._semantic is None else self._semantic.extended(catalog.titles)
         return type(self)(catalog, index=index, calibration=self.calibration, semantic=stage)
 
@@ -139,11 +142,14 @@ class Grounder:
 
     def _names_other_medium(self, evidence: Evidence) -> bool:
         """Whether the mention names another medium than the catalog's ("Fargo (TV series)" among movies)."""
-        medium = evidence.reading.medium
-        if not medium:
+        named = [word for word in MEDIA if word in evidence.reading.medium] if evidence.reading.medium else []
+        own = DOMAINS.get(self.catalog.domain.lower())
+        if own is None:
+            named = [word for word in named if word not in FILLERS]
+        if not named or (own is not None and any(MEDIA[word] == own for word in named)):
             return False
-        own = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
-        return not any(word.rstrip("s") in own for word in medium.split())
+        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        return not any(word.rstrip("s") in title for word in named)
 
     def _match(self, decision: Decision) -> Match:
         ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
@@ -183,6 +189,9 @@ def decide(
     probability = alone if len(ranked) == 1 else odds[0] / (1.0 + sum(odds))
     tied = [e for e in ranked if _ties(best, e)]
     places = tuple(e.item for e in tied)
+    if best.agreement.kind is Kind.SERIES:
+        several = tuple(e.item for e in ranked if e.agreement.kind is Kind.SERIES)
+        return Decision(best, probability, "ambiguous", several)
     if forbidden(best):
         return Decision(best, min(probability, threshold / 2), "not_in_catalog", places)
     if len(tied) > 1 and alone >= _PLAUSIBLE:

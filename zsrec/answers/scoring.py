@@ -15,8 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
-from zsrec.answers.title_forms import LOOSE, Cut, Kind
+from zsrec.answers.mention_readings import Cut
+from zsrec.answers.title_forms import LOOSE, Kind
 from zsrec.core.errors import DataError
+from zsrec.data.titles import is_han
 
 NAMES = (
     "bias",
@@ -33,6 +35,10 @@ NAMES = (
     "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year",
     "cut_prefix", "cut_prefix_information", "cut_prefix_year", "cut_franchise",
     "cut_owner", "cut_owner_short",
+    "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
+    # what was left out, where it says something of the item; what of its labels the mention leaves out
+    "creator_same", "creator_part", "creator_other", "label_same", "label_clash", "name_same",
+    "label_missing", "note_missing", "series",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
     "edit_substitution", "edit_wordlike", "edit_known_word", "edit_reordered", "edit_year",
@@ -51,6 +57,10 @@ _CUTS = {
     Cut.YEAR: "cut_year",
     Cut.PARENTHESIS: "cut_parenthesis",
     Cut.NUMBER: "cut_number",
+    Cut.EDITION: "cut_edition",
+    Cut.LABEL: "cut_label",
+    Cut.SET: "cut_set",
+    Cut.HALF: "cut_half",
 }
 _FULL_INFORMATION = 4.0
 _SHORT = 12.0
@@ -64,6 +74,7 @@ class Agreement:
     kind: Kind  # the form's kind, without `LOOSE`
     loose: bool  # only the content words agree
     length: int  # letters of the reading's key
+    size: int  # the same, where a Han character counts as three
     information: float  # sum of the information of the words that agree
     one_word: bool = False  # a single content word agrees
     numbered: bool = False  # the reading has a number
@@ -85,13 +96,23 @@ class Agreement:
     substitution: bool = False  # a letter stands for another one that is no neighbour on the keyboard
     wordlike: bool = False  # a word taken for a typo is made of common letter sequences only
     known_word: bool = False  # a word taken for a typo is a word of the catalog
+    labelled: bool = False  # the labels of the title agree as well
     extra: float = 0.0  # information of the reading's words that the title lacks
     missing: float = 0.0  # information of the title's words that the reading lacks, dropped parts aside
 
 
-def exact_agreement(kind: int, length: int, information: float) -> Agreement:
+def exact_agreement(kind: int, form: str, information: float) -> Agreement:
     """The agreement of a reading whose key is the form's key."""
-    return Agreement(Kind(kind % LOOSE), kind >= LOOSE, length, information)
+    of = Kind(kind % LOOSE)
+    whole = of is Kind.WHOLE
+    agreement = Agreement(Kind.FULL if whole else of, kind >= LOOSE, len(form), size_of(form), information)
+    agreement.labelled = whole
+    return agreement
+
+
+def size_of(form: str) -> int:
+    """The letters of a key, where a Han character says as much as three."""
+    return len(form) if form.isascii() else len(form) + 2 * sum(map(is_han, form))
 
 
 def features(how: Agreement, cut: Cut, named: int | None, actual: int | None, *, dated: bool = False) -> Features:
@@ -146,6 +167,8 @@ def _name(how: Agreement, same: float) -> Features:
             "tail_year": same,
             "skip": float(how.kind is Kind.SKIP),
         }
+    elif how.kind is Kind.SERIES:
+        found["series"] = 1.0
     elif how.kind is Kind.OWNED:
         found |= {"owned": 1.0, "owned_year": same}
     elif how.kind in (Kind.PREFIX, Kind.SUFFIX):
@@ -202,7 +225,7 @@ def _year(gap: int, how: Agreement) -> Features:
 
 
 def _shortness(how: Agreement) -> float:
-    return max(0.0, 1.0 - how.length / _SHORT)
+    return max(0.0, 1.0 - how.size / _SHORT)
 
 
 _FILE = "calibration.json"

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from rapidfuzz.distance import OSA
 
-from zsrec.answers.scoring import Agreement
+from zsrec.answers.scoring import Agreement, size_of
 from zsrec.answers.title_forms import Kind, Name
-from zsrec.data.titles import ARTICLES, FILLERS, MARKERS, SMALL_WORDS, is_number, key, without_article
+from zsrec.data.title_words import ARTICLES, FILLERS, MARKERS, SMALL_WORDS
+from zsrec.data.titles import is_han, is_number, key, without_article
 
 
 class Lexicon(Protocol):
@@ -101,7 +102,8 @@ def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agre
     else:
         return None
     information = sum(lexicon.information(word) for word in telling)
-    return Agreement(kind, False, len(key(read)), information, dropped_words=rest)
+    form = key(read)
+    return Agreement(kind, False, len(form), size_of(form), information, dropped_words=rest)
 
 
 def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lexicon) -> Agreement | None:
@@ -123,6 +125,7 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
         kind,
         False,
         len(read_key),
+        size_of(read_key),
         sum(lexicon.information(word) for word in written if word not in SMALL_WORDS),
         edits=edits,
         one_word=sum(word not in _LIGHT for word in written) == 1,
@@ -156,7 +159,7 @@ def _unlike(read: Sequence[str], written: Sequence[str]) -> tuple[list[str], lis
 
 def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> None:
     """Notes what tells a typo from another word."""
-    if its in SMALL_WORDS:
+    if its in SMALL_WORDS or is_han(its):
         return
     agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)
@@ -195,7 +198,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
                 break
         else:
             rest.append((position, word))
-    agreement = Agreement(kind, False, len(key(read)), 0.0)
+    form = key(read)
+    agreement = Agreement(kind, False, len(form), size_of(form), 0.0)
     extra: list[str] = []
     for number, (position, word) in enumerate(rest):
         pair = _partner(word, rest[number + 1][1] if number + 1 < len(rest) else "", written, open_places)
