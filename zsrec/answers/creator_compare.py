@@ -11,6 +11,7 @@ from zsrec.data.title_words import SMALL_WORDS
 from zsrec.data.titles import is_han, key, words
 
 _PART, _TYPO = 0.6, 0.8
+_LEAST_CUT = 5
 _LEAST_TYPED = 6
 _LONG_NAME = 12
 
@@ -38,6 +39,8 @@ def _agreement(asked: tuple[str, ...], known: tuple[str, ...]) -> float:
         return 1.0
     if len(asked) > 1 and asked[-1] == known[-1] and len(asked[-1]) > 2 and asked[0][0] == known[0][0]:
         return 1.0
+    if len(mine) >= _LEAST_CUT and its.startswith(mine) and asked[0] == known[0]:  # cut off
+        return _TYPO
     if len(asked) == 1 and asked[0] in (known[0], known[-1]) and len(asked[0]) > 2:
         return _PART
     edits = 2 if len(its) > _LONG_NAME else 1

@@ -18,7 +18,7 @@ from zsrec.answers.title_forms import Kind, loose_form, verbatim_form
 from zsrec.answers.title_index import TitleIndex
 from zsrec.answers.title_labels import label_agreement
 from zsrec.answers.title_segments import About
-from zsrec.data.title_words import ARTICLES, MARKERS, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, SMALL_WORDS
 from zsrec.data.titles import is_number, key, without_article
 
 _CONVINCING = 2.9
@@ -29,6 +29,7 @@ _SHORTLIST = 12
 _BUDGET = 20_000
 _FUZZY_READINGS = 2
 _MOST_EXACT = 60
+_MEDIUM_WORDS = frozenset(word for words in MEDIA for word in words.split()) | SMALL_WORDS
 _HARMLESS = Cut.NOTE | Cut.LABEL | Cut.OWNER
 
 
@@ -140,6 +141,14 @@ class _Gathering:
             found |= said
             if said:
                 cut &= ~piece.cut
+            elif piece.cut is Cut.OWNER:
+                agreement.owner_one = len(piece.words) == 1
+            elif piece.cut is Cut.SUBTITLE:
+                agreement.cut_words = len(piece.words)
+        if found.get("creator_same") and (
+            agreement.kind > Kind.ALTERNATIVE or agreement.extra or agreement.missing
+        ):
+            found["creator_same_partly"] = found.pop("creator_same")
         if cut & Cut.SET and about is not None and any(label.set for label in about.labels):
             cut &= ~Cut.SET
         if about is not None and not agreement.labelled and "label_same" not in found:
@@ -188,6 +197,7 @@ def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index
     for name in index.names(item):
         if len(name.parts) > 1 and len(name.words) > len(read):
             agreement.dropped_words = len(name.words) - len(read)
+            agreement.dropped_medium = all(word in _MEDIUM_WORDS for part in name.parts[1:] for word in part)
             agreement.dropped_article = agreement.kind is Kind.HEAD and name.parts[1][0] in ARTICLES
             if all(word in MARKERS or word == "one" for word in name.parts[-1]):
                 agreement.numbered = True  # "Infinity War" is the first part as well as "Infinity War - Part I" is

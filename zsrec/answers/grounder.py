@@ -115,7 +115,13 @@ class Grounder:
     def _by_title(self, mention: str, context: Context | None) -> Match:
         found = gather(mention, self.index, self.calibration)
         preferred = self._preferred(context, found)
-        return self._match(decide(found, self.calibration.threshold, preferred, self._names_other_medium))
+        decision = decide(found, self.calibration.threshold, preferred, self._names_other_medium)
+        if decision.reason == "ambiguous":
+            same = [item for item in decision.tied if self.catalog.titles[item] == mention.strip()]
+            if len(same) == 1:  # of names that are spelled alike, the one that is written so
+                chosen = next(e for e in found if e.item == same[0])
+                decision = decision._replace(evidence=chosen, reason=None)
+        return self._match(decision)
 
     def _by_meaning(self, mention: str, near: Near) -> Match:
         score = 0.0

@@ -134,7 +134,8 @@ _COUNTED = re.compile(
     r"(?P<rest>.{3,})$"
 )
 _NAMES = re.compile(r"^(?:[^\W\d_a-z][\w.'’\-]*(?:\s|$)){2,4}$")
-_EDITION = re.compile(rf"\s+(?:[^\W\d_]+\s+)?(?:{'|'.join(sorted(EDITIONS))})$", re.IGNORECASE)
+_EDITION = re.compile(rf"\s+(?:{'|'.join(sorted(EDITIONS))})$", re.IGNORECASE)
+_LONG_EDITION = re.compile(rf"\s+[^\W\d_]+(?:['’]s)?{_EDITION.pattern}", re.IGNORECASE)
 _SET = re.compile(
     rf"\s+(?:{'|'.join(sorted(word for word in SETS if word.isascii()))})$"
     rf"|(?:{'|'.join(sorted(word for word in SETS if not word.isascii()))})$",
@@ -146,6 +147,7 @@ _MEDIUM = re.compile(
     rf"|({'|'.join(sorted(word for word in MEDIA if not word.isascii()))})",
     re.IGNORECASE,
 )
+_MEDIUM_WORDS = frozenset(word for name in MEDIA for word in name.split()) | MARKERS | SMALL_WORDS
 _TITLE_CUTS = Cut.SUBTITLE | Cut.PREFIX | Cut.NUMBER
 _LONGEST_MEDIUM = 4
 _PLAIN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
@@ -220,7 +222,7 @@ class _Cutter:
         found = _YEAR_NOTE.search(text)
         marked = _BOOK_MARKS.match(text)
         quoted = _QUOTED.match(text) if marked is None else None
-        if marked is not None and marked[2].strip(_EDGE):
+        if marked is not None and marked[2].strip(_EDGE) and not marked[3][:1].isdigit():
             yield self._quoted(marked[2], marked[3], f"{marked[1]} {marked[3]}")
         elif quoted is not None and quoted[2].strip(_EDGE):
             yield self._quoted(quoted[1], quoted[2], quoted[2])
@@ -234,7 +236,9 @@ class _Cutter:
             yield _State(name, int(found.group(2)), cut, medium, pieces, silent=_has_group(name))
             return
         dated = _BARE_YEAR.match(bare)
-        yield _State(bare if text[-1:] not in ")]" else text)
+        group = _GROUP.search(text)
+        medium = _medium(group[1]) if group is not None else ""
+        yield _State(bare if group is None else text, medium=medium, final=quoted is not None)
         if dated is not None and any(word not in SMALL_WORDS for word in words(dated.group(1))):
             full, short = dated.group(2), dated.group(3)
             year = int(full) if full else 1900 + int(short) + (100 if int(short) < 30 else 0)
@@ -285,7 +289,9 @@ class _Cutter:
             if not head or not tail:
                 continue
             label = self._known.is_label(tail)
-            note = not label and _is_note(tail, cased=head != head.lower())
+            quoted = name[place.end() :].lstrip().startswith(('"', "“"))
+            title = label or quoted or self._known.is_creator(head)
+            note = not title and _is_note(tail, cased=head != head.lower())
             if not _only_counts(tail):
                 cut = Cut.LABEL if label else Cut.NOTE if note else Cut.SUBTITLE
                 yield _cut(state, head, tail, cut)._replace(medium=state.medium or (_medium(tail) if note else ""))
@@ -296,13 +302,13 @@ class _Cutter:
     def _without_rest(self, state: _State) -> Iterator[_State]:
         name = state.name
         counted = _COUNTED.match(name)
-        if counted is not None:
+        if counted is not None and not self._known.is_label(counted["rest"].strip(_EDGE)):
             yield state._replace(name=counted["name"] + counted["rest"], cut=state.cut | Cut.NUMBER)
         for pattern in (_OWNER, _ONE_OWNER, _HOUSE_OWNER):
             owner = pattern.match(name)
             if owner is not None:
                 yield _cut(state, name[owner.end() :], name[: owner.end()].rstrip(" s'’"), Cut.OWNER)
-        for pattern, cut in ((_EDITION, Cut.EDITION), (_SET, Cut.SET)):
+        for pattern, cut in ((_EDITION, Cut.EDITION), (_LONG_EDITION, Cut.EDITION), (_SET, Cut.SET)):
             found = pattern.search(name)
             if found is not None and any(word not in SMALL_WORDS for word in words(name[: found.start()])):
                 yield _cut(state, name[: found.start()], found.group(), cut)
@@ -372,6 +378,8 @@ def _is_note(text: str, *, cased: bool = True) -> bool:
         return True
     lower = sum(word[0].islower() for word in found)
     if (cased and text[0].islower() and 2 * lower > len(found)) or all(word.lower() in NOTES for word in found):
+        return True
+    if all(word.lower() in _MEDIUM_WORDS for word in found):
         return True
     if found[-1].lower() in EDITIONS or _CREDIT.match(f" {text}") is not None or _medium(text) == text.lower():
         return True

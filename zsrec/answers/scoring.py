@@ -26,19 +26,20 @@ NAMES = (
     "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing", "reordered",
     # the title without its subtitle
     "head", "head_short", "head_words", "head_long", "head_article", "head_number", "head_shared", "head_year",
+    "head_medium",
     # the title without what stands before its subtitle
     "tail", "tail_short", "tail_information", "tail_shared", "tail_year", "skip", "owned", "owned_year",
     # the first or last words of the title
-    "edge", "suffix", "edge_information", "edge_words", "edge_year",
+    "edge", "suffix", "edge_information", "edge_words", "edge_open", "edge_year",
     # what the reading leaves out of the mention
     "cut_note", "cut_year", "cut_parenthesis", "cut_number",
-    "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year",
+    "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year", "cut_subtitle_words", "cut_subtitle_long",
     "cut_prefix", "cut_prefix_information", "cut_prefix_year", "cut_franchise",
-    "cut_owner", "cut_owner_short",
+    "cut_owner", "cut_owner_short", "cut_owner_one",
     "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
     # what was left out, where it says something of the item; what of its labels the mention leaves out
-    "creator_same", "creator_part", "creator_other", "label_same", "label_clash", "name_same",
-    "label_missing", "note_missing", "series",
+    "creator_same", "creator_same_partly", "creator_part", "creator_other",
+    "label_same", "label_clash", "name_same", "label_missing", "note_missing", "series",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
     "edit_substitution", "edit_wordlike", "edit_known_word", "edit_reordered", "edit_year",
@@ -96,6 +97,10 @@ class Agreement:
     substitution: bool = False  # a letter stands for another one that is no neighbour on the keyboard
     wordlike: bool = False  # a word taken for a typo is made of common letter sequences only
     known_word: bool = False  # a word taken for a typo is a word of the catalog
+    opened: bool = False  # the title goes on with a telling word where the reading ends
+    dropped_medium: bool = False  # the dropped subtitle only names a medium ("The Graphic Novel")
+    cut_words: int = 0  # words of the subtitle that was cut off
+    owner_one: bool = False  # the owner that was cut off is one word
     labelled: bool = False  # the labels of the title agree as well
     extra: float = 0.0  # information of the reading's words that the title lacks
     missing: float = 0.0  # information of the title's words that the reading lacks, dropped parts aside
@@ -157,6 +162,7 @@ def _name(how: Agreement, same: float) -> Features:
             "head_number": float(how.numbered),
             "head_shared": float(how.shared),
             "head_year": same,
+            "head_medium": float(how.dropped_medium),
         }
     elif how.kind in (Kind.TAIL, Kind.SKIP):
         found |= {
@@ -177,6 +183,7 @@ def _name(how: Agreement, same: float) -> Features:
             "suffix": float(how.kind is Kind.SUFFIX),
             "edge_information": information,
             "edge_words": min(how.dropped_words, _MANY_WORDS) / _MANY_WORDS,
+            "edge_open": float(how.opened),
             "edge_year": same,
         }
     return found
@@ -185,7 +192,13 @@ def _name(how: Agreement, same: float) -> Features:
 def _cut(how: Agreement, cut: Cut, same: float) -> Features:
     found = {name: 1.0 for flag, name in _CUTS.items() if cut & flag}
     if cut & Cut.SUBTITLE:
-        found |= {"cut_subtitle": 1.0, "cut_subtitle_number": float(how.numbered), "cut_subtitle_year": same}
+        found |= {
+            "cut_subtitle": 1.0,
+            "cut_subtitle_number": float(how.numbered),
+            "cut_subtitle_year": same,
+            "cut_subtitle_words": min(how.cut_words, _MANY_WORDS) / _MANY_WORDS,
+            "cut_subtitle_long": min(max(how.cut_words - _MANY_WORDS, 0) / _MANY_WORDS, 1.0),
+        }
     if cut & Cut.PREFIX:
         found |= {
             "cut_prefix": 1.0,
@@ -194,7 +207,7 @@ def _cut(how: Agreement, cut: Cut, same: float) -> Features:
             "cut_franchise": float(how.franchise),
         }
     if cut & Cut.OWNER:
-        found |= {"cut_owner": 1.0, "cut_owner_short": _shortness(how)}
+        found |= {"cut_owner": 1.0, "cut_owner_short": _shortness(how), "cut_owner_one": float(how.owner_one)}
     return found
 
 

@@ -16,7 +16,7 @@ from rapidfuzz.distance import OSA
 
 from zsrec.answers.scoring import Agreement, size_of
 from zsrec.answers.title_forms import Kind, Name
-from zsrec.data.title_words import ARTICLES, FILLERS, MARKERS, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, EDGE_WORDS, FILLERS, MARKERS, SMALL_WORDS
 from zsrec.data.titles import is_han, is_number, key, without_article
 
 
@@ -44,7 +44,7 @@ _FRANCHISE_SHARE = 0.3
 _SMALL_WORD_COST = 0.4
 _ENOUGH = 1.2
 _LEAST_EDGE_WORDS = 2
-_EDGE_WORDS = frozenset({"the", "and", "of", "in", "with", "vs", "for", "at", "on", "from"})
+_LEAST_OPEN_WORDS = 5
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
@@ -95,15 +95,17 @@ def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agre
     telling = [word for word in mine if word not in _LIGHT]
     if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
         return None
-    if its[: len(mine)] == mine and its[len(mine)] in _EDGE_WORDS:
+    opened = len(telling) >= _LEAST_OPEN_WORDS
+    if its[: len(mine)] == mine and (its[len(mine)] in EDGE_WORDS or opened):
         kind = Kind.PREFIX
-    elif its[rest:] == mine and its[rest - 1] in _EDGE_WORDS:
+    elif its[rest:] == mine and its[rest - 1] in EDGE_WORDS:
         kind = Kind.SUFFIX
     else:
         return None
     information = sum(lexicon.information(word) for word in telling)
     form = key(read)
-    return Agreement(kind, False, len(form), size_of(form), information, dropped_words=rest)
+    opened = kind is Kind.PREFIX and its[len(mine)] not in EDGE_WORDS
+    return Agreement(kind, False, len(form), size_of(form), information, dropped_words=rest, opened=opened)
 
 
 def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lexicon) -> Agreement | None:
@@ -159,7 +161,10 @@ def _unlike(read: Sequence[str], written: Sequence[str]) -> tuple[list[str], lis
 
 def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> None:
     """Notes what tells a typo from another word."""
-    if its in SMALL_WORDS or is_han(its):
+    if its in SMALL_WORDS:
+        return
+    if is_han(its):
+        agreement.substitution = agreement.known_word = True
         return
     agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)

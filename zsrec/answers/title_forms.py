@@ -12,9 +12,11 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from zsrec.answers.title_labels import Anatomy, split_creators
+from zsrec.data.title_words import MARKERS
 from zsrec.data.titles import (
     ParsedTitle,
     fold,
+    is_number,
     key,
     loose_key,
     segment_words,
@@ -86,6 +88,11 @@ def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]
         for cut in range(1, len(parts)):
             yield from _both(sum(parts[:cut], ()), Kind.HEAD)
             yield from _both(sum(parts[cut:], ()), Kind.TAIL)
+            if 1 < cut < len(parts) and all(word in MARKERS or is_number(word) for word in parts[cut - 1]):
+                yield from _both(parts[cut - 1], Kind.SKIP)  # "Episode IV"
+            if is_number(parts[cut - 1][-1]) and len(parts[cut - 1]) > 1:  # "Thor 2: …" is "Thor: …" as well
+                uncounted = (*parts[: cut - 1], parts[cut - 1][:-1], *parts[cut:])
+                yield from _both(sum(uncounted, ()), Kind.SKIP)
             for resume in range(cut + 1, len(parts)):
                 yield from _both(sum(parts[:cut], ()) + sum(parts[resume:], ()), Kind.SKIP)
     for text in (parsed.main, *parsed.alternatives):

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from rapidfuzz.distance import OSA
+
 from zsrec.data.title_words import EDITIONS, FEATURES, MARKERS, NOTES, SETS, SMALL_WORDS, VERSIONS
 from zsrec.data.titles import (
     ParsedTitle,
@@ -31,6 +33,7 @@ _BILINGUAL_SHARE = 5
 _SUBTITLED_SHARE = 100
 _FEW_TITLES = 100
 _LONGEST = 120
+_LONG_LABEL = 8
 _LONGEST_TITLE = 500
 _BRACKET = re.compile(rf"\s*[(\[]([^()\[\]]{{1,{_LONGEST}}})[)\]]\s*$")
 _BROKEN = re.compile(r":\s|\s[-–—]+\s")
@@ -109,6 +112,8 @@ class Conventions:
         while (found := _last(rest)) is not None:
             before, text = found
             label = self._labels(text, made) if any(map(str.isalnum, before)) else []
+            if not label and rest.endswith("]") and before and (spelled := words(text)):
+                label = [Label("l", spelled)]
             if not label:
                 break
             labels.extend(label)
@@ -165,9 +170,16 @@ def label_agreement(spelled: Sequence[str], labels: Sequence[Label]) -> bool | N
                 if not numbers or numbers <= its_numbers:
                     return True
                 found = False
-        elif content == its and numbers == its_numbers:
+        elif numbers == its_numbers and (content == its or _slip(spelled, label.words)):
             return True
     return found
+
+
+def _slip(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two labels differ by a slip of the pen."""
+    mine, its = key(one), key(other)
+    limit = 2 if len(its) > _LONG_LABEL else 1
+    return min(len(mine), len(its)) > limit * 3 and OSA.distance(mine, its, score_cutoff=limit) <= limit
 
 
 def _content(spelled: Sequence[str]) -> tuple[set[str], set[str]]:

@@ -58,6 +58,9 @@ HAN_NUMBERS: dict[str, str] = _ZH["numbers"]
 HAN_COUNTERS: str = _ZH["counters"]
 """What stands behind a Chinese ordinal: "part", "season", "volume"."""
 
+EDGE_WORDS = _all("edge_words")
+"""Words at which a title may be cut in two."""
+
 NOTES = _all("notes")
 """Words that name a genre or an edition: alone they say nothing of a title."""
 

@@ -36,7 +36,7 @@ _TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_MOVABLE}|the|a|an)$", re.DOTALL)
 _YEAR_AT_END = re.compile(r"[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]$")
 _LONGEST_YEAR = 16
 _AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
-_SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s")
+_SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s|,?\sor,\s")
 _OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
 _DANGLING = re.compile(r"(?<=[\s,])(?:or|and|&)$", re.IGNORECASE)
 
@@ -289,11 +289,11 @@ def split_scripts(name: str) -> tuple[str, str] | None:
     """The two halves of a name that changes its script once, at a space: "阿甘正传 Forrest Gump"; else None."""
     if name.isascii() or " " not in name:
         return None
-    scripts: list[str] = []
     words_of = name.split()
-    for word in words_of:
-        script = next((name for name, letters in _SCRIPTS if letters.search(word)), None)
-        scripts.append(script or (scripts[-1] if scripts else ""))
+    scripts = [next((script for script, letters in _SCRIPTS if letters.search(word)), "") for word in words_of]
+    for place in range(len(scripts) - 2, -1, -1):  # a number belongs to what follows
+        scripts[place] = scripts[place] or scripts[place + 1]
+    scripts[-1] = scripts[-1] or scripts[-2]
     changes = [place for place in range(1, len(scripts)) if scripts[place] != scripts[place - 1]]
     if len(changes) != 1 or not scripts[0]:
         return None
