@@ -51,9 +51,9 @@ SHIPPED = ROOT / "zsrec" / "answers" / "calibration.json"
 SEED = 7
 FOLDS = 5
 PEER_MENTIONS = 200
-REAL = 2.0
+REAL = 1.0
 RESAMPLES = 1_000
-REAL_RIGHT, REAL_WRONG = 6.0, 3.0  # real mentions count more than made distortions
+REAL_RIGHT, REAL_WRONG = 2.0, 1.0  # real mentions count more than made distortions
 
 STRENGTH = {
     "alternative": 5.0, "cut_note": 20.0, "cut_parenthesis": 5.0, "cut_year": 5.0, "edge": 3.0, "edge_words": 3.0,
