@@ -24,7 +24,7 @@ import tempfile
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ FOLDS = 5
 PEER_MENTIONS = 200
 REAL = 1.0
 RESAMPLES = 1_000
-REAL_RIGHT, REAL_WRONG = 2.0, 1.0  # real mentions count more than made distortions
+REAL_RIGHT, REAL_WRONG = 6.0, 2.5  # real mentions count more than made distortions
 
 STRENGTH = {
     "alternative": 5.0, "cut_note": 20.0, "cut_parenthesis": 5.0, "cut_year": 5.0, "edge": 3.0, "edge_words": 3.0,
@@ -225,20 +225,12 @@ def fit(write: bool) -> None:
     """Fits on all domains together; judges films by folds of items, and each other domain by a fit without it."""
     films, others = film_parts(), list(domain_parts())
     if write:
-        tuned = [replace_rows(part, lambda row, _: row.get("half") != "check") for part in films]
-        fitted([*tuned, *others]).save(SHIPPED)
+        fitted([*(subset(part, None, held=False) for part in films), *others]).save(SHIPPED)
         print(f"wrote {SHIPPED}")
     judged: dict[str, list[tuple[Row, Labelled, Match]]] = defaultdict(list)
     for number in range(FOLDS):
-        known = [
-            replace_rows(
-                part, lambda row, label, n=number: row.get("half") != "check" and fold_of(row, label) != n
-            )
-            for part in films
-        ]
-        weights = fitted([*known, *others])
-        held = [replace_rows(part, lambda row, label, n=number: fold_of(row, label) == n) for part in films]
-        judge(held, weights, judged)
+        weights = fitted([*(subset(part, number, held=False) for part in films), *others])
+        judge([subset(part, number, held=True) for part in films], weights, judged)
     for domain in dict.fromkeys(part.domain for part in others):
         weights = fitted([*films, *(part for part in others if part.domain != domain)])
         judge([part for part in others if part.domain == domain], weights, judged)
@@ -262,8 +254,14 @@ def fit(write: bool) -> None:
         print(f"real mentions, half '{half}': F1 {f1(pairs):.3f} ({len(pairs)} mentions)")
 
 
-def replace_rows(part: Part, wanted: Callable[[Row, Labelled], bool]) -> Part:
-    return Part(part.domain, part.grounder, [(row, label) for row, label in part.rows if wanted(row, label)])
+def subset(part: Part, fold: int | None, *, held: bool) -> Part:
+    """The rows of a cross-fitting fold, or those of the other folds that may be fitted on."""
+    rows = [
+        (row, label)
+        for row, label in part.rows
+        if (fold_of(row, label) == fold if held else fold_of(row, label) != fold and row.get("half") != "check")
+    ]
+    return Part(part.domain, part.grounder, rows)
 
 
 def judge(
@@ -281,10 +279,8 @@ def report(domain: str, scored: Sequence[tuple[float, bool]], score: float) -> N
     errors = sorted(reliability(rng.choices(scored, k=len(scored)))[1] for _ in range(RESAMPLES))
     low, high = errors[int(0.025 * RESAMPLES)], errors[int(0.975 * RESAMPLES)]
     mean, share = sum(s for s, _ in scored) / len(scored), sum(r for _, r in scored) / len(scored)
-    error = reliability(scored)[1]
-    print(
-        f"| {domain} | {len(scored)} | {score:.3f} | {mean:.3f} | {share:.3f} | {error:.3f} ({low:.3f}–{high:.3f}) |"
-    )
+    interval = f"{reliability(scored)[1]:.3f} ({low:.3f}–{high:.3f})"
+    print(f"| {domain} | {len(scored)} | {score:.3f} | {mean:.3f} | {share:.3f} | {interval} |")
 
 
 def groups(row: Row) -> list[str]:

@@ -35,7 +35,7 @@ def _agreement(asked: tuple[str, ...], known: tuple[str, ...]) -> float:
     if is_han(asked[0]) or is_han(known[0]):
         return _PART if min(len(mine), len(its)) > 1 and (mine in its or its in mine) else 0.0
     short, long = sorted((asked, known), key=len)
-    if len(short) > 1 and set(short) <= set(long):
+    if len(short) > 1 and set(short) <= set(long) and len(asked) <= len(known) + 1:
         return 1.0
     if len(asked) > 1 and asked[-1] == known[-1] and len(asked[-1]) > 2 and asked[0][0] == known[0][0]:
         return 1.0

@@ -47,8 +47,7 @@ class Evidence:
     @property
     def literal(self) -> bool:
         """Whether the mention spells one of the item's names word by word."""
-        how = self.agreement
-        whole = self.method == "exact" and how.kind <= Kind.ALTERNATIVE and not how.loose and not how.respaced
+        whole = self.method == "exact" and self.agreement.literal
         return whole and not self.features.get("label_missing") and not self.features.get("note_missing")
 
 
@@ -145,10 +144,11 @@ class _Gathering:
                 agreement.owner_one = len(piece.words) == 1
             elif piece.cut is Cut.SUBTITLE:
                 agreement.cut_words = len(piece.words)
-        if found.get("creator_same") and (
-            agreement.kind > Kind.ALTERNATIVE or agreement.extra or agreement.missing
-        ):
-            found["creator_same_partly"] = found.pop("creator_same")
+        if agreement.kind is Kind.SERIES:  # all items of a series have the same creator
+            return cut, {}
+        if found.get("creator_same") and not agreement.literal:
+            name = "creator_unlike" if agreement.kind <= Kind.ALTERNATIVE else "creator_shorter"
+            found[name] = found.pop("creator_same")
         if cut & Cut.SET and about is not None and any(label.set for label in about.labels):
             cut &= ~Cut.SET
         if about is not None and not agreement.labelled and "label_same" not in found:

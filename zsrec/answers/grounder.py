@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from zsrec.answers.evidence import Evidence, gather
-from zsrec.answers.mention_readings import Reading, readings
+from zsrec.answers.mention_readings import Cut, Reading, readings
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import Near, SemanticStage
 from zsrec.answers.title_compare import odd_number
@@ -194,6 +194,9 @@ def decide(
     alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
     probability = alone if len(ranked) == 1 else odds[0] / (1.0 + sum(odds))
     tied = [e for e in ranked if _ties(best, e)]
+    whole = [e for e in tied if e.agreement.labelled]
+    if len(whole) == 1:  # all of a title, labels included, was written
+        best, tied = whole[0], whole
     places = tuple(e.item for e in tied)
     if best.agreement.kind is Kind.SERIES:
         several = tuple(e.item for e in ranked if e.agreement.kind is Kind.SERIES)
@@ -213,7 +216,7 @@ def decide(
 
 def _ties(best: Evidence, other: Evidence) -> bool:
     """Whether another item explains the mention as well as the best one."""
-    if best.literal != other.literal:
+    if best.literal != other.literal or (not best.reading.cut and other.reading.cut & Cut.EDITION):
         return False
     gap = best.log_odds - other.log_odds
     kind = best.agreement.kind

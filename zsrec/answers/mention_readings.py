@@ -109,7 +109,10 @@ _FIELD = re.compile(r'"(?:title|name|movie|item|book|product)"\s*:\s*"([^"]{1,20
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z]{3})(?=\d)|(?<=[a-z]['’]s)(?=[A-Z])")
 _EMPHASIS = re.compile(r"\*\*|__|`|~~")
 _EDGE = " \t\"'“”„«»‘’*_`~#|,.;:!?-–—《》〈〉「」『』【】、。"
-_QUOTED = re.compile(r"^[\"“«„‘'*_]+([^\"“”«»„*_]{1,200}?)[\"”»“’'*_]+(?=[\s,.:;()\[\]\-–—]|$)(.*)$")
+_QUOTED = re.compile(
+    r"^(?:[\"“«„*_]+(?P<double>[^\"“”«»„*_]{1,200})[\"”»“*_]+|[‘'](?P<single>[^\"“”«»„*_]{1,200}?)[’'])"
+    r"(?=[\s,.:;()\[\]\-–—]|$)(?P<rest>.*)$"
+)
 _BOOK_MARKS = re.compile(r"^([^《「『【]{0,40})[《「『【]([^《》「」『』【】]{1,200})[》」』】](.*)$")
 _YEAR = r"(?:18[89]\d|19\d\d|20\d\d)"
 _YEAR_NOTE = re.compile(
@@ -147,7 +150,8 @@ _MEDIUM = re.compile(
     rf"|({'|'.join(sorted(word for word in MEDIA if not word.isascii()))})",
     re.IGNORECASE,
 )
-_MEDIUM_WORDS = frozenset(word for name in MEDIA for word in name.split()) | MARKERS | SMALL_WORDS
+_MEDIUM_WORDS = frozenset(word for name, medium in MEDIA.items() if medium != "film" for word in name.split())
+_MEDIUM_WORDS |= MARKERS | SMALL_WORDS
 _TITLE_CUTS = Cut.SUBTITLE | Cut.PREFIX | Cut.NUMBER
 _LONGEST_MEDIUM = 4
 _PLAIN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
@@ -224,8 +228,8 @@ class _Cutter:
         quoted = _QUOTED.match(text) if marked is None else None
         if marked is not None and marked[2].strip(_EDGE) and not marked[3][:1].isdigit():
             yield self._quoted(marked[2], marked[3], f"{marked[1]} {marked[3]}")
-        elif quoted is not None and quoted[2].strip(_EDGE):
-            yield self._quoted(quoted[1], quoted[2], quoted[2])
+        elif quoted is not None and quoted["rest"].strip(_EDGE):
+            yield self._quoted(quoted["double"] or quoted["single"], quoted["rest"], quoted["rest"])
         if found is not None and text[: found.start()].strip(_EDGE):
             name = text[: found.start()].strip(_EDGE)
             behind = text[found.end() :]
@@ -276,11 +280,14 @@ class _Cutter:
 
     def _without_group(self, state: _State, group: re.Match[str]) -> Iterator[_State]:
         name, note = state.name, group[1]
-        cut = Cut.LABEL if self._known.is_label(note) else Cut.NOTE if _is_note(note) else Cut.PARENTHESIS
+        cut = Cut.LABEL if self._is_label(note) else Cut.NOTE if _is_note(note) else Cut.PARENTHESIS
         if cut is Cut.PARENTHESIS:
             yield state._replace(cut=state.cut | cut, final=True)
         shorter = _cut(state, name[: group.start()], note, cut)
         yield shorter._replace(medium=state.medium or _medium(note))
+
+    def _is_label(self, text: str) -> bool:
+        return not is_version(text) and self._known.is_label(text)
 
     def _without_break(self, state: _State) -> Iterator[_State]:
         name = state.name
@@ -288,7 +295,7 @@ class _Cutter:
             head, tail = name[: place.start()].strip(_EDGE), name[place.end() :].strip(_EDGE)
             if not head or not tail:
                 continue
-            label = self._known.is_label(tail)
+            label = self._is_label(tail)
             quoted = name[place.end() :].lstrip().startswith(('"', "“"))
             title = label or quoted or self._known.is_creator(head)
             note = not title and _is_note(tail, cased=head != head.lower())
@@ -308,8 +315,9 @@ class _Cutter:
             owner = pattern.match(name)
             if owner is not None:
                 yield _cut(state, name[owner.end() :], name[: owner.end()].rstrip(" s'’"), Cut.OWNER)
+        last = name[max((place.end() for place in _BREAK.finditer(name)), default=0) :]
         for pattern, cut in ((_EDITION, Cut.EDITION), (_LONG_EDITION, Cut.EDITION), (_SET, Cut.SET)):
-            found = pattern.search(name)
+            found = None if len(last) < len(name) and _is_note(last) else pattern.search(name)
             if found is not None and any(word not in SMALL_WORDS for word in words(name[: found.start()])):
                 yield _cut(state, name[: found.start()], found.group(), cut)
         suited = _FOR.search(name)

@@ -23,7 +23,8 @@ from zsrec.data.titles import is_han
 NAMES = (
     "bias",
     # the whole name
-    "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing", "reordered",
+    "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing",
+    "reordered", "reordered_few",
     # the title without its subtitle
     "head", "head_short", "head_words", "head_long", "head_article", "head_number", "head_shared", "head_year",
     "head_medium",
@@ -38,11 +39,11 @@ NAMES = (
     "cut_owner", "cut_owner_short", "cut_owner_one",
     "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
     # what was left out, where it says something of the item; what of its labels the mention leaves out
-    "creator_same", "creator_same_partly", "creator_part", "creator_other",
+    "creator_same", "creator_shorter", "creator_unlike", "creator_part", "creator_other",
     "label_same", "label_clash", "name_same", "label_missing", "note_missing", "series",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
-    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_reordered", "edit_year",
+    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_compound", "edit_reordered", "edit_year",
     # words without a partner
     "extra", "missing", "unpaired_year",
     # the year
@@ -83,6 +84,7 @@ class Agreement:
     small_extra: int = 0  # small words that only the reading has
     small_missing: int = 0  # small words that only the title has
     reordered: bool = False  # the words stand in another order
+    reordered_few: bool = False  # the same, of two words that tell
     shared: bool = False  # other items have the same head or tail
     dropped_words: int = 0  # words of the title that were dropped with a part of it
     # The dropped subtitle starts with an article: "Ghost Dog: The Way of the Samurai" describes its title,
@@ -96,6 +98,7 @@ class Agreement:
     edit_at_start: bool = False  # a first letter differs
     substitution: bool = False  # a letter stands for another one that is no neighbour on the keyboard
     wordlike: bool = False  # a word taken for a typo is made of common letter sequences only
+    compound: bool = False  # a word taken for a typo is a compound with another known word
     known_word: bool = False  # a word taken for a typo is a word of the catalog
     opened: bool = False  # the title goes on with a telling word where the reading ends
     dropped_medium: bool = False  # the dropped subtitle only names a medium ("The Graphic Novel")
@@ -104,6 +107,12 @@ class Agreement:
     labelled: bool = False  # the labels of the title agree as well
     extra: float = 0.0  # information of the reading's words that the title lacks
     missing: float = 0.0  # information of the title's words that the reading lacks, dropped parts aside
+
+    @property
+    def literal(self) -> bool:
+        """Whether a whole name is spelled word by word."""
+        unlike = self.loose or self.respaced or self.edits or self.extra or self.missing
+        return self.kind <= Kind.ALTERNATIVE and not unlike
 
 
 def exact_agreement(kind: int, form: str, information: float) -> Agreement:
@@ -150,6 +159,7 @@ def _name(how: Agreement, same: float) -> Features:
             "small_extra": float(how.small_extra),
             "small_missing": float(how.small_missing),
             "reordered": float(how.reordered),
+            "reordered_few": float(how.reordered_few),
         }
     information = min(how.information / _FULL_INFORMATION, 1.0)
     if how.kind is Kind.HEAD:
@@ -223,6 +233,7 @@ def _edit(how: Agreement, same: float) -> Features:
         "edit_substitution": float(how.substitution),
         "edit_wordlike": float(how.wordlike),
         "edit_known_word": float(how.known_word),
+        "edit_compound": float(how.compound),
         "edit_reordered": float(how.reordered),
         "edit_year": same,
     }

@@ -16,7 +16,7 @@ from rapidfuzz.distance import OSA
 
 from zsrec.answers.scoring import Agreement, size_of
 from zsrec.answers.title_forms import Kind, Name
-from zsrec.data.title_words import ARTICLES, EDGE_WORDS, FILLERS, MARKERS, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, EDGE_WORDS, FILLERS, MARKERS, SETS, SMALL_WORDS
 from zsrec.data.titles import is_han, is_number, key, without_article
 
 
@@ -36,13 +36,14 @@ class Lexicon(Protocol):
         ...
 
 
-_LIGHT = SMALL_WORDS | FILLERS | {"saga", "series"}
+_LIGHT = SMALL_WORDS | FILLERS | SETS
 _LIGHT_COST = 0.1
 _LEAST_COST = 0.6
 """What a word of titles costs at least where the other side lacks it: "man" is frequent, and tells films apart."""
 _FRANCHISE_SHARE = 0.3
 _SMALL_WORD_COST = 0.4
 _ENOUGH = 1.2
+_LEAST_PART = 3
 _LEAST_EDGE_WORDS = 2
 _LEAST_OPEN_WORDS = 5
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -167,10 +168,22 @@ def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> N
         agreement.substitution = agreement.known_word = True
         return
     agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
+    agreement.compound = agreement.compound or _is_compound(mine, its, lexicon)
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)
     agreement.edit_at_start = agreement.edit_at_start or (mine[0] != its[0] and mine[:2] != its[1::-1])
     agreement.substitution = agreement.substitution or _substituted(mine, its)
     agreement.wordlike = agreement.wordlike or lexicon.wordlike(mine)
+
+
+def _is_compound(mine: str, its: str, lexicon: Lexicon) -> bool:
+    """Whether a word is another compound, not a slip: "DungeonTop" beside "DungeonUp"."""
+    for place in range(_LEAST_PART, len(mine) - 1):
+        head, tail = mine[:place], mine[place:]
+        other_tail = its.startswith(head) and its[place:] != tail
+        other_head = len(tail) >= _LEAST_PART and its.endswith(tail) and its[: -len(tail)] != head
+        if (other_tail or other_head) and lexicon.known(head) and lexicon.known(tail):
+            return True
+    return False
 
 
 def _ends(first: str, second: str) -> bool:
@@ -229,6 +242,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     numbered = any(map(is_number, read))
     agreement.numbered = numbered and len(read) > 1  # "300" counts no sequels
     agreement.extra = _cost(extra, lacking, numbered, lexicon)
+    agreement.extra += sum(word in SETS for word in extra)  # "The Dark Tower Series" is not "The Dark Tower"
     agreement.missing = _cost(lacking, extra, numbered, lexicon)
     if agreement.missing and len(touched) > 1 and _has_whole_part(name, open_places, written, lexicon):
         agreement.missing *= _FRANCHISE_SHARE
@@ -239,6 +253,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     if agreement.small_extra and agreement.small_missing:  # "The Man in the Moon" is not "Man on the Moon"
         agreement.extra += _SMALL_WORD_COST
     agreement.reordered = any(b < a for a, b in pairwise(telling))
+    agreement.reordered_few = agreement.reordered and len(telling) < 3
     agreement.one_word = len(telling) == 1
     agreement.loose = not agreement.edits and not agreement.extra and not agreement.missing
     if len(touched) < len(name.parts):

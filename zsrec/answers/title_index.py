@@ -201,8 +201,8 @@ class TitleIndex:
             meta = json.loads(path.read_text(encoding="utf-8"))
             digests = [str(digest) for digest in meta["digests"]]
             version = meta["format"]
-            conventions = Conventions.from_json(meta)
-            simplified = bool(meta["simplified"])
+            conventions = Conventions.from_json(meta) if version == _FORMAT else Conventions()
+            simplified = bool(meta.get("simplified"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"no grounding index: {error}",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from rapidfuzz.distance import OSA
 
-from zsrec.data.title_words import EDITIONS, FEATURES, MARKERS, NOTES, SETS, SMALL_WORDS, VERSIONS
+from zsrec.data.title_words import EDITIONS, FEATURES, MARKERS, MEDIA, NOTES, SETS, SMALL_WORDS, VERSIONS
 from zsrec.data.titles import (
     ParsedTitle,
     is_han,
@@ -235,4 +235,5 @@ def _pattern(text: str) -> str:
 
 
 def _only_counts(pattern: str) -> bool:
-    return all(word == "#" or word in MARKERS or word in NOTES for word in pattern.split())
+    light = MARKERS | NOTES | SMALL_WORDS | MEDIA.keys()
+    return all(word == "#" or word in light for word in pattern.split())

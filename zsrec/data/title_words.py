@@ -18,7 +18,8 @@ _EN, _ZH = _WORDS["en"], _WORDS["zh"]
 
 
 def _all(name: str) -> frozenset[str]:
-    return frozenset(word for words in _WORDS.values() for word in words.get(name, "").split())
+    found = (word for words in _WORDS.values() for word in words.get(name, "").split())
+    return frozenset(word.replace("_", " ") for word in found)
 
 
 def _phrases(name: str) -> tuple[str, ...]:

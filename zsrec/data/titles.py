@@ -254,6 +254,11 @@ def is_han(word: str) -> bool:
     return word > "\u3400" and _HAN_LETTER.match(word) is not None
 
 
+def has_han(text: str) -> bool:
+    """Whether a text has a Han character."""
+    return not text.isascii() and _HAN_LETTER.search(text) is not None
+
+
 def key(spelled: Sequence[str]) -> str:
     """The words joined, without a leading article; equal for all ways to spell one name."""
     return "".join(without_article(spelled))
