@@ -96,6 +96,7 @@ class Exchange(Frozen):
         label_logprobs: The natural log-probability of each label as the answer's first token, if the request named
             labels; labels that the server did not report are absent.
         step: The step of a template with several; empty for the last one, the recommendation itself.
+        notes: What the client did or saw that the caller should know, as sentences.
     """
 
     messages: tuple[Message, ...]
@@ -108,6 +109,7 @@ class Exchange(Frozen):
     request_id: str | None = None
     label_logprobs: Mapping[str, float] | None = None
     step: str = ""
+    notes: tuple[str, ...] = ()
 
 
 # -- mentions and matches -----------------------------------------------------------------------------

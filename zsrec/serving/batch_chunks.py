@@ -102,6 +102,8 @@ class Chunk:
 
     def write(self, answer: Answer) -> None:
         """Record a user as done; a resumed job does not ask for them again."""
+        if not answer.fits():  # it could never be written, and the job never end
+            answer = Answer(user=answer.user, error="bad_reply", history_given=answer.history_given)
         self._journal.append(answer.user, **answer.entry())
         self._left -= 1
 
@@ -138,7 +140,7 @@ def open_chunk(files: Files, number: int) -> Chunk | None:
         except pa.ArrowException as error:
             raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
         stack.callback(_remove_finished, files, number)
-        journal = stack.enter_context(Journal(files.journal(number)))
+        journal = stack.enter_context(Journal(files.journal(number), usable=Answer.usable))
         return Chunk(number, files, rows, journal, stack.pop_all())
     raise AssertionError  # for the type checker: an ExitStack might swallow an exception
 

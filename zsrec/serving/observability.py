@@ -111,14 +111,20 @@ class Metrics:
         """Add a gauge that is read when Prometheus asks."""
         Gauge(name, what, registry=self._registry).set_function(value)
 
-    def asked(self, exchanges: Iterable[Exchange], grounded: Iterable[Grounded]) -> None:
-        """Count what a recommendation cost and what its answers named."""
-        for exchange in exchanges:
-            usage = exchange.usage
-            self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)
-            self.tokens.labels("completion").inc(usage.completion_tokens or 0)
-            self.tokens.labels("cached").inc(usage.cached_tokens or 0)
-            self.retries.inc(exchange.retries)
+    def asked(self, exchanges: Iterable[Exchange]) -> None:
+        """Count what a recommendation cost. A number that no counter takes is logged, and fails no request."""
+        try:
+            for exchange in exchanges:
+                usage = exchange.usage
+                self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)
+                self.tokens.labels("completion").inc(usage.completion_tokens or 0)
+                self.tokens.labels("cached").inc(usage.cached_tokens or 0)
+                self.retries.inc(exchange.retries)
+        except (ValueError, OverflowError) as error:
+            log_failure("metrics failed", error)
+
+    def named(self, grounded: Iterable[Grounded]) -> None:
+        """Count what the answers named."""
         for one in grounded:
             self.mentions.labels(one.match.reason or "matched").inc()
 

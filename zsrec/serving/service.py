@@ -151,7 +151,7 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            self.metrics.asked(call.llm.exchanges, ())
+            self.metrics.asked(call.llm.exchanges)
             log(
                 "recommend",
                 request_id=request_id,
@@ -163,7 +163,7 @@ class Service:
                 seconds=round(time.perf_counter() - arrived, 4),
                 llm_seconds=round(call.llm.seconds, 4),
             )
-        self.metrics.asked((), found.trace.grounded)
+        self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
