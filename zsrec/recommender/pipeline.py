@@ -67,12 +67,14 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
         )
+    exchanges = (*steps.exchanges, *result.exchanges)
+    notes += dict.fromkeys(note for exchange in exchanges for note in exchange.notes)
     others = candidates is not None and candidates.mode == "training-free"
     trace = Trace(
         template=template.ref,
         mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
         evidence=prompts.history.evidence(fitted, request.about),
-        exchanges=(*steps.exchanges, *result.exchanges),
+        exchanges=exchanges,
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         history=history_use(known, fitted.shown),
