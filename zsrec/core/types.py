@@ -28,9 +28,6 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
-# -- prompt and answer --------------------------------------------------------------------------------
-
-
 class Message(Frozen):
     """One chat message, as sent."""
 
@@ -112,9 +109,6 @@ class Exchange(Frozen):
     notes: tuple[str, ...] = ()
 
 
-# -- mentions and matches -----------------------------------------------------------------------------
-
-
 class Mention(Frozen):
     """A part of an answer that names an item.
 
@@ -180,9 +174,6 @@ class Dropped(Frozen):
 
     grounded: Grounded
     why: Literal["seen", "duplicate", "not_a_candidate", "beyond_k"]
-
-
-# -- the result ---------------------------------------------------------------------------------------
 
 
 class Parts(Frozen):

@@ -60,8 +60,6 @@ class OpenAIClient:
         self._probes = Probes(self._create, self._token_ids, self._dialect, self._base_url)
         self._truncation = TruncationCheck()
 
-    # -- what is served -------------------------------------------------------------------------------
-
     async def handshake(self) -> ServerInfo:
         """Return which model is served and what the server can do; asked once and kept."""
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
@@ -126,8 +124,6 @@ class OpenAIClient:
             return None
         found = answer.get("version") if isinstance(answer, dict) else None
         return "".join(filter(str.isprintable, str(found)))[:60] if found else None
-
-    # -- asking ---------------------------------------------------------------------------------------
 
     async def chat(self, request: ChatRequest) -> Exchange:
         """Send a request and return it together with its answer.
@@ -253,8 +249,6 @@ class OpenAIClient:
             )
         return typed
 
-    # -- tokens and counters --------------------------------------------------------------------------
-
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count."""
         info = await self.handshake()
@@ -303,8 +297,6 @@ class OpenAIClient:
         async with self._in_flight:
             answer = await self._root.post("/tokenize", cast_to=object, body=body)
         return answer if isinstance(answer, dict) else {}
-
-    # -- closing --------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Close the connections. Call it in the event loop that used the client."""

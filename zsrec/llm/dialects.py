@@ -20,11 +20,7 @@ BINDINGS: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
 # vLLM's own sampling fields, with the values that change nothing.
 _NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 # The names that other servers have for a field: OpenAI's reasoning models, Mistral, llama.cpp.
-_RENAMES = {
-    "max_tokens": "max_completion_tokens",
-    "seed": "random_seed",
-    "repetition_penalty": "repeat_penalty",
-}
+_RENAMES = {"max_tokens": "max_completion_tokens", "seed": "random_seed", "repetition_penalty": "repeat_penalty"}
 _OPTIONAL = {
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop"),
     *(*_NEUTRAL, "cache_salt", "chat_template_kwargs", "reasoning_effort"),
