@@ -70,9 +70,6 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-# -- the catalog and the user -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class CatalogOptions:
     """`--catalog` and how to read it."""
@@ -102,8 +99,7 @@ CatalogTitle = Annotated[str, option("The catalog's title column.", "--title")]
 
 COLUMNS = "userId,movieId,timestamp,rating"
 Interactions = Annotated[
-    Path | None,
-    option("Other users' interactions, a table.", "--interactions", panel=CATALOG),
+    Path | None, option("Other users' interactions, a table.", "--interactions", panel=CATALOG)
 ]
 InteractionColumns = Annotated[str, option("Its columns: user,item,time,rating.", "--columns", panel=CATALOG)]
 
@@ -127,12 +123,7 @@ class UserOptions:
         return Path(self.history).suffix.lower() in SUFFIXES
 
     def read(self) -> tuple[dict[str, History], dict[str, History]]:
-        """The histories of the users asked for, and those of everybody in the file (for popularity).
-
-        Raises:
-            ConfigError: There is no such user, or the columns are malformed.
-            DataError: The file cannot be read.
-        """
+        """The histories of the users asked for, and those of everybody in the file (for popularity)."""
         everybody: dict[str, History] = {}
         if self.from_file:
             everybody = read_histories(
@@ -156,8 +147,6 @@ class UserOptions:
         }
         return judged, everybody
 
-
-# -- the model and the prompt ---------------------------------------------------------------------------------
 
 BaseUrl = Annotated[str | None, option("The model server's address, with /v1.", panel=MODEL, env="ZSREC_BASE_URL")]
 ModelName = Annotated[str | None, option("The served model's name.", "--model", panel=MODEL, env="ZSREC_MODEL")]
@@ -187,7 +176,6 @@ Host = Annotated[str, option("The address to listen on.", "--host", panel=SERVIC
 Port = Annotated[int, option("The port; 0 takes a free one.", "--port", panel=SERVICE, min=0, max=65535)]
 JsonToStdout = Annotated[bool, option("Print one JSON document.", "--json", panel=OUTPUT)]
 
-# -- benchmarks -----------------------------------------------------------------------------------------------
 
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
 ItemColumns = Annotated[str, option("The items' columns: id,title.", "--item-columns", panel=CATALOG)]
@@ -239,8 +227,7 @@ class RunOptions(AskingOptions):
 
     methods: Annotated[str, option(f"Some of {', '.join(ALL_METHODS)}.", panel=METHODS)] = ",".join(RETRIEVERS)
     template: Annotated[
-        list[str] | None,
-        option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS),
+        list[str] | None, option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS)
     ] = None
     text_columns: Annotated[str, option("Item columns that are embedded after the title.", panel=METHODS)] = (
         "genres"
@@ -265,8 +252,7 @@ class RunOptions(AskingOptions):
     ] = None
     k: Annotated[str, option("Cut-offs, separated by commas.", "-k", "--k", panel=PROTOCOL)] = "10"
     strict_time: Annotated[
-        bool,
-        option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL),
+        bool, option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL)
     ] = False
     tie_orders: Annotated[int, option("Average over so many orders of tied events.", panel=PROTOCOL, min=1)] = 1
     users: Annotated[int | None, option("Ask the LLM for so many users, by hash.", panel=PROTOCOL, min=1)] = None
@@ -274,9 +260,6 @@ class RunOptions(AskingOptions):
     price_in: PriceIn = None
     price_out: PriceOut = None
     json: ReportFile = None
-
-
-# -- texts ----------------------------------------------------------------------------------------------------
 
 
 def comma_separated(text: str) -> list[str]:
@@ -290,11 +273,7 @@ def titles(text: str) -> list[str]:
 
 
 def columns_of(text: str, *, rating: bool = True) -> Columns:
-    """The columns that `--columns` names, without the rating's unless it is wanted.
-
-    Raises:
-        ConfigError: They are not two to four names.
-    """
+    """The columns that `--columns` names, without the rating's unless it is wanted."""
     names = [name.strip() or None for name in text.split(",")]
     user, item, time, rated, *more = (*names, None, None, None)
     if user is None or item is None or any(more):
@@ -305,11 +284,7 @@ def columns_of(text: str, *, rating: bool = True) -> Columns:
 
 
 def two_columns(text: str, option_name: str) -> tuple[str, str]:
-    """The first two column names in a text, separated by commas.
-
-    Raises:
-        ConfigError: There are fewer.
-    """
+    """The first two column names in a text, separated by commas."""
     first, second, *_ = (*(name.strip() for name in text.split(",")), "", "")
     if not first or not second:
         raise ConfigError(f"{option_name} is {text!r}, expected two column names", hint="for example item,title")
@@ -323,19 +298,7 @@ def template_target(name: str) -> str | Path:
 
 
 def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Columns) -> Retriever:
-    """The retriever of that name, as `zsrec bench` has it. Rows that were left out are told of on standard error.
-
-    Args:
-        name: One of `RETRIEVERS`.
-        catalog: What candidates may be.
-        interactions: A table of who met what; no more than 5% of its rows may name other items.
-        columns: The table's columns.
-
-    Raises:
-        ConfigError: No such retriever.
-        DataError: The table cannot be read.
-        MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
-    """
+    """The retriever of that name, as `zsrec bench` has it. Rows that were left out are told of on standard error."""
     check_retriever(name)
     reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     for note in reading.notes:
