@@ -298,7 +298,7 @@ def template_target(name: str) -> str | Path:
 
 
 def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Columns) -> Retriever:
-    """The retriever of that name, as `zsrec bench` has it. Rows that were left out are told of on standard error."""
+    """The retriever of that name, as `zsrec bench` has it; rows that were left out are named on standard error."""
     check_retriever(name)
     reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     for note in reading.notes:
