@@ -32,12 +32,11 @@ from zsrec.data.tables import (
     table_kind,
     undecodable,
 )
-from zsrec.data.values import as_id, as_number, as_time
+from zsrec.data.values import as_id, as_number, as_time, unit_of
 
 SIZE = 1 << 25
 ENCODINGS = ("utf-8", "utf8", "utf-8-sig", "ascii", "latin-1", "latin1", "iso-8859-1", "cp1252")
 _ROWS = 1 << 16
-_UNITS = ((1e11, 1.0, "s"), (1e14, 1e3, "ms"), (1e17, 1e6, "us"), (1e20, 1e9, "ns"))
 _EARLIEST = -62_135_596_800.0  # the year 1
 _QUOTED = re.compile(r'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
@@ -265,18 +264,18 @@ def _used(column: Coded, rows: NDArray[np.bool_]) -> Coded:
 def in_seconds(
     times: NDArray[np.float64], path: str | Path, column: str, *, mixed: bool
 ) -> tuple[NDArray[np.float64], str]:
-    """Return a column of numeric times in seconds since 1970, and the unit that its largest one is in.
+    """Return a column of numeric times in seconds since 1970, and the unit that its largest one shows it to be in.
 
-    As seconds, 10^11 is the year 5138; as milliseconds 1973. The whole column has one unit, so its order stays.
-    `mixed` columns hold dates too, which leaves only seconds; NaN is absent.
+    The whole column has one unit, so its order stays. `mixed` columns hold dates too, which leaves only seconds;
+    NaN is absent.
     """
     there = times[~np.isnan(times)]
-    largest = there[np.abs(there).argmax()] if len(there) else 0.0
-    limit, scale, unit = next((one for one in _UNITS if abs(largest) < one[0]), (np.inf, 1.0, "s"))
+    largest = float(there[np.abs(there).argmax()]) if len(there) else 0.0
+    unit, scale = unit_of(largest)
     if mixed and unit != "s":
         problem = f"dates are mixed with {largest:.0f}, which is too large for seconds and would be {unit}"
-    elif limit == np.inf or (len(there) and there.min() / scale < _EARLIEST):
-        problem = f"{largest:.0f} {unit} since 1970 is not between the years 1 and 9999"
+    elif not unit or (len(there) and there.min() / scale < _EARLIEST):
+        problem = f"{largest:.0f} {unit or 'ns'} since 1970 is not between the years 1 and 9999"
     else:
         return (times if scale == 1 else times / scale), unit
     hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
@@ -306,7 +305,8 @@ def _text_blocks(
             block = file.readline() if layout.header is None else file.read(size) + file.readline()
             if not block and layout.header is not None:
                 return
-            if not block or (layout.quotes and _may_hold_line_breaks(block, layout)):
+            is_header = layout.header is None
+            if not block or (is_header and b"\r" in block.rstrip(b"\r\n")) or _may_hold_line_breaks(block, layout):
                 file.seek(start)
                 rest = io.TextIOWrapper(file, encoding, newline="")
                 rows = read_lines(rest, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
@@ -327,6 +327,8 @@ def _text_blocks(
 
 def _may_hold_line_breaks(block: bytes, layout: Layout) -> bool:
     """Return whether a quoted field may span lines; names in a header between quotes do not."""
+    if not layout.quotes:
+        return False
     if layout.header is not None:
         return b'"' in block
     names = block.decode("latin-1").strip("\r\n").split(layout.delimiter)
