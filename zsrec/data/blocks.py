@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -100,7 +101,7 @@ def _raw_blocks(
         for batch in parquet_batches(path, names.present, only=True):
             yield np.arange(line, line + len(batch)), [batch[name] for name in names.present]
             line += len(batch)
-    elif kind == "jsonl" or not is_fast(encoding):
+    elif kind == "jsonl" or not is_fast(encoding) or _is_small(path):
         rows = read_rows(path, columns=names.present, encoding=encoding, layout=layout, on_bad=on_bad)
         yield from _by_column(rows, names)
     else:
@@ -111,9 +112,16 @@ def _raw_blocks(
 
 
 def _by_column(rows: Iterator[Row], names: Columns) -> Iterator[_Raw]:
-    while chunk := list(islice(rows, _ROWS)):
-        lines = np.array([line for line, _ in chunk])
-        yield lines, [[row[name] for _, row in chunk] for name in names.present]
+    while True:
+        lines: list[int] = []
+        columns: list[list[Any]] = [[] for _ in names.present]
+        for line, row in islice(rows, _ROWS):
+            lines.append(line)
+            for values, name in zip(columns, names.present, strict=True):
+                values.append(row[name])
+        if not lines:
+            return
+        yield np.array(lines), columns
 
 
 def _checked(
@@ -280,6 +288,11 @@ def in_seconds(
         return (times if scale == 1 else times / scale), unit
     hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
     raise DataError(f"column {column!r}: {problem}", path=path, hint=hint)
+
+
+def _is_small(path: Path) -> bool:
+    """Return whether a file is read sooner than pyarrow is imported."""
+    return "pyarrow" not in sys.modules and path.stat().st_size < 1 << 20
 
 
 def is_fast(encoding: str) -> bool:

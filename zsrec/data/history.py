@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import core_schema
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.data.values import as_id, as_moment, is_missing, shown
+from zsrec.data.values import as_id, as_moment, as_number, shown
 
 MAX_CRITIQUE = 2000
 """Characters of a critique, as many as a prompt shows of a text."""
@@ -26,6 +27,37 @@ class Feedback(StrEnum):
     SKIPPED = "skipped"
 
 
+class _Rule:
+    """A field's check in pydantic's own code for the usual values, and in `read` for all others."""
+
+    def __init__(self, usual: core_schema.CoreSchema, read: Callable[[Any], object]) -> None:
+        self._usual, self._read = usual, read
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> core_schema.CoreSchema:
+        other = core_schema.no_info_plain_validator_function(self._read)
+        return core_schema.union_schema([self._usual, other], mode="left_to_right")
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        return handler(self._usual)
+
+
+def _as_rating(value: Any) -> float | None:  # noqa: ANN401
+    if isinstance(value, str):
+        raise ValueError(f"is {shown(value)}, expected a number")  # noqa: TRY004  (pydantic)
+    return as_number(value)
+
+
+Id = Annotated[str, _Rule(core_schema.str_schema(strict=True, strip_whitespace=True, min_length=1), as_id)]
+Time = Annotated[
+    datetime | None,
+    _Rule(core_schema.nullable_schema(core_schema.datetime_schema(strict=True, tz_constraint="aware")), as_moment),
+]
+Rating = Annotated[
+    float | None,
+    _Rule(core_schema.nullable_schema(core_schema.float_schema(strict=True, allow_inf_nan=False)), _as_rating),
+]
+
+
 class Event(Frozen):
     """One contact of a user with an item.
 
@@ -37,21 +69,11 @@ class Event(Frozen):
         feedback: What the user thought of it.
     """
 
-    item: str
+    item: Id
     by: Literal["id", "title", "either"] = "either"
-    time: datetime | None = None
-    rating: float | None = None
+    time: Time = None
+    rating: Rating = None
     feedback: Feedback = Feedback.SEEN
-
-    _item = field_validator("item", mode="before")(as_id)
-    _time = field_validator("time", mode="before")(as_moment)
-
-    @field_validator("rating", mode="before")
-    @classmethod
-    def _rating(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError(f"is {value}, expected a number")  # noqa: TRY004  (pydantic)
-        return None if is_missing(value) else value
 
 
 class Critique(Frozen):
@@ -154,7 +176,7 @@ def as_events(items: object, feedback: Feedback = Feedback.SEEN) -> tuple[Event,
             event = item if isinstance(item, Event) else Event(**item) if isinstance(item, Mapping) else None
             events.append(event or Event(item=as_id(item), feedback=feedback))
         except ValidationError as error:
-            first = error.errors()[0]
+            first = error.errors()[-1]
             field = ".".join(map(str, first["loc"])) or "value"
             raise ValueError(f"event {place} of the history: {field} {first['msg']}") from None
         except ValueError as error:

@@ -66,7 +66,7 @@ def read_histories(
         rows = order[starts[code] : starts[code + 1]]
         if len(rows) and (wanted is None or user in wanted):
             events = tuple(
-                Event.model_construct(  # every value was checked while it was read
+                Event(
                     item=known_items[item],
                     by="id",
                     time=None if time != time else datetime.fromtimestamp(time, UTC),
