@@ -181,7 +181,7 @@ def _times(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], dict[in
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if pa.types.is_timestamp(column.type):
-            ticks = column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            ticks = column.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             scale = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
             return ticks / scale, np.zeros(len(ticks), dtype=bool), {}
     dated, has_dates = np.zeros(len(column), dtype=bool), False
@@ -257,7 +257,7 @@ def _as_floats(column: Any) -> NDArray[np.float64] | None:  # noqa: ANN401
     import pyarrow as pa
 
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.asarray(column.cast(pa.float64()), dtype=np.float64)
+        return np.asarray(column.cast(pa.float64(), safe=False), dtype=np.float64)
     return None
 
 

@@ -221,7 +221,7 @@ class Interactions:
     @classmethod
     def from_contacts(cls, contacts: Iterable[Contact], *, catalog: Ids | None = None) -> Interactions:
         """Build from single contacts, as `from_arrays`."""
-        rows = list(contacts)
+        rows = [Contact(*row) for row in contacts]
         return cls.from_arrays(
             (row.user for row in rows), (row.item for row in rows), [row.time for row in rows], catalog=catalog
         )
