@@ -243,9 +243,12 @@ class Interactions:
         return cls.from_contacts(contacts, catalog=catalog)
 
     def extended(self, contacts: Iterable[Contact], *, items: Ids | None = None) -> Interactions:
-        """Return these interactions with more contacts; `items` is a longer list, such as an extended catalog's."""
+        """Return these interactions with more contacts; `items` is a longer list, for example an extended one."""
         rows = [Contact(*row) for row in contacts]
-        user_ids, item_ids = _as_ids([row.user for row in rows], "user"), _as_ids([row.item for row in rows], "item")
+        user_ids, item_ids = (
+            _as_ids([row.user for row in rows], "user"),
+            _as_ids([row.item for row in rows], "item"),
+        )
         if items is not None and list(items.ids[: len(self.items)]) != list(self.items.ids):
             raise ConfigError("the new items do not begin with the known ones", hint="use Catalog.extended")
         more = Interactions.__new__(Interactions)

@@ -434,7 +434,7 @@ def test_a_corrupt_parquet_file_is_named(tmp_path: Path, read: Reader) -> None:
 # -- any two readers agree ----------------------------------------------------------------------------
 
 ids = st.one_of(st.integers(-5, 5), st.text("ab01 .é", max_size=3), st.sampled_from(["007", "1.0", "nan", "None"]))
-whole = st.integers(0, 10**10)
+whole = st.integers(0, 8 * 10**9)
 
 
 @settings(deadline=None, max_examples=60)
