@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.core.errors import BadRowError, DataError
+from zsrec.core.errors import BadRowError, BadValueError, DataError
 from zsrec.data.tables import (
     UNIT,
     Columns,
@@ -33,7 +33,7 @@ from zsrec.data.tables import (
     table_kind,
     undecodable,
 )
-from zsrec.data.values import as_id, as_number, as_time, unit_of
+from zsrec.data.values import EMPTY, as_id, as_number, as_time, unit_of
 
 SIZE = 1 << 25
 ENCODINGS = ("utf-8", "utf8", "utf-8-sig", "ascii", "latin-1", "latin1", "iso-8859-1", "cp1252")
@@ -141,17 +141,20 @@ def _checked(
         times, is_number, problems = _times(raw[names.time])
         note(names.time, problems)
         if needs_time:
-            note(names.time, dict.fromkeys(np.flatnonzero(np.isnan(times)).tolist(), "is empty"))
+            note(names.time, dict.fromkeys(np.flatnonzero(np.isnan(times)).tolist(), EMPTY))
     users, problems = read_ids(raw[names.user])
     note(names.user, problems)
     items, problems = read_ids(raw[names.item])
     note(names.item, problems)
     if names.rating is not None:
-        ratings, problems = _numbers(raw[names.rating], as_number)
+        ratings, problems = read_numbers(raw[names.rating])
         note(names.rating, problems)
     hint = "every row needs a user, an item and, with a time column, seconds since 1970 or ISO 8601"
     for row, problem in wrong.items():
-        on_bad(BadRowError(problem, path=path, line=int(lines[row]), hint=hint))
+        error = BadValueError(problem, path=path, line=int(lines[row]), hint=hint)
+        error.user = None if users.places[row] < 0 else users.values[users.places[row]]
+        error.is_empty = problem.endswith(EMPTY)
+        on_bad(error)
     good = np.ones(len(lines), dtype=bool)
     good[list(wrong)] = False
     numeric = int(np.count_nonzero(is_number[good]))
@@ -163,7 +166,7 @@ def read_ids(column: Any) -> tuple[Coded, dict[int, str]]:  # noqa: ANN401
     values, places = _distinct(column)
     ids: dict[str, int] = {}
     codes = np.full(len(values) + 1, -1, dtype=np.int32)  # the last one is null's
-    problems = {len(values): "is empty"}
+    problems = {len(values): EMPTY}
     for place, value in enumerate(values):
         try:
             codes[place] = ids.setdefault(as_id(value), len(ids))
@@ -192,15 +195,15 @@ def _times(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], dict[in
         has_dates |= seconds is not None and not is_number
         return seconds
 
-    times, problems = _numbers(column, read)
+    times, problems = read_numbers(column, read)
     if has_dates:
-        dated = _numbers(column, lambda value: float(not as_time(value)[1]))[0] == 1.0
+        dated = read_numbers(column, lambda value: float(not as_time(value)[1]))[0] == 1.0
     return times, ~np.isnan(times) & ~dated, problems
 
 
-def _numbers(
+def read_numbers(
     column: Any,  # noqa: ANN401
-    read: Callable[[Any], float | None],
+    read: Callable[[Any], float | None] = as_number,
 ) -> tuple[NDArray[np.float64], dict[int, str]]:
     """Return a column of numbers, NaN where absent, and what is wrong by row."""
     if (numbers := _as_floats(column)) is not None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+EMPTY = "is empty"
 _EXACT = 2**53  # from here on a float no longer tells neighbouring whole numbers apart
 
 
@@ -25,7 +26,7 @@ def as_id(value: Any) -> str:  # noqa: ANN401
         except UnicodeDecodeError:
             raise ValueError(f"is {shown(value)}, which is not UTF-8") from None
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
-        raise ValueError("is empty")
+        raise ValueError(EMPTY)
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, Integral) and not isinstance(value, bool):
