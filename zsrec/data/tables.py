@@ -193,7 +193,9 @@ def parquet_batches(path: Path, columns: Sequence[str], *, only: bool = False) -
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_columns(path, None, file.schema_arrow.names, columns)
-            yield from file.iter_batches(columns=list(dict.fromkeys(columns)) if only else None)
+            yield from (
+                file.iter_batches(1 << 18, columns=list(dict.fromkeys(columns))) if only else file.iter_batches()
+            )
     except (pyarrow.ArrowException, OSError) as error:  # OSError: also a corrupt page
         raise DataError(f"not a Parquet file: {error}", path=path, hint="write the file again") from None
 

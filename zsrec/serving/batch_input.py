@@ -257,7 +257,7 @@ def _first_rows(
         else:
             keep[row] = True
             names.append((line + row, user))
-    return names, batch.filter(arrow().array(keep))
+    return names, batch.select(columns.present[1:]).filter(arrow().array(keep))
 
 
 def _lists(
@@ -270,11 +270,11 @@ def _lists(
 ) -> Any:  # noqa: ANN401
     """Return users, items and ratings as an Arrow table, without entries that name no item."""
     pa = arrow()
-    items, wrong = read_ids(batch[columns.item].flatten())
+    items, wrong = read_ids(_entries(batch[columns.item]))
     row_of = np.repeat(np.arange(len(names)), _lengths(batch[columns.item]))
     ratings, wrong_ratings = np.full(len(row_of), np.nan), dict[int, str]()
     if columns.rating is not None:
-        ratings, wrong_ratings = read_numbers(batch[columns.rating].flatten())
+        ratings, wrong_ratings = read_numbers(_entries(batch[columns.rating]))
     for column, found in ((columns.item, wrong), (columns.rating, wrong_ratings)):
         for entry, problem in found.items():
             line, user = names[row_of[entry]]
@@ -304,6 +304,12 @@ def _part(rows: Any, has_ratings: bool, problems: _Problems) -> Part:  # noqa: A
     users, items, ratings = (rows[name].combine_chunks() for name in ("user", "items", "ratings"))
     starts = np.concatenate([[0], np.cumsum(_lengths(items))])
     return Part(users, starts, items.flatten(), ratings.flatten() if has_ratings else None, problems.bad)
+
+
+def _entries(lists: Any) -> Any:  # noqa: ANN401
+    """Return the entries of all lists of an Arrow column."""
+    pa = arrow()
+    return pa.nulls(0) if pa.types.is_null(lists.type) else lists.flatten()
 
 
 def _lengths(lists: Any) -> NDArray[np.int64]:  # noqa: ANN401
