@@ -37,6 +37,8 @@ class Settings(BaseSettings):
             not reveal what others asked; None shares it.
         strict: Strictly zero-shot: refuse everything that uses other users' interactions (popularity, item-kNN).
         redact: How personal data are removed from the user's own words before they are sent.
+        max_turns: The longest conversation, in turns.
+        max_turn_characters: The longest turn of a conversation.
         keep: What a complete run's folder keeps of requests and replies.
         hash_key: The key of the pseudonyms in run folders and in the service's log; None makes a new one each
             time.
@@ -57,6 +59,8 @@ class Settings(BaseSettings):
     strict: bool = False
     redact: Redact = "default"
     keep: Keep = "all"
+    max_turns: int = Field(default=200, ge=1, le=2000)
+    max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
     hash_key: SecretStr | None = None
 
     @classmethod

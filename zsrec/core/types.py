@@ -293,7 +293,45 @@ class RankingUse(Frozen):
     label_mass: float | None = None
 
 
-Evidence = Literal["history", "about", "feedback", "critique"]
+class TurnMention(Frozen):
+    """A title in a turn of a conversation.
+
+    Attributes:
+        turn: The turn, counted from 0.
+        role: Who said it.
+        mention: Its place in the turn's text.
+        match: The catalog's item, or why there is none.
+        feedback: What the sentence around it says: "liked", "disliked", "seen" (also where nothing is clear), or
+            "unseen" (the user has not seen it, or the assistant named it).
+    """
+
+    turn: int = Field(ge=0)
+    role: Literal["user", "assistant"]
+    mention: Mention
+    match: Match
+    feedback: Literal["seen", "liked", "disliked", "unseen"]
+
+
+class ConversationUse(Frozen):
+    """What became of a conversation.
+
+    Attributes:
+        given: Turns that the caller passed.
+        rendered: Turns in the prompt (the newest ones).
+        truncated: Turns left out, oldest first, so that the prompt fits the model's context.
+        unread: The oldest turns that were not looked through for titles (docs/conversations.md).
+        mentions: Titles in the turns. Items that the user named became events of the history; none that either
+            side named is recommended.
+    """
+
+    given: int = 0
+    rendered: int = 0
+    truncated: int = 0
+    unread: int = 0
+    mentions: tuple[TurnMention, ...] = ()
+
+
+Evidence = Literal["history", "about", "feedback", "critique", "conversation"]
 
 
 class Trace(Frozen):
@@ -304,11 +342,12 @@ class Trace(Frozen):
         mode: "zero-shot" if only this user's history and item texts were used; "training-free" if other users'
             interactions were (popularity fill, item-kNN candidates).
         evidence: What the prompt says about the user: any of "history" (events), "about", "feedback" (events with
-            a like, a dislike or a skip) and "critique" (the user's words on the way).
+            a like, a dislike or a skip), "critique" (the user's words on the way) and "conversation" (turns).
         exchanges: The requests and raw answers, in order.
         grounded: Every mention with its match, in the order of the answer.
         dropped: Grounded mentions that did not become recommendations.
         history: How much of the history was used.
+        conversation: How much of the conversation was used; None if there was none.
         pool: The candidates; None if the whole catalog was open.
         ranking: How they were ranked; None if the whole catalog was open.
         notes: Anything else worth knowing, in plain words (a cut answer, a fill, a shortened list).
@@ -322,6 +361,7 @@ class Trace(Frozen):
     grounded: tuple[Grounded, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     history: HistoryUse = HistoryUse()
+    conversation: ConversationUse | None = None
     pool: Pool | None = None
     ranking: RankingUse | None = None
     notes: tuple[str, ...] = ()

@@ -50,6 +50,13 @@ class Critique(Frozen):
     after: int = Field(default=0, ge=0)
 
 
+class Turn(Frozen):
+    """One turn of a conversation between the user and an assistant."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
 class History(Frozen):
     """A user's events, oldest first, and what the user said in between.
 

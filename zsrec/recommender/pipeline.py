@@ -29,6 +29,7 @@ from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select
 from zsrec.ranking.rankers import rank
 from zsrec.recommender.candidates import Candidates, choose_candidates, history_use
+from zsrec.recommender.conversation import conversation_use, named_items, with_named
 from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
 from zsrec.recommender.request import Pipeline, Request
 
@@ -39,6 +40,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     """The flow of one `recommend` call."""
     pipeline.check(request)
     template, catalog = pipeline.template, pipeline.catalog
+    mentions = named_items(request.conversation, pipeline.grounder) if request.conversation else ()
+    request = replace(request, history=with_named(request.history, mentions)) if mentions else request
     known = resolve_history(request.history, catalog, pipeline.grounder)
     seen = frozenset([one.item.id for one in known if one.item is not None]).union(request.history.shown)
     candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
@@ -52,12 +55,9 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
+    events, turns = prompts.parts(fitted.shown)
     notes = [*(candidates.notes if candidates else ()), *steps.notes, *result.notes, *reader.notes]
-    events = prompts.history.events
-    if fitted.shown < events:
-        left_out = events - fitted.shown
-        notes.append(f"the {left_out:,} oldest of {events:,} events were left out to fit the context")
-    notes += prompts.history.notes(fitted, template.ref)
+    notes += prompts.notes(fitted)
     if request.fill is not None and len(items) < request.k:
         pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
         ranked = len(items)
@@ -71,11 +71,12 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     trace = Trace(
         template=template.ref,
         mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
-        evidence=prompts.history.evidence(fitted, request.about),
+        evidence=prompts.evidence(fitted),
         exchanges=(*steps.exchanges, *result.exchanges),
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
-        history=history_use(known, fitted.shown),
+        history=history_use(known, events),
+        conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),
@@ -104,9 +105,7 @@ async def _ask_steps(pipeline: Pipeline, prompts: Prompts, llm: LLM) -> _Steps:
     steps = _Steps()
     for name in pipeline.template.steps:
         render = partial(prompts.render, step=name)
-        exchange, fitted = await ask_once(
-            llm, render, prompts.history.events, pipeline.template.step_sampling(name)
-        )
+        exchange, fitted = await ask_once(llm, render, prompts.size, pipeline.template.step_sampling(name))
         prompts.answers[name] = clean(exchange.answer).strip()
         steps.exchanges.append(exchange.model_copy(update={"step": name}))
         steps.prompts.append(fitted)
@@ -172,7 +171,7 @@ async def _rank_by_answer(
     pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, llm: LLM
 ) -> _Ranked:
     """The order in which a free text names items."""
-    exchange, fitted = await ask_once(llm, prompts.render, prompts.history.events, pipeline.template.sampling)
+    exchange, fitted = await ask_once(llm, prompts.render, prompts.size, pipeline.template.sampling)
     items = reader.read(exchange, request.k)
     use = RankingUse(ranker="generate", order=tuple([one.item.id for one in items]))
     return items, RankingResult((), (exchange,), use), fitted
@@ -202,7 +201,7 @@ async def _rank_candidates(
     result, fitted = await ask_fitting(
         llm,
         lambda newest: prompts.render(newest, labels=labels),
-        prompts.history.events,
+        prompts.size,
         1 if reads_labels else template.sampling.max_tokens,
         ask,
     )

@@ -24,6 +24,7 @@ from zsrec.prompts.front_matter import Calibration
 from zsrec.prompts.library import TemplateCache
 from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
+from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
@@ -138,10 +139,17 @@ class _Base:
         return other
 
     def retrieval_order(
-        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
+        candidates: Iterable[str] | None = None,
     ) -> Recommendations:
         """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
+        request = Request.of(history, k, about, candidates, conversation=conversation)
+        return without_model.retrieval_order(self.pipeline, request)
 
     def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
@@ -214,6 +222,7 @@ class Recommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
     ) -> Recommendations:
@@ -223,6 +232,9 @@ class Recommender(_Base):
             history: The user's events, or item ids or titles, oldest first.
             k: The wanted number of items.
             about: The user in words, beside or instead of a history.
+            conversation: Turns with an assistant, oldest first, as ("user", "…") or ("assistant", "…"); at most
+                200 of at most 4,000 characters each (`Settings.max_turns`, `max_turn_characters`). Items that the
+                user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
@@ -233,14 +245,17 @@ class Recommender(_Base):
             could not be matched or was left out.
 
         Raises:
-            ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
+            ConfigError: Nothing is known of the user, `k` is below 1, the conversation is too long, or candidates
+                or popularity are missing.
             UnknownItemError: A candidate is not in the catalog.
             CapabilityError: The server lacks what the template's ranker needs.
             AnswerError: The ranker reads labels, and the model begins its answer with something else.
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        return self._loop.run(
+            recommend(self.pipeline, Request.of(history, k, about, candidates, fill, conversation), self.llm)
+        )
 
     def recommend_many(
         self,
@@ -369,11 +384,14 @@ class AsyncRecommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        return await recommend(
+            self.pipeline, Request.of(history, k, about, candidates, fill, conversation), self.llm
+        )
 
     async def recommend_many(
         self,
