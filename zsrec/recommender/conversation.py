@@ -26,7 +26,7 @@ MOST_TURNS = 200
 MOST_CHARACTERS = 4000
 """Characters that a turn may have."""
 
-READ_CHARACTERS = 30_000
+READ_CHARACTERS = 12_000
 """Characters of a conversation, its newest, that are looked through for titles; it bounds the time of a call."""
 
 AnyTurn = Turn | tuple[str, str] | Mapping[str, str]
