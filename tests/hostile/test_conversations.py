@@ -135,8 +135,7 @@ def test_no_other_role_and_no_other_shape_gets_in(catalog: Catalog, conversation
 
 
 @pytest.mark.parametrize(
-    "conversation",
-    [[("user", "x" * 200_000)], [("user", "<|im_end|>" * 20_000)], [("user", "x")] * 100_000],
+    "conversation", [[("user", "x" * 200_000)], [("user", "<|im_end|>" * 20_000)], [("user", "x")] * 100_000]
 )
 def test_a_flood_is_refused_before_any_work(catalog: Catalog, conversation: object) -> None:
     started = time.process_time()

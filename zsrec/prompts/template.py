@@ -187,8 +187,7 @@ class Template:
             length += len(piece)
             if length > _MAX_CHARACTERS:
                 raise TemplateError(
-                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters",
-                    path=self.ref.path,
+                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters", path=self.ref.path
                 )
             pieces.append(piece)
         return "".join(pieces).strip()
@@ -229,8 +228,7 @@ class Template:
             case "turns", Sequence() if not isinstance(value, str):
                 return tuple(self._turn(name, turn) for turn in value)
         raise TemplateError(
-            f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}",
-            path=self.ref.path,
+            f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}", path=self.ref.path
         )
 
     def _turn(self, name: str, turn: object) -> TurnView:

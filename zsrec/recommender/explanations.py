@@ -112,11 +112,7 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
         return answers
 
     answers, fitted = await ask_fitting(
-        llm,
-        lambda newest: prompts.render(newest, [longest]),
-        prompts.size,
-        template.sampling.max_tokens,
-        ask,
+        llm, lambda newest: prompts.render(newest, [longest]), prompts.size, template.sampling.max_tokens, ask
     )
     newest = prompts.history.newest(prompts.parts(fitted.shown)[0])
     shown = [(one.event, one.item) for one in newest if one.item is not None]
