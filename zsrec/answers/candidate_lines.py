@@ -38,17 +38,17 @@ class CandidateLines(NamedTuple):
     numbers: Mapping[str, str]
 
 
-def candidate_lines(prompt: Iterable[str], titles: Mapping[str, str]) -> CandidateLines:
+def candidate_lines(prompt: Iterable[str], names: Iterable[tuple[str, str]]) -> CandidateLines:
     """The candidates' lines in the messages of a prompt.
 
     Args:
         prompt: The messages' texts.
-        titles: What the prompt calls each candidate (the display title), by item id.
+        names: What the prompt may call each candidate, as (item id, title); an item may have several names.
     """
     by_title: dict[str, str | None] = {}
-    for item_id, title in titles.items():
-        name = same(title)
-        by_title[name] = None if name in by_title else item_id  # two candidates of one title: no line is certain
+    for item_id, title in names:
+        name = same(title)  # where two candidates have it, no line is certain
+        by_title[name] = item_id if by_title.get(name, item_id) == item_id else None
     longest = max((len(name.split()) for name in by_title), default=0)
     found: dict[str, str | None] = {}
     labels: dict[str, str] = {}

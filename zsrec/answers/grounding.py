@@ -235,16 +235,22 @@ def item_ids(grounded: Iterable[Grounded]) -> Iterator[str]:
 
 
 class Known(NamedTuple):
-    """One event with the item that it is about."""
+    """One event with the item that it is about; an ambiguous title has `meanings`, the ids that it may mean."""
 
     event: Event
     item: Item | None
     why: Abstention | None = None
+    meanings: tuple[str, ...] = ()
 
 
 def resolve_history(history: History, catalog: Catalog, grounder: Grounder) -> tuple[Known, ...]:
     """Finds the item of every event: by id, else by title through the grounder."""
     return tuple(_resolve(event, catalog, grounder) for event in history.events)
+
+
+def known_ids(known: Iterable[Known]) -> frozenset[str]:
+    """The items that the user knows; of an ambiguous title all that it may mean."""
+    return frozenset(item for one in known for item in ((one.item.id,) if one.item is not None else one.meanings))
 
 
 def _resolve(event: Event, catalog: Catalog, grounder: Grounder) -> Known:
@@ -254,5 +260,5 @@ def _resolve(event: Event, catalog: Catalog, grounder: Grounder) -> Known:
         return Known(event, None, "not_in_catalog")
     match = grounder.ground(event.item)
     if match.item_id is None:
-        return Known(event, None, match.reason)
+        return Known(event, None, match.reason, match.alternatives if match.reason == "ambiguous" else ())
     return Known(event, catalog[match.item_id])

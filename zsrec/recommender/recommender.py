@@ -14,7 +14,7 @@ from zsrec.answers.grounder import Grounder
 from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
@@ -216,6 +216,7 @@ class Recommender(_Base):
         about: str | None = None,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -227,6 +228,8 @@ class Recommender(_Base):
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked. By default a short list stays short.
+            ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
+                is known) or "abstain" (none); None takes `Settings.ambiguous`.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -240,7 +243,8 @@ class Recommender(_Base):
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        request = Request.of(history, k, about, candidates, fill, ambiguous)
+        return self._loop.run(recommend(self.pipeline, request, self.llm))
 
     def recommend_many(
         self,
@@ -371,9 +375,11 @@ class AsyncRecommender(_Base):
         about: str | None = None,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        request = Request.of(history, k, about, candidates, fill, ambiguous)
+        return await recommend(self.pipeline, request, self.llm)
 
     async def recommend_many(
         self,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.prompts import Template
@@ -60,14 +60,15 @@ class Request:
     about: str | None = None
     candidates: tuple[str, ...] | None = None
     fill: Fill | None = None
+    ambiguous: Ambiguous | None = None
 
     @classmethod
     def of(
         cls, user: User, k: int = 10, about: str | None = None, candidates: Iterable[str] | None = None,
-        fill: Fill | None = None,
+        fill: Fill | None = None, ambiguous: Ambiguous | None = None,
     ) -> Request:  # fmt: skip
         """The request of a caller's arguments."""
-        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill)
+        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill, ambiguous)
 
     @property
     def is_empty(self) -> bool:
