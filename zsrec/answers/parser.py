@@ -21,13 +21,7 @@ from zsrec.answers.cleaning import cleaned, is_passage
 from zsrec.answers.inline_format import inline_pieces
 from zsrec.answers.json_format import json_pieces
 from zsrec.answers.json_reader import without_objects
-from zsrec.answers.list_format import (
-    bare_pieces,
-    bulleted_pieces,
-    headed_pieces,
-    labelled_pieces,
-    numbered_pieces,
-)
+from zsrec.answers.list_format import bare_pieces, bulleted_pieces, headed_pieces, labelled_pieces, numbered_pieces
 from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
 from zsrec.answers.sections import turns, unwanted

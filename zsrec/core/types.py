@@ -28,9 +28,6 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
-# -- prompt and answer --------------------------------------------------------------------------------
-
-
 class Message(Frozen):
     """One chat message, as sent."""
 
@@ -108,9 +105,6 @@ class Exchange(Frozen):
     request_id: str | None = None
     label_logprobs: Mapping[str, float] | None = None
     step: str = ""
-
-
-# -- mentions and matches -----------------------------------------------------------------------------
 
 
 class Mention(Frozen):
@@ -197,9 +191,6 @@ class Skipped(Frozen):
     end: int = Field(ge=0)
     why: str
     exchange: int = 0
-
-
-# -- the result ---------------------------------------------------------------------------------------
 
 
 class Parts(Frozen):

@@ -52,8 +52,6 @@ class Catalog:
         self._place = columns.place
         self.domain = domain
 
-    # -- loading --------------------------------------------------------------------------------------
-
     @classmethod
     def from_file(
         cls,
@@ -105,8 +103,6 @@ class Catalog:
         catalog._take(columns, domain)
         return catalog
 
-    # -- looking up -----------------------------------------------------------------------------------
-
     @property
     def ids(self) -> Sequence[str]:
         """The ids, in the catalog's order."""
@@ -150,8 +146,6 @@ class Catalog:
 
     def __repr__(self) -> str:
         return f"Catalog({len(self):,} {self.domain})"
-
-    # -- other catalogs -------------------------------------------------------------------------------
 
     def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
         """Return a catalog with more items at its end.
