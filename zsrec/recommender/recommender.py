@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.concurrency import LoopThread
+from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
 from zsrec.core.settings import Ambiguous, Settings
@@ -162,22 +161,18 @@ class _Base:
     ) -> list[Outcome]:
         todo = list(users.values()) if isinstance(users, Mapping) else list(users)
         outcomes: dict[int, Outcome] = {}
-        numbers = iter(range(len(todo)))
 
-        async def work() -> None:
-            for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
-                try:
-                    request = Request.of(todo[number], k, fill=fill)
-                    outcome: Outcome = await recommend(self.pipeline, request, self.llm)
-                except ZsrecError as error:
-                    outcome = error
-                outcomes[number] = outcome
-                if on_done is not None:
-                    on_done(number, outcome)
+        async def work(number: int) -> None:
+            try:
+                request = Request.of(todo[number], k, fill=fill)
+                outcome: Outcome = await recommend(self.pipeline, request, self.llm)
+            except ZsrecError as error:
+                outcome = error
+            outcomes[number] = outcome
+            if on_done is not None:
+                on_done(number, outcome)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency or self.settings.concurrency, len(todo))):
-                workers.create_task(work())
+        await for_each(range(len(todo)), work, concurrency or self.settings.concurrency)
         return [outcomes[number] for number in range(len(todo))]
 
     async def _explain(
