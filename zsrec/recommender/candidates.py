@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import Known, resolve_history
+from zsrec.answers.grounding import Known, known_ids, resolve_history
 from zsrec.core.errors import ConfigError, UnknownItemError
 from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, Trace
 from zsrec.data.catalog import Catalog
@@ -150,7 +150,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     mentions = named_items(request.conversation, pipeline.grounder)
     request = replace(request, history=with_named(request.history, mentions))
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None).union(request.history.shown)
+    seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
     by_popularity = found.pool.source == "popularity"
     items = tuple(

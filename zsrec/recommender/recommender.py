@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,10 +10,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.concurrency import LoopThread
+from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
@@ -170,22 +169,18 @@ class _Base:
     ) -> list[Outcome]:
         todo = list(users.values()) if isinstance(users, Mapping) else list(users)
         outcomes: dict[int, Outcome] = {}
-        numbers = iter(range(len(todo)))
 
-        async def work() -> None:
-            for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
-                try:
-                    request = Request.of(todo[number], k, fill=fill)
-                    outcome: Outcome = await recommend(self.pipeline, request, self.llm)
-                except ZsrecError as error:
-                    outcome = error
-                outcomes[number] = outcome
-                if on_done is not None:
-                    on_done(number, outcome)
+        async def work(number: int) -> None:
+            try:
+                request = Request.of(todo[number], k, fill=fill)
+                outcome: Outcome = await recommend(self.pipeline, request, self.llm)
+            except ZsrecError as error:
+                outcome = error
+            outcomes[number] = outcome
+            if on_done is not None:
+                on_done(number, outcome)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency or self.settings.concurrency, len(todo))):
-                workers.create_task(work())
+        await for_each(range(len(todo)), work, concurrency or self.settings.concurrency)
         return [outcomes[number] for number in range(len(todo))]
 
     async def _explain(
@@ -225,6 +220,7 @@ class Recommender(_Base):
         conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -239,6 +235,8 @@ class Recommender(_Base):
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked. By default a short list stays short.
+            ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
+                is known) or "abstain" (none); None takes `Settings.ambiguous`.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -253,9 +251,8 @@ class Recommender(_Base):
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(
-            recommend(self.pipeline, Request.of(history, k, about, candidates, fill, conversation), self.llm)
-        )
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        return self._loop.run(recommend(self.pipeline, request, self.llm))
 
     def recommend_many(
         self,
@@ -387,11 +384,11 @@ class AsyncRecommender(_Base):
         conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(
-            self.pipeline, Request.of(history, k, about, candidates, fill, conversation), self.llm
-        )
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        return await recommend(self.pipeline, request, self.llm)
 
     async def recommend_many(
         self,

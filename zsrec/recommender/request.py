@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History, Turn
 from zsrec.prompts import Template
@@ -62,6 +62,7 @@ class Request:
     candidates: tuple[str, ...] | None = None
     fill: Fill | None = None
     conversation: tuple[Turn, ...] = ()
+    ambiguous: Ambiguous | None = None
 
     @classmethod
     def of(
@@ -72,10 +73,11 @@ class Request:
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
         conversation: Iterable[AnyTurn] = (),
+        ambiguous: Ambiguous | None = None,
     ) -> Request:
         """The request of a caller's arguments."""
         chosen = None if candidates is None else tuple(candidates)
-        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation))
+        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation), ambiguous)
 
     @property
     def words(self) -> str:

@@ -65,7 +65,7 @@ class RecommendIn(Frozen):
     )
     names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(),
-        description="Names of people to take out of `about`, of `conversation` and of unknown titles before they are sent.",
+        description="Names of people to take out of `about`, `conversation` and unknown titles before sending.",
     )
     user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
     deadline: float | None = Field(
