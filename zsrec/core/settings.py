@@ -14,6 +14,9 @@ from zsrec.core.privacy import Redact
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 
+Ambiguous = Literal["popular", "abstain"]
+"""What becomes of a title that several items have: the most popular one if popularity is known, or none."""
+
 Keep = Literal["all", "answers", "none"]
 """What a complete run keeps of its requests and replies: both, the answers without their prompts, or neither."""
 
@@ -36,7 +39,11 @@ class Settings(BaseSettings):
         cache_salt: Separates the server's prefix cache from that of other salts (vLLM), so that response times do
             not reveal what others asked; None shares it.
         strict: Strictly zero-shot: refuse everything that uses other users' interactions (popularity, item-kNN).
+        ambiguous: Whether a title that several items have means the most popular one, if popularity is known
+            (interactions, or a catalog's column of that name), or none.
         redact: How personal data are removed from the user's own words before they are sent.
+        max_turns: The longest conversation, in turns.
+        max_turn_characters: The longest turn of a conversation.
         keep: What a complete run's folder keeps of requests and replies.
         hash_key: The key of the pseudonyms in run folders and in the service's log; None makes a new one each
             time.
@@ -55,8 +62,11 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=32, ge=1, le=4096)
     cache_salt: str | None = None
     strict: bool = False
+    ambiguous: Ambiguous = "popular"
     redact: Redact = "default"
     keep: Keep = "all"
+    max_turns: int = Field(default=200, ge=1, le=2000)
+    max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
     hash_key: SecretStr | None = None
 
     @classmethod

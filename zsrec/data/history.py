@@ -83,6 +83,13 @@ class Critique(Frozen):
     after: int = Field(default=0, ge=0)
 
 
+class Turn(Frozen):
+    """One turn of a conversation between the user and an assistant."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
 ItemLike = str | int | Event
 """An id or a title (a whole number is an id), or an event."""
 
