@@ -123,12 +123,7 @@ class UserOptions:
         return Path(self.history).suffix.lower() in SUFFIXES
 
     def read(self) -> tuple[dict[str, History], dict[str, History]]:
-        """The histories of the users asked for, and those of everybody in the file (for popularity).
-
-        Raises:
-            ConfigError: There is no such user, or the columns are malformed.
-            DataError: The file cannot be read.
-        """
+        """The histories of the users asked for, and those of everybody in the file (for popularity)."""
         everybody: dict[str, History] = {}
         if self.from_file:
             everybody = read_histories(
@@ -278,11 +273,7 @@ def titles(text: str) -> list[str]:
 
 
 def columns_of(text: str, *, rating: bool = True) -> Columns:
-    """The columns that `--columns` names, without the rating's unless it is wanted.
-
-    Raises:
-        ConfigError: They are not two to four names.
-    """
+    """The columns that `--columns` names, without the rating's unless it is wanted."""
     names = [name.strip() or None for name in text.split(",")]
     user, item, time, rated, *more = (*names, None, None, None)
     if user is None or item is None or any(more):
@@ -293,11 +284,7 @@ def columns_of(text: str, *, rating: bool = True) -> Columns:
 
 
 def two_columns(text: str, option_name: str) -> tuple[str, str]:
-    """The first two column names in a text, separated by commas.
-
-    Raises:
-        ConfigError: There are fewer.
-    """
+    """The first two column names in a text, separated by commas."""
     first, second, *_ = (*(name.strip() for name in text.split(",")), "", "")
     if not first or not second:
         raise ConfigError(f"{option_name} is {text!r}, expected two column names", hint="for example item,title")
@@ -311,19 +298,7 @@ def template_target(name: str) -> str | Path:
 
 
 def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Columns) -> Retriever:
-    """The retriever of that name, as `zsrec bench` has it. Rows that were left out are told of on standard error.
-
-    Args:
-        name: One of `RETRIEVERS`.
-        catalog: What candidates may be.
-        interactions: A table of who met what; no more than 5% of its rows may name other items.
-        columns: The table's columns.
-
-    Raises:
-        ConfigError: No such retriever.
-        DataError: The table cannot be read.
-        MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
-    """
+    """The retriever of that name, as `zsrec bench` has it; rows that were left out are named on standard error."""
     check_retriever(name)
     reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
     for note in reading.notes:

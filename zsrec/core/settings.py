@@ -18,6 +18,9 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 
 _SECRET = {"api_key", "hash_key", "base_url", "extra_body", "extra_headers", "extra_query"}
 
+Ambiguous = Literal["popular", "abstain"]
+"""What becomes of a title that several items have: the most popular one if popularity is known, or none."""
+
 Keep = Literal["all", "answers", "none"]
 """What a complete run keeps of its requests and replies: both, the answers without their prompts, or neither."""
 
@@ -40,7 +43,11 @@ class Settings(BaseSettings):
         cache_salt: Separates the server's prefix cache from that of other salts (vLLM), so that response times do
             not reveal what others asked; None shares it.
         strict: Strictly zero-shot: refuse everything that uses other users' interactions (popularity, item-kNN).
+        ambiguous: Whether a title that several items have means the most popular one, if popularity is known
+            (interactions, or a catalog's column of that name), or none.
         redact: How personal data are removed from the user's own words before they are sent.
+        max_turns: The longest conversation, in turns.
+        max_turn_characters: The longest turn of a conversation.
         keep: What a complete run's folder keeps of requests and replies.
         context_length: Tokens of prompt and answer together, where the server does not say so or is wrong.
         thinking: Whether a model thinks before it answers: "off" and "on" tell its chat template; "auto" leaves it
@@ -66,6 +73,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=32, ge=1, le=4096)
     cache_salt: str | None = None
     strict: bool = False
+    ambiguous: Ambiguous = "popular"
     redact: Redact = "default"
     keep: Keep = "all"
     context_length: int | None = Field(default=None, ge=1)
@@ -74,6 +82,8 @@ class Settings(BaseSettings):
     extra_body: Annotated[dict[str, Any], NoDecode] = Field(default_factory=dict)
     extra_headers: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
     extra_query: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    max_turns: int = Field(default=200, ge=1, le=2000)
+    max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
     hash_key: SecretStr | None = None
 
     @classmethod

@@ -13,7 +13,7 @@ from zsrec.answers.grounder import Grounder
 from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
@@ -23,6 +23,7 @@ from zsrec.prompts.front_matter import Calibration
 from zsrec.prompts.library import TemplateCache
 from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
+from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
@@ -137,10 +138,17 @@ class _Base:
         return other
 
     def retrieval_order(
-        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
+        candidates: Iterable[str] | None = None,
     ) -> Recommendations:
         """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
+        request = Request.of(history, k, about, candidates, conversation=conversation)
+        return without_model.retrieval_order(self.pipeline, request)
 
     def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
@@ -209,8 +217,10 @@ class Recommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -218,24 +228,31 @@ class Recommender(_Base):
             history: The user's events, or item ids or titles, oldest first.
             k: The wanted number of items.
             about: The user in words, beside or instead of a history.
+            conversation: Turns with an assistant, oldest first, as ("user", "…") or ("assistant", "…"); at most
+                200 of at most 4,000 characters each (`Settings.max_turns`, `max_turn_characters`). Items that the
+                user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked. By default a short list stays short.
+            ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
+                is known) or "abstain" (none); None takes `Settings.ambiguous`.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
             could not be matched or was left out.
 
         Raises:
-            ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
+            ConfigError: Nothing is known of the user, `k` is below 1, the conversation is too long, or candidates
+                or popularity are missing.
             UnknownItemError: A candidate is not in the catalog.
             CapabilityError: The server lacks what the template's ranker needs.
             AnswerError: The ranker reads labels, and the model begins its answer with something else.
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        return self._loop.run(recommend(self.pipeline, request, self.llm))
 
     def recommend_many(
         self,
@@ -364,11 +381,14 @@ class AsyncRecommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        return await recommend(self.pipeline, request, self.llm)
 
     async def recommend_many(
         self,

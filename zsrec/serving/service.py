@@ -19,6 +19,7 @@ from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import Request
 from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
 from zsrec.serving.auth import Tenant
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
@@ -159,6 +160,7 @@ class Service:
                 user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
                 k=wanted.k,
                 events=len(wanted.history),
+                turns=len(wanted.conversation),
                 degraded=None if degraded is None else degraded.reason,
                 seconds=round(time.perf_counter() - arrived, 4),
                 llm_seconds=round(call.llm.seconds, 4),
@@ -252,7 +254,12 @@ class Service:
         wanted = call.wanted
         try:
             return await call.recommender.recommend(
-                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, fill=wanted.fill
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                fill=wanted.fill,
             )
         except (LLMError, AnswerError, TemplateError) as error:
             why = reason(error)
@@ -264,9 +271,17 @@ class Service:
     def _without_model(self, call: _Call, why: Reason) -> Recommendations:
         wanted = call.wanted
         try:
-            if not wanted.history and not (wanted.about or "").strip():
-                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
-            return call.recommender.retrieval_order(call.history, wanted.k, candidates=wanted.candidates)
+            request = Request.of(call.history, about=wanted.about, conversation=wanted.conversation)
+            if request.is_empty:
+                hint = "give a history, about, or a conversation"
+                raise refusal(ConfigError("nothing is known of the user", hint=hint))
+            return call.recommender.retrieval_order(
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+            )
         except ConfigError as error:
             raise RefusedError(
                 503,
