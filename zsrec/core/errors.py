@@ -22,7 +22,8 @@
     │   ├── ContextOverflowError  the prompt does not fit the model's context
     │   ├── ModelNotServedError   the server serves other models
     │   ├── CapabilityError       the server lacks something that the call needs
-    │   └── BadReplyError         the reply is not a chat completion
+    │   ├── BadReplyError         the reply is not a chat completion
+    │   └── MissingReplyError     recorded replies hold none for a request
     ├── AnswerError(raw)          the model's answer cannot be used
     ├── BatchStoppedError         a batch job stopped: the model's server failed for many users in a row
     └── ServerError(log)          the embedded vLLM server could not be installed or started
@@ -174,6 +175,10 @@ class CapabilityError(LLMError):
 
 class BadReplyError(LLMError):
     """The reply is not a chat completion."""
+
+
+class MissingReplyError(LLMError):
+    """Recorded replies hold none for a request (`zsrec.llm.offline`)."""
 
 
 class AnswerError(ZsrecError):
