@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from zsrec.cli import options
+from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.options import RunOptions, columns_of, comma_separated, expand_groups, option, two_columns
@@ -43,6 +44,7 @@ from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 TrainedConfig = TypeVar("TrainedConfig", EaseConfig, SasRecConfig)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
+app.command()(conversations)
 
 
 @app.command(name="run")

@@ -1,7 +1,7 @@
 """Recommendation in conversations: what is found of the items that a dialog's next turn recommends.
 
-Source of the protocol: He et al. 2023, "Large Language Models as Zero-Shot Conversational Recommenders", CIKM (items
-that were mentioned are no recommendation: repeating them is a shortcut to the target).
+Source of the protocol: He et al. 2023, "Large Language Models as Zero-Shot Conversational Recommenders", CIKM:
+items that were mentioned are no recommendation, since repeating them is a shortcut to the target.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from zsrec.core.types import Grounded, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Arrays, Ids, Interactions
-from zsrec.data.titles import display_title, split_year
+from zsrec.data.titles import display_title
 from zsrec.evaluation.llm_methods import Outcome, ask_all
 from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, ndcg, place
+from zsrec.llm.offline import ReplyCounts
 from zsrec.llm.protocol import LLM
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.retrieval.base import Mode, Profile, Retriever, Scores, best_codes
@@ -124,34 +125,24 @@ def _text(value: object) -> str:
 
 
 class Link(NamedTuple):
-    """An item of the interactions and the catalog's item that it is; None where there is none, or not one alone."""
+    """An item of the interactions, and the catalog's item with its title; None where there is none, or several."""
 
     item: str
     title: str
     found: str | None
-    how: Literal["same title", "grounded", "no match"]
 
 
-def link_items(items: Catalog, catalog: Catalog, grounder: Grounder) -> list[Link]:
-    """Links items by title: one with the same title, with or without its year, else what grounding finds."""
-    same: dict[str, list[str]] = {}
-    for one in catalog:
-        same.setdefault(display_title(one.title), []).append(one.id)
+def link_items(items: Catalog, grounder: Grounder) -> list[Link]:
+    """Links items to the grounder's catalog by grounding their titles."""
     titles = [display_title(one.title) for one in items]
-    links = []
-    for one, title, match in zip(items, titles, grounder.ground_many(titles), strict=True):
-        equal = same.get(title) or same.get(split_year(title)[0], [])
-        if len(equal) == 1:
-            links.append(Link(one.id, title, equal[0], "same title"))
-        else:
-            links.append(Link(one.id, title, match.item_id, "grounded" if match.item_id else "no match"))
-    return links
+    matches = grounder.ground_many(titles)
+    return [Link(one.id, title, match.item_id) for one, title, match in zip(items, titles, matches, strict=True)]
 
 
 def linked_interactions(known: Interactions, links: Sequence[Link], catalog: Catalog) -> Interactions:
     """The interactions with the catalog's items; those with an item that is not linked are left out."""
     items, found = Ids(catalog.ids), {one.item: one.found for one in links}
-    code_of = [items.code(found[one]) if found.get(one) else None for one in known.items.ids]
+    code_of = [items.code(found.get(one) or "") for one in known.items.ids]
     codes = np.array([-1 if one is None else one for one in code_of], dtype=np.int32)
     user, item, time = known.columns
     kept = codes[item] >= 0
@@ -179,6 +170,7 @@ class Row:
     orders: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     answers: tuple[Answer, ...] | None = None
+    replies: ReplyCounts | None = None
 
 
 class Answer(NamedTuple):

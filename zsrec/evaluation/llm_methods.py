@@ -152,9 +152,9 @@ async def ask_all(
     if failures:
         raise failures[0]
     errors = [error for error in outcomes if isinstance(error, ZsrecError)]
-    if errors and not any(isinstance(found, Recommendations) for found in outcomes):
-        if not isinstance(errors[0], MissingReplyError):
-            raise errors[0]  # what fails for everybody is no user's own
+    answered = any(isinstance(found, Recommendations | MissingReplyError) for found in outcomes)
+    if errors and not answered:
+        raise errors[0]  # what fails for everybody is no user's own
     return outcomes
 
 

@@ -1,6 +1,6 @@
 """Offline inference: requests as files for `vllm run-batch` or a Batch API, and their replies read back.
 
-A request's `custom_id` is its key (`batch_key`), so a reply finds its request whoever answers it and in whatever order.
+A request's `custom_id` is its key (`batch_key`), so a reply finds its request in whatever order replies come.
 Recorded answers of other origin are named by whom they answer: `{"id": "u1", "text": "1. Heat"}`.
 """
 
@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from zsrec.core.errors import BadReplyError, CapabilityError, DataError, MissingReplyError
-from zsrec.core.files import written_whole
+from zsrec.core.files import atomic_write
 from zsrec.core.types import Exchange, Frozen, Message
 from zsrec.llm.journal import request_key
 from zsrec.llm.protocol import ChatRequest, Label, LabelSet, ServerInfo
@@ -164,6 +164,9 @@ class RequestFolder:
         self._limits = shard_bytes, shard_requests
         self._requests: dict[str, bytes] = {}
 
+    def __len__(self) -> int:
+        return len(self._requests)
+
     def add(self, request: ChatRequest) -> None:
         """Takes a request for the next round; an equal one is asked once."""
         from zsrec.llm.client import request_fields  # importing the openai package takes a second
@@ -206,7 +209,7 @@ class RequestFolder:
                     stack.close()
                     size, count, number = 0, 0, number + 1
                     path = folder / f"requests-{number:04}.jsonl"
-                    file = stack.enter_context(written_whole(path, private=True, hint="check --requests-only"))
+                    file = stack.enter_context(atomic_write(path, private=True, hint="check --requests-only"))
                     yield path
                 file.write(line)
                 size, count = size + len(line), count + 1
@@ -239,9 +242,7 @@ class OfflineLLM:
             BadReplyError: It is an error, or holds no text.
         """
         try:
-            if self._replies is None:
-                raise MissingReplyError(f"no reply for {self._asker!r} yet", hint="answer the request files")
-            return self._replies.exchange(self._asker, request)
+            return (self._replies or RecordedReplies("offline")).exchange(self._asker, request)
         except (MissingReplyError, BadReplyError):
             if self._requests is not None:
                 self._requests.add(request)
