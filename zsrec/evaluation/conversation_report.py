@@ -221,9 +221,9 @@ def conversation_markdown(report: ConversationReport) -> str:
 def _parts(report: ConversationReport) -> Iterator[str]:
     yield f"# Conversations: {escaped(report.data)}"
     yield (
-        f"{report.users:,} turns of {report.dialogs:,} dialogs, {report.targets:,} targets, {report.items:,} "
-        f"items, seed {report.seed}. Before {report.empty:,} turns there is no text, before {report.unmentioned:,} "
-        f"no item is mentioned. {report.protocol}"
+        f"{report.users:,} turns of {report.dialogs:,} dialogs, {report.targets:,} targets, {report.items:,} items, "
+        f"seed {report.seed}. {report.empty:,} turns have no text before them, {report.unmentioned:,} no mention. "
+        f"{report.protocol}"
     )
     if report.lift:
         yield "## Lift over the best method without a model\n\n" + table(
