@@ -17,7 +17,7 @@ from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
-from zsrec.cli.options import RunOptions, columns_of, comma_separated, expand_groups, option, two_columns
+from zsrec.cli.options import RunOptions, columns_of, comma_separated, cut_offs, expand_groups, option, two_columns
 from zsrec.cli.tables import show, show_comparison
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
@@ -230,17 +230,6 @@ def read_vectors(path: Path, items: int) -> Vectors:
         )
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-
-
-def cut_offs(text: str) -> list[int]:
-    """The cut-offs in a text, separated by commas."""
-    try:
-        found = [int(one) for one in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
-    return list(dict.fromkeys(found))
 
 
 def hyper_parameters(kind: type[TrainedConfig], text: str | None, option: str) -> TrainedConfig | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
-from zsrec.cli.options import columns_of, comma_separated, option, two_columns
+from zsrec.cli.options import columns_of, comma_separated, cut_offs, option, two_columns
 from zsrec.cli.tables import interval, result_table
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError, MissingExtraError
@@ -52,7 +52,7 @@ from zsrec.retrieval.semantic import Semantic, item_vectors
 
 BEHAVIOUR = ("pop", "itemknn", "cooccurrence")
 WORDS = ("semantic", "lexical")
-"""The retrievers that read words; a hybrid is filled from those that run, in this order."""
+"""The retrievers that read words; a hybrid is filled from the first of them that runs (docs/conversations.md)."""
 
 LLM_ROWS = ("generate", "hybrid")
 METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
@@ -132,13 +132,13 @@ def conversations(
     Mentioned items are taken out of every list. The lift of a language model over the best method without one is
     printed first, with its interval.
     """
-    from zsrec.cli.bench import cut_offs  # bench registers this command
-
     names, ks = comma_separated(methods), cut_offs(k)
     if unknown := [name for name in names if name not in METHODS]:
         raise ConfigError(f"unknown method {unknown[0]!r}", hint=f"known: {', '.join(METHODS)}")
     if not names or len(set(names)) < len(names):
         raise ConfigError("no method, or one of them twice", hint=f"name some of {', '.join(METHODS)}, once each")
+    if link and interactions is None:
+        raise ConfigError("--link needs --interactions", hint="and --interaction-items, whose titles are linked")
     id_column, title = two_columns(item_columns, "--item-columns")
     catalog = Catalog.from_file(items, id=id_column, title=title, domain=domain)
     asked = read_turns(turns, catalog)
@@ -156,8 +156,8 @@ def conversations(
         links = link_items(others, recommender.grounder)
         if link:
             for one in links:
-                found = f"{one.found} {catalog[one.found].title}" if one.found else "-"
-                print_line(f"{one.item}\t{one.title}\t{found}")
+                found = f"{one.found} {catalog[one.found].title}" if one.found else "nothing"
+                print_line(f"{one.item} {one.title} → {found}")
             return
         read = read_interactions(interactions, columns=columns_of(columns, rating=False), catalog=Ids(others.ids))
         known = linked_interactions(read.interactions, links, catalog)
@@ -169,7 +169,7 @@ def conversations(
         ]
     rows, skipped = _retrieval_rows(names, asked, catalog, known, seed)
     if any(name in LLM_ROWS for name in names):
-        fill = [row for name in WORDS for row in rows if row.method == name]
+        fill = [row for name in WORDS for row in rows if row.method == name][:1]
         popularity = {} if known is None else dict(zip(catalog.ids, known.users_per_item.tolist(), strict=True))
         sources: list[RecordedReplies | None] = [*recorded] or [None]
         rows += asyncio.run(

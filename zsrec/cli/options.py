@@ -267,6 +267,21 @@ def comma_separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def cut_offs(text: str) -> list[int]:
+    """The cut-offs in a text, separated by commas.
+
+    Raises:
+        ConfigError: One is no whole number of at least 1.
+    """
+    try:
+        found = [int(one) for one in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
+    return list(dict.fromkeys(found))
+
+
 def titles(text: str) -> list[str]:
     """The titles or ids in a text, separated by ";"."""
     return [part.strip() for part in text.split(";") if part.strip()]

@@ -12,14 +12,7 @@ from zsrec.core.types import Frozen
 from zsrec.evaluation.conversations import NDCG_AT, Row, Turn, metrics_of
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.report_markdown import escaped, interval, percent, table
-from zsrec.evaluation.statistics import (
-    Comparison,
-    Estimate,
-    bootstrap,
-    clopper_pearson,
-    holm,
-    paired_p_values,
-)
+from zsrec.evaluation.statistics import Comparison, Estimate, bootstrap, clopper_pearson, holm, paired_p_values
 from zsrec.llm.offline import ReplyCounts
 from zsrec.retrieval.base import Mode
 
@@ -221,8 +214,8 @@ def conversation_markdown(report: ConversationReport) -> str:
 def _parts(report: ConversationReport) -> Iterator[str]:
     yield f"# Conversations: {escaped(report.data)}"
     yield (
-        f"{report.users:,} turns of {report.dialogs:,} dialogs, {report.targets:,} targets, {report.items:,} items, "
-        f"seed {report.seed}. {report.empty:,} turns have no text before them, {report.unmentioned:,} no mention. "
+        f"{report.users:,} turns of {report.dialogs:,} dialogs, {report.targets:,} targets, {report.items:,} "
+        f"items. {report.empty:,} turns have no text before them, {report.unmentioned:,} no mention. "
         f"{report.protocol}"
     )
     if report.lift:

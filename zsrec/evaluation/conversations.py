@@ -30,6 +30,9 @@ from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.retrieval.base import Mode, Profile, Retriever, Scores, best_codes
 
 NDCG_AT = 10
+WORDS = 500
+"""Characters of a conversation that a retriever reads; small embedding models cut off what comes after them."""
+
 LENGTH = 60
 """How many items of a retriever's order a hybrid may be filled from."""
 
@@ -53,8 +56,13 @@ class Turn(NamedTuple):
 
     @property
     def words(self) -> str:
-        """All texts as one, oldest first."""
-        return " ".join(text for _, text in self.conversation)
+        """The newest texts of at most `WORDS` characters, oldest first; of the newest one alone, its end."""
+        kept: list[str] = []
+        for _, text in reversed(self.conversation):
+            if kept and sum(map(len, kept)) + len(text) > WORDS:
+                break
+            kept.append(text[-WORDS:])
+        return " ".join(reversed(kept))
 
     @property
     def script(self) -> str:
@@ -184,12 +192,7 @@ class Answer(NamedTuple):
 
 
 def retrieval_row(
-    name: str,
-    retriever: Retriever,
-    turns: Sequence[Turn],
-    *,
-    fallback: Retriever | None = None,
-    seed: int = 0,
+    name: str, retriever: Retriever, turns: Sequence[Turn], *, fallback: Retriever | None = None, seed: int = 0
 ) -> Row:
     """The row of a retriever, which is given the mentioned items as history and the texts as words.
 
@@ -301,7 +304,7 @@ def hybrid_row(name: str, generated: Row, fill: Sequence[Row], turns: Sequence[T
         filled(one.items, [row.orders[n] for row in fill]) for n, one in enumerate(generated.answers or ())
     ]
     mode: Mode = "training-free" if any(row.mode != "zero-shot" for row in fill) else "zero-shot"
-    note = f"filled from {', '.join(row.method for row in fill) or 'nothing'} in turn"
+    note = f"filled from {', '.join(row.method for row in fill) or 'nothing'}"
     return _listed(name, mode, orders, everything, turns, (note, *generated.notes), generated.answers)
 
 
