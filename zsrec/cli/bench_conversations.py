@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from zsrec.answers.grounder import Grounder
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
 from zsrec.cli.options import columns_of, comma_separated, cut_offs, option, two_columns
@@ -54,6 +55,7 @@ BEHAVIOUR = ("pop", "itemknn", "cooccurrence")
 WORDS = ("semantic", "lexical")
 """The retrievers that read words; a hybrid is filled from the first of them that runs (docs/conversations.md)."""
 
+TEMPLATE = "converse/default"
 LLM_ROWS = ("generate", "hybrid")
 METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 
@@ -146,14 +148,12 @@ def conversations(
     recorded = read_replies(replies)
     requests = None if requests_only is None else request_folder(requests_only, settings)
     offline = recorded or requests is not None
-    recommender = AsyncRecommender(
-        catalog, template=template, prompts=prompts, settings=settings, llm=OfflineLLM("") if offline else None
-    )
+    grounder = Grounder(catalog)
     known, notes = None, []
     if interactions is not None:
         id_column, title = two_columns(interaction_item_columns, "--interaction-item-columns")
         others = Catalog.from_file(interaction_items or interactions, id=id_column, title=title)
-        links = link_items(others, recommender.grounder)
+        links = link_items(others, grounder)
         if link:
             for one in links:
                 found = f"{one.found} {catalog[one.found].title}" if one.found else "nothing"
@@ -170,11 +170,17 @@ def conversations(
     rows, skipped = _retrieval_rows(names, asked, catalog, known, seed)
     if any(name in LLM_ROWS for name in names):
         fill = [row for name in WORDS for row in rows if row.method == name][:1]
-        popularity = {} if known is None else dict(zip(catalog.ids, known.users_per_item.tolist(), strict=True))
-        sources: list[RecordedReplies | None] = [*recorded] or [None]
-        rows += asyncio.run(
-            _llm_rows(names, asked, recommender, sources, requests, fill, popularity, max(ks), out)
+        recommender = AsyncRecommender(
+            catalog,
+            template=template or TEMPLATE,
+            prompts=prompts,
+            settings=settings,
+            llm=OfflineLLM("") if offline else None,
         )
+        popularity = None if known is None else Popularity(known)  # settles ambiguous titles
+        recommender = recommender.with_grounder(grounder).with_retriever(popularity)
+        sources: list[RecordedReplies | None] = [*recorded] or [None]
+        rows += asyncio.run(_llm_rows(names, asked, recommender, sources, requests, fill, max(ks), out))
     if requests is not None:
         show_requests(requests)
         return
@@ -242,7 +248,6 @@ async def _llm_rows(
     sources: Sequence[RecordedReplies | None],
     requests: RequestFolder | None,
     fill: Sequence[Row],
-    popularity: Mapping[str, float],
     k: int,
     out: Path | None,
 ) -> list[Row]:
@@ -262,7 +267,7 @@ async def _llm_rows(
                 llm_of = partial(OfflineLLM, replies=replies, requests=requests) if offline else None
                 outcomes = await ask_turns(asked, turns, k=k, llm_of=llm_of, on_done=watch.step)
             suffix = "" if replies is None else f"[{replies.name}]"
-            answers = answers_of(outcomes, turns, popularity)
+            answers = answers_of(outcomes, turns)
             generated = generated_row(f"generate{suffix}", answers, turns)
             if replies is not None:
                 generated = replace(generated, replies=replies.counts())

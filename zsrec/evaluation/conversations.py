@@ -17,7 +17,7 @@ import numpy as np
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import DataError, ZsrecError
-from zsrec.core.types import Grounded, Recommendations
+from zsrec.core.types import Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Arrays, Ids, Interactions
@@ -63,11 +63,6 @@ class Turn(NamedTuple):
                 break
             kept.append(text[-WORDS:])
         return " ".join(reversed(kept))
-
-    @property
-    def script(self) -> str:
-        """All texts with their roles."""
-        return " ".join(f"{role.capitalize()}: {text}" for role, text in self.conversation)
 
 
 def read_turns(path: Path, catalog: Catalog) -> list[Turn]:
@@ -257,35 +252,25 @@ async def ask_turns(
         turn = turns[number]
         asked = recommender if llm_of is None else recommender.with_llm(llm_of(turn.id))
         history = History(events=tuple(Event(item=item, by="id") for item in turn.mentioned))
-        about = turn.script or "no words yet: recommend what a new user may like"
-        return await asked.recommend(history, k=k, about=about)
+        told = turn.mentioned or any(role == "user" and text.strip() for role, text in turn.conversation)
+        about = None if told else "anything: nothing is known of the user yet"
+        return await asked.recommend(history, k=k, about=about, conversation=turn.conversation)
 
     return await ask_all(len(turns), one, concurrency=recommender.settings.concurrency, on_done=on_done)
 
 
-def answers_of(
-    outcomes: Sequence[Outcome], turns: Sequence[Turn], popularity: Mapping[str, float] | None = None
-) -> tuple[Answer, ...]:
-    """What the answers name; an ambiguous title is the most popular of its items where one alone is."""
-    return tuple(_answer(one, turn, popularity or {}) for one, turn in zip(outcomes, turns, strict=True))
+def answers_of(outcomes: Sequence[Outcome], turns: Sequence[Turn]) -> tuple[Answer, ...]:
+    """What the answers name, as the recommender grounded it."""
+    return tuple(_answer(one, turn) for one, turn in zip(outcomes, turns, strict=True))
 
 
-def _answer(outcome: Outcome, turn: Turn, popularity: Mapping[str, float]) -> Answer:
+def _answer(outcome: Outcome, turn: Turn) -> Answer:
     if not isinstance(outcome, Recommendations):
         return Answer((), error=type(outcome).__name__ if isinstance(outcome, ZsrecError) else "nothing to ask")
-    found = [_item(one, popularity) for one in outcome.trace.grounded]
+    found = [one.match.item_id for one in outcome.trace.grounded]
     missing = sum(one.match.reason == "not_in_catalog" for one in outcome.trace.grounded)
     repeated = sum(item in turn.mentioned for item in found)
     return Answer(tuple(dict.fromkeys(filter(None, found))), len(found), missing, repeated)
-
-
-def _item(one: Grounded, popularity: Mapping[str, float]) -> str | None:
-    match = one.match
-    if match.reason != "ambiguous" or not match.alternatives:
-        return match.item_id
-    most = max(popularity.get(item, 0.0) for item in match.alternatives)
-    best = [item for item in match.alternatives if popularity.get(item, 0.0) == most]
-    return best[0] if most > 0 and len(best) == 1 else None
 
 
 def generated_row(
