@@ -124,9 +124,6 @@ def _text(value: object) -> str:
     return value
 
 
-# -- behaviour of others, whose items are linked by title ---------------------------------------------------
-
-
 class Link(NamedTuple):
     """An item of the interactions, and the catalog's item with its title; None where there is none, or several."""
 
@@ -150,9 +147,6 @@ def linked_interactions(known: Interactions, links: Sequence[Link], catalog: Cat
     user, item, time = known.columns
     kept = codes[item] >= 0
     return Interactions(known.users, items, Arrays(user[kept], codes[item][kept], time[kept]))
-
-
-# -- rows ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
