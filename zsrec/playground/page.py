@@ -89,9 +89,7 @@ class Page:
         with named(html.section().classes("card fields"), "For whom"):
             html.h2("For whom")
             self._who = ui.radio(
-                [_USER, _TYPED] if users else [_TYPED],
-                value=_USER if users else _TYPED,
-                on_change=self._changed,
+                [_USER, _TYPED] if users else [_TYPED], value=_USER if users else _TYPED, on_change=self._changed
             ).props("inline dense")
             named(self._who, "Where the history comes from")
             self._user = ui.select(
