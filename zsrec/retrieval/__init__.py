@@ -1,6 +1,7 @@
 """Candidate generation without training; see `Retriever` and `top`."""
 
 from zsrec.retrieval.base import Candidates, Mode, Profile, Retriever, profile, top
+from zsrec.retrieval.cooccurrence import Cooccurrence, CooccurrenceConfig
 from zsrec.retrieval.fused import Fused, FusedConfig
 from zsrec.retrieval.item_knn import ItemKNN, ItemKNNConfig
 from zsrec.retrieval.lists import Listed
@@ -10,6 +11,8 @@ from zsrec.retrieval.semantic import Semantic, SemanticConfig, item_texts, item_
 
 __all__ = [
     "Candidates",
+    "Cooccurrence",
+    "CooccurrenceConfig",
     "Fused",
     "FusedConfig",
     "ItemKNN",

@@ -37,11 +37,13 @@ class Profile(NamedTuple):
         codes: The items' codes, oldest first; shape (n,).
         weights: One per code: positive in favour of similar items, negative against, 0 for no opinion; shape (n,).
         words: The user's own words; empty where there are none. Only retrievers that read texts use them.
+        user: The user's id among the interactions; their own sequence is then no evidence for themselves.
     """
 
     codes: Codes
     weights: Weights
     words: str = ""
+    user: str | None = None
 
     @classmethod
     def of(cls, codes: Codes) -> Profile:
@@ -182,7 +184,7 @@ def faded(of: Profile, last: int, decay: float) -> Profile:
     weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]
     rated = np.concatenate(kinds)
     order = np.argsort(rated)
-    return Profile(of.codes[rated[order]], np.concatenate(weights)[order], of.words)
+    return of._replace(codes=of.codes[rated[order]], weights=np.concatenate(weights)[order])
 
 
 def check_recency(last: int, decay: float) -> None:

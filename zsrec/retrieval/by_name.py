@@ -10,6 +10,7 @@ from zsrec.core.errors import ConfigError, MissingExtraError, ZsrecError
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Interactions
 from zsrec.retrieval.base import Method, Retriever
+from zsrec.retrieval.cooccurrence import Cooccurrence
 from zsrec.retrieval.fused import Fused
 from zsrec.retrieval.item_knn import ItemKNN
 from zsrec.retrieval.popularity import Popularity
@@ -18,7 +19,7 @@ from zsrec.retrieval.trained import NAMES as TRAINED
 from zsrec.retrieval.trained import EaseConfig, SasRecConfig, trained
 
 NEEDS_TEXTS = ("semantic", "fused")
-NAMES = ("pop", "itemknn", *NEEDS_TEXTS)
+NAMES = ("pop", "itemknn", "cooccurrence", *NEEDS_TEXTS)
 """The retrievers without training, which also give candidates."""
 
 ALL = (*NAMES, *TRAINED)
@@ -66,8 +67,10 @@ def methods(
             made[name] = lambda known: Popularity(known, window_days=window_days)
         elif name == "itemknn":
             made[name] = ItemKNN
+        elif name == "cooccurrence":
+            made[name] = Cooccurrence
         elif name == "fused":
-            made[name] = lambda known: Fused(known, found)
+            made[name] = _fused(found, _one_line(failed["semantic"]) if "semantic" in failed else "")
         elif name in TRAINED:
             if (missing := _missing(name)) is None:
                 made[name] = trained(name, ease=ease, sasrec=sasrec)
@@ -82,6 +85,10 @@ def methods(
 
 def _semantic(vectors: Vectors) -> Method:
     return lambda known: Semantic(known.items, vectors)
+
+
+def _fused(vectors: Vectors | None, no_vectors: str) -> Method:
+    return lambda known: Fused(known, vectors, no_vectors=no_vectors)
 
 
 def _missing(name: str) -> MissingExtraError | None:

@@ -1,4 +1,4 @@
-"""The caller's own candidates, and item-kNN with popularity behind it."""
+"""The caller's own candidates, and a retriever with popularity behind it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from zsrec.data.interactions import Ids
-from zsrec.retrieval.base import Mode, Profile, Scores
-from zsrec.retrieval.item_knn import ItemKNN
+from zsrec.retrieval.base import Mode, Profile, Retriever, Scores
 from zsrec.retrieval.popularity import Popularity
 
 
@@ -49,24 +48,39 @@ class Listed:
 
 @dataclass(frozen=True, eq=False)
 class Backed:
-    """Item-kNN's candidates, then all other items by popularity."""
+    """A retriever's candidates, then all other items by popularity."""
 
-    first: ItemKNN
+    first: Retriever
     behind: Popularity
-    name: ClassVar[str] = "itemknn+pop"
     mode: ClassVar[Mode] = "training-free"
-    notes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the first with "+pop"."""
+        return f"{self.first.name}+pop"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the first."""
+        return self.first.notes
 
     @property
     def items(self) -> Ids:
         """The items that are scored."""
         return self.first.items
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether the first reads the user's own words."""
+        return bool(getattr(self.first, "reads_words", False))
+
     def scores(self, of: Profile) -> Scores:
-        """Item-kNN's scores, and below the lowest of them popularity's; shape (number of items,)."""
+        """The first's scores, and below the lowest of them popularity's; shape (number of items,)."""
         scores = self.first.scores(of).copy()
         silent = scores == -np.inf
-        counts = self.behind.scores(of)
+        counts = np.zeros(len(scores))
+        known = self.behind.scores(of)
+        counts[: len(known)] = known  # items that were added since have no count
         least = float(scores[~silent].min()) if not silent.all() else 0.0
         scores[silent] = least - 2.0 + counts[silent] / (counts.max(initial=0.0) + 1.0)
         return scores
