@@ -15,7 +15,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import places
 from zsrec.recommender.request import Pipeline, Request
-from zsrec.retrieval.base import Mode, Retriever, profile, top, unread
+from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about:
     codes = [retriever.items.code(item_id) for item_id in ids]
     values = [-np.inf if code is None else float(scores[code]) for code in codes]
     order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
-    notes = [f"{retriever.name}: {note}" for note in (*retriever.notes, *unread(retriever, of))]
+    notes = [f"{retriever.name}: {note}" for note in (*retriever.notes, *profile_notes(retriever, of))]
     if unscored := sum(value == -np.inf for value in values):
         notes.append(f"{retriever.name}: nothing speaks for {unscored} candidates; they come last")
     return Candidates(

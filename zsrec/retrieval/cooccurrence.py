@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Mode, Profile, Scores, check_recency, faded
-from zsrec.retrieval.sequences import Sequences
+from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.sequences import Sequences, Window
 
 LARGE = 1_000_000
 
@@ -99,19 +100,49 @@ class Cooccurrence:
 
     def counts(self, of: Profile) -> Scores:
         """The weighted co-occurrences of each item, before its norm; shape (number of items,), a new array."""
-        recent, me = self.recent(of), self.sequences.user(of.user)
-        places = [self.sequences.places(code, me) for code in recent.codes.tolist()]
         sums = np.zeros(len(self.items))
+        for _, near, weights in self._near(of, self.recent(of)):
+            sums += np.bincount(near.items, weights, minlength=len(sums))
+        return sums
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The history item that contributed most, and how many of its users met the item after or before it."""
+        return [None if one is None else one[1] for one in self.contributions(of, codes)]
+
+    def contributions(self, of: Profile, codes: Sequence[int]) -> list[tuple[float, Evidence] | None]:
+        """The same with the part of `counts` that it stands for."""
+        recent, best = self.recent(of), dict[int, tuple[float, Evidence]]()
+        sizes = [len(self.sequences.places(code, self.sequences.user(of.user))) for code in recent.codes.tolist()]
+        events = np.repeat(np.arange(len(sizes)), sizes)
+        for before, near, weights in self._near(of, recent):
+            wanted = np.isin(near.items, codes)
+            items, places, parts = near.items[wanted], near.places[wanted], weights[wanted]
+            for item, event in set(zip(items.tolist(), events[places].tolist(), strict=True)):
+                here = (items == item) & (events[places] == event)
+                part, users = float(parts[here].sum()), len(np.unique(places[here]))
+                if part > best.get(item, (0.0,))[0]:
+                    kind: EvidenceKind = "before" if before else "after"
+                    latest = bool(self.sequences.users_per_item[recent.codes[event]] > self.sequences.newest)
+                    one = Evidence(kind, int(recent.codes[event]), users, sizes[event], latest=latest)
+                    best[item] = (part, one)
+        return [best.get(code) for code in codes]
+
+    def _near(self, of: Profile, recent: Profile) -> Iterator[tuple[bool, Window, NDArray[np.float64]]]:
+        """The events after and before the newest places of recent items, with their weights."""
+        me = self.sequences.user(of.user)
+        places = [self.sequences.places(code, me) for code in recent.codes.tolist()]
         if not places:
-            return sums
+            return
         weights = np.repeat(recent.weights, [len(one) for one in places])
         joined = np.concatenate(places)
         for before, factor in ((False, 1.0), (True, self.config.before)):
             if factor:
                 near = self.sequences.near(joined, self.config.window, before=before)
-                each = (factor * weights)[near.places] * self._distance_weights[np.abs(near.distances)]
-                sums += np.bincount(near.items, each, minlength=len(sums))
-        return sums
+                yield (
+                    before,
+                    near,
+                    (factor * weights)[near.places] * self._distance_weights[np.abs(near.distances)],
+                )
 
     def recent(self, of: Profile) -> Profile:
         """The newest events with the weights f_t."""

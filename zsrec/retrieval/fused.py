@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Mode, Profile, Scores
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores
 from zsrec.retrieval.cooccurrence import Cooccurrence, CooccurrenceConfig
 from zsrec.retrieval.semantic import Semantic, SemanticConfig, Vectors
 
@@ -104,6 +105,19 @@ class Fused:
         scores *= self.behaviour.norms
         scores[scores <= 0.0] = -np.inf
         return scores
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The history item that contributed most, by co-occurrence or else by its text."""
+        found = self.behaviour.contributions(of, codes)
+        if self._texts is None or not self.config.text_weight:
+            return [None if one is None else one[1] for one in found]
+        texts = self._text_counts(self._texts, of)[list(codes)].tolist()
+        words_weight = (1.0 + self.config.shrink) ** -0.5
+        closest = self._texts.contributions(self.behaviour.recent(of), codes, words_weight)
+        return [
+            shared[1] if shared is not None and shared[0] >= text else (None if near is None else near[1])
+            for shared, text, near in zip(found, texts, closest, strict=True)
+        ]
 
     def _text_counts(self, texts: Semantic, of: Profile) -> Scores:
         """0.3 · (Σ_t f_t) · max(0, cos)^4 of each item, see the class; shape (number of items,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from zsrec.core.types import Frozen
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
 
 
 class ItemKNNConfig(Frozen):
@@ -66,6 +67,22 @@ class ItemKNN:
         scores = self.similarities(of)
         scores[scores <= 0.0] = -np.inf
         return scores
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The history item with the largest weighted cosine, and how many users it shares."""
+        recent = faded(of, self.config.last, self.config.decay)
+        known, found = self.interactions, list[Evidence | None]()
+        me = {known.users.code(of.user or "")}
+        sources = [(code, set(known.users_of(code).tolist()) - me) for code in recent.codes.tolist()]
+        for item in codes:
+            users = set(known.users_of(item).tolist()) - me
+            parts = [
+                (weight * known.inverse_norms[code] * len(users & others), code, len(users & others), len(others))
+                for (code, others), weight in zip(sources, recent.weights.tolist(), strict=True)
+            ]
+            best = max(parts, default=(0.0, 0, 0, 0))
+            found.append(Evidence("shared", best[1], best[2], best[3]) if best[0] > 0 else None)
+        return found
 
     def similarities(self, of: Profile) -> Scores:
         """The same with 0 where no user links an item to the history; a new array."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from zsrec.data.interactions import Ids
-from zsrec.retrieval.base import Mode, Profile, Retriever, Scores
+from zsrec.retrieval.base import Evidence, Explains, Mode, Profile, Retriever, Scores
 from zsrec.retrieval.popularity import Popularity
 
 
@@ -84,3 +84,8 @@ class Backed:
         least = float(scores[~silent].min()) if not silent.all() else 0.0
         scores[silent] = least - 2.0 + counts[silent] / (counts.max(initial=0.0) + 1.0)
         return scores
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The first's, else popularity's."""
+        first = self.first.evidence(of, codes) if isinstance(self.first, Explains) else [None for _ in codes]
+        return [a or b for a, b in zip(first, self.behind.evidence(of, codes), strict=True)]

@@ -17,7 +17,7 @@ from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import display_title
-from zsrec.retrieval.base import Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
 
 Vectors = NDArray[np.float32]
 _TINY = 1e-6
@@ -85,6 +85,36 @@ class Semantic:
         recent = faded(of, self.config.last, self.config.decay)
         taste, n = self.taste(recent), len(recent.codes) + self._has_words(of)
         return self.cosines(taste / n) if n else np.full(len(self.items), -np.inf)
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The history item whose text is most like each item's, weighted; the user's words where they are more."""
+        recent = faded(of, self.config.last, self.config.decay)
+        return [None if one is None else one[1] for one in self.contributions(recent, codes)]
+
+    def contributions(
+        self, of: Profile, codes: Sequence[int], words_weight: float = 1.0
+    ) -> list[tuple[float, Evidence] | None]:
+        """The same with the weighted cosine that it stands for."""
+        vectors = (self._by_dimension[:, list(codes)].T - self._mean) * self._inverse_norms[list(codes)][:, None]
+        sources = [Evidence("text", code) for code in of.codes.tolist()]
+        parts = [
+            self.taste(of._replace(codes=of.codes[[n]], weights=of.weights[[n]], words=""))
+            for n in range(len(sources))
+        ]
+        if self._has_words(of):
+            nothing = of._replace(codes=of.codes[:0], weights=of.weights[:0])
+            sources, parts = (
+                [*sources, Evidence("words", words=("what you asked for",))],
+                [*parts, self.taste(nothing, words_weight)],
+            )
+        if not parts:
+            return [None for _ in codes]
+        cosines = vectors @ np.array(parts).T
+        best = cosines.argmax(axis=1)
+        return [
+            (float(row[at]), sources[at]) if row[at] > 0 else None
+            for row, at in zip(cosines, best.tolist(), strict=True)
+        ]
 
     def taste(self, of: Profile, words_weight: float = 1.0) -> NDArray[np.float64]:
         """The weighted sum of the centred unit vectors of the events, and of the user's words; shape (d,)."""
