@@ -6,7 +6,7 @@ from zsrec.retrieval.cooccurrence import Cooccurrence, CooccurrenceConfig
 from zsrec.retrieval.fused import Fused, FusedConfig
 from zsrec.retrieval.item_knn import ItemKNN, ItemKNNConfig
 from zsrec.retrieval.lexical import Lexical, LexicalConfig
-from zsrec.retrieval.lists import Listed
+from zsrec.retrieval.lists import Listed, Lists, read_lists
 from zsrec.retrieval.onboarding import Questions, questions
 from zsrec.retrieval.popularity import Popularity, popularity
 from zsrec.retrieval.rerank import Filter, Reranked
@@ -25,6 +25,7 @@ __all__ = [
     "Lexical",
     "LexicalConfig",
     "Listed",
+    "Lists",
     "Mode",
     "Popularity",
     "Profile",
@@ -39,5 +40,6 @@ __all__ = [
     "popularity",
     "profile",
     "questions",
+    "read_lists",
     "top",
 ]

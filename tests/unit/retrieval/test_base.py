@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, DataError
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Contact, Ids, Interactions
@@ -29,6 +30,7 @@ from zsrec.retrieval import (
     item_vectors,
     popularity,
     profile,
+    read_lists,
     top,
 )
 from zsrec.retrieval.base import faded
@@ -222,6 +224,27 @@ def test_only_the_callers_list() -> None:
     assert top(listed, ["a"], 9).ids == ("c", "f")
     assert top(listed, ["a"], 9, exclude_seen=False).ids == ("c", "f", "a")
     assert listed.notes == ("1 of 5 candidates are not in the catalog",)
+
+
+def test_a_precomputed_list_by_user(tmp_path: Path) -> None:
+    path = tmp_path / "top.csv"
+    path.write_text("user,item,score\nu1,a,0.5\nu1,c,0.9\nu1,gone,0.1\nu2,b,1\n", encoding="utf-8")
+    lists = read_lists(path, ITEMS, columns=("user", "item", "score"))
+    found = top(lists, History(user="u1"), 9)
+    assert (found.ids, found.mode, found.retriever) == (("c", "a"), "trained", "lists")
+    assert found.notes == ("1 of 4 listed items are not in the catalog",)
+    assert top(lists, History.of("c", user="u1"), 9).ids == ("a",)
+    nobody = top(lists, History(user="u3"), 9)
+    assert nobody.ids == ()
+    assert "no list for this user" in nobody.notes[1]
+    assert "names none" in top(lists, [], 9).notes[1]
+    in_order = read_lists(path, ITEMS, mode="training-free")
+    assert (top(in_order, History(user="u1"), 9).ids, in_order.mode) == (("a", "c"), "training-free")
+    path.write_text("user,item,score\nu1,a,best\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no number"):
+        read_lists(path, ITEMS, columns=("user", "item", "score"))
+    with pytest.raises(ConfigError):
+        read_lists(path, ITEMS, columns=("user",))
 
 
 def test_ties_follow_a_hash_and_neither_place_nor_id() -> None:
