@@ -316,7 +316,7 @@ class Trace(Frozen):
     """
 
     template: TemplateRef
-    mode: Literal["zero-shot", "training-free"] = "zero-shot"
+    mode: Literal["zero-shot", "training-free", "trained"] = "zero-shot"
     evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()

@@ -28,7 +28,14 @@ from zsrec.llm.protocol import LLM
 from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select
 from zsrec.ranking.rankers import rank
-from zsrec.recommender.candidates import Candidates, choose_candidates, history_use
+from zsrec.recommender.candidates import (
+    Candidates,
+    choose_candidates,
+    history_use,
+    restricted,
+    unsaid,
+    with_reasons,
+)
 from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
 from zsrec.recommender.request import Pipeline, Request
 
@@ -38,6 +45,7 @@ _CUT = "the answer was cut at max_tokens; a title that may be cut in half was no
 async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommendations:
     """The flow of one `recommend` call."""
     pipeline.check(request)
+    pipeline, restrictions = restricted(pipeline, request)
     template, catalog = pipeline.template, pipeline.catalog
     known = resolve_history(request.history, catalog, pipeline.grounder)
     seen = frozenset([one.item.id for one in known if one.item is not None]).union(request.history.shown)
@@ -52,7 +60,11 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
-    notes = [*(candidates.notes if candidates else ()), *steps.notes, *result.notes, *reader.notes]
+    found = candidates.notes if candidates else ()
+    notes = [*unsaid(restrictions, found), *found, *steps.notes, *result.notes, *reader.notes]
+    if pipeline.retriever is not None and not pipeline.ranks:
+        name = pipeline.retriever.name
+        notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
     events = prompts.history.events
     if fitted.shown < events:
         left_out = events - fitted.shown
@@ -67,10 +79,12 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
         )
-    others = candidates is not None and candidates.mode == "training-free"
+    mode = candidates.mode if candidates else "zero-shot"
+    if mode == "zero-shot" and any(one.source == "popularity" for one in items):
+        mode = "training-free"
     trace = Trace(
         template=template.ref,
-        mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
+        mode=mode,
         evidence=prompts.history.evidence(fitted, request.about),
         exchanges=(*steps.exchanges, *result.exchanges),
         grounded=tuple(reader.grounded),
@@ -81,7 +95,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes=tuple(notes),
         seed=template.sampling.seed,
     )
-    return Recommendations(items=items, trace=trace)
+    return Recommendations(items=with_reasons(pipeline, request, known, items), trace=trace)
 
 
 @dataclass
@@ -147,7 +161,7 @@ class _AnswerReader:
             cut=cut,
         )
         grounded = [one.model_copy(update={"exchange": self._answers}) for one in found]
-        allowed = None if shown is None else frozenset(shown)
+        allowed = self._pipeline.eligible if shown is None else frozenset(shown)
         chosen = select(grounded, self._pipeline.catalog, k=k, seen=self._seen, allowed=allowed)
         self._answers += 1
         if cut:

@@ -29,6 +29,7 @@ from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Where
 
 Outcome = Recommendations | ZsrecError
 TemplateLike = str | Path | Template
@@ -138,10 +139,28 @@ class _Base:
         return other
 
     def retrieval_order(
-        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        candidates: Iterable[str] | None = None,
+        where: Where = (),
     ) -> Recommendations:
-        """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            about: The user in words, for retrievers that read them.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+            where: See `recommend`.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        return without_model.retrieval_order(self.pipeline, Request.of(history, k, about, candidates, where=where))
 
     def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
@@ -216,6 +235,7 @@ class Recommender(_Base):
         about: str | None = None,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -227,6 +247,7 @@ class Recommender(_Base):
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked. By default a short list stays short.
+            where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -240,7 +261,9 @@ class Recommender(_Base):
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        return self._loop.run(
+            recommend(self.pipeline, Request.of(history, k, about, candidates, fill, where), self.llm)
+        )
 
     def recommend_many(
         self,
@@ -371,9 +394,10 @@ class AsyncRecommender(_Base):
         about: str | None = None,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill, where), self.llm)
 
     async def recommend_many(
         self,

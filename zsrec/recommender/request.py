@@ -19,6 +19,7 @@ from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Filter, Where
 
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
@@ -60,14 +61,16 @@ class Request:
     about: str | None = None
     candidates: tuple[str, ...] | None = None
     fill: Fill | None = None
+    where: tuple[Filter | str, ...] = ()
 
     @classmethod
     def of(
         cls, user: User, k: int = 10, about: str | None = None, candidates: Iterable[str] | None = None,
-        fill: Fill | None = None,
+        fill: Fill | None = None, where: Where = (),
     ) -> Request:  # fmt: skip
         """The request of a caller's arguments."""
-        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill)
+        conditions = (where,) if isinstance(where, str) else tuple(where)
+        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill, conditions)
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +92,7 @@ class Pipeline:
     ranking: Mapping[str, object] = field(default_factory=dict)
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
+    eligible: frozenset[str] | None = None
 
     @property
     def grounder(self) -> Grounder:

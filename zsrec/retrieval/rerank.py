@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen, Item
+from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import split_year
@@ -58,9 +58,8 @@ class Filter(Frozen):
     def __str__(self) -> str:
         return f"{self.column} {self.operator} {self.value}"
 
-    def holds(self, item: Item) -> bool:
-        """Whether an item meets the condition."""
-        values = _values(item, self.column)
+    def holds(self, values: Sequence[str]) -> bool:
+        """Whether the values of an item's column meet the condition."""
         if self.operator in ("=", "!="):
             wanted = self.value.casefold()
             equal = any(one.casefold() == wanted or _same_number(one, self.value) for one in values)
@@ -164,7 +163,7 @@ class Reranked:
         """Those of the retriever, the conditions with what they leave, and the trade-off."""
         notes = list(self.retriever.notes)
         if self._filters:
-            notes.append(filter_note(self._filters, self.catalog, self._allowed))
+            notes.append(eligible(self._filters, self.catalog)[1])
         if self.trade_off < 1:
             how = "texts" if self.vectors is not None else ", ".join(self.columns)
             notes.append(f"the best {self.depth} were ordered for diversity of {how} (MMR, {self.trade_off:g})")
@@ -179,7 +178,7 @@ class Reranked:
         scores = self.retriever.scores(of).copy()
         if self._filters:
             fail = np.ones(len(scores), dtype=bool)
-            fail[self.items.codes(self._allowed)] = False
+            fail[self.items.codes(eligible(self._filters, self.catalog)[0])] = False
             scores[fail] = -np.inf
         if self.trade_off < 1:
             unseen = scores.copy()
@@ -202,10 +201,6 @@ class Reranked:
     def _filters(self) -> tuple[Filter, ...]:
         return filters(self.where, self.catalog)
 
-    @cached_property
-    def _allowed(self) -> frozenset[str]:
-        return allowed(self._filters, self.catalog)
-
     def _similarities(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         if self.vectors is not None:
             near: NDArray[np.float64] = (self.vectors[codes] @ self.vectors[codes].T).astype(np.float64)
@@ -216,20 +211,24 @@ class Reranked:
     def _words(self, item_id: str) -> frozenset[str]:
         if item_id not in self.catalog:
             return frozenset()
-        texts = [text for name in self.columns for text in _values(self.catalog[item_id], name)]
+        attributes = self.catalog[item_id].attributes
+        texts = [text for name in self.columns for text in _texts(attributes.get(name))]
         return frozenset(word for text in texts for word in _WORDS.findall(text.lower()))
 
 
-def allowed(where: Sequence[Filter], catalog: Catalog) -> frozenset[str]:
-    """The ids of the catalog's items that meet all conditions."""
-    return frozenset(item.id for item in catalog if all(one.holds(item) for one in where))
-
-
-def filter_note(where: Sequence[Filter], catalog: Catalog, left: frozenset[str]) -> str:
-    """What a trace says of filters."""
-    unknown = sum(any(not _values(item, one.column) for one in where) for item in catalog)
-    lacking = f"; {unknown:,} items lack a value" if unknown else ""
-    return f"where {' and '.join(map(str, where))}: {len(left):,} of {len(catalog):,} items are left{lacking}"
+@lru_cache(maxsize=16)
+def eligible(where: tuple[Filter, ...], catalog: Catalog) -> tuple[frozenset[str], str]:
+    """Return the ids of the items that meet all conditions, and what a trace says of them."""
+    left, lacking = set(catalog.ids), set[str]()
+    for one in where:
+        for item_id, values in zip(catalog.ids, _column(catalog, one.column), strict=True):
+            if not values:
+                lacking.add(item_id)
+            if not one.holds(values):
+                left.discard(item_id)
+    without = f"; {len(lacking):,} items lack a value" if lacking else ""
+    note = f"where {' and '.join(map(str, where))}: {len(left):,} of {len(catalog):,} items are left{without}"
+    return frozenset(left), note
 
 
 def mmr(relevance: NDArray[np.float64], similarities: NDArray[np.float64], trade_off: float) -> NDArray[np.int64]:
@@ -253,10 +252,16 @@ def mmr(relevance: NDArray[np.float64], similarities: NDArray[np.float64], trade
     return np.array(order, dtype=np.int64)
 
 
-def _values(item: Item, column: str) -> list[str]:
-    value: object = {"id": item.id, "title": item.title}.get(column, item.attributes.get(column))
-    if value is None and column == "year":
-        value = split_year(item.title)[1]
+def _column(catalog: Catalog, name: str) -> Iterable[list[str]]:
+    """The values of a column by item; "year" is read from the titles where there is no such column."""
+    if name in catalog.attribute_names:
+        return map(_texts, catalog.column(name))
+    if name == "year":
+        return (_texts(split_year(title)[1]) for title in catalog.titles)
+    return ([text] for text in (catalog.ids if name == "id" else catalog.titles))
+
+
+def _texts(value: object) -> list[str]:
     if isinstance(value, str):
         return [one.strip() for one in value.split("|") if one.strip()]
     if isinstance(value, list | tuple | set | frozenset):

@@ -100,7 +100,7 @@ class RecommendOut(Frozen):
     request_id: str
     items: tuple[ItemOut, ...]
     degraded: Degraded | None = Field(description="Null where the model answered.")
-    mode: Literal["zero-shot", "training-free"]
+    mode: Literal["zero-shot", "training-free", "trained"]
     template: str
     not_in_catalog: tuple[str, ...] = Field(description="What the model named and the catalog lacks.")
     unknown_history: tuple[str, ...] = Field(description="What of the history the catalog lacks.")
