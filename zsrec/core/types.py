@@ -173,7 +173,7 @@ class Dropped(Frozen):
     Attributes:
         grounded: The mention and its item.
         why: "seen" (the user knows it, or got it in an earlier round), "duplicate" (named before),
-            "not_a_candidate" (not among the candidates) or "beyond_k" (the list was full).
+            "not_a_candidate" (not among the candidates, or fails where=) or "beyond_k" (the list was full).
     """
 
     grounded: Grounded

@@ -94,7 +94,7 @@ def test_conditions_hold_for_a_models_own_titles(films: Catalog) -> None:
     rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin\n2. Toy Story"), popularity=["2", "4"])
     result = asyncio.run(rec.recommend(["Heat (1995)"], 2, where=["genres = Animation"], fill="popularity"))
     assert ids(result) == ["5", "4"]  # the second is filled from popularity, which has "2" before it
-    assert [one.reason for one in result.trace.dropped] == ["not_a_candidate"]
+    assert [one.why for one in result.trace.dropped] == ["not_a_candidate"]
     assert any("where genres = Animation" in note for note in result.trace.notes)
 
 
