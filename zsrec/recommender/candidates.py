@@ -148,7 +148,10 @@ def restricted(pipeline: Pipeline, request: Request) -> tuple[Pipeline, tuple[st
         popular = tuple(one for one in popular if one in ids)
     retriever = pipeline.retriever
     if retriever is not None:
-        retriever = Reranked(retriever, pipeline.catalog, where)
+        if isinstance(retriever, Reranked):  # conditions come before diversity
+            retriever = replace(retriever, where=(*retriever.where, *where))
+        else:
+            retriever = Reranked(retriever, pipeline.catalog, where)
     return replace(pipeline, eligible=ids, popularity=popular, retriever=retriever), (note,)
 
 

@@ -14,9 +14,11 @@ from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Evidence, Mode, Profile, Scores
 from zsrec.retrieval.cooccurrence import Cooccurrence, CooccurrenceConfig
+from zsrec.retrieval.lexical import Lexical
 from zsrec.retrieval.semantic import Semantic, SemanticConfig, Vectors
 
-NO_VECTORS = "no item vectors: fused uses interactions alone, which is cooccurrence"
+NO_TEXTS = "no item vectors: fused uses interactions alone, which is cooccurrence"
+NO_VECTORS = "no item vectors: fused compares texts by their words, which is lexical"
 
 
 class FusedConfig(CooccurrenceConfig):
@@ -38,15 +40,16 @@ class Fused:
     num and f_t are those of `Cooccurrence`, V_x is the vector of x's text: texts enter as pseudo-counts that are
     smaller than one user's next event, so they order what behaviour leaves open and find items without any
     interaction, and cannot outweigh behaviour. With an embedder the user's own words count like an event of an
-    item without users.
+    item with one user. Without vectors, `Lexical`'s score as a share of its largest takes the cosine's place.
 
     Attributes:
         interactions: All users' interactions.
-        vectors: One per item, L2-normalised; shape (number of items, d). None leaves the texts out, and `notes`
-            says so, with the reason where `no_vectors` gives one.
+        vectors: One per item, L2-normalised; shape (number of items, d). None compares words instead.
         config: The parameters.
         embedder: The embedder of the vectors; with it the user's own words count.
+        lexical: Compares texts where there are no vectors; None leaves texts out, and `notes` says so.
         behaviour: The part that reads interactions; made where none is given.
+        no_vectors: Why there are none, for the notes.
 
     Raises:
         ConfigError: `config` is out of range, or there is not one vector per item.
@@ -56,6 +59,7 @@ class Fused:
     vectors: Vectors | None = None
     config: FusedConfig = field(default_factory=FusedConfig)
     embedder: Embedder | None = None
+    lexical: Lexical | None = None
     behaviour: Cooccurrence = None  # type: ignore[assignment]
     no_vectors: str = ""
     name: ClassVar[str] = "fused"
@@ -66,7 +70,15 @@ class Fused:
             raise ConfigError(f"{self.config}", hint="text_weight is at least 0, text_power above 0")
         if self.behaviour is None:
             object.__setattr__(self, "behaviour", Cooccurrence(self.interactions, self.config))
-        _ = self._texts  # checks the rest
+        if (
+            self.vectors is None
+            and self.lexical is not None
+            and list(self.lexical.items.ids) != list(self.items.ids)
+        ):
+            raise ConfigError(
+                "the lexical retriever has other items than the interactions", hint="use one catalog"
+            )
+        _ = self._semantic  # checks the vectors
 
     @property
     def items(self) -> Ids:
@@ -75,19 +87,27 @@ class Fused:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note where the texts are missing."""
+        """A note where vectors are missing."""
+        if self.vectors is not None:
+            return ()
         why = f" ({self.no_vectors})" if self.no_vectors else ""
-        return () if self.vectors is not None else (NO_VECTORS + why,)
+        return ((NO_TEXTS if self.lexical is None else NO_VECTORS) + why,)
 
     @property
     def reads_words(self) -> bool:
         """Whether the user's own words count."""
-        return self._texts is not None and self.config.text_weight > 0 and self.embedder is not None
+        if self.vectors is None:
+            return self.lexical is not None
+        return self.config.text_weight > 0 and self.embedder is not None
 
-    @cached_property
-    def _texts(self) -> Semantic | None:
-        config = SemanticConfig(centred=False)  # centred cosines ordered candidates less well (docs/candidates.md)
-        return None if self.vectors is None else Semantic(self.items, self.vectors, config, self.embedder)
+    @property
+    def reads_critiques(self) -> bool:
+        """Whether what the user said of earlier recommendations counts."""
+        return self.vectors is None and self.lexical is not None
+
+    def profile_notes(self, of: Profile) -> tuple[str, ...]:
+        """Those of the lexical part."""
+        return self.lexical.profile_notes(of) if self.reads_critiques and self.lexical is not None else ()
 
     def add(self, user: str, item: str) -> None:
         """Append an event, newer than all of this user's; an item that the catalog lacks has no text."""
@@ -100,8 +120,9 @@ class Fused:
     def scores(self, of: Profile) -> Scores:
         """The score of each item; -inf where no evidence is for it; shape (number of items,)."""
         scores = self.behaviour.counts(of)
-        if self._texts is not None and self.config.text_weight:
-            scores += self._text_counts(self._texts, of)
+        if self.config.text_weight:
+            texts = self._text_counts(of)
+            scores[: len(texts)] += texts  # items that were added since have no text
         scores *= self.behaviour.norms
         scores[scores <= 0.0] = -np.inf
         return scores
@@ -109,24 +130,44 @@ class Fused:
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The history item that contributed most, by co-occurrence or else by its text."""
         found = self.behaviour.contributions(of, codes)
-        if self._texts is None or not self.config.text_weight:
-            return [None if one is None else one[1] for one in found]
-        texts = self._text_counts(self._texts, of)[list(codes)].tolist()
-        words_weight = (1.0 + self.config.shrink) ** -0.5
-        closest = self._texts.contributions(self.behaviour.recent(of), codes, words_weight)
+        texts = dict(enumerate(self._text_counts(of).tolist()) if self.config.text_weight else ())
+        near: list[Evidence | None] = [None for _ in codes]
+        if self._semantic is not None:
+            recent = self.behaviour.recent(of)
+            closest = self._semantic.contributions(recent, codes, self._words_weight)
+            near = [None if one is None else one[1] for one in closest]
+        elif self.lexical is not None:
+            near = self.lexical.evidence(of, codes)
         return [
-            shared[1] if shared is not None and shared[0] >= text else (None if near is None else near[1])
-            for shared, text, near in zip(found, texts, closest, strict=True)
+            shared[1] if shared is not None and shared[0] >= texts.get(code, 0.0) else text
+            for shared, text, code in zip(found, near, codes, strict=True)
         ]
 
-    def _text_counts(self, texts: Semantic, of: Profile) -> Scores:
-        """0.3 · (Σ_t f_t) · max(0, cos)^4 of each item, see the class; shape (number of items,)."""
-        recent, words_weight = self.behaviour.recent(of), (1.0 + self.config.shrink) ** -0.5
-        taste = texts.taste(recent, words_weight)
-        length = float(np.linalg.norm(taste))
-        if length == 0:
-            return np.zeros(len(self.items))
-        total = float(np.maximum(recent.weights, 0.0).sum()) + words_weight * (self.reads_words and bool(of.words))
-        cosines = np.maximum(texts.cosines(taste / length), 0.0)
-        counts: Scores = self.config.text_weight * total * cosines**self.config.text_power
+    @cached_property
+    def _semantic(self) -> Semantic | None:
+        config = SemanticConfig(centred=False)  # centred cosines ordered candidates less well (docs/candidates.md)
+        return None if self.vectors is None else Semantic(self.items, self.vectors, config, self.embedder)
+
+    @property
+    def _words_weight(self) -> float:
+        """The f_t of the user's own words."""
+        return float((1.0 + self.config.shrink) ** -0.5)
+
+    def _text_counts(self, of: Profile) -> Scores:
+        """0.3 · (Σ_t f_t) · similarity^4 of each item, see the class; shape (number of items with a text,)."""
+        recent = self.behaviour.recent(of)
+        total = float(np.maximum(recent.weights, 0.0).sum())
+        if self.reads_words and (of.words or (self.reads_critiques and of.critiques)):
+            total += self._words_weight
+        if self._semantic is not None:
+            taste = self._semantic.taste(recent, self._words_weight)
+            similarities = self._semantic.cosines(taste / max(float(np.linalg.norm(taste)), 1e-12))
+        elif self.lexical is not None:
+            similarities = self.lexical.scores(of)
+            new = similarities.copy()
+            new[of.codes] = -np.inf
+            similarities = np.minimum(similarities / max(float(new.max(initial=0.0)), 1e-12), 1.0)
+        else:
+            return np.zeros(0)
+        counts: Scores = self.config.text_weight * total * np.maximum(similarities, 0.0) ** self.config.text_power
         return counts
