@@ -120,6 +120,14 @@ class Explains(Protocol):
         """The largest part of each item's score; None where nothing speaks for it."""
 
 
+@runtime_checkable
+class Learns(Protocol):
+    """A retriever for which a new event counts at once."""
+
+    def add(self, user: str, item: str) -> None:
+        """Append an event, newer than all of this user's."""
+
+
 class Candidates(Frozen):
     """Candidates, best first.
 

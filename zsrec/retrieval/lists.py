@@ -13,7 +13,7 @@ import numpy as np
 from zsrec.core.errors import BadRowError, ConfigError
 from zsrec.data.interactions import Ids
 from zsrec.data.tables import read_rows
-from zsrec.retrieval.base import Evidence, Explains, Mode, Profile, Retriever, Scores
+from zsrec.retrieval.base import Evidence, Explains, Learns, Mode, Profile, Retriever, Scores
 from zsrec.retrieval.popularity import Popularity
 
 
@@ -156,6 +156,11 @@ class Backed:
         least = float(scores[~silent].min()) if not silent.all() else 0.0
         scores[silent] = least - 2.0 + counts[silent] / (counts.max(initial=0.0) + 1.0)
         return scores
+
+    def add(self, user: str, item: str) -> None:
+        """Append an event where the first retriever counts it at once."""
+        if isinstance(self.first, Learns):
+            self.first.add(user, item)
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The first's, else popularity's."""
