@@ -46,12 +46,7 @@ NAMES = (
 Features = dict[str, float]
 """Features by name; those that are not in it are 0."""
 
-_CUTS = {
-    Cut.NOTE: "cut_note",
-    Cut.YEAR: "cut_year",
-    Cut.PARENTHESIS: "cut_parenthesis",
-    Cut.NUMBER: "cut_number",
-}
+_CUTS = {Cut.NOTE: "cut_note", Cut.YEAR: "cut_year", Cut.PARENTHESIS: "cut_parenthesis", Cut.NUMBER: "cut_number"}
 _FULL_INFORMATION = 4.0
 _SHORT = 12.0
 _MANY_WORDS = 6
@@ -194,10 +189,7 @@ def _edit(how: Agreement, same: float) -> Features:
 
 def _year(gap: int, how: Agreement) -> Features:
     if gap > 3:
-        return {
-            "year_conflict": 1.0,
-            "year_conflict_long": min(1.0, max(0.0, (how.information - 1.5) / 2.0)),
-        }
+        return {"year_conflict": 1.0, "year_conflict_long": min(1.0, max(0.0, (how.information - 1.5) / 2.0))}
     return {"year_same" if gap == 0 else "year_near" if gap == 1 else "year_far": 1.0}
 
 

@@ -154,9 +154,6 @@ def bench_compare(
     show_comparison(found)
 
 
-# -- data and runs --------------------------------------------------------------------------------------------
-
-
 def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
     """The caller's own tables; the columns are separated by commas.
 
@@ -321,12 +318,7 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
     if without_llm or not templates:
-        made, skipped = methods(
-            without_llm,
-            texts,
-            data.catalog,
-            _configs(run),
-        )
+        made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
         source = methods([run.candidates], texts, data.catalog, _configs(run))[0][run.candidates]

@@ -52,8 +52,6 @@ class Catalog:
         self._place = columns.place
         self.domain = domain
 
-    # -- loading --------------------------------------------------------------------------------------
-
     @classmethod
     def from_file(
         cls,
@@ -104,8 +102,6 @@ class Catalog:
         catalog = cls.__new__(cls)
         catalog._take(columns, domain)
         return catalog
-
-    # -- looking up -----------------------------------------------------------------------------------
 
     @property
     def ids(self) -> Sequence[str]:
@@ -158,8 +154,6 @@ class Catalog:
 
     def __repr__(self) -> str:
         return f"Catalog({len(self):,} {self.domain})"
-
-    # -- other catalogs -------------------------------------------------------------------------------
 
     def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
         """Return a catalog with more items at its end.

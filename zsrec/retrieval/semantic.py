@@ -159,11 +159,7 @@ def says_nothing(texts: Sequence[str]) -> bool:
 
 
 def item_vectors(
-    catalog: Catalog,
-    embedder: Embedder,
-    *,
-    attributes: Sequence[str] = ("genres",),
-    known: Vectors | None = None,
+    catalog: Catalog, embedder: Embedder, *, attributes: Sequence[str] = ("genres",), known: Vectors | None = None
 ) -> Vectors:
     """Return one vector per item, in the catalog's order; shape (number of items, d).
 
