@@ -155,12 +155,7 @@ def bench_compare(
 
 
 def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
-    """The caller's own tables; the columns are separated by commas.
-
-    Raises:
-        ConfigError: Too few columns.
-        DataError: A table cannot be read.
-    """
+    """The caller's own tables; the columns are separated by commas."""
     names = two_columns(item_columns, "--item-columns")
     return from_tables(
         interactions, items, columns=columns_of(columns, rating=False), item_columns=names, domain=domain
@@ -175,14 +170,7 @@ def movielens_data(name: str, target: Path | None = None) -> Data:
 def carry_out(
     data: Data, problems: Sequence[Split], run: RunOptions, more: Mapping[str, Any] | None = None
 ) -> Report:
-    """Run a benchmark, in a folder if one was named or an LLM takes part.
-
-    Args:
-        data: The data.
-        problems: The splits; one for each order of ties.
-        run: The options.
-        more: Further options that the results depend on.
-    """
+    """Run a benchmark, in a folder if one was named or an LLM takes part."""
     own = None if run.vectors is None else read_vectors(run.vectors, len(data.catalog))
     files = dict(data.files)
     if run.vectors is not None:
@@ -229,11 +217,7 @@ def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dic
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
-    """The item vectors in a file, scaled to length 1; shape (items, d).
-
-    Raises:
-        ConfigError: It is no .npy file of such floats.
-    """
+    """The item vectors in a file, scaled to length 1; shape (items, d)."""
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -248,11 +232,7 @@ def read_vectors(path: Path, items: int) -> Vectors:
 
 
 def cut_offs(text: str) -> list[int]:
-    """The cut-offs in a text, separated by commas.
-
-    Raises:
-        ConfigError: One is no whole number of at least 1.
-    """
+    """The cut-offs in a text, separated by commas."""
     try:
         found = [int(one) for one in text.split(",")]
     except ValueError:

@@ -125,12 +125,7 @@ class UserOptions:
         return Path(self.history).suffix.lower() in SUFFIXES
 
     def read(self) -> tuple[dict[str, History], dict[str, History]]:
-        """The histories of the users asked for, and those of everybody in the file (for popularity).
-
-        Raises:
-            ConfigError: There is no such user, or the columns are malformed.
-            DataError: The file cannot be read.
-        """
+        """The histories of the users asked for, and those of everybody in the file (for popularity)."""
         everybody: dict[str, History] = {}
         if self.from_file:
             everybody = read_histories(
@@ -299,11 +294,7 @@ def titles(text: str) -> list[str]:
 
 
 def columns_of(text: str, *, rating: bool = True) -> Columns:
-    """The columns that `--columns` names, without the rating's unless it is wanted.
-
-    Raises:
-        ConfigError: They are not two to four names.
-    """
+    """The columns that `--columns` names, without the rating's unless it is wanted."""
     names = [name.strip() or None for name in text.split(",")]
     user, item, time, rated, *more = (*names, None, None, None)
     if user is None or item is None or any(more):
@@ -314,11 +305,7 @@ def columns_of(text: str, *, rating: bool = True) -> Columns:
 
 
 def two_columns(text: str, option_name: str) -> tuple[str, str]:
-    """The first two column names in a text, separated by commas.
-
-    Raises:
-        ConfigError: There are fewer.
-    """
+    """The first two column names in a text, separated by commas."""
     first, second, *_ = (*(name.strip() for name in text.split(",")), "", "")
     if not first or not second:
         raise ConfigError(f"{option_name} is {text!r}, expected two column names", hint="for example item,title")

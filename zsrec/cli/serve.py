@@ -68,6 +68,7 @@ def serve(
         from zsrec.recommender.loader import Sources, settle
         from zsrec.serving.app import create_app
         from zsrec.serving.auth import Keys, check_exposure, read_secret
+        from zsrec.serving.connection import bounded_protocol
         from zsrec.serving.histories import UserHistories
         from zsrec.serving.observability import config
         from zsrec.serving.service import Options, Service
@@ -116,6 +117,8 @@ def serve(
         access_log=False,
         server_header=False,
         loop="asyncio",
+        http=bounded_protocol(limits.max_body),
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(deadline) + _GRACE,
     )

@@ -69,10 +69,10 @@ ARTICLES = frozenset({"the", "a", "an"})
 """The articles that are left out when names are compared."""
 
 SMALL_WORDS = frozenset(
-    "the a an and of in on at to for with from by or n is as it its de la le les el los las il der die das des du"
+    "the a an and of in on at to for with from by or n is as it its de la le les el los las il der das des du"
     " un une et y".split()
 )
-"""Words that carry so little that models drop or add them."""
+"""Words that carry so little that models drop or add them. "die" is not one of them: in English it is a verb."""
 
 FILLERS = frozenset({"movie", "film", "3d", "imax"})
 """Words that say what every item of such a catalog is, or in which format."""

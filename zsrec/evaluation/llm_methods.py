@@ -6,13 +6,14 @@ candidates of a retriever, which is made from interactions without any target (`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
 
+from zsrec.core.concurrency import for_each
 from zsrec.core.errors import AnswerError, BadReplyError, ContextOverflowError, LLMRequestError, ZsrecError
 from zsrec.core.types import Recommendations
 from zsrec.data.history import Event, History
@@ -112,26 +113,21 @@ async def ask(
     items = Ids(recommender.catalog.ids) if method.prior else None
     outcomes: list[Outcome] = [None] * len(todo)
     failures: list[ZsrecError] = []
-    numbers = iter(range(len(todo)))
 
-    async def work() -> None:
-        for number in numbers:
-            if failures:
-                return
-            case = todo[number]
-            try:
-                outcomes[number] = await _ask_one(method, case, _with_prior(recommender, items, case), k)
-            except ZsrecError as error:
-                if _users_own(error):
-                    outcomes[number] = error
-                else:
-                    failures.append(error)
-            if on_done is not None:
-                on_done()
+    async def work(number: int) -> None:
+        case = todo[number]
+        try:
+            outcomes[number] = await _ask_one(method, case, _with_prior(recommender, items, case), k)
+        except ZsrecError as error:
+            if _users_own(error):
+                outcomes[number] = error
+            else:
+                failures.append(error)
+        if on_done is not None:
+            on_done()
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(recommender.settings.concurrency, len(todo))):
-            workers.create_task(work())
+    numbers = takewhile(lambda _: not failures, range(len(todo)))
+    await for_each(numbers, work, recommender.settings.concurrency)
     if failures:
         raise failures[0]
     errors = [one for one in outcomes if isinstance(one, ZsrecError)]

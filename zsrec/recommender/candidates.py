@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import Known, resolve_history
+from zsrec.answers.grounding import Known, known_ids, resolve_history
 from zsrec.core.errors import ConfigError, UnknownItemError
 from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, Trace
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import places
+from zsrec.recommender.conversation import conversation_use, named_items, with_named
 from zsrec.recommender.request import Pipeline, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 from zsrec.retrieval.because import because
@@ -55,11 +56,11 @@ def choose_candidates(
                 raise ConfigError("no candidate meets where=", hint="give other candidates or fewer conditions")
         if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(retriever, unseen, history, request.about)
+        return _scored(retriever, unseen, history, request.words)
     if not ranks:
         return None
     if retriever is not None:
-        return _retrieved(pipeline, retriever, history, seen, request.about)
+        return _retrieved(pipeline, retriever, history, seen, request.words)
     if pipeline.popularity is None:
         raise ConfigError(
             f"the template {pipeline.template.ref} ranks candidates, and none were given",
@@ -83,11 +84,11 @@ def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
 
 
 def _retrieved(
-    pipeline: Pipeline, retriever: Retriever, history: History, seen: frozenset[str], about: str | None
+    pipeline: Pipeline, retriever: Retriever, history: History, seen: frozenset[str], words: str
 ) -> Candidates:
     lost: list[str] = []
     while True:  # looking through a million items for those that the catalog lacks would take longer
-        found = top(retriever, history, pipeline.pool_size, exclude=(*seen, *lost), about=about)
+        found = top(retriever, history, pipeline.pool_size, exclude=(*seen, *lost), about=words)
         absent = [item_id for item_id in found.ids if item_id not in pipeline.catalog]
         if not absent:
             break
@@ -108,8 +109,8 @@ def _retrieved(
     )
 
 
-def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about: str | None) -> Candidates:
-    of = profile(history, retriever.items, about=about)
+def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, words: str) -> Candidates:
+    of = profile(history, retriever.items, about=words)
     scores = retriever.scores(of)
     codes = [retriever.items.code(item_id) for item_id in ids]
     values = [-np.inf if code is None else float(scores[code]) for code in codes]
@@ -195,8 +196,10 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     The pipeline's template plays no part.
     """
     pipeline, restrictions = restricted(pipeline, request)
+    mentions = named_items(request.conversation, pipeline.grounder)
+    request = replace(request, history=with_named(request.history, mentions))
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None).union(request.history.shown)
+    seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
     by_popularity = found.pool.source == "popularity"
     items = tuple(
@@ -213,6 +216,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
         mode=found.mode,
         evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
         history=history_use(known),
+        conversation=conversation_use(request.conversation, mentions, 0, 0),
         pool=found.pool,
         notes=(
             *unsaid(restrictions, found.notes),

@@ -22,7 +22,7 @@ from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
 from zsrec.serving.admission import CallerGoneError, while_connected, within
 from zsrec.serving.auth import Keys, Tenant
-from zsrec.serving.middleware import BusyError, Limits, problem_response
+from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_response
 from zsrec.serving.observability import log
 from zsrec.serving.problem_details import RefusedError, refusal
 from zsrec.serving.schemas import (
@@ -44,7 +44,6 @@ from zsrec.serving.schemas import (
 from zsrec.serving.service import Service
 
 _HANDSHAKE_SECONDS = 2.0
-_CALLER_GONE = 499  # nginx's status for a caller that left; only the log and the metrics show it
 _bearer = HTTPBearer(auto_error=False, description="A key of the file given as --keys.")
 router = APIRouter()
 
@@ -289,4 +288,4 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
     request.app.state.service.metrics.left.inc()
-    return Response(status_code=_CALLER_GONE)
+    return Response(status_code=CALLER_GONE)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from zsrec.core.types import Abstention, Frozen, Match
-from zsrec.data.history import Event, Feedback, History
+from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.recommender.conversation import MOST_CHARACTERS, MOST_TURNS
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Id = Annotated[str, StringConstraints(max_length=200)]
@@ -35,6 +36,12 @@ class EventIn(Event):
     rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
 
 
+class TurnIn(Turn):
+    """A turn of a conversation."""
+
+    text: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+
+
 Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
 
 
@@ -46,6 +53,9 @@ class RecommendIn(Frozen):
     history: Events = Field(default=(), description="Ids, titles or events, oldest first.")
     k: int = Field(default=10, ge=1, le=1000, strict=True, description="How many items.")
     about: str | None = Field(default=None, max_length=2000, description="The user in words.")
+    conversation: Annotated[tuple[TurnIn, ...], Field(max_length=MOST_TURNS)] = Field(
+        default=(), description="Turns with an assistant, oldest first; what they name is never recommended."
+    )
     candidates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_CANDIDATES)] | None = Field(
         default=None, description="Ids or titles to choose from, best first."
     )
@@ -55,7 +65,7 @@ class RecommendIn(Frozen):
     )
     names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(),
-        description="Names of people to take out of `about` and of unknown titles before they are sent.",
+        description="Names of people to take out of `about`, `conversation` and unknown titles before sending.",
     )
     user: Id | None = Field(
         default=None,

@@ -19,6 +19,7 @@ from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import Request
 from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
 from zsrec.serving.auth import Tenant
 from zsrec.serving.histories import UserHistories
@@ -155,7 +156,7 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            self.metrics.asked(call.llm.exchanges, ())
+            self.metrics.asked(call.llm.exchanges)
             log(
                 "recommend",
                 request_id=request_id,
@@ -163,11 +164,12 @@ class Service:
                 user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
                 k=wanted.k,
                 events=len(wanted.history),
+                turns=len(wanted.conversation),
                 degraded=None if degraded is None else degraded.reason,
                 seconds=round(time.perf_counter() - arrived, 4),
                 llm_seconds=round(call.llm.seconds, 4),
             )
-        self.metrics.asked((), found.trace.grounded)
+        self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
@@ -276,6 +278,7 @@ class Service:
                 call.history,
                 wanted.k,
                 about=wanted.about,
+                conversation=wanted.conversation,
                 candidates=wanted.candidates,
                 fill=wanted.fill,
                 where=wanted.where,
@@ -290,10 +293,17 @@ class Service:
     def _without_model(self, call: _Call, why: Reason) -> Recommendations:
         wanted = call.wanted
         try:
-            if not call.history.events and not (wanted.about or "").strip():
-                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
+            request = Request.of(call.history, about=wanted.about, conversation=wanted.conversation)
+            if request.is_empty:
+                hint = "give a history, about, or a conversation"
+                raise refusal(ConfigError("nothing is known of the user", hint=hint))
             return call.recommender.retrieval_order(
-                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, where=wanted.where
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                where=wanted.where,
             )
         except ConfigError as error:
             raise RefusedError(
