@@ -6,6 +6,7 @@
     │   └── HostNotAllowedError   the LLM's host is not on the allow-list
     ├── DataError(path, line)     a data file is not valid
     │   ├── BadRowError           one row cannot be read
+    │   │   └── BadValueError     a value of the row is not what its column holds
     │   ├── MissingColumnError    a named column is not there
     │   ├── EncodingError         the bytes do not fit the stated encoding
     │   ├── DuplicateItemError    an item id appears twice
@@ -80,6 +81,13 @@ class DataError(_Located):
 
 class BadRowError(DataError):
     """One row cannot be read."""
+
+
+class BadValueError(BadRowError):
+    """A value of a row is not what its column holds; `user` is the row's user if that is known."""
+
+    user: str | None = None
+    is_empty = False
 
 
 class MissingColumnError(DataError):

@@ -93,6 +93,7 @@ class Exchange(Frozen):
         label_logprobs: The natural log-probability of each label as the answer's first token, if the request named
             labels; labels that the server did not report are absent.
         step: The step of a template with several; empty for the last one, the recommendation itself.
+        notes: What the client did or saw that the caller should know, as sentences.
     """
 
     messages: tuple[Message, ...]
@@ -105,6 +106,7 @@ class Exchange(Frozen):
     request_id: str | None = None
     label_logprobs: Mapping[str, float] | None = None
     step: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Mention(Frozen):
@@ -168,7 +170,7 @@ class Dropped(Frozen):
     Attributes:
         grounded: The mention and its item.
         why: "seen" (the user knows it, or got it in an earlier round), "duplicate" (named before),
-            "not_a_candidate" (not among the candidates) or "beyond_k" (the list was full).
+            "not_a_candidate" (not among the candidates, or fails where=) or "beyond_k" (the list was full).
     """
 
     grounded: Grounded
@@ -366,7 +368,7 @@ class Trace(Frozen):
     """
 
     template: TemplateRef
-    mode: Literal["zero-shot", "training-free"] = "zero-shot"
+    mode: Literal["zero-shot", "training-free", "trained"] = "zero-shot"
     evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -114,8 +115,6 @@ async def ask(
     failures: list[ZsrecError] = []
 
     async def work(number: int) -> None:
-        if failures:
-            return
         case = todo[number]
         try:
             outcomes[number] = await _ask_one(method, case, _with_prior(recommender, items, case), k)
@@ -127,7 +126,8 @@ async def ask(
         if on_done is not None:
             on_done()
 
-    await for_each(range(len(todo)), work, recommender.settings.concurrency)
+    numbers = takewhile(lambda _: not failures, range(len(todo)))
+    await for_each(numbers, work, recommender.settings.concurrency)
     if failures:
         raise failures[0]
     errors = [one for one in outcomes if isinstance(one, ZsrecError)]

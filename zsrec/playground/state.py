@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, TypeVarTuple
 
-from zsrec.core.types import Exchange, Item, Message, Recommendations
+from zsrec.core.types import Item, Recommendations
 from zsrec.data.history import Feedback, History
-from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.forwarding import ForwardingLLM
+from zsrec.llm.protocol import LLM
 from zsrec.playground import draft
 from zsrec.playground.draft import Person
 from zsrec.prompts import Library, Template
@@ -122,11 +123,11 @@ class StoppedError(Exception):
     """Ends a flow that was stopped."""
 
 
-class Stoppable:
+class Stoppable(ForwardingLLM):
     """A model that can be stopped: requests in progress are cancelled, their connections closed."""
 
     def __init__(self, llm: LLM) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -141,9 +142,9 @@ class Stoppable:
         for task in self._tasks:
             task.cancel()
 
-    async def _call(self, asked: Coroutine[Any, Any, Reply]) -> Reply:
+    async def _forward(self, call: Coroutine[Any, Any, Reply]) -> Reply:
         self._loop = asyncio.get_running_loop()
-        task = self._loop.create_task(asked)
+        task = self._loop.create_task(call)
         self._tasks.add(task)
         if self._stopped:
             task.cancel()
@@ -155,26 +156,6 @@ class Stoppable:
             raise
         finally:
             self._tasks.discard(task)
-
-    async def handshake(self) -> ServerInfo:
-        """See `LLM`."""
-        return await self._call(self._llm.handshake())
-
-    async def chat(self, request: ChatRequest) -> Exchange:
-        """See `LLM`."""
-        return await self._call(self._llm.chat(request))
-
-    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        """See `LLM`."""
-        return await self._call(self._llm.count_tokens(messages))
-
-    async def labels(self, count: int) -> LabelSet:
-        """See `LLM`."""
-        return await self._call(self._llm.labels(count))
-
-    async def binds_choices(self) -> bool:
-        """See `LLM`."""
-        return await self._call(self._llm.binds_choices())
 
     async def aclose(self) -> None:
         """The model is closed by its owner."""
