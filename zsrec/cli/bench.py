@@ -23,6 +23,7 @@ from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
 from zsrec.core.settings import Keep, Settings
+from zsrec.core.types import Frozen
 from zsrec.data.download import SETS, named
 from zsrec.data.readers import read_targets
 from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
@@ -36,12 +37,11 @@ from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
-from zsrec.retrieval.by_name import ALL, methods
+from zsrec.retrieval.by_name import ALL, CONFIGS, Configs, methods
 from zsrec.retrieval.semantic import Vectors, item_vectors
 from zsrec.retrieval.trained import NAMES as TRAINED
-from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
-TrainedConfig = TypeVar("TrainedConfig", EaseConfig, SasRecConfig)
+AnyConfig = TypeVar("AnyConfig", bound=Frozen)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 app.command()(conversations)
@@ -213,7 +213,8 @@ def run_folder(run: RunOptions, arguments: Mapping[str, Any]) -> Path:
 def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options that the results depend on and that `zsrec.evaluation.benchmark` does not know itself."""
     at = None if run.at is None else run.at.isoformat()
-    names = "protocol events strict_time tie_orders window_days ease sasrec text_columns model"
+    names = "protocol events strict_time tie_orders window_days text_columns model"
+    names += "".join(f" {name}" for name in CONFIGS)
     return {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
 
 
@@ -232,10 +233,21 @@ def read_vectors(path: Path, items: int) -> Vectors:
     return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
-def hyper_parameters(kind: type[TrainedConfig], text: str | None, option: str) -> TrainedConfig | None:
-    """A model's hyper-parameters in a text such as `epochs=20,factors=64`; None for the defaults."""
-    if text is None:
-        return None
+def _configs(run: RunOptions) -> Configs:
+    given: dict[str, Any] = {
+        name: parameters(kind, text, f"--{name}")
+        for name, kind in CONFIGS.items()
+        if (text := getattr(run, name)) is not None
+    }
+    return Configs(window_days=run.window_days, **given)
+
+
+def parameters(kind: type[AnyConfig], text: str, option: str) -> AnyConfig:
+    """A method's parameters in a text such as `epochs=20,factors=64`.
+
+    Raises:
+        ConfigError: One is unknown or does not fit.
+    """
     given = [part.partition("=") for part in comma_separated(text)]
     try:
         return kind.model_validate({name.strip(): value.strip() for name, _, value in given})
@@ -277,16 +289,10 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
     if without_llm or not templates:
-        made, skipped = methods(
-            without_llm,
-            texts,
-            window_days=run.window_days,
-            ease=hyper_parameters(EaseConfig, run.ease, "--ease"),
-            sasrec=hyper_parameters(SasRecConfig, run.sasrec, "--sasrec"),
-        )
+        made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
-        source = methods([run.candidates], texts, window_days=run.window_days)[0][run.candidates]
+        source = methods([run.candidates], texts, data.catalog, _configs(run))[0][run.candidates]
     return Task(
         data=data.name,
         catalog=data.catalog,

@@ -170,7 +170,7 @@ class Dropped(Frozen):
     Attributes:
         grounded: The mention and its item.
         why: "seen" (the user knows it, or got it in an earlier round), "duplicate" (named before),
-            "not_a_candidate" (not among the candidates) or "beyond_k" (the list was full).
+            "not_a_candidate" (not among the candidates, or fails where=) or "beyond_k" (the list was full).
     """
 
     grounded: Grounded
@@ -368,7 +368,7 @@ class Trace(Frozen):
     """
 
     template: TemplateRef
-    mode: Literal["zero-shot", "training-free"] = "zero-shot"
+    mode: Literal["zero-shot", "training-free", "trained"] = "zero-shot"
     evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()

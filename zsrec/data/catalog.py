@@ -118,6 +118,14 @@ class Catalog:
         """The names of the other columns."""
         return tuple(self._attributes)
 
+    def column(self, name: str) -> Sequence[Any]:
+        """Return the values of an attribute, one per item, None where an item lacks it.
+
+        Raises:
+            KeyError: The catalog has no such column.
+        """
+        return self._attributes[name]
+
     def __len__(self) -> int:
         return len(self._ids)
 

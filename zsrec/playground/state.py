@@ -14,6 +14,7 @@ from zsrec.data.history import Feedback, History
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM
 from zsrec.playground import draft
+from zsrec.playground.draft import Person
 from zsrec.prompts import Library, Template
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.session import Session
@@ -32,10 +33,11 @@ class Workshop:
     model: Mapping[str, str] | None = None  # the given ones of "base_url" and "model", for snippets
 
     @cached_property
-    def templates(self) -> list[str]:
-        """The names of the templates that can be run, the default first."""
+    def templates(self) -> dict[str, str]:
+        """Labels of the templates that can be run, by name, the default first."""
         found = draft.names(self.library)
-        return sorted(found, key=lambda name: name != FIRST)
+        names = sorted(found, key=lambda name: name != FIRST)
+        return {name: f"{name} — {found[name]}" if found[name] else name for name in names}
 
     @cached_property
     def users(self) -> dict[str, str]:
@@ -52,6 +54,25 @@ class Question:
     k: int = 10
     about: str | None = None
     candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What the page's fields say: whom to ask for, how many items, and candidates."""
+
+    person: Person
+    k: int
+    candidates: tuple[str, ...]
+
+    def question(self, template: Template, histories: Mapping[str, History]) -> Question:
+        """The question for a template; `ConfigError` if nothing can be asked."""
+        return Question(
+            template=template,
+            history=self.person.history(histories),
+            k=self.k,
+            about=self.person.about.strip() or None,
+            candidates=self.candidates if template.task == "rank" else (),
+        )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,14 @@ from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select
 from zsrec.ranking.rankers import rank
 from zsrec.recommender.ambiguity import Ambiguity
-from zsrec.recommender.candidates import Candidates, choose_candidates, history_use
+from zsrec.recommender.candidates import (
+    Candidates,
+    choose_candidates,
+    history_use,
+    restricted,
+    unsaid,
+    with_reasons,
+)
 from zsrec.recommender.conversation import conversation_use, named_items, with_named
 from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
 from zsrec.recommender.request import Pipeline, Request
@@ -46,6 +53,7 @@ _CUT = "the answer was cut at max_tokens; a title that may be cut in half was no
 async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommendations:
     """The flow of one `recommend` call."""
     pipeline.check(request)
+    pipeline, restrictions = restricted(pipeline, request)
     template, catalog = pipeline.template, pipeline.catalog
     mentions = named_items(request.conversation, pipeline.grounder) if request.conversation else ()
     request = replace(request, history=with_named(request.history, mentions)) if mentions else request
@@ -64,14 +72,19 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     fitted = steps.with_last(fitted)
 
     events, turns = prompts.parts(fitted.shown)
+    found = candidates.notes if candidates else ()
     notes = [
-        *(candidates.notes if candidates else ()),
+        *unsaid(restrictions, found),
+        *found,
         *steps.notes,
         *result.notes,
         *reader.notes,
         *ambiguity.notes(),
         *prompts.notes(fitted),
     ]
+    if pipeline.retriever is not None and not pipeline.ranks:
+        name = pipeline.retriever.name
+        notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
     if request.fill is not None and len(items) < request.k:
         pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
         ranked = len(items)
@@ -81,12 +94,14 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
         )
+    mode = candidates.mode if candidates else "zero-shot"
+    if mode == "zero-shot" and (ambiguity.used_interactions or any(one.source == "popularity" for one in items)):
+        mode = "training-free"
     exchanges = (*steps.exchanges, *result.exchanges)
     notes += dict.fromkeys(note for exchange in exchanges for note in exchange.notes)
-    others = ambiguity.used_interactions or (candidates is not None and candidates.mode == "training-free")
     trace = Trace(
         template=template.ref,
-        mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
+        mode=mode,
         evidence=prompts.evidence(fitted),
         exchanges=exchanges,
         grounded=tuple(reader.grounded),
@@ -99,7 +114,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes=tuple(notes),
         seed=template.sampling.seed,
     )
-    return Recommendations(items=items, trace=trace)
+    return Recommendations(items=with_reasons(pipeline, request, known, items), trace=trace)
 
 
 @dataclass
@@ -171,7 +186,7 @@ class _AnswerReader:
             cut=cut,
             candidates=None if shown is None else candidate_lines(prompt, self._names(shown)),
         )
-        allowed = None if shown is None else frozenset(shown)
+        allowed = self._pipeline.eligible if shown is None else frozenset(shown)
         grounded = [
             self._ambiguity.settle(one.model_copy(update={"exchange": self._answers}), allowed)
             for one in answer.grounded

@@ -29,6 +29,7 @@ from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Where
 
 Outcome = Recommendations | ZsrecError
 TemplateLike = str | Path | Template
@@ -145,9 +146,23 @@ class _Base:
         about: str | None = None,
         conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
+        where: Where = (),
     ) -> Recommendations:
-        """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        request = Request.of(history, k, about, candidates, conversation=conversation)
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            about: The user in words, for retrievers that read them.
+            conversation: See `recommend`.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+            where: See `recommend`.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        request = Request.of(history, k, about, candidates, conversation=conversation, where=where)
         return without_model.retrieval_order(self.pipeline, request)
 
     def _load(self, template: TemplateLike) -> Template:
@@ -221,6 +236,7 @@ class Recommender(_Base):
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -237,6 +253,7 @@ class Recommender(_Base):
                 Filled places are marked. By default a short list stays short.
             ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
                 is known) or "abstain" (none); None takes `Settings.ambiguous`.
+            where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -251,7 +268,7 @@ class Recommender(_Base):
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
         return self._loop.run(recommend(self.pipeline, request, self.llm))
 
     def recommend_many(
@@ -385,9 +402,10 @@ class AsyncRecommender(_Base):
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous)
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
         return await recommend(self.pipeline, request, self.llm)
 
     async def recommend_many(

@@ -20,6 +20,7 @@ from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
 from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Filter, Where
 
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
@@ -63,6 +64,7 @@ class Request:
     fill: Fill | None = None
     conversation: tuple[Turn, ...] = ()
     ambiguous: Ambiguous | None = None
+    where: tuple[Filter | str, ...] = ()
 
     @classmethod
     def of(
@@ -74,10 +76,12 @@ class Request:
         fill: Fill | None = None,
         conversation: Iterable[AnyTurn] = (),
         ambiguous: Ambiguous | None = None,
+        where: Where = (),
     ) -> Request:
         """The request of a caller's arguments."""
         chosen = None if candidates is None else tuple(candidates)
-        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation), ambiguous)
+        conditions = (where,) if isinstance(where, str) else tuple(where)
+        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation), ambiguous, conditions)
 
     @property
     def words(self) -> str:
@@ -104,6 +108,7 @@ class Pipeline:
     ranking: Mapping[str, object] = field(default_factory=dict)
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
+    eligible: frozenset[str] | None = None
 
     @property
     def grounder(self) -> Grounder:

@@ -167,15 +167,26 @@ async def ground(wanted: GroundIn, service: Called, tenant: By) -> GroundOut:
 
 @v1.post("/feedback", responses=_problems(400, 401, 413, 422, 429))
 async def feedback(given: FeedbackIn, service: Called, tenant: By) -> FeedbackOut:
-    """Add feedback to a history and return it; the service keeps nothing."""
+    """Add feedback to a history and return it; with `user`, add it to the history that the service keeps."""
     recommender = service.stock.recommender
+    if given.user is not None and given.history:
+        raise RefusedError(
+            422, "UserAndHistory", "user and history are two histories", "the service's and the caller's",
+            hint="leave one of them out",
+        )  # fmt: skip
     service.check_history(len(given.history) + len(given.feedback))
     with service.shares.hold(tenant):
         async with service.cpu_queue.slot():
             known = await asyncio.to_thread(
                 resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
             )
+    events = [
+        one.event.model_copy(update={"item": one.item.id, "by": "id"}) for one in known if one.item is not None
+    ]
+    if given.user is not None and events:
+        service.keep(given.user, events)
     return FeedbackOut(
+        kept=0 if given.user is None else len(events),
         history=as_history((*given.history, *given.feedback)).events,
         feedback=tuple(
             EventOut(event=one.event, item_id=None if one.item is None else one.item.id, why=one.why)

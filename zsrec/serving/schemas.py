@@ -67,7 +67,13 @@ class RecommendIn(Frozen):
         default=(),
         description="Names of people to take out of `about`, `conversation` and unknown titles before sending.",
     )
-    user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
+    user: Id | None = Field(
+        default=None,
+        description="Without a history, the one that the service knows of this user; in the log, a keyed hash.",
+    )
+    where: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(), description='Conditions that every item meets, as "year >= 2010" or "genres != Horror".'
+    )
     deadline: float | None = Field(
         default=None,
         gt=0,
@@ -85,7 +91,9 @@ class ItemOut(Frozen):
     title: str
     score: float
     source: Literal["llm", "candidates", "popularity"]
-    reason: str | None = Field(default=None, description="What the model wrote about it: untrusted text.")
+    reason: str | None = Field(
+        default=None, description="What the model wrote about it (untrusted text), else the retriever's evidence."
+    )
     confidence: float | None = Field(default=None, description="Of the match, where a text named the item.")
 
 
@@ -110,7 +118,7 @@ class RecommendOut(Frozen):
     request_id: str
     items: tuple[ItemOut, ...]
     degraded: Degraded | None = Field(description="Null where the model answered.")
-    mode: Literal["zero-shot", "training-free"]
+    mode: Literal["zero-shot", "training-free", "trained"]
     template: str
     not_in_catalog: tuple[str, ...] = Field(description="What the model named and the catalog lacks.")
     unknown_history: tuple[str, ...] = Field(description="What of the history the catalog lacks.")
@@ -152,6 +160,9 @@ class FeedbackIn(Frozen):
 
     history: Events = ()
     feedback: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=_HISTORY)]
+    user: Id | None = Field(
+        default=None, description="Instead of a history: the service adds the feedback to this user's own."
+    )
 
 
 class EventOut(Frozen):
@@ -163,10 +174,11 @@ class EventOut(Frozen):
 
 
 class FeedbackOut(Frozen):
-    """The new history, for the next request; the service keeps nothing."""
+    """The new history, for the next request; the service keeps nothing unless `user` was given."""
 
-    history: tuple[Event, ...]
+    history: tuple[Event, ...] = Field(description="The history given and the feedback; not the service's own.")
     feedback: tuple[EventOut, ...]
+    kept: int = Field(default=0, description="How many events were added to the history of `user`.")
 
 
 class TemplateOut(Frozen):
