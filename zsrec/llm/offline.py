@@ -18,9 +18,11 @@ from pydantic import ValidationError
 from zsrec.core.errors import BadReplyError, CapabilityError, DataError, MissingReplyError
 from zsrec.core.files import atomic_write
 from zsrec.core.types import Exchange, Frozen, Message
+from zsrec.llm.capabilities import read_labels
+from zsrec.llm.dialects import request_fields
 from zsrec.llm.journal import request_key
 from zsrec.llm.protocol import ChatRequest, Label, LabelSet, ServerInfo
-from zsrec.llm.responses import Reply, read_labels
+from zsrec.llm.responses import Reply
 
 SHARD_BYTES = 100_000_000
 SHARD_REQUESTS = 50_000
@@ -169,16 +171,13 @@ class RequestFolder:
 
     def add(self, request: ChatRequest) -> None:
         """Takes a request for the next round; an equal one is asked once."""
-        from zsrec.llm.client import request_fields  # importing the openai package takes a second
-
         key = batch_key(request)
         if key not in self._requests:
-            fields, further = request_fields(request, vllm=True)
             line = {
                 "custom_id": key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": {"model": self.model, **fields, **further},
+                "body": {"model": self.model, **request_fields(request)},
             }
             self._requests[key] = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
