@@ -76,8 +76,9 @@ def _server(settings: Settings) -> Iterator[Finding]:
     yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
     counts = "counts tokens: exact fit" if info.counts_tokens else "does not count tokens: estimated fit"
     yield Finding("tokenizer", fine=True, what=f"the server {counts} of long histories")
-    openai = "OpenAI's fields only; top_k, min_p and repetition_penalty are not sent"
-    yield Finding("sampling", fine=True, what="all fields, including vLLM's own" if info.vllm else openai)
+    yield Finding(
+        "sampling", fine=True, what="; ".join(info.notes) or "all fields, including vLLM's own, are sent"
+    )
     what = labels if isinstance(labels, str) else f"one token ranks up to {labels.most} candidates, by {labels.by}"
     yield Finding("labels", fine=True, what=f"{what} (rank/label, rank/window, rank/pairwise)")
     choices = "answers are limited to the candidates" if binds else "the server does not limit answers to a choice"

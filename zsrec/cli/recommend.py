@@ -33,6 +33,7 @@ from zsrec.recommender.recommender import Outcome, Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 from zsrec.retrieval.popularity import popularity
+from zsrec.retrieval.rerank import Reranked
 
 
 @expand_groups
@@ -49,6 +50,11 @@ def recommend(
     retriever: options.RetrieverName = None,
     interactions: options.Interactions = None,
     pool: options.PoolSize = DEFAULT_POOL,
+    where: options.Where = None,
+    diversity: options.Diversity = None,
+    no_model: Annotated[
+        bool, option("Ask no model: the retriever's order, with its reasons.", "--no-model", panel=options.MODEL)
+    ] = False,
     fill: options.FillFrom = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
@@ -66,11 +72,11 @@ def recommend(
     retrieve = None
     if retriever is not None:
         source = interactions or (Path(who.history) if who.from_file else None)
-        if source is None:
-            raise ConfigError(
-                "--retriever without interactions", hint="give others' interactions with --interactions FILE"
-            )
         retrieve = made_retriever(retriever, items, source, columns_of(who.columns))
+        if diversity is not None:
+            retrieve = Reranked(retrieve, items, trade_off=diversity)
+    elif diversity is not None:
+        raise ConfigError("--diversity without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     made = Recommender(
@@ -81,21 +87,34 @@ def recommend(
         prompts=prompts,
         popularity=popularity(everybody.values()) if everybody else None,
     ).with_retriever(retrieve, pool=pool)
+    if retrieve is not None and not no_model and not made.pipeline.ranks:
+        raise ConfigError(
+            f"--retriever {retriever} goes with templates that rank; {made.pipeline.template.ref} generates",
+            hint="add --template rank/default, or --no-model for the retriever's order",
+        )
     if redact_name:
         made = made.with_redaction(redactor(made.settings.redact, redact_name))
     with made as recommender, _lines(out, as_json=as_json or len(users) > 1) as lines:
         if len(users) == 1:
             ((name, history),) = users.items()
-            result = recommender.recommend(
-                history, k, about=who.about, candidates=titles(candidates) or None, fill=fill
-            )
+            wanted = titles(candidates) or None
+            if no_model:
+                result = recommender.retrieval_order(
+                    history, k, about=who.about, candidates=wanted, where=where or ()
+                )
+            else:
+                result = recommender.recommend(
+                    history, k, about=who.about, candidates=wanted, fill=fill, where=where or ()
+                )
             if lines is None:
                 show(result, f"User {name}" if name else "For you")
             else:
                 _write(lines, name, result, trace=trace)
             return
-        if who.about or candidates:
-            raise ConfigError("--about and --candidates are for one user", hint="name one with --user")
+        if who.about or candidates or where or no_model:
+            raise ConfigError(
+                "--about, --candidates, --where and --no-model are for one user", hint="name one with --user"
+            )
         names, failed = list(users), 0
         with TerminalWatch() as watch:
             watch.start("users", len(names))

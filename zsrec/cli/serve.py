@@ -23,7 +23,11 @@ def serve(
     columns: options.InteractionColumns = "userId,movieId,timestamp",
     prompts: options.PromptsFolder = None,
     template: options.TemplateName = None,
+    retriever: options.RetrieverName = None,
     pool: options.PoolSize = 20,
+    journal: Annotated[
+        Path | None, option("Keep events of /v1/feedback in this file; a restart reads it.", panel=SERVICE)
+    ] = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
     api_key_file: Annotated[Path | None, option("A file with the model server's key.", panel=MODEL)] = None,
@@ -64,6 +68,8 @@ def serve(
         from zsrec.recommender.loader import Sources, settle
         from zsrec.serving.app import create_app
         from zsrec.serving.auth import Keys, check_exposure, read_secret
+        from zsrec.serving.connection import bounded_protocol
+        from zsrec.serving.histories import UserHistories
         from zsrec.serving.observability import config
         from zsrec.serving.service import Options, Service
     except ModuleNotFoundError:
@@ -91,6 +97,7 @@ def serve(
         prompts=prompts,
         template=settings.template,
         pool=pool,
+        retriever=retriever,
     )
     if hash_key_file is not None:
         hash_key = read_secret(hash_key_file).strip().encode()
@@ -99,7 +106,8 @@ def serve(
     else:
         hash_key = secrets.token_bytes(32)
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
-    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), loaded=settle)
+    histories = UserHistories(journal)
+    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
     app = create_app(service, tenants)
     uvicorn.run(
         app,
@@ -109,6 +117,8 @@ def serve(
         access_log=False,
         server_header=False,
         loop="asyncio",
+        http=bounded_protocol(limits.max_body),
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(deadline) + _GRACE,
     )

@@ -63,10 +63,10 @@ def as_python(
 
 def as_curl(request: ChatRequest, server: ServerInfo) -> str:
     """A shell command that sends a request; the key is read from the environment, never written."""
-    from zsrec.llm.client import request_fields  # the openai package takes a second to import
+    from zsrec.llm.dialects import renamed, request_fields  # the openai package takes a second to import
 
-    fields, further = request_fields(request, vllm=server.vllm)
-    return command(server.base_url, {"model": server.model, **fields, **further}) + "\n"
+    fields = renamed(request_fields(request), server.field_names)
+    return command(server.base_url, {"model": server.model, **fields}) + "\n"
 
 
 def _history(history: History, start: int, base: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,10 +10,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.concurrency import LoopThread
+from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
@@ -24,11 +23,13 @@ from zsrec.prompts.front_matter import Calibration
 from zsrec.prompts.library import TemplateCache
 from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
+from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Where
 
 Outcome = Recommendations | ZsrecError
 TemplateLike = str | Path | Template
@@ -138,10 +139,31 @@ class _Base:
         return other
 
     def retrieval_order(
-        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
+        candidates: Iterable[str] | None = None,
+        where: Where = (),
     ) -> Recommendations:
-        """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            about: The user in words, for retrievers that read them.
+            conversation: See `recommend`.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+            where: See `recommend`.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        request = Request.of(history, k, about, candidates, conversation=conversation, where=where)
+        return without_model.retrieval_order(self.pipeline, request)
 
     def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
@@ -162,22 +184,18 @@ class _Base:
     ) -> list[Outcome]:
         todo = list(users.values()) if isinstance(users, Mapping) else list(users)
         outcomes: dict[int, Outcome] = {}
-        numbers = iter(range(len(todo)))
 
-        async def work() -> None:
-            for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
-                try:
-                    request = Request.of(todo[number], k, fill=fill)
-                    outcome: Outcome = await recommend(self.pipeline, request, self.llm)
-                except ZsrecError as error:
-                    outcome = error
-                outcomes[number] = outcome
-                if on_done is not None:
-                    on_done(number, outcome)
+        async def work(number: int) -> None:
+            try:
+                request = Request.of(todo[number], k, fill=fill)
+                outcome: Outcome = await recommend(self.pipeline, request, self.llm)
+            except ZsrecError as error:
+                outcome = error
+            outcomes[number] = outcome
+            if on_done is not None:
+                on_done(number, outcome)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency or self.settings.concurrency, len(todo))):
-                workers.create_task(work())
+        await for_each(range(len(todo)), work, concurrency or self.settings.concurrency)
         return [outcomes[number] for number in range(len(todo))]
 
     async def _explain(
@@ -214,8 +232,11 @@ class Recommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -223,24 +244,32 @@ class Recommender(_Base):
             history: The user's events, or item ids or titles, oldest first.
             k: The wanted number of items.
             about: The user in words, beside or instead of a history.
+            conversation: Turns with an assistant, oldest first, as ("user", "…") or ("assistant", "…"); at most
+                200 of at most 4,000 characters each (`Settings.max_turns`, `max_turn_characters`). Items that the
+                user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
             fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
                 Filled places are marked. By default a short list stays short.
+            ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
+                is known) or "abstain" (none); None takes `Settings.ambiguous`.
+            where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
             could not be matched or was left out.
 
         Raises:
-            ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
+            ConfigError: Nothing is known of the user, `k` is below 1, the conversation is too long, or candidates
+                or popularity are missing.
             UnknownItemError: A candidate is not in the catalog.
             CapabilityError: The server lacks what the template's ranker needs.
             AnswerError: The ranker reads labels, and the model begins its answer with something else.
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
+        return self._loop.run(recommend(self.pipeline, request, self.llm))
 
     def recommend_many(
         self,
@@ -369,11 +398,15 @@ class AsyncRecommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
+        return await recommend(self.pipeline, request, self.llm)
 
     async def recommend_many(
         self,

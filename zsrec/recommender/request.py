@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import History
+from zsrec.data.history import History, Turn
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
+from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Filter, Where
 
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
@@ -60,19 +62,36 @@ class Request:
     about: str | None = None
     candidates: tuple[str, ...] | None = None
     fill: Fill | None = None
+    conversation: tuple[Turn, ...] = ()
+    ambiguous: Ambiguous | None = None
+    where: tuple[Filter | str, ...] = ()
 
     @classmethod
     def of(
-        cls, user: User, k: int = 10, about: str | None = None, candidates: Iterable[str] | None = None,
+        cls,
+        user: User,
+        k: int = 10,
+        about: str | None = None,
+        candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
-    ) -> Request:  # fmt: skip
+        conversation: Iterable[AnyTurn] = (),
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
+    ) -> Request:
         """The request of a caller's arguments."""
-        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill)
+        chosen = None if candidates is None else tuple(candidates)
+        conditions = (where,) if isinstance(where, str) else tuple(where)
+        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation), ambiguous, conditions)
+
+    @property
+    def words(self) -> str:
+        """Everything that the user says of what they want, as one text for retrievers; may be empty."""
+        return "\n".join(text for text in ((self.about or "").strip(), user_words(self.conversation)) if text)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known of the user."""
-        return not self.history.events and not self.history.critiques and not (self.about or "").strip()
+        return not self.history.events and not self.history.critiques and not self.words
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ class Pipeline:
     ranking: Mapping[str, object] = field(default_factory=dict)
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
+    eligible: frozenset[str] | None = None
 
     @property
     def grounder(self) -> Grounder:
@@ -119,10 +139,11 @@ class Pipeline:
             raise ConfigError(f"k is {request.k}, expected at least 1", hint="k is the number of items wanted")
         if request.is_empty:
             raise ConfigError(
-                "nothing is known of the user: the history is empty and about= is not given",
+                "nothing is known of the user: history, about= and conversation= are empty",
                 hint="give one liked item or a sentence (about='slow-burn heist films'), "
                 "or recommend what is popular",
             )
+        check_turns(request.conversation, self.settings.max_turns, self.settings.max_turn_characters)
         if request.fill == "popularity" and self.popularity is None:
             raise ConfigError(
                 "fill='popularity' without a popularity list",

@@ -22,7 +22,7 @@ from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
 from zsrec.serving.admission import CallerGoneError, while_connected, within
 from zsrec.serving.auth import Keys, Tenant
-from zsrec.serving.middleware import BusyError, Limits, problem_response
+from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_response
 from zsrec.serving.observability import log
 from zsrec.serving.problem_details import RefusedError, refusal
 from zsrec.serving.schemas import (
@@ -44,7 +44,6 @@ from zsrec.serving.schemas import (
 from zsrec.serving.service import Service
 
 _HANDSHAKE_SECONDS = 2.0
-_CALLER_GONE = 499  # nginx's status for a caller that left; only the log and the metrics show it
 _bearer = HTTPBearer(auto_error=False, description="A key of the file given as --keys.")
 router = APIRouter()
 
@@ -168,15 +167,26 @@ async def ground(wanted: GroundIn, service: Called, tenant: By) -> GroundOut:
 
 @v1.post("/feedback", responses=_problems(400, 401, 413, 422, 429))
 async def feedback(given: FeedbackIn, service: Called, tenant: By) -> FeedbackOut:
-    """Add feedback to a history and return it; the service keeps nothing."""
+    """Add feedback to a history and return it; with `user`, add it to the history that the service keeps."""
     recommender = service.stock.recommender
+    if given.user is not None and given.history:
+        raise RefusedError(
+            422, "UserAndHistory", "user and history are two histories", "the service's and the caller's",
+            hint="leave one of them out",
+        )  # fmt: skip
     service.check_history(len(given.history) + len(given.feedback))
     with service.shares.hold(tenant):
         async with service.cpu_queue.slot():
             known = await asyncio.to_thread(
                 resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
             )
+    events = [
+        one.event.model_copy(update={"item": one.item.id, "by": "id"}) for one in known if one.item is not None
+    ]
+    if given.user is not None and events:
+        service.keep(given.user, events)
     return FeedbackOut(
+        kept=0 if given.user is None else len(events),
         history=as_history((*given.history, *given.feedback)).events,
         feedback=tuple(
             EventOut(event=one.event, item_id=None if one.item is None else one.item.id, why=one.why)
@@ -278,4 +288,4 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
     request.app.state.service.metrics.left.inc()
-    return Response(status_code=_CALLER_GONE)
+    return Response(status_code=CALLER_GONE)

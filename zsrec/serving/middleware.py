@@ -7,12 +7,15 @@ import time
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zsrec.serving.admission import Capacity
 from zsrec.serving.observability import Metrics, log, log_failure
 from zsrec.serving.problem_details import RefusedError
+
+CALLER_GONE = 499  # nginx's status for a caller that left; only the log and the metrics show it
 
 
 class BusyError(HTTPException):
@@ -61,6 +64,8 @@ class Limits:
 
         try:
             await self._app(scope, counted, noted)
+        except ClientDisconnect:
+            status = status or CALLER_GONE
         except Exception as error:  # noqa: BLE001  (the last stop: its message may quote the request)
             log_failure("failed", error, request_id=request_id)
             if not status:

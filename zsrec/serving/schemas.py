@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from zsrec.core.types import Abstention, Frozen, Match
-from zsrec.data.history import Event, Feedback, History
+from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.recommender.conversation import MOST_CHARACTERS, MOST_TURNS
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Id = Annotated[str, StringConstraints(max_length=200)]
@@ -35,6 +36,12 @@ class EventIn(Event):
     rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
 
 
+class TurnIn(Turn):
+    """A turn of a conversation."""
+
+    text: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+
+
 Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
 
 
@@ -46,6 +53,9 @@ class RecommendIn(Frozen):
     history: Events = Field(default=(), description="Ids, titles or events, oldest first.")
     k: int = Field(default=10, ge=1, le=1000, strict=True, description="How many items.")
     about: str | None = Field(default=None, max_length=2000, description="The user in words.")
+    conversation: Annotated[tuple[TurnIn, ...], Field(max_length=MOST_TURNS)] = Field(
+        default=(), description="Turns with an assistant, oldest first; what they name is never recommended."
+    )
     candidates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_CANDIDATES)] | None = Field(
         default=None, description="Ids or titles to choose from, best first."
     )
@@ -55,9 +65,15 @@ class RecommendIn(Frozen):
     )
     names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(),
-        description="Names of people to take out of `about` and of unknown titles before they are sent.",
+        description="Names of people to take out of `about`, `conversation` and unknown titles before sending.",
     )
-    user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
+    user: Id | None = Field(
+        default=None,
+        description="Without a history, the one that the service knows of this user; in the log, a keyed hash.",
+    )
+    where: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(), description='Conditions that every item meets, as "year >= 2010" or "genres != Horror".'
+    )
     deadline: float | None = Field(
         default=None,
         gt=0,
@@ -75,7 +91,9 @@ class ItemOut(Frozen):
     title: str
     score: float
     source: Literal["llm", "candidates", "popularity"]
-    reason: str | None = Field(default=None, description="What the model wrote about it: untrusted text.")
+    reason: str | None = Field(
+        default=None, description="What the model wrote about it (untrusted text), else the retriever's evidence."
+    )
     confidence: float | None = Field(default=None, description="Of the match, where a text named the item.")
 
 
@@ -100,7 +118,7 @@ class RecommendOut(Frozen):
     request_id: str
     items: tuple[ItemOut, ...]
     degraded: Degraded | None = Field(description="Null where the model answered.")
-    mode: Literal["zero-shot", "training-free"]
+    mode: Literal["zero-shot", "training-free", "trained"]
     template: str
     not_in_catalog: tuple[str, ...] = Field(description="What the model named and the catalog lacks.")
     unknown_history: tuple[str, ...] = Field(description="What of the history the catalog lacks.")
@@ -142,6 +160,9 @@ class FeedbackIn(Frozen):
 
     history: Events = ()
     feedback: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=_HISTORY)]
+    user: Id | None = Field(
+        default=None, description="Instead of a history: the service adds the feedback to this user's own."
+    )
 
 
 class EventOut(Frozen):
@@ -153,10 +174,11 @@ class EventOut(Frozen):
 
 
 class FeedbackOut(Frozen):
-    """The new history, for the next request; the service keeps nothing."""
+    """The new history, for the next request; the service keeps nothing unless `user` was given."""
 
-    history: tuple[Event, ...]
+    history: tuple[Event, ...] = Field(description="The history given and the feedback; not the service's own.")
     feedback: tuple[EventOut, ...]
+    kept: int = Field(default=0, description="How many events were added to the history of `user`.")
 
 
 class TemplateOut(Frozen):

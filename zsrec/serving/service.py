@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import Field
 
-from zsrec.core.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
+from zsrec.core.errors import AnswerError, ConfigError, DataError, LLMError, TemplateError, ZsrecError
 from zsrec.core.privacy import Pseudonyms, Redactor, redactor
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Frozen, Recommendations
-from zsrec.data.history import History
+from zsrec.data.history import Event, History
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import Request
 from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
 from zsrec.serving.auth import Tenant
+from zsrec.serving.histories import UserHistories
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
 from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
@@ -109,6 +111,7 @@ class Service:
         llm: LLM,
         options: Options,
         pseudonyms: Pseudonyms,
+        histories: UserHistories | None = None,
         *,
         loaded: Callable[[], None] = lambda: None,
     ) -> None:
@@ -118,7 +121,9 @@ class Service:
         self.options = options
         self._pseudonyms = pseudonyms
         self._loaded = loaded
+        self.histories = histories or UserHistories()
         self.stock: Stock = sources.load(llm, settings)
+        self.histories.serve(self.stock.known, self.stock.recommender.pipeline.retriever)
         loaded()
         self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
         self.capacity = Capacity(options.in_work + options.waiting)
@@ -151,7 +156,7 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            self.metrics.asked(call.llm.exchanges, ())
+            self.metrics.asked(call.llm.exchanges)
             log(
                 "recommend",
                 request_id=request_id,
@@ -159,11 +164,12 @@ class Service:
                 user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
                 k=wanted.k,
                 events=len(wanted.history),
+                turns=len(wanted.conversation),
                 degraded=None if degraded is None else degraded.reason,
                 seconds=round(time.perf_counter() - arrived, 4),
                 llm_seconds=round(call.llm.seconds, 4),
             )
-        self.metrics.asked((), found.trace.grounded)
+        self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
@@ -175,11 +181,19 @@ class Service:
                 self.metrics.reloads.labels("refused").inc()
                 log_failure("reload refused", error)
                 raise
+            self.histories.serve(stock.known, stock.recommender.pipeline.retriever)
             self.stock = stock
             self._loaded()
             self.metrics.reloads.labels("done").inc()
             log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
             return stock
+
+    def keep(self, user: str, events: Sequence[Event]) -> None:
+        """Add feedback to the history of a user."""
+        try:
+            self.histories.add(user, [Event.model_validate(one.model_dump()) for one in events])
+        except DataError as error:
+            raise RefusedError(503, "JournalFailed", "the feedback was not kept", "the journal failed") from error
 
     def check_history(self, events: int) -> None:
         """Raise `RefusedError` (422) where a history has too many events."""
@@ -201,7 +215,16 @@ class Service:
         recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         llm = MeteredLLM(self.llm, salt)
-        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(llm), llm)
+        return _Call(wanted, self._history(wanted), recommender.with_llm(llm), llm)
+
+    def _history(self, wanted: RecommendIn) -> History:
+        """The request's history, or else what the service knows of its user."""
+        if wanted.user is None or wanted.history:
+            return as_history(wanted.history, wanted.user)
+        known = self.histories.of(wanted.user)
+        if known is None:
+            return History(user=wanted.user)
+        return known.model_copy(update={"events": known.events[-self.options.max_history :]})
 
     def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
         try:
@@ -252,7 +275,13 @@ class Service:
         wanted = call.wanted
         try:
             return await call.recommender.recommend(
-                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, fill=wanted.fill
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                fill=wanted.fill,
+                where=wanted.where,
             )
         except (LLMError, AnswerError, TemplateError) as error:
             why = reason(error)
@@ -264,9 +293,18 @@ class Service:
     def _without_model(self, call: _Call, why: Reason) -> Recommendations:
         wanted = call.wanted
         try:
-            if not wanted.history and not (wanted.about or "").strip():
-                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
-            return call.recommender.retrieval_order(call.history, wanted.k, candidates=wanted.candidates)
+            request = Request.of(call.history, about=wanted.about, conversation=wanted.conversation)
+            if request.is_empty:
+                hint = "give a history, about, or a conversation"
+                raise refusal(ConfigError("nothing is known of the user", hint=hint))
+            return call.recommender.retrieval_order(
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                where=wanted.where,
+            )
         except ConfigError as error:
             raise RefusedError(
                 503,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import math
 import re
 import threading
 from pathlib import Path
@@ -26,7 +27,7 @@ from zsrec.playground import draft as drafts
 from zsrec.playground import draft as people
 from zsrec.playground import snippets
 from zsrec.playground.preview import look
-from zsrec.playground.state import Feedbacks, Latest, Question, Stoppable, StoppedError, ask, toggle
+from zsrec.playground.state import Feedbacks, Fields, Latest, Question, Stoppable, StoppedError, ask, toggle
 from zsrec.prompts import Library
 from zsrec.recommender.recommender import Recommender
 
@@ -128,6 +129,30 @@ def test_users_are_listed_in_words(films: Catalog) -> None:
         "b": "b: 1 events, last gone",
         "c": "c: no events",
     }
+
+
+def test_chips_are_the_newest_events_first(films: Catalog) -> None:
+    history = History.of("3", "gone").liked("1")
+    assert people.chips(history, films, most=2) == [("Heat (1995)", Feedback.LIKED), ("gone", Feedback.SEEN)]
+    assert people.chips(History(), films) == []
+
+
+def test_label_bars_are_probabilities_the_most_likely_first() -> None:
+    bars = shown.label_bars({"A": math.log(0.1), "B": math.log(0.6), "C": math.log(0.2)}, most=1)
+    assert [(label, round(p, 6)) for label, p in bars] == [("B", 0.6), ("2 others", 0.3)]
+
+
+def test_fields_make_a_question(films: Catalog) -> None:
+    template = drafts.opened("rank/default", LIBRARY).template
+    free = drafts.opened("generate/default", LIBRARY).template
+    assert template is not None
+    assert free is not None
+    fields = Fields(people.Person(user="a", about=" slow "), 3, ("1", "2"))
+    asked = fields.question(template, {"a": History.of("3")})
+    assert (asked.history, asked.k, asked.about, asked.candidates) == (History.of("3"), 3, "slow", ("1", "2"))
+    assert fields.question(free, {"a": History.of("3")}).candidates == ()
+    with pytest.raises(ConfigError, match="no user 'a'"):
+        fields.question(template, {})
 
 
 # -- preview ------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_a_long_history_is_cut_to_the_context(films: Catalog) -> None:
     llm = FakeLLM("I like all.", context_length=400, counts=True)
     with Recommender(films, llm=llm) as rec:
         me = rec.taste_summary([f"Unknown film {n}" for n in range(300)])
-    assert me.notes[0].endswith("oldest of 300 events were left out")
+    assert me.notes[0].endswith("oldest of 300 events were left out to fit the context")
     assert "Unknown film 299" in llm.requests[0].messages[-1].content
 
 

@@ -69,6 +69,38 @@ def test_feedback_gives_the_new_history_and_keeps_nothing(tmp_path: Path) -> Non
     assert again["unknown_history"] == ["Cats"]
 
 
+def test_a_user_of_the_service_needs_no_history(tmp_path: Path) -> None:
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        known = http.post("/v1/recommend", json={"user": "a"})
+        assert known.status_code == 200
+        assert any("Heat (1995)" in message.content for message in llm.requests[0].messages)
+        unknown = http.post("/v1/recommend", json={"user": "nobody"})
+        assert unknown.status_code == 422
+        kept = http.post(
+            "/v1/feedback", json={"user": "nobody", "feedback": [{"item": "Ronin"}, {"item": "Cats"}]}
+        )
+        assert (kept.json()["kept"], len(kept.json()["history"])) == (1, 2)
+        assert http.post("/v1/recommend", json={"user": "nobody"}).status_code == 200
+        assert any("Ronin (1998)" in message.content for message in llm.requests[-1].messages)
+        both = http.post("/v1/feedback", json={"user": "a", "history": ["Heat"], "feedback": [{"item": "Ronin"}]})
+        assert (both.status_code, both.json()["code"]) == (422, "UserAndHistory")
+
+
+def test_conditions_hold_with_a_model_and_without(tmp_path: Path) -> None:
+    with client(make(tmp_path, FakeLLM(ANSWER))) as http:
+        body = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["id != 3"]}).json()
+        assert [one["id"] for one in body["items"]] == ["2"]
+        assert any("where id != 3" in note for note in body["notes"])
+        wrong = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["colour = red"]})
+        assert wrong.status_code == 422
+    with client(make(tmp_path, FakeLLM(DOWN))) as http:
+        body = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["id != 2"]}).json()
+        assert body["degraded"]["reason"] == "llm_unreachable"
+        assert "2" not in [one["id"] for one in body["items"]]
+        assert body["items"][0]["reason"]
+
+
 WRONG: list[tuple[object, int]] = [
     ({"history": []}, 422),
     ({"history": ["x"] * 201}, 422),
@@ -280,7 +312,7 @@ def test_readiness(tmp_path: Path) -> None:
     assert (reply.status_code, reply.json()["llm"], reply.json()["fallback"]) == (
         200,
         "unreachable",
-        "itemknn+pop",
+        "cooccurrence+pop",
     )
 
 
