@@ -264,6 +264,11 @@ class HistoryUse(Frozen):
     truncated: int = 0
     unresolved: tuple[tuple[str, Abstention], ...] = ()
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there are events and the catalog has none of them."""
+        return self.given > 0 and self.resolved == 0
+
 
 class Pool(Frozen):
     """The candidates, as the ranker received them.

@@ -72,6 +72,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     fitted = steps.with_last(fitted)
 
     events, turns = prompts.parts(fitted.shown)
+    use = history_use(known, events)
     found = candidates.notes if candidates else ()
     notes = [
         *unsaid(restrictions, found),
@@ -85,6 +86,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     if pipeline.retriever is not None and not pipeline.ranks:
         name = pipeline.retriever.name
         notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
+    if use.is_unknown:
+        notes.append(f"none of the {use.given:,} events of the history is in the catalog")
     if request.fill is not None and len(items) < request.k:
         pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
         ranked = len(items)
@@ -107,7 +110,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
-        history=history_use(known, events),
+        history=use,
         conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,

@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, overload
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
-from zsrec.core.privacy import Redactor, redactor
+from zsrec.core.privacy import Redactor
+from zsrec.core.privacy import redactor as redactor_of
 from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
@@ -26,12 +27,22 @@ from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.pipeline import recommend
-from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
+from zsrec.recommender.request import (
+    DEFAULT_POOL,
+    Fill,
+    Pipeline,
+    Request,
+    SharedGrounder,
+    User,
+    as_candidates,
+    as_count,
+)
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.rerank import Where
 
 Outcome = Recommendations | ZsrecError
+Key = TypeVar("Key")
 TemplateLike = str | Path | Template
 
 
@@ -49,6 +60,9 @@ class _Base:
         popularity: Sequence[str] | None = None,
         settings: Settings | None = None,
         llm: LLM | None = None,
+        retriever: Retriever | None = None,
+        redactor: Redactor | None = None,
+        grounder: Grounder | None = None,
     ) -> None:
         settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
         self._templates = TemplateCache(prompts)
@@ -56,9 +70,10 @@ class _Base:
             catalog=catalog,
             template=self._load(template or settings.template),
             settings=settings,
-            shared_grounder=SharedGrounder(catalog),
-            popularity=None if popularity is None else tuple(popularity),
-            redact=redactor(settings.redact),
+            shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
+            popularity=as_candidates(popularity),
+            retriever=retriever,
+            redact=redactor_of(settings.redact) if redactor is None else redactor,
         )
         self._owns_llm = llm is None
         self.llm = llm or _client(settings)
@@ -98,9 +113,7 @@ class _Base:
 
     def with_grounder(self, grounder: Grounder) -> Self:
         """This recommender with a grounder of another calibration, or with an embedder."""
-        if grounder.catalog is not self.catalog:
-            raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
-        return self._with(shared_grounder=SharedGrounder(self.catalog, grounder))
+        return self._with(shared_grounder=SharedGrounder(self.catalog, _of_catalog(grounder, self.catalog)))
 
     def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:
         """This recommender with candidates from a retriever, for templates of the task "rank"."""
@@ -176,12 +189,18 @@ class _Base:
 
     async def _recommend_many(
         self,
-        users: Iterable[User] | Mapping[str, History],
+        users: Iterable[User] | Mapping[Key, User],
         k: int,
         concurrency: int | None,
         fill: Fill | None,
         on_done: Callable[[int, Outcome], None] | None,
-    ) -> list[Outcome]:
+    ) -> list[Outcome] | dict[Key, Outcome]:
+        if not isinstance(users, Iterable) or isinstance(users, str | bytes | History):
+            raise ConfigError(
+                f"histories is {type(users).__name__}, expected a list of histories or a dict of them by user",
+                hint="use recommend for a single user",
+            )
+        as_count(k, "k")
         todo = list(users.values()) if isinstance(users, Mapping) else list(users)
         outcomes: dict[int, Outcome] = {}
 
@@ -196,7 +215,8 @@ class _Base:
                 on_done(number, outcome)
 
         await for_each(range(len(todo)), work, concurrency or self.settings.concurrency)
-        return [outcomes[number] for number in range(len(todo))]
+        ordered = [outcomes[number] for number in range(len(todo))]
+        return dict(zip(users, ordered, strict=True)) if isinstance(users, Mapping) else ordered
 
     async def _explain(
         self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
@@ -271,26 +291,49 @@ class Recommender(_Base):
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
         return self._loop.run(recommend(self.pipeline, request, self.llm))
 
+    @overload
+    def recommend_many(  # type: ignore[overload-overlap]
+        self,
+        histories: Mapping[Key, User],
+        k: int = ...,
+        *,
+        concurrency: int | None = ...,
+        fill: Fill | None = ...,
+        on_done: Callable[[int, Outcome], None] | None = ...,
+    ) -> dict[Key, Outcome]: ...
+
+    @overload
     def recommend_many(
         self,
-        histories: Iterable[User] | Mapping[str, History],
+        histories: Iterable[User],
+        k: int = ...,
+        *,
+        concurrency: int | None = ...,
+        fill: Fill | None = ...,
+        on_done: Callable[[int, Outcome], None] | None = ...,
+    ) -> list[Outcome]: ...
+
+    def recommend_many(
+        self,
+        histories: Iterable[User] | Mapping[Key, User],
         k: int = 10,
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
         on_done: Callable[[int, Outcome], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> list[Outcome] | dict[Key, Outcome]:
         """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
 
         Args:
-            histories: One per user.
+            histories: One per user, in a list or by any key; a bad one is an error in that user's place.
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
-            One outcome per user, in the order given: recommendations, or the error.
+            One outcome per user, recommendations or the error: a list in the order given, or a dict with the same
+            keys.
         """
         return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
 
@@ -408,15 +451,37 @@ class AsyncRecommender(_Base):
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
         return await recommend(self.pipeline, request, self.llm)
 
+    @overload
+    async def recommend_many(  # type: ignore[overload-overlap]
+        self,
+        histories: Mapping[Key, User],
+        k: int = ...,
+        *,
+        concurrency: int | None = ...,
+        fill: Fill | None = ...,
+        on_done: Callable[[int, Outcome], None] | None = ...,
+    ) -> dict[Key, Outcome]: ...
+
+    @overload
     async def recommend_many(
         self,
-        histories: Iterable[User] | Mapping[str, History],
+        histories: Iterable[User],
+        k: int = ...,
+        *,
+        concurrency: int | None = ...,
+        fill: Fill | None = ...,
+        on_done: Callable[[int, Outcome], None] | None = ...,
+    ) -> list[Outcome]: ...
+
+    async def recommend_many(
+        self,
+        histories: Iterable[User] | Mapping[Key, User],
         k: int = 10,
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
         on_done: Callable[[int, Outcome], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
         return await self._recommend_many(histories, k, concurrency, fill, on_done)
 
@@ -456,6 +521,12 @@ class AsyncRecommender(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _of_catalog(grounder: Grounder | None, catalog: Catalog) -> Grounder | None:
+    if grounder is not None and grounder.catalog is not catalog:
+        raise ConfigError("the grounder is of another catalog", hint="Grounder(catalog, …) of the same one")
+    return grounder
 
 
 def _client(settings: Settings) -> LLM:

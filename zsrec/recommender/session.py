@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, Self, TypeVar
 
 from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
-from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.data.history import Feedback, History, Turn
 from zsrec.data.titles import display_title
 from zsrec.recommender.conversation import MOST_CHARACTERS, AnyTurn, as_turns
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
@@ -79,12 +79,12 @@ class _Base(Generic[AnyRecommender]):
 
         Templates with the variable `conversation` get them as a turn, all others among the events of the history.
         """
-        self._history = self._history.said(text)
+        self._history = self._history.say(text)
         self._turns = (*self._turns, Turn(role="user", text=text.strip()))
         return self
 
     def _judge(self, items: Iterable[Judged], feedback: Feedback) -> Self:
-        self._history = self._history.with_events([_event(item, feedback) for item in items])
+        self._history = self._history.with_events(items, feedback)
         return self
 
     def _asked(self, again: bool) -> tuple[History, tuple[Turn, ...]]:
@@ -96,7 +96,7 @@ class _Base(Generic[AnyRecommender]):
 
     def _answered(self, asked: History, turns: tuple[Turn, ...], found: Recommendations) -> Recommendations:
         self._rounds = (*self._rounds, Round(history=asked, conversation=turns, recommendations=found))
-        self._history = self._history.showed(one.item.id for one in found)
+        self._history = self._history.show(one.item.id for one in found)
         if found.items:
             titles = "; ".join(display_title(one.item.title) for one in found)
             self._turns = (*self._turns, Turn(role="assistant", text=titles[:MOST_CHARACTERS]))
@@ -161,10 +161,3 @@ class AsyncSession(_Base[AsyncRecommender]):
             asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill
         )
         return self._answered(asked, turns, found)
-
-
-def _event(item: Judged, feedback: Feedback) -> Event:
-    if isinstance(item, str):
-        return Event(item=item, feedback=feedback)
-    known = item.item if isinstance(item, Recommendation) else item
-    return Event(item=known.id, by="id", feedback=feedback)
