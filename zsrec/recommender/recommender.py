@@ -42,6 +42,7 @@ from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.rerank import Where
 
 Outcome = Recommendations | ZsrecError
+OnDone = Callable[[int, Outcome], None]
 Key = TypeVar("Key")
 TemplateLike = str | Path | Template
 
@@ -193,7 +194,7 @@ class _Base:
         k: int,
         concurrency: int | None,
         fill: Fill | None,
-        on_done: Callable[[int, Outcome], None] | None,
+        on_done: OnDone | None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         if not isinstance(users, Iterable) or isinstance(users, str | bytes | History):
             raise ConfigError(
@@ -293,25 +294,15 @@ class Recommender(_Base):
 
     @overload
     def recommend_many(  # type: ignore[overload-overlap]
-        self,
-        histories: Mapping[Key, User],
-        k: int = ...,
-        *,
-        concurrency: int | None = ...,
-        fill: Fill | None = ...,
-        on_done: Callable[[int, Outcome], None] | None = ...,
-    ) -> dict[Key, Outcome]: ...
+        self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     def recommend_many(
-        self,
-        histories: Iterable[User],
-        k: int = ...,
-        *,
-        concurrency: int | None = ...,
-        fill: Fill | None = ...,
-        on_done: Callable[[int, Outcome], None] | None = ...,
-    ) -> list[Outcome]: ...
+        self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> list[Outcome]: ...  # fmt: skip
 
     def recommend_many(
         self,
@@ -320,7 +311,7 @@ class Recommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
-        on_done: Callable[[int, Outcome], None] | None = None,
+        on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
 
@@ -453,25 +444,15 @@ class AsyncRecommender(_Base):
 
     @overload
     async def recommend_many(  # type: ignore[overload-overlap]
-        self,
-        histories: Mapping[Key, User],
-        k: int = ...,
-        *,
-        concurrency: int | None = ...,
-        fill: Fill | None = ...,
-        on_done: Callable[[int, Outcome], None] | None = ...,
-    ) -> dict[Key, Outcome]: ...
+        self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     async def recommend_many(
-        self,
-        histories: Iterable[User],
-        k: int = ...,
-        *,
-        concurrency: int | None = ...,
-        fill: Fill | None = ...,
-        on_done: Callable[[int, Outcome], None] | None = ...,
-    ) -> list[Outcome]: ...
+        self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> list[Outcome]: ...  # fmt: skip
 
     async def recommend_many(
         self,
@@ -480,7 +461,7 @@ class AsyncRecommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
-        on_done: Callable[[int, Outcome], None] | None = None,
+        on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
         return await self._recommend_many(histories, k, concurrency, fill, on_done)
