@@ -29,7 +29,8 @@ from zsrec.data import movielens
 from zsrec.data.titles import display_title
 from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server
-from zsrec.recommender.recommender import Outcome, Recommender
+from zsrec.recommender.many import Outcome
+from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 from zsrec.retrieval.popularity import popularity

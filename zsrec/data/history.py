@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import core_schema
 
 from zsrec.core.errors import ConfigError

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, overload
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.concurrency import LoopThread, for_each
-from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.core.concurrency import LoopThread
+from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
 from zsrec.core.privacy import redactor as redactor_of
 from zsrec.core.settings import Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import History
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Calibration
@@ -26,24 +25,13 @@ from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
+from zsrec.recommender.many import Key, OnDone, Outcome, recommend_many
 from zsrec.recommender.pipeline import recommend
-from zsrec.recommender.request import (
-    DEFAULT_POOL,
-    Fill,
-    Pipeline,
-    Request,
-    SharedGrounder,
-    User,
-    as_candidates,
-    as_count,
-)
+from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User, as_candidates
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.rerank import Where
 
-Outcome = Recommendations | ZsrecError
-OnDone = Callable[[int, Outcome], None]
-Key = TypeVar("Key")
 TemplateLike = str | Path | Template
 
 
@@ -188,37 +176,6 @@ class _Base:
         other.pipeline = replace(self.pipeline, **parts)
         return other
 
-    async def _recommend_many(
-        self,
-        users: Iterable[User] | Mapping[Key, User],
-        k: int,
-        concurrency: int | None,
-        fill: Fill | None,
-        on_done: OnDone | None,
-    ) -> list[Outcome] | dict[Key, Outcome]:
-        if not isinstance(users, Iterable) or isinstance(users, str | bytes | History):
-            raise ConfigError(
-                f"histories is {type(users).__name__}, expected a list of histories or a dict of them by user",
-                hint="use recommend for a single user",
-            )
-        as_count(k, "k")
-        todo = list(users.values()) if isinstance(users, Mapping) else list(users)
-        outcomes: dict[int, Outcome] = {}
-
-        async def work(number: int) -> None:
-            try:
-                request = Request.of(todo[number], k, fill=fill)
-                outcome: Outcome = await recommend(self.pipeline, request, self.llm)
-            except ZsrecError as error:
-                outcome = error
-            outcomes[number] = outcome
-            if on_done is not None:
-                on_done(number, outcome)
-
-        await for_each(range(len(todo)), work, concurrency or self.settings.concurrency)
-        ordered = [outcomes[number] for number in range(len(todo))]
-        return dict(zip(users, ordered, strict=True)) if isinstance(users, Mapping) else ordered
-
     async def _explain(
         self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
     ) -> Explanations:
@@ -326,7 +283,7 @@ class Recommender(_Base):
             One outcome per user, recommendations or the error: a list in the order given, or a dict with the same
             keys.
         """
-        return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
+        return self._loop.run(recommend_many(self.pipeline, self.llm, histories, k, concurrency, fill, on_done))
 
     def explain(
         self,
@@ -464,7 +421,7 @@ class AsyncRecommender(_Base):
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
-        return await self._recommend_many(histories, k, concurrency, fill, on_done)
+        return await recommend_many(self.pipeline, self.llm, histories, k, concurrency, fill, on_done)
 
     async def explain(
         self,
