@@ -14,7 +14,7 @@ from zsrec.core.concurrency import LoopThread, for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor, redactor
 from zsrec.core.settings import Ambiguous, Settings
-from zsrec.core.types import Item, Recommendation, Recommendations
+from zsrec.core.types import Item, Recommendation, Recommendations, Strategy
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.llm.protocol import LLM, ServerInfo
@@ -25,8 +25,8 @@ from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
-from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
+from zsrec.recommender.strategy import answer
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.rerank import Where
@@ -55,6 +55,7 @@ class _Base:
         self.pipeline = Pipeline(
             catalog=catalog,
             template=self._load(template or settings.template),
+            template_given=template is not None or settings.template != Settings.model_fields["template"].default,
             settings=settings,
             shared_grounder=SharedGrounder(catalog),
             popularity=None if popularity is None else tuple(popularity),
@@ -90,7 +91,7 @@ class _Base:
 
     def with_template(self, template: TemplateLike) -> Self:
         """This recommender with another template, by name or path; both share their connections."""
-        return self._with(template=self._load(template))
+        return self._with(template=self._load(template), template_given=True)
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
@@ -174,6 +175,9 @@ class _Base:
         other.pipeline = replace(self.pipeline, **parts)
         return other
 
+    async def _answer(self, request: Request, strategy: Strategy) -> Recommendations:
+        return await answer(self.pipeline, request, strategy, self.llm, self._templates.load)
+
     async def _recommend_many(
         self,
         users: Iterable[User] | Mapping[str, History],
@@ -187,8 +191,7 @@ class _Base:
 
         async def work(number: int) -> None:
             try:
-                request = Request.of(todo[number], k, fill=fill)
-                outcome: Outcome = await recommend(self.pipeline, request, self.llm)
+                outcome: Outcome = await self._answer(Request.of(todo[number], k, fill=fill), "auto")
             except ZsrecError as error:
                 outcome = error
             outcomes[number] = outcome
@@ -237,6 +240,7 @@ class Recommender(_Base):
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
         where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -249,11 +253,14 @@ class Recommender(_Base):
                 user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
-            fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
-                Filled places are marked. By default a short list stays short.
+            fill: Where the model names too few items, fill up from the "candidates", from "popularity" or from
+                "retrieval" (the retriever). Filled places are marked. By default a short list stays short, but
+                where "auto" generates and there is a retriever.
             ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
                 is known) or "abstain" (none); None takes `Settings.ambiguous`.
             where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
+            strategy: "generate", "rank" or "retrieve"; "auto" chooses by what is known of the user
+                (docs/strategy.md) where the caller gave no template, and says so in the trace.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -269,7 +276,7 @@ class Recommender(_Base):
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
-        return self._loop.run(recommend(self.pipeline, request, self.llm))
+        return self._loop.run(self._answer(request, strategy))
 
     def recommend_many(
         self,
@@ -403,10 +410,11 @@ class AsyncRecommender(_Base):
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
         where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Recommender.recommend`."""
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
-        return await recommend(self.pipeline, request, self.llm)
+        return await self._answer(request, strategy)
 
     async def recommend_many(
         self,
