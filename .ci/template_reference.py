@@ -35,6 +35,7 @@ BUILT_IN = {
     "about": "what the user says they want; empty where they say nothing",
     "conversation": "the turns of a conversation, oldest first; each has `role` (user or assistant) and `text`",
     "shown": "items that were shown to the user in this session",
+    "conversation": "the turns of a conversation, oldest first; each has a `role` (user or assistant) and a `text`",
 }
 
 
