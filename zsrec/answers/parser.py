@@ -107,12 +107,14 @@ def parse_answer(
     echo: Iterable[str] = (),
     *,
     cut: bool = False,
+    thinks: bool = False,
     candidates: CandidateLines | None = None,
 ) -> Parsed:
     """Like `parse`, with what was left out and why.
 
-    `cut` says that the model was stopped by its token limit: a thought that never ends then has no answer. An
-    answer line equal to one of `candidates` is that candidate.
+    `cut` says that the model was stopped by its token limit: a thought that never ends then has no answer,
+    and of a model that `thinks` everything but a list is one. An answer line equal to one of `candidates` is that
+    candidate.
     """
     if style not in ANSWER_STYLES:
         raise ConfigError(f"unknown answer style {style!r}", hint=f"one of {', '.join(ANSWER_STYLES)}")
@@ -123,10 +125,12 @@ def parse_answer(
     if candidates is not None:
         readers = (lambda text, span, _side: candidate_pieces(text, span, candidates), *readers)
     known = frozenset(_without_year(part) for part in echo if not is_passage(part))
-    text, skips = cleaned(answer, echo, cut=cut, keep=candidates.ids if candidates else ())
+    text, skips = cleaned(answer, echo, cut=cut, thinks=thinks, keep=candidates.ids if candidates else ())
     parsed = _read(answer, text, readers, side, known)
     if not parsed.mentions and any(skip.why == "echo of the prompt" for skip in skips):
-        text, skips = cleaned(answer, cut=cut)  # everything was in the prompt: then that is the answer
+        text, skips = cleaned(
+            answer, cut=cut, thinks=thinks
+        )  # everything was in the prompt: then that is the answer
         parsed = _read(answer, text, readers, side, known)
     found = (*skips, *parsed.skips)
     problem = None if parsed.mentions else _problem(answer, found)

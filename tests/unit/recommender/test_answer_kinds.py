@@ -187,6 +187,19 @@ def test_a_cut_thought_recommends_nothing_and_a_cut_list_stays_a_list(
     assert ("unfinished thought" in [skip.why for skip in found.trace.skipped]) is thought
 
 
+@pytest.mark.parametrize(
+    ("answer", "finish", "expected"),
+    [
+        ("The history shows crime. Heat (1995) would fit", "length", ""),
+        ("The history shows crime. I recommend Heat (1995).", "stop", HEAT),
+        ("1. Heat (1995)\n2. Ro", "length", HEAT),
+        ("The history shows crime.\n</think>\n1. Heat (1995)\n2. Ro", "length", HEAT),
+    ],
+)
+def test_a_model_that_is_told_to_think(films: Catalog, answer: str, finish: str, expected: str) -> None:
+    assert ids(ask(films, answer, finish=finish, settings=Settings(thinking="on"))) == expected
+
+
 def test_thinking_aloud_that_was_not_cut_is_read(films: Catalog) -> None:
     assert ids(ask(films, "Okay, the user likes crime. I recommend Heat (1995).")) == HEAT
 
