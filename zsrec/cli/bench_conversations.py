@@ -146,7 +146,7 @@ def conversations(
     asked = read_turns(turns, catalog)
     settings = Settings.load(base_url=base_url, model=model)
     recorded = read_replies(replies)
-    requests = None if requests_only is None else request_folder(requests_only, settings)
+    requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = recorded or requests is not None
     grounder = Grounder(catalog)
     known, notes = None, []
@@ -274,17 +274,6 @@ async def _llm_rows(
             rows += [generated] if "generate" in names else []
             rows += [hybrid_row(f"hybrid{suffix}", generated, fill, turns)] if "hybrid" in names else []
     return rows
-
-
-def request_folder(path: Path, settings: Settings) -> RequestFolder:
-    """The folder of `--requests-only`.
-
-    Raises:
-        ConfigError: No model is named.
-    """
-    if settings.model is None:
-        raise ConfigError("--requests-only without a model", hint="name with --model the one that will answer")
-    return RequestFolder(path, settings.model)
 
 
 def show_requests(requests: RequestFolder) -> None:
