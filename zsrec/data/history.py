@@ -30,15 +30,18 @@ class Feedback(StrEnum):
 class _Rule:
     """A field's check in pydantic's own code for the usual values, and in `read` for all others."""
 
-    def __init__(self, usual: core_schema.CoreSchema, read: Callable[[Any], object]) -> None:
+    def __init__(
+        self, usual: core_schema.CoreSchema, read: Callable[[Any], object], *others: core_schema.CoreSchema
+    ) -> None:
         self._usual, self._read = usual, read
+        self._documented = core_schema.union_schema([usual, *others]) if others else usual
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> core_schema.CoreSchema:
         other = core_schema.no_info_plain_validator_function(self._read)
         return core_schema.union_schema([self._usual, other], mode="left_to_right")
 
     def __get_pydantic_json_schema__(self, schema: object, handler: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-        return handler(self._usual)
+        return handler(self._documented)
 
 
 def _as_rating(value: Any) -> float | None:  # noqa: ANN401
@@ -50,7 +53,11 @@ def _as_rating(value: Any) -> float | None:  # noqa: ANN401
 Id = Annotated[str, _Rule(core_schema.str_schema(strict=True, strip_whitespace=True, min_length=1), as_id)]
 Time = Annotated[
     datetime | None,
-    _Rule(core_schema.nullable_schema(core_schema.datetime_schema(strict=True, tz_constraint="aware")), as_moment),
+    _Rule(
+        core_schema.nullable_schema(core_schema.datetime_schema(strict=True, tz_constraint="aware")),
+        as_moment,
+        core_schema.float_schema(),  # seconds, milliseconds, …
+    ),
 ]
 Rating = Annotated[
     float | None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import openai
 import pydantic
 
 from zsrec.core.errors import (
@@ -22,6 +22,9 @@ from zsrec.core.errors import (
 )
 from zsrec.core.privacy import Redaction
 from zsrec.core.types import Message
+
+if TYPE_CHECKING:  # importing the openai package takes a second
+    import openai
 
 _MOST_QUOTED = 200
 _MOST_READ = 4000  # characters of a server's message that are looked at
@@ -54,6 +57,8 @@ def as_llm_error(error: Exception, base_url: str, prompt: Sequence[Message] = ()
         base_url: Where the request went; without a password.
         prompt: What was sent: nothing of it is quoted.
     """
+    import openai
+
     if isinstance(error, LLMError):
         return error
     if isinstance(error, openai.APITimeoutError):
@@ -152,6 +157,8 @@ def _url_hint(base_url: str) -> str:
 
 def refused_fields(error: LLMError) -> frozenset[str]:
     """The request fields that a 400 or 422 names; empty for other errors."""
+    import openai
+
     cause = error.__cause__
     if not isinstance(cause, openai.APIStatusError) or cause.status_code not in {400, 422}:
         return frozenset()
