@@ -113,9 +113,15 @@ def _rows(
     for grounder, labelled in sets:
         ids = grounder.catalog.ids
         for mention, item_id, weight in labelled:
-            for evidence in gather(mention, grounder.index, calibration)[:_RIVALS]:
-                rows.append([evidence.features.get(name, 0.0) for name in NAMES])
-                right.append(float(ids[evidence.item] == item_id))
+            vectors = [
+                ([evidence.features.get(name, 0.0) for name in NAMES], float(ids[evidence.item] == item_id))
+                for evidence in gather(mention, grounder.index, calibration)[:_RIVALS]
+            ]
+            for vector, is_right in vectors:
+                if sum(other == vector for other, _ in vectors) > 1:
+                    continue  # a tie is settled by no weight
+                rows.append(vector)
+                right.append(is_right)
                 counts.append(weight)
     if not rows:
         raise DataError(

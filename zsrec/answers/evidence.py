@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from zsrec.answers.creator_compare import creator_agreement
+from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, is_note_word, readings
 from zsrec.answers.scoring import Agreement, Calibration, Features, exact_agreement, features
 from zsrec.answers.title_compare import compare
-from zsrec.answers.title_forms import (
-    MAX_LENGTH,
-    Cut,
-    Kind,
-    Reading,
-    is_note_word,
-    loose_form,
-    readings,
-    verbatim_form,
-)
+from zsrec.answers.title_forms import Kind, loose_form, verbatim_form
 from zsrec.answers.title_index import TitleIndex
-from zsrec.data.titles import ARTICLES, MARKERS, SMALL_WORDS, is_number, key, without_article
+from zsrec.answers.title_labels import label_agreement
+from zsrec.answers.title_segments import About
+from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, SMALL_WORDS
+from zsrec.data.titles import is_number, key, without_article
 
 _CONVINCING = 2.9
 """Log-odds of an exact form after which no shorter reading is tried."""
@@ -33,6 +29,8 @@ _SHORTLIST = 12
 _BUDGET = 20_000
 _FUZZY_READINGS = 2
 _MOST_EXACT = 60
+_MEDIUM_WORDS = frozenset(word for words in MEDIA for word in words.split()) | SMALL_WORDS
+_HARMLESS = Cut.NOTE | Cut.LABEL | Cut.OWNER
 
 
 @dataclass(slots=True)
@@ -49,8 +47,8 @@ class Evidence:
     @property
     def literal(self) -> bool:
         """Whether the mention spells one of the item's names word by word."""
-        how = self.agreement
-        return self.method == "exact" and how.kind <= Kind.ALTERNATIVE and not how.loose and not how.respaced
+        whole = self.method == "exact" and self.agreement.literal
+        return whole and not self.features.get("label_missing") and not self.features.get("note_missing")
 
 
 def gather(mention: str, index: TitleIndex, calibration: Calibration) -> list[Evidence]:
@@ -65,19 +63,21 @@ class _Gathering:
 
     def __init__(self, index: TitleIndex, calibration: Calibration) -> None:
         self._index, self._calibration = index, calibration
+        self._abouts: dict[int, About | None] = {}
         self.found: dict[int, Evidence] = {}
 
     def read(self, mention: str) -> None:
-        read = list(readings(mention))
+        read = list(readings(mention, self._index))
         if read and (verbatim := self._index.find(verbatim_form(mention[:MAX_LENGTH]))):
             for item, kind in verbatim:
                 whole = Reading(read[0].parts, self._index.year(item), Cut.NOTHING)
-                agreement = exact_agreement(kind, len(key(whole.words)), float(len(whole.words)))
+                agreement = exact_agreement(kind, key(whole.words), float(len(whole.words)))
+                agreement.labelled = True
                 self._add(item, "exact", whole, agreement)
             return
         for reading in read:
             self._exact(reading)
-            if reading.cut <= Cut.NOTE and self._best() > _CONVINCING:
+            if reading.cut & ~_HARMLESS == Cut.NOTHING and self._best() > _CONVINCING:
                 return
         if self._best() <= _GOOD_ENOUGH:
             for reading in _worth_fuzzy(read):
@@ -97,7 +97,7 @@ class _Gathering:
             return
         information = sum(index.information(word) for word in read if word not in SMALL_WORDS)
         for item, kind in hits[:_MOST_EXACT]:
-            agreement = exact_agreement(kind, len(strict), information)
+            agreement = exact_agreement(kind, strict, information)
             agreement.numbered = any(map(is_number, read)) and len(read) > 1
             if kind >= Kind.HEAD:
                 _measure_dropped(agreement, item, read, index)
@@ -116,16 +116,70 @@ class _Gathering:
     def _add(self, item: int, method: Literal["exact", "fuzzy"], reading: Reading, agreement: Agreement) -> None:
         if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
             return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
-        if reading.prefix:
+        cut, beside = self._beside(item, reading, agreement)
+        if cut & Cut.PREFIX:
             if sum(word not in SMALL_WORDS for word in reading.words) == 1:
                 agreement.franchise = _is_franchise(reading, item, self._index)
             elif _is_mixture(reading, item, self._index):
                 return
-        found = features(agreement, reading.cut, reading.year, self._index.year(item), dated=self._index.dated)
+        found = features(agreement, cut, reading.year, self._index.year(item), dated=self._index.dated) | beside
         log_odds = self._calibration.log_odds(found)
         known = self.found.get(item)
         if known is None or log_odds > known.log_odds:
             self.found[item] = Evidence(item, log_odds, method, found, reading, agreement)
+
+    def _beside(self, item: int, reading: Reading, agreement: Agreement) -> tuple[Cut, Features]:
+        """What a reading left out without an explanation, and what its pieces say of the item."""
+        if item not in self._abouts:
+            self._abouts[item] = self._index.about(item)
+        about = self._abouts[item]
+        found: Features = {}
+        cut = reading.cut
+        for piece in reading.pieces:
+            said = self._said(piece, item, about)
+            found |= said
+            if said:
+                cut &= ~piece.cut
+            elif piece.cut is Cut.OWNER:
+                agreement.owner_one = len(piece.words) == 1
+            elif piece.cut is Cut.SUBTITLE:
+                agreement.cut_words = len(piece.words)
+        if agreement.kind is Kind.SERIES:  # all items of a series have the same creator
+            return cut, {}
+        if found.get("creator_same") and not agreement.literal:
+            name = "creator_unlike" if agreement.kind <= Kind.ALTERNATIVE else "creator_shorter"
+            found[name] = found.pop("creator_same")
+        if cut & Cut.SET and about is not None and any(label.set for label in about.labels):
+            cut &= ~Cut.SET
+        if about is not None and not agreement.labelled and "label_same" not in found:
+            kinds = {label.kind for label in about.labels}
+            found |= {name: 1.0 for kind, name in _MISSING.items() if kind in kinds}
+        if cut & Cut.SUBTITLE and not self._index.conventions.subtitled:
+            found["cut_subtitle_rare"] = 1.0
+        return cut, found
+
+    def _said(self, piece: Piece, item: int, about: About | None) -> Features:
+        """What a piece says of an item as its creator, a label or another name of it; empty where it is none."""
+        if not piece.words:
+            return {}
+        if about is not None and about.creators:
+            share = creator_agreement(piece.text, about.creators)
+            if share:
+                return {"creator_same": 1.0} if share == 1.0 else {"creator_part": share}
+            if piece.cut is Cut.OWNER or self._index.is_creator(piece.text):
+                return {"creator_other": 1.0}
+        if about is not None and about.labels:
+            same = label_agreement(piece.words, about.labels)
+            if same is not None:
+                return {"label_same": 1.0} if same else {"label_clash": 1.0}
+        if piece.cut & (Cut.PARENTHESIS | Cut.HALF | Cut.SUBTITLE | Cut.PREFIX) and any(
+            name.words == piece.words for name in self._index.names(item)
+        ):
+            return {"name_same": 1.0}
+        return {}
+
+
+_MISSING = {"l": "label_missing", "n": "note_missing"}
 
 
 def _worth_fuzzy(read: Sequence[Reading]) -> list[Reading]:
@@ -143,6 +197,7 @@ def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index
     for name in index.names(item):
         if len(name.parts) > 1 and len(name.words) > len(read):
             agreement.dropped_words = len(name.words) - len(read)
+            agreement.dropped_medium = all(word in _MEDIUM_WORDS for part in name.parts[1:] for word in part)
             agreement.dropped_article = agreement.kind is Kind.HEAD and name.parts[1][0] in ARTICLES
             if all(word in MARKERS or word == "one" for word in name.parts[-1]):
                 agreement.numbered = True  # "Infinity War" is the first part as well as "Infinity War - Part I" is

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from zsrec.answers.evidence import Evidence, gather
+from zsrec.answers.mention_readings import Cut, Reading, readings
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import Near, SemanticStage
 from zsrec.answers.title_compare import odd_number
-from zsrec.answers.title_forms import Kind, Reading, readings
+from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Abstention, Match
 from zsrec.data.catalog import Catalog
+from zsrec.data.title_words import DOMAINS, FILLERS, MEDIA
 
 _TIE = 1.0
 """Log-odds within which two items count as equally good."""
@@ -58,9 +60,10 @@ class Grounder:
         semantic: Embedder | SemanticStage | None = None,
     ) -> None:
         self.catalog = catalog
+        columns = (catalog.titles, catalog.creators, catalog.other_names)
         if index is not None:
-            index.check(catalog.titles)
-        self.index = TitleIndex.build(catalog.titles) if index is None else index
+            index.check(*columns)
+        self.index = TitleIndex.build(*columns) if index is None else index
         self.calibration = calibration or Calibration.default()
         if semantic is not None and not isinstance(semantic, SemanticStage):
             semantic = SemanticStage(semantic, catalog.titles)
@@ -72,7 +75,7 @@ class Grounder:
         Raises:
             ConfigError: `catalog` does not start with this grounder's items.
         """
-        index = self.index.extended(catalog.titles)
+        index = self.index.extended(catalog.titles, catalog.creators, catalog.other_names)
         stage = None if self._semantic is None else self._semantic.extended(catalog.titles)
         return type(self)(catalog, index=index, calibration=self.calibration, semantic=stage)
 
@@ -112,7 +115,13 @@ class Grounder:
     def _by_title(self, mention: str, context: Context | None) -> Match:
         found = gather(mention, self.index, self.calibration)
         preferred = self._preferred(context, found)
-        return self._match(decide(found, self.calibration.threshold, preferred, self._names_other_medium))
+        decision = decide(found, self.calibration.threshold, preferred, self._names_other_medium)
+        if decision.reason == "ambiguous":
+            same = [item for item in decision.tied if self.catalog.titles[item] == mention.strip()]
+            if len(same) == 1:  # of names that are spelled alike, the one that is written so
+                chosen = next(e for e in found if e.item == same[0])
+                decision = decision._replace(evidence=chosen, reason=None)
+        return self._match(decision)
 
     def _by_meaning(self, mention: str, near: Near) -> Match:
         score = 0.0
@@ -139,11 +148,14 @@ class Grounder:
 
     def _names_other_medium(self, evidence: Evidence) -> bool:
         """Whether the mention names another medium than the catalog's ("Fargo (TV series)" among movies)."""
-        medium = evidence.reading.medium
-        if not medium:
+        named = [word for word in MEDIA if word in evidence.reading.medium] if evidence.reading.medium else []
+        own = DOMAINS.get(self.catalog.domain.lower())
+        if own is None:
+            named = [word for word in named if word not in FILLERS]
+        if not named or (own is not None and any(MEDIA[word] == own for word in named)):
             return False
-        own = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
-        return not any(word.rstrip("s") in own for word in medium.split())
+        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        return not any(word.rstrip("s") in title for word in named)
 
     def _match(self, decision: Decision) -> Match:
         ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
@@ -182,7 +194,13 @@ def decide(
     alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
     probability = alone if len(ranked) == 1 else odds[0] / (1.0 + sum(odds))
     tied = [e for e in ranked if _ties(best, e)]
+    whole = [e for e in tied if e.agreement.labelled]
+    if len(whole) == 1:  # all of a title, labels included, was written
+        best, tied = whole[0], whole
     places = tuple(e.item for e in tied)
+    if best.agreement.kind is Kind.SERIES:
+        several = tuple(e.item for e in ranked if e.agreement.kind is Kind.SERIES)
+        return Decision(best, probability, "ambiguous", several)
     if forbidden(best):
         return Decision(best, min(probability, threshold / 2), "not_in_catalog", places)
     if len(tied) > 1 and alone >= _PLAUSIBLE:
@@ -198,7 +216,7 @@ def decide(
 
 def _ties(best: Evidence, other: Evidence) -> bool:
     """Whether another item explains the mention as well as the best one."""
-    if best.literal != other.literal:
+    if best.literal != other.literal or (not best.reading.cut and other.reading.cut & Cut.EDITION):
         return False
     gap = best.log_odds - other.log_odds
     kind = best.agreement.kind

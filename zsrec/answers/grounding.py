@@ -21,6 +21,11 @@ from zsrec.data.titles import key, parse_title, split_year, words
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
+_CREATOR = re.compile(
+    r"[\"'”»*_]{0,4}[,.]?[\"'”»*_]{0,4}\s{0,3}"
+    r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n()–—|]{2,80}?))"
+    r"\s{0,3}(?=[\n;:()–—|]|\s-\s|$)"
+)
 _PLACEHOLDER = re.compile(
     r"(?:(?:your|the|insert|example|sample|another|some|any) )?(?:movie|film|title|book|item|product|song|show"
     r"|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)| of (?:the )?(?:movie"
@@ -64,6 +69,7 @@ def read_answer(
     context: Context | None = None,
     echo: Iterable[str] = (),
     cut: bool = False,
+    thinks: bool = False,
     candidates: CandidateLines | None = None,
 ) -> ReadAnswer:
     """The mentions of an answer, each with its match, best first: in the answer's order unless it states ranks.
@@ -77,7 +83,7 @@ def read_answer(
     mention that reaches the end may then be half a title, and is never matched unless a year completes it. An
     answer line equal to one of `candidates` is that candidate. The rest is as in `zsrec.answers.parser.parse`.
     """
-    parsed = parse_answer(answer, style, side, echo, cut=cut, candidates=candidates)
+    parsed = parse_answer(answer, style, side, echo, cut=cut, thinks=thinks, candidates=candidates)
     mentions = [mention for mention in parsed.mentions if mention.start not in parsed.items]
     lookup = _Lookup(answer, grounder, context)
     lookup.add(mention.query for mention in mentions if mention.query is not None)
@@ -107,16 +113,17 @@ class _Lookup:
     def __init__(self, answer: str, grounder: Grounder, context: Context | None) -> None:
         self._answer, self._grounder, self._context = answer, grounder, context
         self._matches: dict[str, Match] = {}
+        self._with_creators = grounder.catalog.creator is not None
 
     def add(self, texts: Iterable[str]) -> None:
         new = [text for text in dict.fromkeys(texts) if text not in self._matches]
         self._matches.update(zip(new, self._grounder.ground_many(new, self._context), strict=True))
 
     def add_spans(self, spans: Iterable[_Span]) -> None:
-        self.add(map(self._text, spans))
+        self.add(map(self._asked, spans))
 
     def match(self, span: _Span) -> Match:
-        return self._matches[self._text(span)]
+        return self._matches[self._asked(span)]
 
     def query(self, mention: Mention) -> Match | None:
         return None if mention.query is None else self._matches[mention.query]
@@ -130,6 +137,15 @@ class _Lookup:
         catalog = self._grounder.catalog
         titles = (parse_title(catalog[item].title) for item in _ids(match)[:_MOST_COMPARED])
         return any(spelled == _key(name) for title in titles for name in (title.main, *title.alternatives))
+
+    def _asked(self, span: _Span) -> str:
+        """The text of a span with the creator that stands behind it, where the catalog has creators."""
+        text = self._text(span)
+        found = _CREATOR.match(self._answer, span[1]) if self._with_creators else None
+        if found is None:
+            return text
+        name = plain(found["by"] or found["name"])
+        return f"{text} by {name}" if found["by"] or self._grounder.index.is_creator(name) else text
 
     def are_slashed(self, parts: Sequence[_Span]) -> bool:
         """Whether two parts are the halves of "A / B": one title in two languages, or two titles."""

@@ -15,27 +15,35 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
-from zsrec.answers.title_forms import LOOSE, Cut, Kind
+from zsrec.answers.mention_readings import Cut
+from zsrec.answers.title_forms import LOOSE, Kind
 from zsrec.core.errors import DataError
+from zsrec.data.titles import is_han
 
 NAMES = (
     "bias",
     # the whole name
-    "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing", "reordered",
+    "alternative", "loose", "loose_one_word", "respaced", "small_extra", "small_missing",
+    "reordered", "reordered_few",
     # the title without its subtitle
     "head", "head_short", "head_words", "head_long", "head_article", "head_number", "head_shared", "head_year",
+    "head_medium",
     # the title without what stands before its subtitle
     "tail", "tail_short", "tail_information", "tail_shared", "tail_year", "skip", "owned", "owned_year",
     # the first or last words of the title
-    "edge", "suffix", "edge_information", "edge_words", "edge_year",
+    "edge", "suffix", "edge_information", "edge_words", "edge_open", "edge_year",
     # what the reading leaves out of the mention
     "cut_note", "cut_year", "cut_parenthesis", "cut_number",
-    "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year",
+    "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year", "cut_subtitle_words", "cut_subtitle_long",
     "cut_prefix", "cut_prefix_information", "cut_prefix_year", "cut_franchise",
-    "cut_owner", "cut_owner_short",
+    "cut_owner", "cut_owner_short", "cut_owner_one",
+    "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
+    # what was left out, where it says something of the item; what of its labels the mention leaves out
+    "creator_same", "creator_shorter", "creator_unlike", "creator_part", "creator_other",
+    "label_same", "label_clash", "name_same", "label_missing", "note_missing", "series",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
-    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_reordered", "edit_year",
+    "edit_substitution", "edit_wordlike", "edit_known_word", "edit_compound", "edit_reordered", "edit_year",
     # words without a partner
     "extra", "missing", "unpaired_year",
     # the year
@@ -46,7 +54,16 @@ NAMES = (
 Features = dict[str, float]
 """Features by name; those that are not in it are 0."""
 
-_CUTS = {Cut.NOTE: "cut_note", Cut.YEAR: "cut_year", Cut.PARENTHESIS: "cut_parenthesis", Cut.NUMBER: "cut_number"}
+_CUTS = {
+    Cut.NOTE: "cut_note",
+    Cut.YEAR: "cut_year",
+    Cut.PARENTHESIS: "cut_parenthesis",
+    Cut.NUMBER: "cut_number",
+    Cut.EDITION: "cut_edition",
+    Cut.LABEL: "cut_label",
+    Cut.SET: "cut_set",
+    Cut.HALF: "cut_half",
+}
 _FULL_INFORMATION = 4.0
 _SHORT = 12.0
 _MANY_WORDS = 6
@@ -59,6 +76,7 @@ class Agreement:
     kind: Kind  # the form's kind, without `LOOSE`
     loose: bool  # only the content words agree
     length: int  # letters of the reading's key
+    size: int  # the same, where a Han character counts as three
     information: float  # sum of the information of the words that agree
     one_word: bool = False  # a single content word agrees
     numbered: bool = False  # the reading has a number
@@ -66,6 +84,7 @@ class Agreement:
     small_extra: int = 0  # small words that only the reading has
     small_missing: int = 0  # small words that only the title has
     reordered: bool = False  # the words stand in another order
+    reordered_few: bool = False  # the same, of two words that tell
     shared: bool = False  # other items have the same head or tail
     dropped_words: int = 0  # words of the title that were dropped with a part of it
     # The dropped subtitle starts with an article: "Ghost Dog: The Way of the Samurai" describes its title,
@@ -79,14 +98,35 @@ class Agreement:
     edit_at_start: bool = False  # a first letter differs
     substitution: bool = False  # a letter stands for another one that is no neighbour on the keyboard
     wordlike: bool = False  # a word taken for a typo is made of common letter sequences only
+    compound: bool = False  # a word taken for a typo is a compound with another known word
     known_word: bool = False  # a word taken for a typo is a word of the catalog
+    opened: bool = False  # the title goes on with a telling word where the reading ends
+    dropped_medium: bool = False  # the dropped subtitle only names a medium ("The Graphic Novel")
+    cut_words: int = 0  # words of the subtitle that was cut off
+    owner_one: bool = False  # the owner that was cut off is one word
+    labelled: bool = False  # the labels of the title agree as well
     extra: float = 0.0  # information of the reading's words that the title lacks
     missing: float = 0.0  # information of the title's words that the reading lacks, dropped parts aside
 
+    @property
+    def literal(self) -> bool:
+        """Whether a whole name is spelled word by word."""
+        unlike = self.loose or self.respaced or self.edits or self.extra or self.missing
+        return self.kind <= Kind.ALTERNATIVE and not unlike
 
-def exact_agreement(kind: int, length: int, information: float) -> Agreement:
+
+def exact_agreement(kind: int, form: str, information: float) -> Agreement:
     """The agreement of a reading whose key is the form's key."""
-    return Agreement(Kind(kind % LOOSE), kind >= LOOSE, length, information)
+    of = Kind(kind % LOOSE)
+    whole = of is Kind.WHOLE
+    agreement = Agreement(Kind.FULL if whole else of, kind >= LOOSE, len(form), size_of(form), information)
+    agreement.labelled = whole
+    return agreement
+
+
+def size_of(form: str) -> int:
+    """The letters of a key, where a Han character says as much as three."""
+    return len(form) if form.isascii() else len(form) + 2 * sum(map(is_han, form))
 
 
 def features(how: Agreement, cut: Cut, named: int | None, actual: int | None, *, dated: bool = False) -> Features:
@@ -119,6 +159,7 @@ def _name(how: Agreement, same: float) -> Features:
             "small_extra": float(how.small_extra),
             "small_missing": float(how.small_missing),
             "reordered": float(how.reordered),
+            "reordered_few": float(how.reordered_few),
         }
     information = min(how.information / _FULL_INFORMATION, 1.0)
     if how.kind is Kind.HEAD:
@@ -131,6 +172,7 @@ def _name(how: Agreement, same: float) -> Features:
             "head_number": float(how.numbered),
             "head_shared": float(how.shared),
             "head_year": same,
+            "head_medium": float(how.dropped_medium),
         }
     elif how.kind in (Kind.TAIL, Kind.SKIP):
         found |= {
@@ -141,6 +183,8 @@ def _name(how: Agreement, same: float) -> Features:
             "tail_year": same,
             "skip": float(how.kind is Kind.SKIP),
         }
+    elif how.kind is Kind.SERIES:
+        found["series"] = 1.0
     elif how.kind is Kind.OWNED:
         found |= {"owned": 1.0, "owned_year": same}
     elif how.kind in (Kind.PREFIX, Kind.SUFFIX):
@@ -149,6 +193,7 @@ def _name(how: Agreement, same: float) -> Features:
             "suffix": float(how.kind is Kind.SUFFIX),
             "edge_information": information,
             "edge_words": min(how.dropped_words, _MANY_WORDS) / _MANY_WORDS,
+            "edge_open": float(how.opened),
             "edge_year": same,
         }
     return found
@@ -157,7 +202,13 @@ def _name(how: Agreement, same: float) -> Features:
 def _cut(how: Agreement, cut: Cut, same: float) -> Features:
     found = {name: 1.0 for flag, name in _CUTS.items() if cut & flag}
     if cut & Cut.SUBTITLE:
-        found |= {"cut_subtitle": 1.0, "cut_subtitle_number": float(how.numbered), "cut_subtitle_year": same}
+        found |= {
+            "cut_subtitle": 1.0,
+            "cut_subtitle_number": float(how.numbered),
+            "cut_subtitle_year": same,
+            "cut_subtitle_words": min(how.cut_words, _MANY_WORDS) / _MANY_WORDS,
+            "cut_subtitle_long": min(max(how.cut_words - _MANY_WORDS, 0) / _MANY_WORDS, 1.0),
+        }
     if cut & Cut.PREFIX:
         found |= {
             "cut_prefix": 1.0,
@@ -166,7 +217,7 @@ def _cut(how: Agreement, cut: Cut, same: float) -> Features:
             "cut_franchise": float(how.franchise),
         }
     if cut & Cut.OWNER:
-        found |= {"cut_owner": 1.0, "cut_owner_short": _shortness(how)}
+        found |= {"cut_owner": 1.0, "cut_owner_short": _shortness(how), "cut_owner_one": float(how.owner_one)}
     return found
 
 
@@ -182,6 +233,7 @@ def _edit(how: Agreement, same: float) -> Features:
         "edit_substitution": float(how.substitution),
         "edit_wordlike": float(how.wordlike),
         "edit_known_word": float(how.known_word),
+        "edit_compound": float(how.compound),
         "edit_reordered": float(how.reordered),
         "edit_year": same,
     }
@@ -194,7 +246,7 @@ def _year(gap: int, how: Agreement) -> Features:
 
 
 def _shortness(how: Agreement) -> float:
-    return max(0.0, 1.0 - how.length / _SHORT)
+    return max(0.0, 1.0 - how.size / _SHORT)
 
 
 _FILE = "calibration.json"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.answers.title_forms import readings
+from zsrec.answers.mention_readings import readings
 from zsrec.answers.title_index import same_titles, titles_digest
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError, DataError, MissingExtraError

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from rapidfuzz.distance import OSA
 
-from zsrec.answers.scoring import Agreement
+from zsrec.answers.scoring import Agreement, size_of
 from zsrec.answers.title_forms import Kind, Name
-from zsrec.data.titles import ARTICLES, FILLERS, MARKERS, SMALL_WORDS, is_number, key, without_article
+from zsrec.data.title_words import ARTICLES, EDGE_WORDS, FILLERS, MARKERS, SETS, SMALL_WORDS
+from zsrec.data.titles import is_han, is_number, key, without_article
 
 
 class Lexicon(Protocol):
@@ -35,15 +36,16 @@ class Lexicon(Protocol):
         ...
 
 
-_LIGHT = SMALL_WORDS | FILLERS | {"saga", "series"}
+_LIGHT = SMALL_WORDS | FILLERS | SETS
 _LIGHT_COST = 0.1
 _LEAST_COST = 0.6
 """What a word of titles costs at least where the other side lacks it: "man" is frequent, and tells films apart."""
 _FRANCHISE_SHARE = 0.3
 _SMALL_WORD_COST = 0.4
 _ENOUGH = 1.2
+_LEAST_PART = 3
 _LEAST_EDGE_WORDS = 2
-_EDGE_WORDS = frozenset({"the", "and", "of", "in", "with", "vs", "for", "at", "on", "from"})
+_LEAST_OPEN_WORDS = 5
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
@@ -94,14 +96,17 @@ def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agre
     telling = [word for word in mine if word not in _LIGHT]
     if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
         return None
-    if its[: len(mine)] == mine and its[len(mine)] in _EDGE_WORDS:
+    opened = len(telling) >= _LEAST_OPEN_WORDS
+    if its[: len(mine)] == mine and (its[len(mine)] in EDGE_WORDS or opened):
         kind = Kind.PREFIX
-    elif its[rest:] == mine and its[rest - 1] in _EDGE_WORDS:
+    elif its[rest:] == mine and its[rest - 1] in EDGE_WORDS:
         kind = Kind.SUFFIX
     else:
         return None
     information = sum(lexicon.information(word) for word in telling)
-    return Agreement(kind, False, len(key(read)), information, dropped_words=rest)
+    form = key(read)
+    opened = kind is Kind.PREFIX and its[len(mine)] not in EDGE_WORDS
+    return Agreement(kind, False, len(form), size_of(form), information, dropped_words=rest, opened=opened)
 
 
 def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lexicon) -> Agreement | None:
@@ -123,6 +128,7 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
         kind,
         False,
         len(read_key),
+        size_of(read_key),
         sum(lexicon.information(word) for word in written if word not in SMALL_WORDS),
         edits=edits,
         one_word=sum(word not in _LIGHT for word in written) == 1,
@@ -158,11 +164,26 @@ def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> N
     """Notes what tells a typo from another word."""
     if its in SMALL_WORDS:
         return
+    if is_han(its):
+        agreement.substitution = agreement.known_word = True
+        return
     agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
+    agreement.compound = agreement.compound or _is_compound(mine, its, lexicon)
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)
     agreement.edit_at_start = agreement.edit_at_start or (mine[0] != its[0] and mine[:2] != its[1::-1])
     agreement.substitution = agreement.substitution or _substituted(mine, its)
     agreement.wordlike = agreement.wordlike or lexicon.wordlike(mine)
+
+
+def _is_compound(mine: str, its: str, lexicon: Lexicon) -> bool:
+    """Whether a word is another compound, not a slip: "DungeonTop" beside "DungeonUp"."""
+    for place in range(_LEAST_PART, len(mine) - 1):
+        head, tail = mine[:place], mine[place:]
+        other_tail = its.startswith(head) and its[place:] != tail
+        other_head = len(tail) >= _LEAST_PART and its.endswith(tail) and its[: -len(tail)] != head
+        if (other_tail or other_head) and lexicon.known(head) and lexicon.known(tail):
+            return True
+    return False
 
 
 def _ends(first: str, second: str) -> bool:
@@ -195,7 +216,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
                 break
         else:
             rest.append((position, word))
-    agreement = Agreement(kind, False, len(key(read)), 0.0)
+    form = key(read)
+    agreement = Agreement(kind, False, len(form), size_of(form), 0.0)
     extra: list[str] = []
     for number, (position, word) in enumerate(rest):
         pair = _partner(word, rest[number + 1][1] if number + 1 < len(rest) else "", written, open_places)
@@ -220,6 +242,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     numbered = any(map(is_number, read))
     agreement.numbered = numbered and len(read) > 1  # "300" counts no sequels
     agreement.extra = _cost(extra, lacking, numbered, lexicon)
+    agreement.extra += sum(word in SETS for word in extra)  # "The Dark Tower Series" is not "The Dark Tower"
     agreement.missing = _cost(lacking, extra, numbered, lexicon)
     if agreement.missing and len(touched) > 1 and _has_whole_part(name, open_places, written, lexicon):
         agreement.missing *= _FRANCHISE_SHARE
@@ -230,6 +253,7 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     if agreement.small_extra and agreement.small_missing:  # "The Man in the Moon" is not "Man on the Moon"
         agreement.extra += _SMALL_WORD_COST
     agreement.reordered = any(b < a for a, b in pairwise(telling))
+    agreement.reordered_few = agreement.reordered and len(telling) < 3
     agreement.one_word = len(telling) == 1
     agreement.loose = not agreement.edits and not agreement.extra and not agreement.missing
     if len(touched) < len(name.parts):

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zsrec.answers.title_forms import Name
-from zsrec.answers.title_segments import Segment, stable_hash
+from zsrec.answers.title_forms import Kind, Name, creator_form
+from zsrec.answers.title_labels import Conventions
+from zsrec.answers.title_segments import About, Segment, stable_hash
 from zsrec.core.errors import ConfigError, DataError
+from zsrec.data.titles import simplified_letters, words
 
-_FORMAT = 1
+_FORMAT = 2
 _META = "index.json"
 _SAMPLE = 10_000
 _REMEMBERED_WORDS = 50_000
@@ -39,7 +41,10 @@ class TitleIndex:
     year.
     """
 
-    def __init__(self, segments: Sequence[Segment], digests: Sequence[str]) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], digests: Sequence[str], conventions: Conventions | None = None
+    ) -> None:
+        self.conventions = conventions or Conventions()
         self._segments = tuple(segments)
         self._digests = tuple(digests)
         self._offsets = [sum(len(s) for s in self._segments[:place]) for place in range(len(self._segments))]
@@ -53,21 +58,50 @@ class TitleIndex:
         return self._size
 
     @classmethod
-    def build(cls, titles: Sequence[str]) -> TitleIndex:
-        """Indexes titles, in their order."""
-        return cls([Segment.build(titles)], [titles_digest(titles)])
+    def build(cls, titles: Sequence[str], creators: Sequence[str] = (), aliases: Sequence[str] = ()) -> TitleIndex:
+        """Indexes titles, in their order.
 
-    def extended(self, titles: Sequence[str]) -> TitleIndex:
-        """An index that also has the titles after its own, which are not indexed again."""
-        self.check(titles[: self._size])
-        new = titles[self._size :]
-        if not new:
+        Args:
+            titles: Of all items.
+            creators: Who made each item; empty where nobody is known.
+            aliases: Other names of each item, separated by "|".
+        """
+        conventions = Conventions.learn(titles)
+        columns = _Columns(titles, creators, aliases)
+        return cls([Segment.build(*columns, conventions)], [columns.digest()], conventions)
+
+    def extended(
+        self, titles: Sequence[str], creators: Sequence[str] = (), aliases: Sequence[str] = ()
+    ) -> TitleIndex:
+        """An index that also has the titles after its own, which are not indexed again.
+
+        Args:
+            titles: All titles, this index's own first.
+            creators: As for `build`, of all titles.
+            aliases: As for `build`, of all titles.
+
+        Raises:
+            ConfigError: The columns do not start with the index's own.
+        """
+        columns = _Columns(titles, creators, aliases)
+        self.check(*columns.part(0, self._size))
+        new = columns.part(self._size, len(titles))
+        if not new.titles:
             return self
-        return TitleIndex([*self._segments, Segment.build(new)], [*self._digests, titles_digest(new)])
+        segment = Segment.build(*new, self.conventions)
+        return TitleIndex([*self._segments, segment], [*self._digests, new.digest()], self.conventions)
 
-    def check(self, titles: Sequence[str]) -> None:
-        """Checks that the index is of exactly these titles."""
-        if not same_titles(titles, list(zip(map(len, self._segments), self._digests, strict=True))):
+    def check(self, titles: Sequence[str], creators: Sequence[str] = (), aliases: Sequence[str] = ()) -> None:
+        """Checks that the index is of exactly these columns.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        columns = _Columns(titles, creators, aliases)
+        parts = zip(self._offsets, map(len, self._segments), self._digests, strict=True)
+        if len(titles) != self._size or any(
+            columns.part(offset, offset + size).digest() != digest for offset, size, digest in parts
+        ):
             raise ConfigError(
                 f"the grounding index of {self._size:,} titles belongs to another catalog",
                 hint="build it again, or extend the catalog at its end only",
@@ -114,6 +148,19 @@ class TitleIndex:
         segment, place = self._locate(item)
         return segment.year(place)
 
+    def about(self, item: int) -> About | None:
+        """The creators and labels of an item; None where it has neither."""
+        segment, place = self._locate(item)
+        return segment.about(place)
+
+    def is_label(self, text: str) -> bool:
+        """Whether a text is a learned label of the catalog's titles."""
+        return self.conventions.is_label(text)
+
+    def is_creator(self, text: str) -> bool:
+        """Whether a text is the name of a creator of any item."""
+        return any(found.kind == Kind.CREATOR for found in self.find(creator_form(words(text))))
+
     def _locate(self, item: int) -> tuple[Segment, int]:
         number = bisect_right(self._offsets, item) - 1
         return self._segments[number], item - self._offsets[number]
@@ -134,7 +181,12 @@ class TitleIndex:
         root.mkdir(parents=True, exist_ok=True)
         for place, segment in enumerate(self._segments):
             segment.save(root / f"segment-{place}")
-        meta = {"format": _FORMAT, "digests": self._digests}
+        meta = {
+            "format": _FORMAT,
+            "digests": self._digests,
+            "simplified": bool(simplified_letters()),
+            **self.conventions.to_json(),
+        }
         (root / _META).write_text(json.dumps(meta), encoding="utf-8")
 
     @classmethod
@@ -145,6 +197,8 @@ class TitleIndex:
             meta = json.loads(path.read_text(encoding="utf-8"))
             digests = [str(digest) for digest in meta["digests"]]
             version = meta["format"]
+            conventions = Conventions.from_json(meta) if version == _FORMAT else Conventions()
+            simplified = bool(meta.get("simplified"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"no grounding index: {error}",
@@ -153,8 +207,26 @@ class TitleIndex:
             ) from error
         if version != _FORMAT:
             raise DataError(f"an index of format {version}, expected {_FORMAT}", path=path, hint="build it again")
+        if simplified != bool(simplified_letters()):
+            state = "with" if simplified else "without"
+            raise DataError(f"the index was built {state} the extra 'zh'", path=path, hint="build it again")
         segments = [Segment.open(Path(folder) / f"segment-{place}") for place in range(len(digests))]
-        return cls(segments, digests)
+        return cls(segments, digests, conventions)
+
+
+class _Columns(NamedTuple):
+    """What is indexed of a catalog."""
+
+    titles: Sequence[str]
+    creators: Sequence[str]
+    aliases: Sequence[str]
+
+    def part(self, start: int, stop: int) -> _Columns:
+        return _Columns(self.titles[start:stop], self.creators[start:stop], self.aliases[start:stop])
+
+    def digest(self) -> str:
+        others = [titles_digest(column) for column in (self.creators, self.aliases) if column]
+        return ".".join([titles_digest(self.titles), *others])
 
 
 def same_titles(titles: Sequence[str], parts: Sequence[tuple[int, str]]) -> bool:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.answers.title_forms import Kind, Name, forms, names, verbatim_form
+from zsrec.answers.title_forms import Kind, Name, about_forms, forms, names, verbatim_form
+from zsrec.answers.title_labels import Conventions, Label, split_creators
 from zsrec.core.errors import DataError
 from zsrec.data.titles import display_title, key, parse_title
 
@@ -103,6 +106,37 @@ def _hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
     return np.frombuffer(raw, dtype="<u8").astype(np.uint64)
 
 
+class About(NamedTuple):
+    """What an item's title and creator column say besides its names."""
+
+    creators: Sequence[str]
+    labels: Sequence[Label]
+
+    def encode(self) -> bytes:
+        """As bytes: creators, then labels, one a line."""
+        lines = ["\t".join(self.creators)]
+        lines.extend(f"{label.kind}{int(label.set)} {' '.join(label.words)}" for label in self.labels)
+        return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+    @classmethod
+    def decode(cls, raw: bytes) -> About:
+        """What `encode` gave."""
+        first, *rest = raw.decode("utf-8", "surrogatepass").split("\n")
+        labels = [Label(line[0], tuple(line[3:].split(" ")), line[1] == "1") for line in rest]
+        return cls([name for name in first.split("\t") if name], labels)
+
+
+def _other_names(aliases: str) -> list[str]:
+    """The names in an alias column, without a note in brackets behind them ("…(港)")."""
+    found = (parse_title(name) for name in aliases.split("|") if name.strip())
+    return [parsed.main or parsed.alternatives[0] for parsed in found if parsed.main or parsed.alternatives]
+
+
+def _starts(texts: Sequence[bytes]) -> NDArray[np.int64]:
+    lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
+    return np.concatenate(([0], np.cumsum(lengths)))
+
+
 @dataclass(frozen=True)
 class Segment:
     """Arrays over `n` items with `m` names; items and names are counted from 0 within the segment."""
@@ -120,10 +154,19 @@ class Segment:
     word_counts: NDArray[np.int32]
     gram_starts: NDArray[np.int64]
     gram_names: NDArray[np.int32]
+    about_starts: NDArray[np.int64]
+    about_text: NDArray[np.uint8]
 
     @classmethod
-    def build(cls, titles: Sequence[str]) -> Segment:
-        """The segment of some titles, in their order."""
+    def build(
+        cls,
+        titles: Sequence[str],
+        creators: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+        conventions: Conventions | None = None,
+    ) -> Segment:
+        """The segment of some titles, in their order, with their creators and other names where there are any."""
+        conventions = conventions or Conventions()
         years: list[int] = []
         items: list[int] = []
         alternative: list[bool] = []
@@ -133,13 +176,19 @@ class Segment:
         key_items: list[int] = []
         key_kinds: list[int] = []
         counts: Counter[str] = Counter()
+        abouts: list[bytes] = []
         for item, title in enumerate(titles):
             title = title[:_LONGEST_TITLE]
-            parsed = parse_title(title)
+            creator = creators[item][:_LONGEST_TITLE] if creators else ""
+            anatomy = conventions.anatomy(title, creator)
+            parsed = anatomy.core
             years.append(parsed.year or _NO_YEAR)
-            spelled = names(parsed)
+            spelled = names(parsed, _other_names(aliases[item]) if aliases else ())
+            abouts.append(
+                About(split_creators(creator), anatomy.labels).encode() if creator or anatomy.labels else b""
+            )
             best: dict[str, int] = {}
-            for text, kind in forms(parsed, spelled):
+            for text, kind in chain(forms(parsed, spelled), about_forms(title, anatomy, creator)):
                 if kind < best.get(text, 256):
                     best[text] = kind
             best[verbatim_form(title)] = best[verbatim_form(display_title(title))] = Kind.FULL
@@ -159,12 +208,11 @@ class Segment:
         word_hashes = _hashes(list(counts))
         word_order = np.argsort(word_hashes, kind="stable")
         starts, places = build_postings(name_keys, buckets_for(len(name_keys)))
-        lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
         return cls(
             years=np.array(years, dtype=np.int16),
             name_items=np.array(items, dtype=np.int32),
             name_alternative=np.array(alternative, dtype=np.bool_),
-            name_starts=np.concatenate(([0], np.cumsum(lengths))),
+            name_starts=_starts(texts),
             name_text=np.frombuffer(b"".join(texts), dtype=np.uint8),
             name_grams=np.array([min(len(text), 65_535) for text in name_keys], dtype=np.uint16),
             key_hashes=hashes[order],
@@ -174,6 +222,8 @@ class Segment:
             word_counts=np.array(list(counts.values()), dtype=np.int32)[word_order],
             gram_starts=starts,
             gram_names=places,
+            about_starts=_starts(abouts),
+            about_text=np.frombuffer(b"".join(abouts), dtype=np.uint8),
         )
 
     def __len__(self) -> int:
@@ -212,6 +262,11 @@ class Segment:
         low = int(self.name_items.searchsorted(np.int32(item)))
         high = int(self.name_items.searchsorted(np.int32(item), side="right"))
         return [self.name(place) for place in range(low, high)]
+
+    def about(self, item: int) -> About | None:
+        """The creators and labels of an item; None where it has neither."""
+        low, high = int(self.about_starts[item]), int(self.about_starts[item + 1])
+        return About.decode(self.about_text[low:high].tobytes()) if high > low else None
 
     def wordlike(self, word: str) -> bool:
         """Whether all trigrams inside a word occur in the names, and not by a rare chance."""

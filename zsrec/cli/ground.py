@@ -25,8 +25,11 @@ from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import BadRowError, ConfigError, DataError
 from zsrec.core.types import Grounded, Match
 from zsrec.data.catalog import Catalog
-from zsrec.data.titles import display_title
+from zsrec.data.titles import display_title, has_han, simplified_letters
 
+Creator = Annotated[str | None, option("The catalog's column of authors, artists or makers.", "--creator")]
+Aliases = Annotated[str | None, option('The catalog\'s column of other titles, separated by "|".', "--aliases")]
+DomainWord = Annotated[str, option("What the items are, such as books or music.", "--domain")]
 Source = Annotated[str, option("JSON lines to read; - is standard input.", "--in")]
 
 
@@ -36,6 +39,9 @@ def ground(
     target: Annotated[str, option("Where to write the JSON lines; - is standard output.", "--out")],
     id_column: options.CatalogId = "id",
     title_column: options.CatalogTitle = "title",
+    creator: Creator = None,
+    aliases: Aliases = None,
+    domain: DomainWord = "items",
     without: Annotated[Path | None, option("A JSON list of ids to leave out of the catalog.")] = None,
     semantic: Annotated[bool, option("Also match by meaning (needs the extra 'embed').", "--semantic")] = False,
     embed_model: Annotated[str | None, option("With --semantic: a sentence-transformers model.")] = None,
@@ -49,7 +55,9 @@ def ground(
     "side" ("left" or "right", for pairs) and "finish_reason". A bad line is reported and skipped; the exit code is
     then 1.
     """
-    items = Catalog.from_file(catalog, id=id_column, title=title_column)
+    items = Catalog.from_file(
+        catalog, id=id_column, title=title_column, creator=creator, aliases=aliases, domain=domain
+    )
     if without is not None:
         items = items.without(_ids(without))
     if embed_model is not None and not semantic:
@@ -60,6 +68,8 @@ def ground(
         calibration=None if calibration is None else Calibration.open(calibration),
         semantic=_stage(items, embed_model, index) if semantic else None,
     )
+    if not simplified_letters() and any(map(has_han, items.titles)):
+        print_line("Chinese titles: traditional and simplified letters differ without the extra 'zh'", error=True)
     bad = 0
     with _opened(source, "rb") as lines, _opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
@@ -79,7 +89,7 @@ def ground(
 
 def _index(items: Catalog, folder: Path) -> TitleIndex:
     if not (folder / "index.json").exists():
-        TitleIndex.build(items.titles).save(folder)
+        TitleIndex.build(items.titles, items.creators, items.other_names).save(folder)
     return TitleIndex.open(folder)
 
 
@@ -176,6 +186,9 @@ def ground_fit(
     target: Annotated[Path, option("The JSON file for the weights.", "--out")],
     id_column: options.CatalogId = "id",
     title_column: options.CatalogTitle = "title",
+    creator: Creator = None,
+    aliases: Aliases = None,
+    domain: DomainWord = "items",
     strength: Annotated[float, option("How much the shipped weights count (prior precision).", min=1e-6)] = 0.7,
     threshold: Annotated[float | None, option("The least probability of a match.")] = None,
 ) -> None:
@@ -187,7 +200,9 @@ def ground_fit(
     """
     if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold is {threshold}, expected between 0 and 1", hint="for example 0.45")
-    items = Catalog.from_file(catalog, id=id_column, title=title_column)
+    items = Catalog.from_file(
+        catalog, id=id_column, title=title_column, creator=creator, aliases=aliases, domain=domain
+    )
     labelled = _labels(source, items)
     prior = Calibration.default()
     if threshold is not None:

@@ -22,9 +22,12 @@ class Catalog:
         titles: One title per item, not empty.
         attributes: More columns by name, each as long as `ids`.
         domain: What the items are, in the plural, as prompts call them ("movies", "books").
+        creator: The attribute that holds who made the item (authors, artists, developers), for grounding.
+        aliases: The attribute that holds other names of the item, separated by "|", for grounding.
 
     Raises:
         DataError: There is no item, or the columns differ in length.
+        ConfigError: `creator` or `aliases` is no attribute.
         BadRowError: An id or a title is empty or not valid.
         DuplicateItemError: An id appears twice.
     """
@@ -36,6 +39,8 @@ class Catalog:
         *,
         attributes: Mapping[str, Sequence[Any]] | None = None,
         domain: str = "items",
+        creator: str | None = None,
+        aliases: str | None = None,
     ) -> None:
         columns = _Columns()
         attributes = attributes or {}
@@ -43,14 +48,18 @@ class Catalog:
             raise DataError("the catalog's columns differ in length")
         for place, (item_id, title) in enumerate(zip(ids, titles, strict=True), start=1):
             columns.add(item_id, title, {name: values[place - 1] for name, values in attributes.items()}, place)
-        self._take(columns, domain)
+        self._take(columns, domain, creator, aliases)
 
-    def _take(self, columns: _Columns, domain: str) -> None:
+    def _take(self, columns: _Columns, domain: str, creator: str | None, aliases: str | None) -> None:
         if not columns.ids:
             raise DataError("the catalog has no items", path=columns.path, hint="give it at least one row")
         self._ids, self._titles, self._attributes = columns.ids, columns.titles, columns.attributes
         self._place = columns.place
-        self.domain = domain
+        self.domain, self.creator, self.aliases = domain, creator, aliases
+        for name in (creator, aliases):
+            if name is not None and name not in self._attributes:
+                found = ", ".join(self._attributes) or "none"
+                raise ConfigError(f"the catalog has no attribute {name!r}", hint=f"its attributes: {found}")
 
     @classmethod
     def from_file(
@@ -60,6 +69,8 @@ class Catalog:
         id: str = "id",  # noqa: A002  (the name that users write)
         title: str = "title",
         domain: str = "items",
+        creator: str | None = None,
+        aliases: str | None = None,
         encoding: str = "utf-8",
         delimiter: str | None = None,
     ) -> Catalog:
@@ -70,6 +81,8 @@ class Catalog:
             id: The column of the items' ids.
             title: The column of the titles. Every other column becomes an attribute.
             domain: What the items are, in the plural.
+            creator: The column that holds who made the item, for grounding.
+            aliases: The column that holds other names, separated by "|", for grounding.
             encoding: Of text formats.
             delimiter: Of CSV.
 
@@ -78,10 +91,15 @@ class Catalog:
                 title, a broken row), EncodingError; or the file is missing or has no rows.
         """
         columns = _Columns(Path(path))
-        for line, row in read_rows(path, columns=(id, title), encoding=encoding, delimiter=delimiter):
+        for line, row in read_rows(
+            path,
+            columns=tuple(name for name in (id, title, creator, aliases) if name is not None),
+            encoding=encoding,
+            delimiter=delimiter,
+        ):
             values = dict(row)
             columns.add(values.pop(id), values.pop(title), values, line)
-        return cls._from_columns(columns, domain)
+        return cls._from_columns(columns, domain, creator, aliases)
 
     from_csv = from_jsonl = from_parquet = from_file
 
@@ -98,9 +116,11 @@ class Catalog:
         return cls._from_columns(columns, domain)
 
     @classmethod
-    def _from_columns(cls, columns: _Columns, domain: str) -> Catalog:
+    def _from_columns(
+        cls, columns: _Columns, domain: str, creator: str | None = None, aliases: str | None = None
+    ) -> Catalog:
         catalog = cls.__new__(cls)
-        catalog._take(columns, domain)
+        catalog._take(columns, domain, creator, aliases)
         return catalog
 
     @property
@@ -112,6 +132,24 @@ class Catalog:
     def titles(self) -> Sequence[str]:
         """The titles, in the same order as `ids`."""
         return self._titles
+
+    @property
+    def creators(self) -> Sequence[str]:
+        """The creator of each item, several separated as the catalog writes them; empty without the attribute."""
+        return self._texts(self.creator)
+
+    @property
+    def other_names(self) -> Sequence[str]:
+        """The other names of each item, separated by "|"; empty without the attribute."""
+        return self._texts(self.aliases)
+
+    def _texts(self, attribute: str | None) -> Sequence[str]:
+        if attribute is None:
+            return ()
+        return [
+            "|".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+            for value in self._attributes[attribute]
+        ]
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
@@ -167,7 +205,7 @@ class Catalog:
         columns = self._columns()
         for place, item in enumerate(items, start=1):
             columns.add_item(item, place)
-        return self._from_columns(columns, self.domain)
+        return self._from_columns(columns, self.domain, self.creator, self.aliases)
 
     def without(self, ids: Iterable[str]) -> Catalog:
         """Return a catalog without the items of these ids; unknown ids are ignored.
@@ -180,7 +218,7 @@ class Catalog:
         for item in self:
             if item.id not in gone:
                 columns.add_item(item, len(columns.ids) + 1)
-        return self._from_columns(columns, self.domain)
+        return self._from_columns(columns, self.domain, self.creator, self.aliases)
 
     def _columns(self) -> _Columns:
         columns = _Columns()

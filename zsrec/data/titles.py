@@ -11,71 +11,60 @@ All regular expressions here are linear in their input, which is untrusted.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
-_ARTICLES = (
-    "The|A|An|La|Le|Les|L'|Il|Lo|Gli|I|El|Los|Las|Der|Die|Das|Den|Det|De|Het|Een|En|Et|Un|Une|Una|Uno|Um|Uma|O|Os"
-    "|Ein|Eine"
+from zsrec.data.title_words import (
+    ARTICLES,
+    FILLERS,
+    HAN_COUNTERS,
+    HAN_NUMBERS,
+    MARKERS,
+    MOVABLE_ARTICLES,
+    ORDINALS,
+    SMALL_WORDS,
+    SPELLINGS,
+    UNITS,
 )
-_TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_ARTICLES}|the|a|an)$", re.DOTALL)
+
+_MOVABLE = "|".join(map(re.escape, MOVABLE_ARTICLES))
+_TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_MOVABLE}|the|a|an)$", re.DOTALL)
 _YEAR_AT_END = re.compile(r"[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]$")
 _LONGEST_YEAR = 16
 _AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
-_SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s")
+_SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s|,?\sor,\s")
 _OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
 _DANGLING = re.compile(r"(?<=[\s,])(?:or|and|&)$", re.IGNORECASE)
 
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘`´ʼʻ′"), None)
 _AND = {ord("&"): " and ", ord("+"): " and ", ord("＆"): " and "}
-_WORD = re.compile(r"[^\W_]+")
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_HAN_LETTER = re.compile(f"[{_HAN}]")
+_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")  # each Han character is a word
+_HAN_ORDINAL = re.compile(rf"第([{''.join(HAN_NUMBERS)}\d]{{1,3}})[{HAN_COUNTERS}]")
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}
+_SYMBOLS = dict.fromkeys(map(ord, "™®©℠℗"), None)
+_LETTER_SIGNS = re.compile(r"(?<=[^\W\d_])([$!])(?=[^\W\d_])")  # "Ke$ha", "P!nk"
+_ING = re.compile(r"(?<=[^\W\d_]{2}in)['’](?!\w)", re.IGNORECASE)
 _SET_OFF = re.compile(r"(?<=\w)([½¼¾⅓⅔²³])")  # "8½" and "Alien³" are two words, not "81/2" and "alien3"
 _HALF = re.compile(r"(?:(?<=\d)\.5|(?<=\w)\s1/2)(?!\d)")
 _POSSESSIVE_OF_S = re.compile(r"(?<=s)['’]s\b", re.IGNORECASE)  # "Jones's", which many write "Jones" or "Jones'"
 _CLITIC_N = re.compile(r"(?<=\w)\s+['’]?n['’]?\s+(?=\w)", re.IGNORECASE)
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-    " seventeen eighteen nineteen twenty"
-).split()
-_ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
-    " fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
 _ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12, "xiii": 13}
 _ROMAN_LETTER = {"i": "one", "v": "five", "x": "ten"}
 _ENDING = {1: "st", 2: "nd", 3: "rd"}
 _SPELLINGS: dict[str, str] = {
-    **{str(value): word for value, word in enumerate(_UNITS)},
-    **{f"{value}{_ENDING.get(value, 'th')}": word for value, word in enumerate(_ORDINALS, start=1)},
-    **{roman: _UNITS[value] for roman, value in _ROMAN.items()},
-    "versus": "vs",
-    "volume": "vol",
-    "pt": "part",
-    "ep": "episode",
-    "doctor": "dr",
-    "mister": "mr",
-    "saint": "st",
+    **{str(value): word for value, word in enumerate(UNITS)},
+    **{f"{value}{_ENDING.get(value, 'th')}": word for value, word in enumerate(ORDINALS, start=1)},
+    **{roman: UNITS[value] for roman, value in _ROMAN.items()},
+    **SPELLINGS,
 }
-_NUMBERS = frozenset([*_UNITS, *_ORDINALS, "half"])
-
-MARKERS = frozenset({"part", "vol", "chapter", "episode", "season", "book", "number", "no"})
-"""Words that only introduce a number: "Chapter Two", "Vol. 2"."""
-
-ARTICLES = frozenset({"the", "a", "an"})
-"""The articles that are left out when names are compared."""
-
-SMALL_WORDS = frozenset(
-    "the a an and of in on at to for with from by or n is as it its de la le les el los las il der das des du"
-    " un une et y".split()
-)
-"""Words that carry so little that models drop or add them. "die" is not one of them: in English it is a verb."""
-
-FILLERS = frozenset({"movie", "film", "3d", "imax"})
-"""Words that say what every item of such a catalog is, or in which format."""
+_NUMBERS = frozenset([*UNITS, *ORDINALS, "half"])
 
 
 class ParsedTitle(NamedTuple):
@@ -84,6 +73,13 @@ class ParsedTitle(NamedTuple):
     main: str
     alternatives: tuple[str, ...]
     year: int | None
+
+
+def tidy(text: str) -> str:
+    """The text with HTML entities resolved, full-width forms narrowed, and trademark signs removed."""
+    if "&" in text and ";" in text:
+        text = html.unescape(text)
+    return text if text.isascii() else text.translate(_WIDE | _SYMBOLS)
 
 
 def split_year(text: str) -> tuple[str, int | None]:
@@ -109,7 +105,7 @@ def parse_title(title: str) -> ParsedTitle:
 
     Only parentheses at the end hold other names; "(500) Days of Summer" keeps its own.
     """
-    rest, year = split_year(title.strip())
+    rest, year = split_year(tidy(title).strip())
     groups: list[str] = []
     while rest.endswith(")"):
         start = _opening(rest)
@@ -181,7 +177,20 @@ def fold(text: str) -> str:
             kept.append(char)
         elif not (base < "\u0400" or base in "еЕ"):
             kept.append(char)
-    return unicodedata.normalize("NFC", "".join(kept)).translate(_LETTERS)
+    folded = unicodedata.normalize("NFC", "".join(kept)).translate(_LETTERS)
+    return folded.translate(simplified_letters()) if _HAN_LETTER.search(folded) else folded
+
+
+@cache
+def simplified_letters() -> dict[int, str]:
+    """The simplified form of each traditional Chinese letter; empty without the extra `zh`."""
+    try:
+        from opencc import OpenCC
+    except ImportError:
+        return {}
+    convert = OpenCC("t2s").convert
+    pairs = ((code, convert(chr(code))) for code in range(0x3400, 0xA000))
+    return {code: letter for code, letter in pairs if letter != chr(code)}
 
 
 _LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
@@ -205,17 +214,29 @@ def segment_words(segment: str) -> tuple[str, ...]:
         segment = _POSSESSIVE_OF_S.sub("", _CLITIC_N.sub(" & ", segment))
     if "1/2" in segment or ".5" in segment:
         segment = _HALF.sub(" half", segment)
-    found = _WORD.findall(fold(segment).translate(_APOSTROPHES).translate(_AND))
+    if "$" in segment or "!" in segment:
+        segment = _LETTER_SIGNS.sub(lambda sign: "s" if sign.group() == "$" else "i", segment)
+    folded = fold(_ING.sub("g", segment))
+    if not folded.isascii() and _HAN_LETTER.search(folded):
+        folded = _HAN_ORDINAL.sub(lambda found: f" {HAN_NUMBERS.get(found[1], found[1])} ", folded)
+    found = _WORD.findall(folded.translate(_APOSTROPHES).translate(_AND))
     last = len(found) - 1
+    if last > 1 and found[last] in HAN_NUMBERS and _HAN_LETTER.match(found[last - 1]):
+        found[last] = HAN_NUMBERS[found[last]]
     for place, word in enumerate(found):
         spelled = _SPELLINGS.get(word)
         if spelled is not None:
             found[place] = spelled
-        if word in _ROMAN_LETTER and place and (place == last or found[place - 1] in MARKERS):
+        if word in _ROMAN_LETTER and place and _counts(found[place - 1], place == last):
             found[place] = _ROMAN_LETTER[word]
         elif word == "v" and 0 < place < last:
             found[place] = "vs"
     return tuple(found)
+
+
+def _counts(before: str, last: bool) -> bool:
+    """Whether a roman numeral of one letter counts: at the end ("Rocky V", but not "A.V."), or behind "part"."""
+    return before in MARKERS or (last and len(before) > 1 and before not in ARTICLES)
 
 
 def is_number(word: str) -> bool:
@@ -226,6 +247,16 @@ def is_number(word: str) -> bool:
 def without_article(spelled: Sequence[str]) -> Sequence[str]:
     """The words without a leading English article, unless nothing else is left."""
     return spelled[1:] if len(spelled) > 1 and spelled[0] in ARTICLES else spelled
+
+
+def is_han(word: str) -> bool:
+    """Whether a word, as `words` spells it, is a Han character."""
+    return word > "\u3400" and _HAN_LETTER.match(word) is not None
+
+
+def has_han(text: str) -> bool:
+    """Whether a text has a Han character."""
+    return not text.isascii() and _HAN_LETTER.search(text) is not None
 
 
 def key(spelled: Sequence[str]) -> str:
@@ -257,6 +288,34 @@ def segments(name: str) -> list[str]:
     """The parts of a name around colons and dashes: "Kill Bill: Vol. 1" gives ["Kill Bill", "Vol. 1"]."""
     parts = [part for raw in _SEGMENTS.split(name) if (part := _DANGLING.sub("", raw.strip()).rstrip(" ,"))]
     return [part for part in parts if part.lower() not in ("or", "and", "&")] or parts
+
+
+def split_scripts(name: str) -> tuple[str, str] | None:
+    """The two halves of a name that changes its script once, at a space: "阿甘正传 Forrest Gump"; else None."""
+    if name.isascii() or " " not in name:
+        return None
+    words_of = name.split()
+    scripts = [next((script for script, letters in _SCRIPTS if letters.search(word)), "") for word in words_of]
+    for place in range(len(scripts) - 2, -1, -1):  # a number belongs to what follows
+        scripts[place] = scripts[place] or scripts[place + 1]
+    scripts[-1] = scripts[-1] or scripts[-2]
+    changes = [place for place in range(1, len(scripts)) if scripts[place] != scripts[place - 1]]
+    if len(changes) != 1 or not scripts[0]:
+        return None
+    return " ".join(words_of[: changes[0]]), " ".join(words_of[changes[0] :])
+
+
+_SCRIPTS = (
+    ("kana", re.compile("[\u3040-\u30ff]")),
+    ("han", _HAN_LETTER),
+    ("hangul", re.compile("[\uac00-\ud7af]")),
+    ("cyrillic", re.compile("[\u0400-\u04ff]")),
+    ("greek", re.compile("[\u0370-\u03ff]")),
+    ("hebrew", re.compile("[\u0590-\u05ff]")),
+    ("arabic", re.compile("[\u0600-\u06ff]")),
+    ("thai", re.compile("[\u0e00-\u0e7f]")),
+    ("latin", re.compile(r"[^\W\d_]")),
+)
 
 
 def without_owner(name: str) -> str | None:

@@ -190,6 +190,7 @@ class _AnswerReader:
             context=Context(candidates=tuple(shown or ()), history=tuple(self._seen)),
             echo=prompt,
             cut=cut,
+            thinks=self._pipeline.settings.thinking == "on",
             candidates=None if shown is None else candidate_lines(prompt, self._names(shown)),
         )
         allowed = self._pipeline.eligible if shown is None else frozenset(shown)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zsrec.answers.title_forms import Cut, Reading, readings
+from zsrec.answers.mention_readings import Cut, Reading, readings
 
 
 def _best(mention: str) -> Reading:
