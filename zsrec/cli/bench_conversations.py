@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
 from zsrec.cli.options import columns_of, comma_separated, cut_offs, option, two_columns
 from zsrec.cli.tables import interval, result_table
-from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError, MissingExtraError
 from zsrec.core.files import atomic_write
 from zsrec.core.settings import Settings
@@ -47,13 +45,12 @@ from zsrec.evaluation.run_folder import JOURNAL
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.llm.offline import OfflineLLM, RecordedReplies, RequestFolder
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.retrieval import ItemKNN, Popularity
-from zsrec.retrieval.base import Retriever
-from zsrec.retrieval.semantic import Semantic, item_vectors
+from zsrec.retrieval import Popularity
+from zsrec.retrieval.by_name import retriever_named
 
 BEHAVIOUR = ("pop", "itemknn", "cooccurrence")
 WORDS = ("semantic", "lexical")
-"""The retrievers that read words; a hybrid is filled from the first of them that runs (docs/conversations.md)."""
+"""The retrievers that read words; a hybrid is filled from the first one that runs."""
 
 TEMPLATE = "converse/default"
 LLM_ROWS = ("generate", "hybrid")
@@ -146,7 +143,7 @@ def conversations(
     asked = read_turns(turns, catalog)
     settings = Settings.load(base_url=base_url, model=model)
     recorded = read_replies(replies)
-    requests = None if requests_only is None else request_folder(requests_only, settings)
+    requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = recorded or requests is not None
     grounder = Grounder(catalog)
     known, notes = None, []
@@ -202,8 +199,10 @@ def _retrieval_rows(
     names: Sequence[str], turns: Sequence[Turn], catalog: Catalog, known: Interactions | None, seed: int
 ) -> tuple[list[Row], dict[str, str]]:
     """The rows without a model, and the methods that cannot run, with the reason."""
-    pop = None if known is None else Popularity(known)
-    rows, skipped = [], {}
+    others = Interactions.from_contacts([], catalog=Ids(catalog.ids)) if known is None else known
+    pop = Popularity(others)
+    rows: list[Row] = []
+    skipped: dict[str, str] = {}
     for name in names:
         if name in LLM_ROWS:
             continue
@@ -211,34 +210,14 @@ def _retrieval_rows(
             skipped[name] = "it needs --interactions"
             continue
         try:
-            retriever = _retriever(name, catalog, known)
+            with err.status(f"preparing {name}"):
+                retriever = retriever_named(name, others, catalog)
         except MissingExtraError as error:
             skipped[name] = " ".join(str(error).split())
             continue
-        rows.append(
-            retrieval_row(name, retriever, turns, fallback=pop if name in BEHAVIOUR[1:] else None, seed=seed)
-        )
+        fallback = None if name in WORDS or name == "pop" else pop
+        rows.append(retrieval_row(name, retriever, turns, fallback=fallback, seed=seed))
     return rows, skipped
-
-
-def _retriever(name: str, catalog: Catalog, known: Interactions | None) -> Retriever:
-    if name == "semantic":
-        embedder = default_embedder()
-        with err.status("embedding the items"):
-            return Semantic(Ids(catalog.ids), item_vectors(catalog, embedder), embedder=embedder)
-    if name == "lexical":
-        return cast("Retriever", _later("lexical").Lexical(catalog))
-    assert known is not None  # noqa: S101  (checked by the caller)
-    if name == "cooccurrence":
-        return cast("Retriever", _later("cooccurrence").Cooccurrence(known))
-    return Popularity(known) if name == "pop" else ItemKNN(known)
-
-
-def _later(module: str) -> Any:  # noqa: ANN401
-    try:
-        return import_module(f"zsrec.retrieval.{module}")
-    except ImportError as error:
-        raise MissingExtraError(module, "retrieval") from error
 
 
 async def _llm_rows(
@@ -274,17 +253,6 @@ async def _llm_rows(
             rows += [generated] if "generate" in names else []
             rows += [hybrid_row(f"hybrid{suffix}", generated, fill, turns)] if "hybrid" in names else []
     return rows
-
-
-def request_folder(path: Path, settings: Settings) -> RequestFolder:
-    """The folder of `--requests-only`.
-
-    Raises:
-        ConfigError: No model is named.
-    """
-    if settings.model is None:
-        raise ConfigError("--requests-only without a model", hint="name with --model the one that will answer")
-    return RequestFolder(path, settings.model)
 
 
 def show_requests(requests: RequestFolder) -> None:

@@ -15,11 +15,12 @@ from typing import IO, Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from zsrec.core.errors import BadReplyError, CapabilityError, DataError, MissingReplyError
+from zsrec.core.errors import BadReplyError, CapabilityError, ConfigError, DataError, MissingReplyError
 from zsrec.core.files import atomic_write
+from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Frozen, Message
 from zsrec.llm.capabilities import read_labels
-from zsrec.llm.dialects import request_fields
+from zsrec.llm.dialects import Dialect, only_thought, request_fields
 from zsrec.llm.journal import request_key
 from zsrec.llm.protocol import ChatRequest, Label, LabelSet, ServerInfo
 from zsrec.llm.responses import Reply
@@ -153,16 +154,27 @@ class RequestFolder:
 
     Args:
         path: The folder. Its files hold users' histories, so only their owner may read them.
-        model: The model's name that the requests carry.
+        settings: They name the model that the requests carry, and its further fields.
         shard_bytes: The most bytes of one file.
         shard_requests: The most requests of one file.
+
+    Raises:
+        ConfigError: The settings name no model.
     """
 
     def __init__(
-        self, path: str | Path, model: str, *, shard_bytes: int = SHARD_BYTES, shard_requests: int = SHARD_REQUESTS
+        self,
+        path: str | Path,
+        settings: Settings,
+        *,
+        shard_bytes: int = SHARD_BYTES,
+        shard_requests: int = SHARD_REQUESTS,
     ) -> None:
+        if settings.model is None:
+            raise ConfigError("requests for no model", hint="name with --model the one that will answer")
         self.path = Path(path)
-        self.model = model
+        self.model = settings.model
+        self._dialect = Dialect(settings)
         self._limits = shard_bytes, shard_requests
         self._requests: dict[str, bytes] = {}
 
@@ -177,7 +189,7 @@ class RequestFolder:
                 "custom_id": key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": {"model": self.model, **request_fields(request)},
+                "body": {"model": self.model, **self._dialect.body(request_fields(request))},
             }
             self._requests[key] = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
@@ -325,11 +337,11 @@ def _exchange(entry: _Entry, request: ChatRequest, name: str) -> Exchange:
             raise BadReplyError(f"{name}: a text has no log-probabilities", hint="answer the request files")
         return Exchange(messages=request.messages, answer=entry.text or "", model=name)
     reply, answer = entry.reply, entry.reply.answer
-    if not isinstance(answer, str) and labels is None:
-        raise BadReplyError(f"{name}: the reply has no text", hint="ask for it again")
+    if labels is None and (answer is None or only_thought(answer, thought=reply.thought)):
+        raise BadReplyError(f"{name}: the reply has no answer", hint="ask for it again, with more max_tokens")
     return Exchange(
         messages=request.messages,
-        answer=answer if isinstance(answer, str) else "",
+        answer=answer or "",
         finish_reason=reply.finish_reason,
         model=reply.model,
         usage=reply.tokens(),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from zsrec.core.concurrency import for_each
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.types import Recommendations
 from zsrec.data.history import History
-from zsrec.llm.protocol import LLM
-from zsrec.recommender.pipeline import recommend
-from zsrec.recommender.request import Fill, Pipeline, Request, User, as_count
+from zsrec.recommender.request import Fill, Request, User, as_count
 
 Outcome = Recommendations | ZsrecError
 OnDone = Callable[[int, Outcome], None]
@@ -19,11 +17,10 @@ Key = TypeVar("Key")
 
 
 async def recommend_many(
-    pipeline: Pipeline,
-    llm: LLM,
+    answer: Callable[[Request], Awaitable[Recommendations]],
     users: Iterable[User] | Mapping[Key, User],
     k: int,
-    concurrency: int | None,
+    concurrency: int,
     fill: Fill | None,
     on_done: OnDone | None,
 ) -> list[Outcome] | dict[Key, Outcome]:
@@ -39,13 +36,13 @@ async def recommend_many(
 
     async def work(number: int) -> None:
         try:
-            outcome: Outcome = await recommend(pipeline, Request.of(todo[number], k, fill=fill), llm)
+            outcome: Outcome = await answer(Request.of(todo[number], k, fill=fill))
         except ZsrecError as error:
             outcome = error
         outcomes[number] = outcome
         if on_done is not None:
             on_done(number, outcome)
 
-    await for_each(range(len(todo)), work, concurrency or pipeline.settings.concurrency)
+    await for_each(range(len(todo)), work, concurrency)
     ordered = [outcomes[number] for number in range(len(todo))]
     return dict(zip(users, ordered, strict=True)) if isinstance(users, Mapping) else ordered

@@ -15,7 +15,7 @@ from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
 from zsrec.core.privacy import redactor as redactor_of
 from zsrec.core.settings import Ambiguous, Settings
-from zsrec.core.types import Item, Recommendation, Recommendations
+from zsrec.core.types import Item, Recommendation, Recommendations, Strategy
 from zsrec.data.catalog import Catalog
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.prompts import Template
@@ -26,8 +26,8 @@ from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.many import Key, OnDone, Outcome, recommend_many
-from zsrec.recommender.pipeline import recommend
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User, as_candidates
+from zsrec.recommender.strategy import answer
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.rerank import Where
@@ -58,6 +58,7 @@ class _Base:
         self.pipeline = Pipeline(
             catalog=catalog,
             template=self._load(template or settings.template),
+            template_given=template is not None or settings.template != Settings.model_fields["template"].default,
             settings=settings,
             shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
             popularity=as_candidates(popularity),
@@ -94,7 +95,7 @@ class _Base:
 
     def with_template(self, template: TemplateLike) -> Self:
         """This recommender with another template, by name or path; both share their connections."""
-        return self._with(template=self._load(template))
+        return self._with(template=self._load(template), template_given=True)
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
@@ -176,6 +177,9 @@ class _Base:
         other.pipeline = replace(self.pipeline, **parts)
         return other
 
+    async def _answer(self, request: Request, strategy: Strategy = "auto") -> Recommendations:
+        return await answer(self.pipeline, request, strategy, self.llm, self._templates.load)
+
     async def _explain(
         self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
     ) -> Explanations:
@@ -215,6 +219,7 @@ class Recommender(_Base):
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
         where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -227,11 +232,14 @@ class Recommender(_Base):
                 user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
-            fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
-                Filled places are marked. By default a short list stays short.
+            fill: Where the model names too few items, fill up from the "candidates", from "popularity" or from
+                "retrieval" (the retriever). Filled places are marked. By default a short list stays short, but
+                where "auto" generates and there is a retriever.
             ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
                 is known) or "abstain" (none); None takes `Settings.ambiguous`.
             where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
+            strategy: "generate", "rank" or "retrieve"; "auto" chooses by what is known of the user
+                (docs/strategy.md) where the caller gave no template, and says so in the trace.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
@@ -247,7 +255,7 @@ class Recommender(_Base):
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
-        return self._loop.run(recommend(self.pipeline, request, self.llm))
+        return self._loop.run(self._answer(request, strategy))
 
     @overload
     def recommend_many(  # type: ignore[overload-overlap]
@@ -283,7 +291,9 @@ class Recommender(_Base):
             One outcome per user, recommendations or the error: a list in the order given, or a dict with the same
             keys.
         """
-        return self._loop.run(recommend_many(self.pipeline, self.llm, histories, k, concurrency, fill, on_done))
+        return self._loop.run(
+            recommend_many(self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done)
+        )
 
     def explain(
         self,
@@ -394,10 +404,11 @@ class AsyncRecommender(_Base):
         fill: Fill | None = None,
         ambiguous: Ambiguous | None = None,
         where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Recommender.recommend`."""
         request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
-        return await recommend(self.pipeline, request, self.llm)
+        return await self._answer(request, strategy)
 
     @overload
     async def recommend_many(  # type: ignore[overload-overlap]
@@ -421,7 +432,9 @@ class AsyncRecommender(_Base):
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
-        return await recommend_many(self.pipeline, self.llm, histories, k, concurrency, fill, on_done)
+        return await recommend_many(
+            self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done
+        )
 
     async def explain(
         self,

@@ -27,7 +27,7 @@ from zsrec.retrieval.rerank import Filter, Where
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
 
-Fill = Literal["candidates", "popularity"]
+Fill = Literal["candidates", "popularity", "retrieval"]
 User = History | Iterable[ItemLike]
 
 
@@ -147,6 +147,7 @@ class Pipeline:
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
     eligible: frozenset[str] | None = None
+    template_given: bool = True
 
     @property
     def grounder(self) -> Grounder:
@@ -187,6 +188,8 @@ class Pipeline:
                 "fill='popularity' without a popularity list",
                 hint="Recommender(…, popularity=zsrec.retrieval.popularity(histories))",
             )
+        if request.fill == "retrieval" and self.retriever is None:
+            raise ConfigError("fill='retrieval' without a retriever", hint="use with_retriever(…)")
         retrieves = self.retriever is not None and self.ranks
         if request.fill == "candidates" and request.candidates is None and not retrieves:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
@@ -199,7 +202,8 @@ class Pipeline:
         if not self.settings.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"
-        if self.retriever is not None and self.retriever.mode != "zero-shot" and ranks:
+        retrieves = ranks or request.fill == "retrieval"
+        if self.retriever is not None and self.retriever.mode != "zero-shot" and retrieves:
             raise ConfigError(
                 f"strict: the retriever {self.retriever.name!r} uses other users' interactions", hint=hint
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, Self, TypeVar
 
-from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
+from zsrec.core.types import Frozen, Item, Recommendation, Recommendations, Strategy
 from zsrec.data.history import Feedback, History, Turn
 from zsrec.data.titles import display_title
 from zsrec.recommender.conversation import MOST_CHARACTERS, AnyTurn, as_turns
@@ -125,6 +125,7 @@ class Session(_Base[Recommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """The next round: items that the user neither knows nor was shown. A call that fails is no round.
 
@@ -133,13 +134,14 @@ class Session(_Base[Recommender]):
             again: Also items that were shown in earlier rounds and not judged.
             candidates: See `Recommender.recommend`.
             fill: See `Recommender.recommend`.
+            strategy: See `Recommender.recommend`.
 
         Raises:
             ZsrecError: See `Recommender.recommend`.
         """
         asked, turns = self._asked(again)
         found = self.recommender.recommend(
-            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
         return self._answered(asked, turns, found)
 
@@ -154,10 +156,11 @@ class AsyncSession(_Base[AsyncRecommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Session.recommend`."""
         asked, turns = self._asked(again)
         found = await self.recommender.recommend(
-            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
         return self._answered(asked, turns, found)

@@ -110,7 +110,7 @@ class ItemOut(Frozen):
     id: str
     title: str
     score: float
-    source: Literal["llm", "candidates", "popularity"]
+    source: Literal["llm", "candidates", "popularity", "retrieval"]
     reason: str | None = Field(
         default=None, description="What the model wrote about it (untrusted text), else the retriever's evidence."
     )

@@ -296,7 +296,7 @@ def test_a_row_that_cannot_run_is_left_out_aloud(files: Path) -> None:
         (("--methods", "magic"), "unknown method 'magic'"),
         (("--methods", "pop,pop"), "twice"),
         (("--replies", "gpt"), "expected NAME=FILE"),
-        (("--requests-only", files / "r"), "without a model"),
+        (("--requests-only", files / "r"), "requests for no model"),
     ):
         found = invoke(files, *more).exception
         assert isinstance(found, ConfigError), (more, found)

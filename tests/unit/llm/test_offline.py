@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from zsrec.core.errors import BadReplyError, CapabilityError, DataError, MissingReplyError
+from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Message, Sampling
 from zsrec.llm.offline import OfflineLLM, RecordedReplies, RequestFolder, batch_key
 from zsrec.llm.protocol import ChatRequest
+
+TINY = Settings.load(model="m")
 
 
 def request(text: str = "hello", **more: object) -> ChatRequest:
@@ -98,7 +101,7 @@ def test_a_bad_line_is_named(tmp_path: Path, bad: str) -> None:
 
 
 def test_labels_are_read_from_the_most_likely_tokens(tmp_path: Path) -> None:
-    llm = OfflineLLM("u", requests=RequestFolder(tmp_path / "r", "m"))
+    llm = OfflineLLM("u", requests=RequestFolder(tmp_path / "r", TINY))
     labels = asyncio.run(llm.labels(2))
     asked = request(labels=labels)
     with pytest.raises(MissingReplyError):
@@ -115,7 +118,7 @@ def test_labels_are_read_from_the_most_likely_tokens(tmp_path: Path) -> None:
 
 
 def test_requests_are_sharded_and_each_is_asked_once(tmp_path: Path) -> None:
-    folder = RequestFolder(tmp_path / "r", "m", shard_requests=2)
+    folder = RequestFolder(tmp_path / "r", TINY, shard_requests=2)
     for n in (0, 1, 2, 3, 4, 4, 0):
         folder.add(request(f"question {n}"))
     files = folder.write()
@@ -125,11 +128,11 @@ def test_requests_are_sharded_and_each_is_asked_once(tmp_path: Path) -> None:
     assert sent[0]["custom_id"] == batch_key(request("question 0"))
     assert sent[0]["body"]["messages"] == [{"role": "user", "content": "question 0"}]
     assert folder.write() == files  # the round is still unanswered
-    small = RequestFolder(tmp_path / "s", "m", shard_bytes=10)
+    small = RequestFolder(tmp_path / "s", TINY, shard_bytes=10)
     small.add(request("a"))
     small.add(request("b"))
     assert len(small.write()) == 2
-    assert RequestFolder(tmp_path / "t", "m").write() == ()
+    assert RequestFolder(tmp_path / "t", TINY).write() == ()
 
 
 def test_what_is_unknown_offline_is_said_so() -> None:
