@@ -172,6 +172,16 @@ class Pipeline:
                 f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
             ) from None
 
+    def ranking_options(self, *, prior: bool) -> Ranking:
+        """The ranker's options; labels without a prior are read in two orders unless something else was asked for.
+
+        A small model mostly answers the first label: one order would return the first candidate, whatever it is.
+        """
+        chosen = {*self.ranking, *self.template.ranking.model_fields_set}
+        if prior or self.template.ranker != "label" or chosen & {"permutations", "calibrate"}:
+            return self.options
+        return self.options.model_copy(update={"permutations": 2})
+
     def check(self, request: Request) -> None:
         """Checks that a request asks for something possible."""
         if request.k < 1:
