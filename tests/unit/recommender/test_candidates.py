@@ -41,7 +41,10 @@ def test_the_retrievers_order_without_what_the_user_knows(films: Catalog) -> Non
     assert ids(result) == ["2", "6"]
     assert {one.source for one in result} == {"candidates"}
     assert (result.trace.mode, result.trace.exchanges) == ("training-free", ())
-    assert result.trace.notes == ("no model was asked: this is the order of itemknn",)
+    assert result.trace.notes == (
+        "itemknn: 3 of 8 items have no interactions and are not found; fused reads texts too",
+        "no model was asked: this is the order of itemknn",
+    )
     assert rec.llm.requests == []  # type: ignore[attr-defined]
 
 
