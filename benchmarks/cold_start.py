@@ -91,16 +91,20 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="an .npy file of item vectors, one row an item in file order")
     parser.add_argument("--model", type=Path, help="the sentence-transformers model that made them; for the words")
     parser.add_argument("--tie-orders", type=int, default=5, help="orders of events at one time to average over")
+    parser.add_argument("--first-only", action="store_true", help="only the first events")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders)
+    more = {"first_only": arguments.first_only}
+    found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders, **more)
     text = json.dumps(found, indent=1)
     print(text)
     if arguments.json is not None:
         arguments.json.write_text(text + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders: int) -> dict[str, object]:
+def measure(
+    folder: Path, vectors_path: Path | None, model: Path | None, orders: int, *, first_only: bool = False
+) -> dict[str, object]:
     """All points."""
     found = movielens.load(folder)
     items = Ids(found.catalog.ids)
@@ -110,6 +114,8 @@ def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders:
     embedder = None if model is None or vectors is None else Remembered(SentenceEmbedder(str(model)))
     tags = read_tags(folder / "tags.csv") if (folder / "tags.csv").exists() else {}
     lexical = Lexical(found.catalog)
+    if first_only:
+        return {"HR@10, first events": _first_events(known, lexical, vectors, embedder, orders)}
     points: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     answered: list[float] = []
     for seed in range(orders):
