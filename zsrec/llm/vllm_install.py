@@ -51,12 +51,19 @@ def quoted_tail(path: Path, lines: int = 30) -> str:
 
 # The caller's own Python would leak into the engine's environment, or pip would install elsewhere.
 _OWN_PYTHON = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"})
+_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?|EXTRA_HEADERS|EXTRA_BODY)$", re.I)
 _GRACE = 5.0  # seconds for an interrupted installer to remove its temporary files
 
 
 def engine_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment for a program of the engine: `extra` as defaults, and nothing of our own Python's."""
-    return {**extra, **{name: value for name, value in os.environ.items() if name not in _OWN_PYTHON}}
+    ours = {name: value for name, value in os.environ.items() if name not in _OWN_PYTHON and not _is_secret(name)}
+    return {**extra, **ours}
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a variable holds a key that is not the engine's: it runs a model's code."""
+    return bool(_SECRET.search(name)) and not name.startswith(("HF_", "HUGGING_FACE", "VLLM_", "PIP_"))
 
 
 def run_logged(

@@ -20,6 +20,7 @@ from zsrec.llm.vllm_process import (
     ended,
     interruptible,
     is_alive,
+    leaders_in,
     port_owner,
     resident_bytes,
     session_members,
@@ -100,8 +101,15 @@ def up(
         if state is not None:
             stop(state.process, home.run)  # children that outlived a leader
             remove_state(home, state)
+        _end_unrecorded(options.port, home)
         _require_port(options)
         return _started(options, home, progress, recipe, wait=wait, timeout=timeout)
+
+
+def _end_unrecorded(port: int, home: Home) -> None:
+    """End servers whose `up` was killed before it wrote their record."""
+    for process in leaders_in(home.run, "--port", str(port)):
+        stop(process, home.run)
 
 
 def _running(
@@ -227,6 +235,7 @@ def down(port: int, *, home: Home | None = None) -> ServerState | None:
     home = home or Home.default()
     state = read_state(home, port)
     if state is None:
+        _end_unrecorded(port, home)
         return None
     was_alive = is_alive(state.process)
     stop(state.process, home.run)
