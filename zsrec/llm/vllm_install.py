@@ -203,8 +203,19 @@ GPU = Recipe(
 )
 
 
+# llama.cpp's own server as a library; 34 MB, and a GGUF file is served as it is. Each version is another server.
+LLAMACPP = Recipe(
+    name="llamacpp",
+    version="2026.10.11549",
+    requirements=("xllamacpp==2026.10.11549",),
+    disk=GIB // 2,
+)
+
+
 def choose_recipe(engine: EngineChoice) -> Recipe:
     """The recipe for an engine on this machine; "auto" takes the GPU's where a GPU answers."""
+    if engine == "llamacpp":
+        return LLAMACPP
     if engine == "vllm" or (engine == "auto" and gpu_answers()):
         return GPU
     return replace(CPU, arguments=(*CPU.arguments, "--dtype", cpu_dtype(Path("/proc/cpuinfo"))))
