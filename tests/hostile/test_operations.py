@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, client, make
+from zsrec.cli import app
 from zsrec.core.errors import DataError
 from zsrec.core.files import Home
 from zsrec.llm.vllm_install import engine_environment
@@ -207,3 +209,22 @@ def test_a_server_whose_record_was_never_written_is_found_and_ended(tmp_path: Pa
             if one.poll() is None:
                 os.kill(one.pid, 9)
             one.wait()
+
+
+# -- files --------------------------------------------------------------------------------------------
+
+
+def test_results_are_private_and_do_not_go_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZSREC_BASE_URL", "http://127.0.0.1:9/v1")
+    catalog = tmp_path / "films.csv"
+    catalog.write_text("movieId,title\n1,Heat (1995)\n2,Ronin (1998)\n")
+    (tmp_path / "link").symlink_to(catalog)
+    command = ["recommend", "--catalog", str(catalog), "--history", "Heat (1995)", "--candidates", "Ronin (1998)",
+               "--no-model", "--out"]  # fmt: skip
+    run = CliRunner()
+    refused = run.invoke(app, [*command, str(tmp_path / "link")])
+    assert refused.exit_code == 1
+    assert catalog.read_text().startswith("movieId,title")
+    done = run.invoke(app, [*command, str(tmp_path / "found.jsonl")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "found.jsonl").stat().st_mode & 0o077 == 0

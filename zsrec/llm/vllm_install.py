@@ -205,10 +205,7 @@ GPU = Recipe(
 
 # llama.cpp's own server as a library; 34 MB, and a GGUF file is served as it is. Each version is another server.
 LLAMACPP = Recipe(
-    name="llamacpp",
-    version="2026.10.11549",
-    requirements=("xllamacpp==2026.10.11549",),
-    disk=GIB // 2,
+    name="llamacpp", version="2026.10.11549", requirements=("xllamacpp==2026.10.11549",), disk=GIB // 2
 )
 
 
