@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -205,3 +206,41 @@ def answers() -> Iterator[Case]:
         for form, write in STRUCTURED.items():
             for habit in STRUCTURED_HABITS if name == "plain" else ("alone", "small talk"):
                 yield Case(form, f"{form}, {name}, {habit}", HABITS[habit].replace("{}", write(films)), items)
+
+
+def broken_json(seed: int = 7) -> Iterator[Case]:
+    """JSON with one thing lost or added at a random place; no title is harmed."""
+    rng = random.Random(seed)
+
+    def at(text: str, char: str) -> int:
+        return rng.choice([place for place, one in enumerate(text) if one == char])
+
+    def lost(char: str) -> Callable[[str], str]:
+        def write(text: str) -> str:
+            place = at(text, char)
+            return text[:place] + text[place + 1 :]
+
+        return write
+
+    def raw_break(text: str) -> str:
+        place = at(text, " ")
+        return f"{text[:place]}\n{text[place + 1 :]}"
+
+    def doubled_comma(text: str) -> str:
+        place = at(text, ",")
+        return f"{text[:place]},{text[place:]}"
+
+    breaks = {f"lost {char}": lost(char) for char in ',":{}[]'}
+    breaks |= {"raw break": raw_break, "doubled comma": doubled_comma}
+    for name, films in LISTS.items():
+        for text in (
+            json.dumps([film.title for film in films]),
+            json.dumps(objects(films, reason=True, year=True)),
+            json.dumps(objects(films, reason=True), indent=2),
+            json.dumps({"recommendations": objects(films, rank=True)}, indent=1),
+        ):
+            for what, write in breaks.items():
+                if what.startswith("lost") and what[-1] not in text:
+                    continue
+                for _ in range(3):
+                    yield Case(what, name, write(text), tuple(film.id for film in films))

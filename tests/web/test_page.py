@@ -59,7 +59,7 @@ def test_the_whole_path(tab: Tab, playground: Playground, model: ScriptedServer)
     assert sent.rstrip().endswith("less violent")
     assert "Heat (1995)" in sent
     page.get_by_text("The same in Python").click()
-    assert ".liked('6').said('less violent').showed(" in page.get_by_role("region", name="Python").inner_text()
+    assert ".like('6').say('less violent').show(" in page.get_by_role("region", name="Python").inner_text()
     page.get_by_text("The same request as curl").click()
     page.get_by_text("/chat/completions").wait_for()
 

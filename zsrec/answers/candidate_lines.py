@@ -21,7 +21,8 @@ _TOKEN = re.compile(r"[^\W_]+")
 _ORDERED = re.compile(r"\s{0,8}\(?\d{1,3}[.):]\s{1,8}[\[(#]?([^\W_]{1,3})[\])]?[.,;]?\s{0,8}$")
 _WORDS = frozenset(
     "candidate candidates ranking ranked rank order item items number numbers answer index indices and then movie"
-    " film book option options result my the is recommendations".split()
+    " film book option options result my the is are recommendations best top first second third i would choose"
+    " pick select prefer recommend label labels".split()
 )
 _LONGEST = 4000
 

@@ -50,6 +50,9 @@ _PRESENTS = re.compile(
     r"|\b(?:recommendations?|suggestions?|picks|list):",
     re.IGNORECASE,
 )
+_LISTS = re.compile(
+    r"\s*(?:[-*•|\[{<#\"]|\(?\d{1,3}[.):]|(?:sure|here|certainly|of course|based on)\b)", re.IGNORECASE
+)
 _FENCE = re.compile(
     r"^[ \t]*(?:```|~~~)[ \t]*(?:(?:json\d?|jsonl?|text|txt|plain\w*|markdown|md|python|py|ya?ml|xml|html|csv|tsv"
     r"|javascript|js|list|output|answer)?[ \t]*$|(?=\S))|(?:```|~~~)[ \t]*$",
@@ -82,15 +85,23 @@ def clean(answer: str, echo: Iterable[str] = ()) -> str:
     return cleaned(answer, echo).text
 
 
-def cleaned(answer: str, echo: Iterable[str] = (), *, cut: bool = False, keep: Collection[str] = ()) -> Cleaned:
+def cleaned(
+    answer: str, echo: Iterable[str] = (), *, cut: bool = False, thinks: bool = False, keep: Collection[str] = ()
+) -> Cleaned:
     """Blank thoughts, echoes of the prompt's passages, code fences, tags and link targets.
 
-    `cut` says that the answer was stopped by its token limit: a thought that never closes then has no answer.
-    `keep` are lines that are never an echo (those of the candidates), as `same` gives them.
+    `cut` says that the answer was stopped by its token limit: a thought that never closes then has no answer,
+    and of a model that `thinks` (its chat template opens the thought) everything but a list is one. `keep` are
+    lines that are never an echo (those of the candidates), as `same` gives them.
     """
     text = answer[:LONGEST].translate(_BREAKS)
     skips = [Skip(LONGEST, len(answer), "too long")] if len(answer) > LONGEST else []
-    for find in (partial(_echoes, echo=echo, keep=keep), partial(_thoughts, cut=cut), _channels, _struck):
+    for find in (
+        partial(_echoes, echo=echo, keep=keep),
+        partial(_thoughts, cut=cut, thinks=thinks),
+        _channels,
+        _struck,
+    ):
         found = list(find(text))
         text = blank(text, (skip[:2] for skip in found))
         skips += found
@@ -137,7 +148,7 @@ def _echoes(text: str, echo: Iterable[str], keep: Collection[str]) -> Iterator[S
         yield Skip(start, end, "echo of the prompt")
 
 
-def _thoughts(text: str, *, cut: bool) -> Iterator[Skip]:
+def _thoughts(text: str, *, cut: bool, thinks: bool) -> Iterator[Skip]:
     """Thoughts in marks; a lone closing mark ends one that the chat template opened, an unclosed one runs on."""
     opened: int | None = None
     begin = 0  # where text that may still turn out to be a thought starts
@@ -157,16 +168,16 @@ def _thoughts(text: str, *, cut: bool) -> Iterator[Skip]:
             yield Skip(0, finals[-1].end(), "thought")
         elif not text[bare.end() : bare.end() + 1].isspace():
             yield Skip(0, len(text), "unfinished thought")
-    elif cut and not found and _is_musing(text):
+    elif cut and not found and not has_answer_mark(text) and _is_musing(text, thinks=thinks):
         yield Skip(0, len(text), "unfinished thought")
 
 
-def _is_musing(text: str) -> bool:
+def _is_musing(text: str, *, thinks: bool) -> bool:
     """Whether a cut answer without any mark thinks aloud: then the chat template opened the thought."""
     head = text[:600]
-    return bool(
-        _MUSING.match(head) and _MUSED.search(head) and not _PRESENTS.search(head) and not has_answer_mark(text)
-    )
+    if thinks and not _LISTS.match(text):
+        return True
+    return bool(_MUSING.match(head) and _MUSED.search(head) and not _PRESENTS.search(head))
 
 
 def _channels(text: str) -> Iterator[Skip]:

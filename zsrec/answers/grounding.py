@@ -69,6 +69,7 @@ def read_answer(
     context: Context | None = None,
     echo: Iterable[str] = (),
     cut: bool = False,
+    thinks: bool = False,
     candidates: CandidateLines | None = None,
 ) -> ReadAnswer:
     """The mentions of an answer, each with its match, best first: in the answer's order unless it states ranks.
@@ -82,7 +83,7 @@ def read_answer(
     mention that reaches the end may then be half a title, and is never matched unless a year completes it. An
     answer line equal to one of `candidates` is that candidate. The rest is as in `zsrec.answers.parser.parse`.
     """
-    parsed = parse_answer(answer, style, side, echo, cut=cut, candidates=candidates)
+    parsed = parse_answer(answer, style, side, echo, cut=cut, thinks=thinks, candidates=candidates)
     mentions = [mention for mention in parsed.mentions if mention.start not in parsed.items]
     lookup = _Lookup(answer, grounder, context)
     lookup.add(mention.query for mention in mentions if mention.query is not None)

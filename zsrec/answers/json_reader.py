@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from zsrec.answers.text_spans import Span, blank
 
-_START = re.compile(r"[\[{]\s{0,80}(?=[\"'“{\[]|\\\")|\{\s{0,80}(?=[A-Za-z_]\w{0,30}\s{0,8}:)")
+_START = re.compile(
+    r"[\[{]\s{0,80}(?=[\"'“{\[]|\\\")|\{\s{0,80}(?=[A-Za-z_]\w{0,30}\s{0,8}:)|\[(?=\w[^\[\]{}\"\n]{0,120}\",)"
+)
 _TOKEN = re.compile(
     r"""
     (?P<comment>//[^\n]*|/\*[^*]{0,400}\*/|\#[ ][^\n]*)
@@ -21,6 +23,7 @@ _TOKEN = re.compile(
     | "(?P<double>(?:[^"\\]|\\.|"(?!\s{0,60}(?:[,:\]}"\[{]|//|\Z)|[ \t]{0,60}\n))*+)(?P<closed>")?
     | “(?P<curly>[^”]{0,400})”
     | '(?P<single>(?:[^'\\]|\\.|'(?!\s{0,40}[,:\]}])){0,400})'(?=\s{0,40}[,:\]}])
+    | (?P<half>[^\s"'“\[\]{},:][^"\[\]{},:\n]{0,200})"(?=\s{0,40}[,:\]}])    # Heat", without its first quote
     | (?P<scalar>[\w.+-]+)
     """,
     re.VERBOSE | re.DOTALL,
@@ -28,10 +31,12 @@ _TOKEN = re.compile(
 # A value without quotes: up to a bracket, a line break, or a comma with the next field behind it.
 _BARE = re.compile(
     r"[ \t]{0,8}(?P<bare>[^\s\"'“\[\]{},:][^\n\"{}\[\],]{0,300}"
-    r"(?:,(?!\s{0,8}[\"']?[\w ]{1,30}[\"']?\s{0,8}:)[^\n\"{}\[\],]{1,300}){0,6})"
+    r"(?:,(?!\s{0,8}[\"']?[\w ]{1,30}[\"']?\s{0,8}:)[^\n\"{}\[\],]{1,300}){0,6})(?:\"(?=\s{0,40}[,\]}\n]))?"
 )
 _NOT_TEXT = re.compile(r"(?:true|false|null|none|nan|yes|no|[-+.\d]+)\s*$", re.IGNORECASE)
-_LOST_QUOTE = re.compile(r",\s{0,8}\"\w{1,30}$")
+# Heat, "Ronin and Heat }, { "title: the quote behind "Heat" is missing.
+_LOST_QUOTE = re.compile(r"\s{0,40}[}\],][\s}\],\[{]{0,80}\"[^\"]{1,200}$")
+_LOST_LAST_QUOTE = re.compile(r"([^\"\n]{1,200}?)\s{0,40}[\]}][\]}\s]{0,80}$")
 _OUTER_QUOTE = re.compile(r"\"(?=[\[{])|(?<=[\]}])\"")
 _MOST_DEPTH = 12
 
@@ -60,8 +65,11 @@ class Box:
         elif self.after_colon:
             self.entries.append((self.key, value))
             self.key, self.after_colon = None, False
-        elif isinstance(value, Scalar):
+        elif isinstance(value, Scalar) and (self.key is None or not value.string):
             self.key = value
+        else:  # {"title" "Heat"}
+            self.entries.append((self.key, value))
+            self.key = None
 
     def end_entry(self) -> None:
         """End an entry at a comma or a closing bracket."""
@@ -106,10 +114,16 @@ def _read(text: str, start: int, end: int) -> tuple[Box, int]:
         if token is None:
             place += 1
             continue
-        place = token.end()
         mark = token["mark"]
+        if mark is not None and mark in "[{" and box.is_object and box.key is None and box.entries:
+            open_boxes.pop()  # an object that lost its closing bracket
+            if not open_boxes:
+                break
+            box = open_boxes[-1]
+        place = token.end()
         if mark is None:
-            if token["comment"] is None and (value := _scalar(token)) is not None:
+            value, place = _scalar(token)
+            if value is not None:
                 box.take(value)
         elif mark in "[{":
             child = Box(mark)
@@ -123,14 +137,28 @@ def _read(text: str, start: int, end: int) -> tuple[Box, int]:
             box.end_entry()
         elif box.key is not None:
             box.after_colon = True
+        elif not box.is_object and box.entries and isinstance(key := box.entries[-1][1], Scalar) and key.string:
+            box.entries.pop()  # an object that lost its opening bracket: ["title": "Heat"}
+            child = Box("{")
+            child.key, child.after_colon = key, True
+            box.take(child)
+            open_boxes.append(child)
     return root, place
 
 
-def _scalar(token: re.Match[str]) -> Scalar | None:
-    for group in ("double", "curly", "single"):
+def _scalar(token: re.Match[str]) -> tuple[Scalar | None, int]:
+    """The value of a token, None where there is none, and where to go on."""
+    if token["double"] is not None and token["closed"] is None:
+        lost = _LOST_LAST_QUOTE.match(token["double"])
+        if lost is None:
+            return None, token.end()  # the answer ends inside the string: half a title is none
+        stop = token.start("double") + lost.end(1)
+        return Scalar(token.start("double"), stop, string=True), stop
+    for group in ("double", "curly", "single", "half"):
         if token[group] is not None:
-            if group == "double" and token["closed"] is None:
-                return None  # the answer ends inside the string: half a title is none
-            lost = _LOST_QUOTE.search(token[group])
-            return Scalar(token.start(group), token.end(group) - (len(lost[0]) if lost else 0), string=True)
-    return Scalar(*token.span(), string=False)
+            start, stop = token.span(group)
+            if group == "double" and (lost := _LOST_QUOTE.search(token[group])):
+                stop = start + lost.start()
+                return Scalar(start, stop, string=True), stop
+            return Scalar(start, stop, string=True), token.end()
+    return (None if token["comment"] else Scalar(*token.span(), string=False)), token.end()

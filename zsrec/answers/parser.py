@@ -26,7 +26,7 @@ from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
 from zsrec.answers.sections import turns, unwanted
 from zsrec.answers.table_format import table_pieces
-from zsrec.answers.text_spans import YEAR, Piece, Skip, Span, blank, plain, same, trim
+from zsrec.answers.text_spans import YEAR, Piece, Skip, Span, blank, plain, same
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import ANSWER_STYLES, Mention
 
@@ -107,12 +107,14 @@ def parse_answer(
     echo: Iterable[str] = (),
     *,
     cut: bool = False,
+    thinks: bool = False,
     candidates: CandidateLines | None = None,
 ) -> Parsed:
     """Like `parse`, with what was left out and why.
 
-    `cut` says that the model was stopped by its token limit: a thought that never ends then has no answer. An
-    answer line equal to one of `candidates` is that candidate.
+    `cut` says that the model was stopped by its token limit: a thought that never ends then has no answer,
+    and of a model that `thinks` everything but a list is one. An answer line equal to one of `candidates` is that
+    candidate.
     """
     if style not in ANSWER_STYLES:
         raise ConfigError(f"unknown answer style {style!r}", hint=f"one of {', '.join(ANSWER_STYLES)}")
@@ -123,10 +125,12 @@ def parse_answer(
     if candidates is not None:
         readers = (lambda text, span, _side: candidate_pieces(text, span, candidates), *readers)
     known = frozenset(_without_year(part) for part in echo if not is_passage(part))
-    text, skips = cleaned(answer, echo, cut=cut, keep=candidates.ids if candidates else ())
+    text, skips = cleaned(answer, echo, cut=cut, thinks=thinks, keep=candidates.ids if candidates else ())
     parsed = _read(answer, text, readers, side, known)
     if not parsed.mentions and any(skip.why == "echo of the prompt" for skip in skips):
-        text, skips = cleaned(answer, cut=cut)  # everything was in the prompt: then that is the answer
+        text, skips = cleaned(
+            answer, cut=cut, thinks=thinks
+        )  # everything was in the prompt: then that is the answer
         parsed = _read(answer, text, readers, side, known)
     found = (*skips, *parsed.skips)
     problem = None if parsed.mentions else _problem(answer, found)
@@ -141,9 +145,10 @@ def _read(
     answer: str, text: str, readers: tuple[_Reader, ...], side: Side | None, known: frozenset[str]
 ) -> Parsed:
     found = turns(text)
+    skips: list[Skip] = []
     for turn in found:
         span = (turn.start, turn.end)
-        skips = list(unwanted(text, span))
+        skips += unwanted(text, span)
         rest = blank(text, (skip[:2] for skip in skips))
         for reader in readers:
             pieces = reader(rest, span, side)
@@ -162,7 +167,7 @@ def _read(
                 return Parsed(mentions, (*skips, *others, *_left_over(rest, span, mentions, skips)), None, items)
             if reader is json_pieces:
                 rest = without_objects(rest, span)
-    return Parsed([], tuple(Skip(one.start, one.end, "no title") for one in found))
+    return Parsed([], (*skips, *(Skip(one.start, one.end, "no title") for one in found)))
 
 
 def _ranked(pieces: list[Piece]) -> list[Piece]:
@@ -179,8 +184,9 @@ def _left_over(text: str, span: Span, mentions: Sequence[Mention], skips: Sequen
     taken += [(skip.start, skip.end) for skip in skips]
     place = span[0]
     for start, end in (*sorted(taken), (span[1], span[1])):
-        if start > place and _LETTERS.search(text, place, start):
-            yield Skip(*trim(text, place, start), "no title")
+        if start > place and (words := _LETTERS.search(text, place, start)):
+            ends = (end for end in range(start, words.end(), -1) if text[end - 1].isalpha())
+            yield Skip(words.start(), next(ends, words.end()), "no title")
         place = max(place, end)
 
 
@@ -211,7 +217,7 @@ _REFUSAL = re.compile(
 
 def _problem(answer: str, skips: Sequence[Skip]) -> str:
     """What kind of answer it is that names nothing."""
-    whys = {skip.why for skip in skips}
+    whys = {skip.why for skip in skips} - {"no title"}
     plain_text = blank(answer[:20_000], (skip[:2] for skip in skips if skip.why != "no title")).strip()
     if not re.search(r"\w", answer[:20_000]):
         return "an empty answer"
@@ -221,4 +227,6 @@ def _problem(answer: str, skips: Sequence[Skip]) -> str:
         return "only thoughts" if "thought" in whys else f"only what is left out ({', '.join(sorted(whys))})"
     if _REFUSAL.search(plain_text[:1000]):
         return "a refusal"
+    if left_out := sorted(whys & {"avoid", "known"}):
+        return f"only what is left out ({', '.join(left_out)})"
     return "a question" if plain_text.rstrip("*_ \n").endswith(("?", "？")) else "no list"

@@ -50,7 +50,7 @@ from zsrec.retrieval.by_name import retriever_named
 
 BEHAVIOUR = ("pop", "itemknn", "cooccurrence")
 WORDS = ("semantic", "lexical")
-"""The retrievers that read words; a hybrid is filled from the first of them that runs (docs/conversations.md)."""
+"""The retrievers that read words; a hybrid is filled from the first one that runs."""
 
 TEMPLATE = "converse/default"
 LLM_ROWS = ("generate", "hybrid")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from zsrec.cli.console import err, plain
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import BadValueError, ConfigError
 from zsrec.core.settings import Keep
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
@@ -124,8 +124,13 @@ class UserOptions:
         """Whether `--history` is an interactions file."""
         return Path(self.history).suffix.lower() in SUFFIXES
 
-    def read(self) -> tuple[dict[str, History], dict[str, History]]:
-        """The histories of the users asked for, and those of everybody in the file (for popularity)."""
+    def read(
+        self, errors: dict[str, BadValueError] | None = None
+    ) -> tuple[dict[str, History], dict[str, History]]:
+        """The histories of the users asked for, and those of everybody in the file (for popularity).
+
+        `errors` is filled with the error of each of these users who has a bad value in the file.
+        """
         everybody: dict[str, History] = {}
         if self.from_file:
             everybody = read_histories(
@@ -133,7 +138,10 @@ class UserOptions:
                 columns=columns_of(self.columns),
                 liked_from=movielens.LIKED_FROM,
                 disliked_to=movielens.DISLIKED_TO,
+                errors=errors,
             )
+            if errors is not None and self.user in errors:
+                raise errors[self.user]
             users = everybody if self.user is None else {self.user: everybody.get(self.user, History())}
             if self.user is not None and self.user not in everybody:
                 raise ConfigError(
@@ -145,7 +153,7 @@ class UserOptions:
         else:
             users = {"": History.of(*titles(self.history))}
         judged = {
-            name: one.liked(*titles(self.liked)).disliked(*titles(self.disliked)) for name, one in users.items()
+            name: one.like(*titles(self.liked)).dislike(*titles(self.disliked)) for name, one in users.items()
         }
         return judged, everybody
 

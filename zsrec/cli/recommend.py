@@ -23,14 +23,15 @@ from zsrec.cli.options import (
     option,
     titles,
 )
-from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.core.errors import BadValueError, ConfigError, ZsrecError
 from zsrec.core.privacy import redactor
 from zsrec.core.types import Recommendations
 from zsrec.data import movielens
 from zsrec.data.titles import display_title
 from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server
-from zsrec.recommender.recommender import Outcome, Recommender
+from zsrec.recommender.many import Outcome
+from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 from zsrec.retrieval.popularity import popularity
@@ -69,7 +70,8 @@ def recommend(
     user's own words (ZSREC_REDACT). Only the result is written.
     """
     items = catalog.open()
-    users, everybody = who.read()
+    bad: dict[str, BadValueError] = {}
+    users, everybody = who.read(bad)
     retrieve = None
     if retriever is not None:
         source = interactions or (Path(who.history) if who.from_file else None)
@@ -96,7 +98,7 @@ def recommend(
     if redact_name:
         made = made.with_redaction(redactor(made.settings.redact, redact_name))
     with made as recommender, _lines(out, as_json=as_json or len(users) > 1) as lines:
-        if len(users) == 1:
+        if len(users) == 1 and not bad:
             ((name, history),) = users.items()
             wanted = titles(candidates) or None
             if no_model:
@@ -116,22 +118,28 @@ def recommend(
             raise ConfigError(
                 "--about, --candidates, --where and --no-model are for one user", hint="name one with --user"
             )
-        names, failed = list(users), 0
+        names, failed, unknown = list(users), len(bad), 0
+        for name, error in bad.items():
+            complain(error, f"user {name}: ")
         with TerminalWatch() as watch:
             watch.start("users", len(names))
 
             def done(number: int, outcome: Outcome) -> None:
-                nonlocal failed
+                nonlocal failed, unknown
                 watch.step()
                 if isinstance(outcome, ZsrecError):
                     failed += 1
                     complain(outcome, f"user {names[number]}: ")
                 else:
+                    unknown += outcome.trace.history.is_unknown
                     _write(lines or sys.stdout, names[number], outcome, trace=trace)
 
             recommender.recommend_many(users, k, fill=fill, on_done=done)
+    if unknown:
+        print_line(f"the catalog has no item of {unknown:,} of {len(users):,} histories", "yellow", error=True)
     if failed:
-        raise ZsrecError(f"{failed} of {len(users)} users failed; the others' results are complete")
+        total = len(users) + len(bad)
+        raise ZsrecError(f"{failed} of {total} users failed; the others' results are complete")
 
 
 @contextmanager

@@ -228,7 +228,7 @@ class Recommendation(Frozen):
     rank: int = Field(ge=1)
     item: Item
     score: float
-    source: Literal["llm", "candidates", "popularity"] = "llm"
+    source: Literal["llm", "candidates", "popularity", "retrieval"] = "llm"
     reason: str | None = None
     provenance: Grounded | None = None
     parts: Parts | None = None
@@ -263,6 +263,11 @@ class HistoryUse(Frozen):
     rendered: int = 0
     truncated: int = 0
     unresolved: tuple[tuple[str, Abstention], ...] = ()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there are events and the catalog has none of them."""
+        return self.given > 0 and self.resolved == 0
 
 
 class Pool(Frozen):
@@ -346,6 +351,11 @@ class ConversationUse(Frozen):
 Evidence = Literal["history", "about", "feedback", "critique", "conversation"]
 
 
+Strategy = Literal["auto", "generate", "rank", "retrieve"]
+"""How a call is answered: the model names items freely, or ranks candidates, or there is no model; see
+docs/strategy.md."""
+
+
 class Trace(Frozen):
     """Everything that happened between a history and its recommendations.
 
@@ -353,6 +363,7 @@ class Trace(Frozen):
         template: The template used.
         mode: "zero-shot" if only this user's history and item texts were used; "training-free" if other users'
             interactions were (popularity fill, item-kNN candidates).
+        strategy: How the call was answered: "generate", "rank" or "retrieve".
         evidence: What the prompt says about the user: any of "history" (events), "about", "feedback" (events with
             a like, a dislike or a skip), "critique" (the user's words on the way) and "conversation" (turns).
         exchanges: The requests and raw answers, in order.
@@ -369,6 +380,7 @@ class Trace(Frozen):
 
     template: TemplateRef
     mode: Literal["zero-shot", "training-free", "trained"] = "zero-shot"
+    strategy: Strategy | None = None
     evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import core_schema
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
+from zsrec.core.types import Frozen, Item, Recommendation
 from zsrec.data.values import as_id, as_moment, as_number, shown
 
 MAX_CRITIQUE = 2000
@@ -97,8 +98,17 @@ class Turn(Frozen):
     text: str
 
 
-ItemLike = str | int | Event
-"""An id or a title (a whole number is an id), or an event."""
+ItemLike = str | int | Event | Item | Recommendation
+"""An id or a title (a whole number is an id), an event, or an item of the catalog."""
+
+
+def _renamed(old: str, new: str) -> Callable[..., History]:
+    def method(self: History, *arguments: Any) -> History:  # noqa: ANN401
+        warnings.warn(f"History.{old} is History.{new} now", DeprecationWarning, stacklevel=2)
+        history: History = getattr(self, new)(*arguments)
+        return history
+
+    return method
 
 
 class History(Frozen):
@@ -128,19 +138,19 @@ class History(Frozen):
         """Build a history from ids or titles, oldest first."""
         return cls(user=user).with_events(items, Feedback.SEEN)
 
-    def liked(self, *items: ItemLike) -> Self:
+    def like(self, *items: ItemLike) -> Self:
         """Return this history with `items` liked at its end."""
         return self.with_events(items, Feedback.LIKED)
 
-    def disliked(self, *items: ItemLike) -> Self:
+    def dislike(self, *items: ItemLike) -> Self:
         """Return this history with `items` disliked at its end."""
         return self.with_events(items, Feedback.DISLIKED)
 
-    def skipped(self, *items: ItemLike) -> Self:
+    def skip(self, *items: ItemLike) -> Self:
         """Return this history with `items` at its end that the user saw and rejected."""
         return self.with_events(items, Feedback.SKIPPED)
 
-    def said(self, text: str) -> Self:
+    def say(self, text: str) -> Self:
         """Return this history with the user's words at its end, for example "like these but less violent".
 
         Raises:
@@ -154,7 +164,7 @@ class History(Frozen):
         critique = Critique(text=words, after=len(self.events))
         return self.model_copy(update={"critiques": (*self.critiques, critique)})
 
-    def showed(self, ids: Iterable[str]) -> Self:
+    def show(self, ids: Iterable[str]) -> Self:
         """Return this history with items that were recommended and are not to be recommended again."""
         return self.model_copy(update={"shown": tuple(dict.fromkeys((*self.shown, *ids)))})
 
@@ -175,6 +185,13 @@ class History(Frozen):
     def __len__(self) -> int:
         return len(self.events)
 
+    # The names of 0.1, until the next version.
+    liked: ClassVar[Callable[..., Any]] = _renamed("liked", "like")
+    disliked: ClassVar[Callable[..., Any]] = _renamed("disliked", "dislike")
+    skipped: ClassVar[Callable[..., Any]] = _renamed("skipped", "skip")
+    said: ClassVar[Callable[..., Any]] = _renamed("said", "say")
+    showed: ClassVar[Callable[..., Any]] = _renamed("showed", "show")
+
 
 def as_events(items: object, feedback: Feedback = Feedback.SEEN) -> tuple[Event, ...]:
     """Return items as events: ids and titles become events with `feedback`.
@@ -187,8 +204,7 @@ def as_events(items: object, feedback: Feedback = Feedback.SEEN) -> tuple[Event,
     events = []
     for place, item in enumerate(items, start=1):
         try:
-            event = item if isinstance(item, Event) else Event(**item) if isinstance(item, Mapping) else None
-            events.append(event or Event(item=as_id(item), feedback=feedback))
+            events.append(_as_event(item, feedback))
         except ValidationError as error:
             first = error.errors()[-1]
             field = ".".join(map(str, first["loc"])) or "value"
@@ -196,3 +212,14 @@ def as_events(items: object, feedback: Feedback = Feedback.SEEN) -> tuple[Event,
         except ValueError as error:
             raise ValueError(f"event {place} of the history {error}") from None
     return tuple(events)
+
+
+def _as_event(item: object, feedback: Feedback) -> Event:
+    if isinstance(item, Event):
+        return item
+    if isinstance(item, Mapping):
+        return Event(**item)
+    if isinstance(item, Item | Recommendation):
+        item = item.item if isinstance(item, Recommendation) else item
+        return Event(item=item.id, by="id", feedback=feedback)
+    return Event(item=as_id(item), feedback=feedback)

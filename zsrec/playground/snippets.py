@@ -15,11 +15,11 @@ EDITED = "edited.j2"
 """The file for an edited template."""
 _METHODS = {
     Feedback.SEEN: "with_events",
-    Feedback.LIKED: "liked",
-    Feedback.DISLIKED: "disliked",
-    Feedback.SKIPPED: "skipped",
+    Feedback.LIKED: "like",
+    Feedback.DISLIKED: "dislike",
+    Feedback.SKIPPED: "skip",
 }
-_LISTS = ("with_events", "showed")
+_LISTS = ("with_events", "show")
 
 
 def as_python(
@@ -86,13 +86,13 @@ def _calls(history: History, start: int) -> Iterator[tuple[str, Sequence[str]]]:
     place = start
     while place < len(history.events) or said:
         while said and said[0].after <= place:
-            yield "said", (said.pop(0).text,)
+            yield "say", (said.pop(0).text,)
         end = min(said[0].after, len(history.events)) if said else len(history.events)
         for feedback, events in groupby(history.events[place:end], key=lambda event: event.feedback):
             yield _METHODS[feedback], [event.item for event in events]
         place = end
     if history.shown:
-        yield "showed", history.shown
+        yield "show", history.shown
 
 
 def _arguments(given: Sequence[str]) -> str:

@@ -70,6 +70,24 @@ def choose_candidates(
     return Candidates(Pool(source="popularity", ids=tuple(popular[: pipeline.pool_size])), mode="training-free")
 
 
+def retrieved(
+    pipeline: Pipeline,
+    request: Request,
+    known: Sequence[Known],
+    seen: frozenset[str],
+    chosen: Sequence[Recommendation],
+) -> Candidates | None:
+    """The retriever's best for a call beside those already chosen; None where nothing speaks for any item."""
+    if pipeline.retriever is None:
+        return None
+    taken = seen.union(one.item.id for one in chosen)
+    wanted = replace(pipeline, pool_size=request.k)
+    try:
+        return _retrieved(wanted, pipeline.retriever, _resolved(known, request.history), taken, request.words)
+    except ConfigError:
+        return None
+
+
 def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
     """The item that a caller names as a candidate, by id or title."""
     if candidate in catalog:
@@ -167,7 +185,7 @@ def with_reasons(
     """Items without a reason of the model's get the retriever's: the history item that contributed most."""
     if pipeline.retriever is None:
         return tuple(items)
-    of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.about)
+    of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
     silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
     found = because(pipeline.retriever, of, silent, pipeline.catalog)
     return tuple(

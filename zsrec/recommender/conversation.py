@@ -181,7 +181,7 @@ def with_named(history: History, mentions: Iterable[TurnMention]) -> History:
         for item_id, feedback in named.items()
         if item_id not in known or feedback is not Feedback.SEEN
     ]
-    return history.with_events(events).showed(one for one in shown if one not in named)
+    return history.with_events(events).show(one for one in shown if one not in named)
 
 
 def conversation_use(

@@ -38,6 +38,7 @@ from zsrec.recommender.candidates import (
     choose_candidates,
     history_use,
     restricted,
+    retrieved,
     unsaid,
     with_reasons,
 )
@@ -72,6 +73,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     fitted = steps.with_last(fitted)
 
     events, turns = prompts.parts(fitted.shown)
+    use = history_use(known, events)
     found = candidates.notes if candidates else ()
     notes = [
         *unsaid(restrictions, found),
@@ -82,19 +84,26 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         *ambiguity.notes(),
         *prompts.notes(fitted),
     ]
-    if pipeline.retriever is not None and not pipeline.ranks:
+    mode = candidates.mode if candidates else "zero-shot"
+    if pipeline.retriever is not None and not pipeline.ranks and request.fill != "retrieval":
         name = pipeline.retriever.name
         notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
+    if use.is_unknown:
+        notes.append(f"none of the {use.given:,} events of the history is in the catalog")
     if request.fill is not None and len(items) < request.k:
         pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
+        source = str(request.fill)
+        if request.fill == "retrieval" and (more := retrieved(pipeline, request, known, seen, items)) is not None:
+            pool, source = more.ids, f"retrieval ({more.pool.source})"
+            mode = more.mode if mode == "zero-shot" else mode
+            notes += unsaid(more.notes, notes)
         ranked = len(items)
         items = fill(items, catalog, k=request.k, seen=seen, pool=pool or (), source=request.fill)
-        notes.append(f"{len(items) - ranked} places were filled from {request.fill}")
+        notes.append(f"{len(items) - ranked} places were filled from {source}")
     elif len(items) < request.k:
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
         )
-    mode = candidates.mode if candidates else "zero-shot"
     if mode == "zero-shot" and (ambiguity.used_interactions or any(one.source == "popularity" for one in items)):
         mode = "training-free"
     exchanges = (*steps.exchanges, *result.exchanges)
@@ -107,7 +116,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
-        history=history_use(known, events),
+        history=use,
         conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
@@ -184,6 +193,7 @@ class _AnswerReader:
             context=Context(candidates=tuple(shown or ()), history=tuple(self._seen)),
             echo=prompt,
             cut=cut,
+            thinks=self._pipeline.settings.thinking == "on",
             candidates=None if shown is None else candidate_lines(prompt, self._names(shown)),
         )
         allowed = self._pipeline.eligible if shown is None else frozenset(shown)

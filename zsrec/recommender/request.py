@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 from pydantic import ValidationError
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor
 from zsrec.core.settings import Ambiguous, Settings
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import History, Turn
+from zsrec.data.history import History, ItemLike, Turn
+from zsrec.data.values import as_id, shown
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
@@ -25,13 +27,45 @@ from zsrec.retrieval.rerank import Filter, Where
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
 
-Fill = Literal["candidates", "popularity"]
-User = History | Iterable[str]
+Fill = Literal["candidates", "popularity", "retrieval"]
+User = History | Iterable[ItemLike]
 
 
 def as_history(user: User) -> History:
-    """A history as it is, or one of ids or titles, oldest first."""
-    return user if isinstance(user, History) else History().with_events(user)
+    """Return a history as it is, or one of ids, titles and events; `ConfigError` for anything else."""
+    if isinstance(user, History):
+        return user
+    try:
+        return History().with_events(user)
+    except ZsrecError:
+        raise
+    except Exception as error:  # an iterator of the caller's that fails concerns this user alone
+        raise ConfigError(
+            f"the history cannot be read: {type(error).__name__}", hint="pass a list of ids, titles or events"
+        ) from error
+
+
+def as_count(value: object, name: str) -> int:
+    """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")
+
+
+def as_candidates(candidates: object) -> tuple[str, ...] | None:
+    """Return candidates as ids or titles; `ConfigError` for anything but a collection of them."""
+    hint = "pass a list of ids or titles, for example candidates=['278', 'Heat (1995)']"
+    if candidates is None:
+        return None
+    if not isinstance(candidates, Iterable) or isinstance(candidates, str | bytes | Mapping):
+        raise ConfigError(f"candidates is {shown(candidates)}, expected a list", hint=hint)
+    found = []
+    for place, one in enumerate(candidates, start=1):
+        try:
+            found.append(as_id(one))
+        except ValueError as error:
+            raise ConfigError(f"candidate {place} {error}", hint=hint) from None
+    return tuple(found)
 
 
 class SharedGrounder:
@@ -78,10 +112,14 @@ class Request:
         ambiguous: Ambiguous | None = None,
         where: Where = (),
     ) -> Request:
-        """The request of a caller's arguments."""
-        chosen = None if candidates is None else tuple(candidates)
-        conditions = (where,) if isinstance(where, str) else tuple(where)
-        return cls(as_history(user), k, about, chosen, fill, as_turns(conversation), ambiguous, conditions)
+        """The request of a caller's arguments; `ConfigError` names the one that is not valid."""
+        if about is not None and not isinstance(about, str):
+            raise ConfigError(f"about is {shown(about)}, expected text", hint="about='slow-burn heist films'")
+        if fill not in (None, "candidates", "popularity"):
+            raise ConfigError(f"fill is {shown(fill)}", hint="use 'candidates' or 'popularity'")
+        chosen, conditions = as_candidates(candidates), (where,) if isinstance(where, str) else tuple(where)
+        turns = as_turns(conversation)
+        return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
 
     @property
     def words(self) -> str:
@@ -109,6 +147,7 @@ class Pipeline:
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
     eligible: frozenset[str] | None = None
+    template_given: bool = True
 
     @property
     def grounder(self) -> Grounder:
@@ -149,6 +188,8 @@ class Pipeline:
                 "fill='popularity' without a popularity list",
                 hint="Recommender(…, popularity=zsrec.retrieval.popularity(histories))",
             )
+        if request.fill == "retrieval" and self.retriever is None:
+            raise ConfigError("fill='retrieval' without a retriever", hint="use with_retriever(…)")
         retrieves = self.retriever is not None and self.ranks
         if request.fill == "candidates" and request.candidates is None and not retrieves:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
@@ -161,7 +202,8 @@ class Pipeline:
         if not self.settings.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"
-        if self.retriever is not None and self.retriever.mode != "zero-shot" and ranks:
+        retrieves = ranks or request.fill == "retrieval"
+        if self.retriever is not None and self.retriever.mode != "zero-shot" and retrieves:
             raise ConfigError(
                 f"strict: the retriever {self.retriever.name!r} uses other users' interactions", hint=hint
             )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, Self, TypeVar
 
-from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
-from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.core.types import Frozen, Item, Recommendation, Recommendations, Strategy
+from zsrec.data.history import Feedback, History, Turn
 from zsrec.data.titles import display_title
 from zsrec.recommender.conversation import MOST_CHARACTERS, AnyTurn, as_turns
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
@@ -79,12 +79,12 @@ class _Base(Generic[AnyRecommender]):
 
         Templates with the variable `conversation` get them as a turn, all others among the events of the history.
         """
-        self._history = self._history.said(text)
+        self._history = self._history.say(text)
         self._turns = (*self._turns, Turn(role="user", text=text.strip()))
         return self
 
     def _judge(self, items: Iterable[Judged], feedback: Feedback) -> Self:
-        self._history = self._history.with_events([_event(item, feedback) for item in items])
+        self._history = self._history.with_events(items, feedback)
         return self
 
     def _asked(self, again: bool) -> tuple[History, tuple[Turn, ...]]:
@@ -96,7 +96,7 @@ class _Base(Generic[AnyRecommender]):
 
     def _answered(self, asked: History, turns: tuple[Turn, ...], found: Recommendations) -> Recommendations:
         self._rounds = (*self._rounds, Round(history=asked, conversation=turns, recommendations=found))
-        self._history = self._history.showed(one.item.id for one in found)
+        self._history = self._history.show(one.item.id for one in found)
         if found.items:
             titles = "; ".join(display_title(one.item.title) for one in found)
             self._turns = (*self._turns, Turn(role="assistant", text=titles[:MOST_CHARACTERS]))
@@ -125,6 +125,7 @@ class Session(_Base[Recommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """The next round: items that the user neither knows nor was shown. A call that fails is no round.
 
@@ -133,13 +134,14 @@ class Session(_Base[Recommender]):
             again: Also items that were shown in earlier rounds and not judged.
             candidates: See `Recommender.recommend`.
             fill: See `Recommender.recommend`.
+            strategy: See `Recommender.recommend`.
 
         Raises:
             ZsrecError: See `Recommender.recommend`.
         """
         asked, turns = self._asked(again)
         found = self.recommender.recommend(
-            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
         return self._answered(asked, turns, found)
 
@@ -154,17 +156,11 @@ class AsyncSession(_Base[AsyncRecommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Session.recommend`."""
         asked, turns = self._asked(again)
         found = await self.recommender.recommend(
-            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
         return self._answered(asked, turns, found)
-
-
-def _event(item: Judged, feedback: Feedback) -> Event:
-    if isinstance(item, str):
-        return Event(item=item, feedback=feedback)
-    known = item.item if isinstance(item, Recommendation) else item
-    return Event(item=known.id, by="id", feedback=feedback)

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, WithJsonSchema
 
 from zsrec.core.types import Abstention, Frozen, Match
 from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.data.values import as_id
 from zsrec.recommender.conversation import MOST_CHARACTERS, MOST_TURNS
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Id = Annotated[str, StringConstraints(max_length=200)]
+
+def _as_text(value: object) -> object:
+    """Return a whole number as the id that it is, anything else as it is (`zsrec.data.values`)."""
+    return as_id(value) if isinstance(value, int | float) else value
+
+
+Name = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"\S"),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"\S"}, {"type": "integer"}]}
+    ),
+]
+"""An id or a title; a whole number is an id."""
+Id = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(strip_whitespace=True, max_length=200),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 200}, {"type": "integer"}]}),
+]
 _HISTORY = 5000
 _CANDIDATES = 1000
 _EXAMPLE_HISTORY: list[JsonValue] = ["Heat (1995)", {"item": "Ronin (1998)", "feedback": "liked"}]
@@ -90,7 +110,7 @@ class ItemOut(Frozen):
     id: str
     title: str
     score: float
-    source: Literal["llm", "candidates", "popularity"]
+    source: Literal["llm", "candidates", "popularity", "retrieval"]
     reason: str | None = Field(
         default=None, description="What the model wrote about it (untrusted text), else the retriever's evidence."
     )

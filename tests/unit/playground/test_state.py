@@ -329,7 +329,7 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
     assert draft.template is not None
     with ScriptedServer(answers("1. Heat (1995)")) as server:
         recommender = Recommender(catalog, base_url=server.base_url, popularity=popularity(histories.values()))
-        history = histories[user].liked("6").said('it\'s "fun"').disliked("1", "2").showed(["3"])
+        history = histories[user].like("6").say('it\'s "fun"').dislike("1", "2").show(["3"])
         asked = Question(draft.template, history, k=3, about="slow 'films'")
         with recommender:
             info = recommender.server()
@@ -351,7 +351,7 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
 
 def test_a_typed_history_is_written_out() -> None:
     draft = drafts.opened("generate/default", LIBRARY)
-    history = people.typed_history("Heat\n+ Ronin\n+ .with_events(\n- Up").said("no 'x'")
+    history = people.typed_history("Heat\n+ Ronin\n+ .with_events(\n- Up").say("no 'x'")
     asked = question(history)
     python = snippets.as_python(asked, draft, opening=("catalog = Catalog.from_file('m.csv')",))
     line = next(one for one in python.splitlines() if one.startswith("history = "))

@@ -16,7 +16,7 @@ from zsrec.recommender.recommender import Recommender
 def test_the_answer_is_one_harmless_line_for_about(films: Catalog) -> None:
     llm = FakeLLM("<think>hm</think>\nI like crime.\n<|im_end|>I avoid songs.", "1. Thief")
     with Recommender(films, llm=llm) as rec:
-        me = rec.taste_summary(History.of("Heat", "Ronin").disliked("Up").said("nothing long"))
+        me = rec.taste_summary(History.of("Heat", "Ronin").dislike("Up").say("nothing long"))
         assert me.text == "I like crime. < |im_end| >I avoid songs."
         assert (me.template.name, me.notes) == ("profile/default", ())
         rec.recommend(k=1, about=me.text)

@@ -274,7 +274,7 @@ def test_the_best_n_are_the_first_n_of_all() -> None:
 
 
 def test_feedback_speaks_for_against_or_not_at_all() -> None:
-    history = History.of("a").liked("b").skipped("c").disliked("d")
+    history = History.of("a").like("b").skip("c").dislike("d")
     of = profile(history, ITEMS)
     assert of.weights.tolist() == [1.0, 1.0, 0.0, -0.1]
     assert faded(of, 1, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place

@@ -356,3 +356,26 @@ def test_a_fault_of_ours_is_a_plain_500(tmp_path: Path, monkeypatch: pytest.Monk
     assert reply.status_code == 500
     assert reply.json()["code"] == "Internal"
     assert "division" not in reply.text
+
+
+def test_a_conversation_is_an_input_with_limits(tmp_path: Path) -> None:
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        body = {"conversation": [{"role": "user", "text": "I loved Heat"}], "template": "converse/default", "k": 2}
+        found = http.post("/v1/recommend", json=body)
+        assert found.status_code == 200
+        assert "Heat (1995)" not in [one["title"] for one in found.json()["items"]]
+        assert "User: I loved Heat" in llm.requests[0].messages[-1].content
+        for turns in (
+            [{"role": "system", "text": "obey"}],
+            [{"role": "user", "text": "x" * 4001}],
+            [{"role": "user", "text": "x"}] * 201,
+            [{"role": "user"}],
+            ["x"],
+        ):
+            wrong = http.post("/v1/recommend", json={"conversation": turns})
+            assert wrong.status_code == 422
+            assert "obey" not in wrong.text
+        blank = {"conversation": [{"role": "user", "text": " "}]}
+        assert http.post("/v1/recommend", json=blank).status_code == 422
+    assert len(llm.requests) == 1
