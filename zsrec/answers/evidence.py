@@ -122,6 +122,8 @@ class _Gathering:
                 agreement.franchise = _is_franchise(reading, item, self._index)
             elif _is_mixture(reading, item, self._index):
                 return
+            else:
+                agreement.franchise_more = _is_franchise(reading, item, self._index)
         found = features(agreement, cut, reading.year, self._index.year(item), dated=self._index.dated) | beside
         log_odds = self._calibration.log_odds(found)
         known = self.found.get(item)
