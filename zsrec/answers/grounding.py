@@ -16,14 +16,15 @@ from zsrec.answers.text_spans import plain
 from zsrec.core.types import Abstention, Grounded, Item, Match, Mention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
+from zsrec.data.title_words import SMALL_WORDS
 from zsrec.data.titles import key, parse_title, split_year, words
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
 _CREATOR = re.compile(
     r"[\"'”»*_]{0,4}[,.]?[\"'”»*_]{0,4}\s{0,3}"
-    r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n()–—|]{2,80}?))"
-    r"\s{0,3}(?=[\n;:()–—|]|\s-\s|$)"
+    r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n\"“;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n\"“()–—|]{2,80}?))"
+    r"\s{0,3}(?=[\n\"“;:()–—|]|\s-\s|$)"
 )
 
 
@@ -94,11 +95,23 @@ class _Lookup:
         found = _CREATOR.match(self._answer, span[1]) if self._with_creators else None
         if found is None:
             return text
-        name = plain(found["by"] or found["name"])
-        return f"{text} by {name}" if found["by"] or self._grounder.index.is_creator(name) else text
+        name = _capitalised(plain(found["by"] or found["name"]))
+        return f"{text} by {name}" if name and found["by"] or self._grounder.index.is_creator(name) else text
 
     def _text(self, span: _Span) -> str:
         return plain(self._answer[span[0] : span[1]])
+
+
+def _capitalised(text: str) -> str:
+    """The words of a name at the start of a text: "Lewis Carroll have all …" gives "Lewis Carroll"."""
+    kept: list[str] = []
+    for word in text.split():
+        if word[0].islower() and word.strip(".,") not in SMALL_WORDS | {"ft", "feat", "featuring"}:
+            break
+        kept.append(word)
+    while kept and kept[-1][0].islower():
+        kept.pop()
+    return " ".join(kept)
 
 
 def _key(name: str) -> str:
