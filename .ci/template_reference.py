@@ -21,10 +21,10 @@ from pydantic_core import PydanticUndefined
 
 from zsrec.answers.parser import PARSERS
 from zsrec.core.types import Sampling
+from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT
 from zsrec.prompts.front_matter import FrontMatter, Ranking, Variable
 from zsrec.prompts.item_view import ItemView
 from zsrec.prompts.sandbox import Sandbox
-from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "templates.md"
 BUILT_IN = {

@@ -113,10 +113,7 @@ def _retitled(catalog: Catalog, target: Item, title: str) -> Catalog:
 def _places(found: Recommendations, item_id: str) -> Gain:
     """Places of an item, from 1: in the model's order and in the final one."""
     order = found.trace.ranking.order if found.trace.ranking else ()
-    return Gain(
-        model=order.index(item_id) + 1,
-        fused=[one.item.id for one in found].index(item_id) + 1,
-    )
+    return Gain(model=order.index(item_id) + 1, fused=[one.item.id for one in found].index(item_id) + 1)
 
 
 def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:

@@ -172,9 +172,7 @@ async def one_pass(
             nonlocal failed
             for user, body in todo:
                 reply = await http.post(
-                    f"{where(user)}/v1/chat/completions",
-                    json=body,
-                    headers={"X-Session-ID": user},
+                    f"{where(user)}/v1/chat/completions", json=body, headers={"X-Session-ID": user}
                 )
                 failed += reply.status_code != 200
 

@@ -117,11 +117,7 @@ def test_nothing_listens() -> None:
 
 @pytest.mark.parametrize(
     ("models", "model", "match"),
-    [
-        (["big"], "tiny", "served: big"),
-        (["big", "small"], None, "several models"),
-        ([], "tiny", "served: none"),
-    ],
+    [(["big"], "tiny", "served: big"), (["big", "small"], None, "several models"), ([], "tiny", "served: none")],
 )
 def test_another_model_is_served(models: list[str], model: str | None, match: str) -> None:
     with ScriptedServer(GOOD, models=models) as server, pytest.raises(errors.ModelNotServedError, match=match):

@@ -18,13 +18,7 @@ from typing import Literal
 from zsrec.answers.cleaning import clean, is_passage, turns
 from zsrec.answers.inline_format import inline_pieces
 from zsrec.answers.json_format import json_pieces, without_objects
-from zsrec.answers.list_format import (
-    bare_pieces,
-    bulleted_pieces,
-    headed_pieces,
-    labelled_pieces,
-    numbered_pieces,
-)
+from zsrec.answers.list_format import bare_pieces, bulleted_pieces, headed_pieces, labelled_pieces, numbered_pieces
 from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
 from zsrec.answers.table_format import table_pieces

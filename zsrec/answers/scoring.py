@@ -245,10 +245,7 @@ def _edit(how: Agreement, same: float) -> Features:
 
 def _year(gap: int, how: Agreement) -> Features:
     if gap > 3:
-        return {
-            "year_conflict": 1.0,
-            "year_conflict_long": min(1.0, max(0.0, (how.information - 1.5) / 2.0)),
-        }
+        return {"year_conflict": 1.0, "year_conflict_long": min(1.0, max(0.0, (how.information - 1.5) / 2.0))}
     return {"year_same" if gap == 0 else "year_near" if gap == 1 else "year_far": 1.0}
 
 

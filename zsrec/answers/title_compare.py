@@ -302,10 +302,7 @@ def _dropped_kind(touched: set[int], parts: int) -> Kind:
 
 
 def _partner(
-    word: str,
-    following: str,
-    written: Sequence[tuple[str, int]],
-    open_places: Sequence[int],
+    word: str, following: str, written: Sequence[tuple[str, int]], open_places: Sequence[int]
 ) -> tuple[tuple[int, ...], int] | None:
     """The title's word or two words that a word stands for, and in how many letters they differ."""
     if is_number(word):

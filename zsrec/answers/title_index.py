@@ -107,8 +107,6 @@ class TitleIndex:
                 hint="build it again, or extend the catalog at its end only",
             )
 
-    # -- questions ------------------------------------------------------------------------------------
-
     def find(self, form: str) -> list[Found]:
         """The items with exactly this form, and its kind for each."""
         hashed = stable_hash(form)
@@ -176,8 +174,6 @@ class TitleIndex:
         if len(self._segments) > 1:
             found.sort(key=lambda entry: -entry[2])
         return found[:size]
-
-    # -- storage --------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Writes the index to a folder."""

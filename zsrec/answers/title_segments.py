@@ -62,11 +62,7 @@ def build_postings(keys: Sequence[str], buckets: int) -> tuple[NDArray[np.int64]
 
 
 def overlapping(
-    codes: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    places: NDArray[np.int32],
-    *,
-    budget: int,
+    codes: NDArray[np.int64], starts: NDArray[np.int64], places: NDArray[np.int32], *, budget: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The names that share trigrams with a query."""
     lows = starts[codes]
@@ -233,8 +229,6 @@ class Segment:
     def __len__(self) -> int:
         return len(self.years)
 
-    # -- questions ------------------------------------------------------------------------------------
-
     def find(self, hashed: int) -> list[tuple[int, int]]:
         """The (item, kind) pairs of a form's hash."""
         wanted = np.uint64(hashed)
@@ -296,8 +290,6 @@ class Segment:
         pairs = zip(places[top].tolist(), share[top].tolist(), strict=True)
         least = max(_LEAST_SHARE, _NEAR_BEST * float(share[top[0]]))
         return [(place, min(value, 1.0)) for place, value in pairs if value >= least]
-
-    # -- storage --------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Writes each array to `folder` as .npy."""

@@ -28,8 +28,7 @@ def batch(
     out: Annotated[Path, option("The output folder; the same command continues in it.", panel=FILES)],
     catalog: CatalogOptions,
     columns: Annotated[
-        str,
-        option("The input's columns: user,item,time,rating; with lists: user,items,,ratings.", panel=FILES),
+        str, option("The input's columns: user,item,time,rating; with lists: user,items,,ratings.", panel=FILES)
     ] = COLUMNS,
     liked_from: Annotated[float, option("Ratings from this on are likes.", panel=FILES)] = movielens.LIKED_FROM,
     disliked_to: Annotated[float, option("Ratings up to this are dislikes.", panel=FILES)] = movielens.DISLIKED_TO,
@@ -44,8 +43,7 @@ def batch(
     pool: options.PoolSize = DEFAULT_POOL,
     fill: options.FillFrom = None,
     fallback: Annotated[
-        bool,
-        option("Use the order without the model where it fails or knows nothing.", "--fallback", panel=MODEL),
+        bool, option("Use the order without the model where it fails or knows nothing.", "--fallback", panel=MODEL)
     ] = False,
     base_url: Annotated[
         list[str] | None,
@@ -64,8 +62,7 @@ def batch(
     ] = None,
     chunk: Annotated[int, option("Users per chunk, which is one output file.", panel=ENGINE, min=1)] = 1000,
     stop_after: Annotated[
-        int,
-        option("Stop when a server failed for so many users in a row; 0 never stops.", panel=ENGINE, min=0),
+        int, option("Stop when a server failed for so many users in a row; 0 never stops.", panel=ENGINE, min=0)
     ] = 20,
 ) -> None:
     """Recommend for every user of a Parquet input, each exactly once, into a folder of Parquet files.

@@ -154,9 +154,6 @@ def bench_compare(
     show_comparison(found)
 
 
-# -- data and runs --------------------------------------------------------------------------------------------
-
-
 def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
     """The caller's own tables; the columns are separated by commas.
 

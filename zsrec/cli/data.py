@@ -52,9 +52,7 @@ def fetched(one: MovieLensSet, target: Path | None, base_url: str = BASE_URL) ->
 
 
 @app.command()
-def info(
-    name: Annotated[str | None, typer.Argument(help="A set; by default all of them.")] = None,
-) -> None:
+def info(name: Annotated[str | None, typer.Argument(help="A set; by default all of them.")] = None) -> None:
     """Show a set's size, licence and citation, and where it is after downloading."""
     if name is None:
         _show_all()

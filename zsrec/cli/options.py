@@ -70,9 +70,6 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-# -- the catalog and the user -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class CatalogOptions:
     """`--catalog` and how to read it."""
@@ -102,8 +99,7 @@ CatalogTitle = Annotated[str, option("The catalog's title column.", "--title")]
 
 COLUMNS = "userId,movieId,timestamp,rating"
 Interactions = Annotated[
-    Path | None,
-    option("Other users' interactions, a table.", "--interactions", panel=CATALOG),
+    Path | None, option("Other users' interactions, a table.", "--interactions", panel=CATALOG)
 ]
 InteractionColumns = Annotated[str, option("Its columns: user,item,time,rating.", "--columns", panel=CATALOG)]
 
@@ -157,8 +153,6 @@ class UserOptions:
         return judged, everybody
 
 
-# -- the model and the prompt ---------------------------------------------------------------------------------
-
 BaseUrl = Annotated[str | None, option("The model server's address, with /v1.", panel=MODEL, env="ZSREC_BASE_URL")]
 ModelName = Annotated[str | None, option("The served model's name.", "--model", panel=MODEL, env="ZSREC_MODEL")]
 TemplateName = Annotated[str | None, option("Its name or path.", "--template", panel=MODEL, env="ZSREC_TEMPLATE")]
@@ -187,7 +181,6 @@ Host = Annotated[str, option("The address to listen on.", "--host", panel=SERVIC
 Port = Annotated[int, option("The port; 0 takes a free one.", "--port", panel=SERVICE, min=0, max=65535)]
 JsonToStdout = Annotated[bool, option("Print one JSON document.", "--json", panel=OUTPUT)]
 
-# -- benchmarks -----------------------------------------------------------------------------------------------
 
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
 ItemColumns = Annotated[str, option("The items' columns: id,title.", "--item-columns", panel=CATALOG)]
@@ -239,8 +232,7 @@ class RunOptions(AskingOptions):
 
     methods: Annotated[str, option(f"Some of {', '.join(ALL_METHODS)}.", panel=METHODS)] = ",".join(RETRIEVERS)
     template: Annotated[
-        list[str] | None,
-        option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS),
+        list[str] | None, option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS)
     ] = None
     text_columns: Annotated[str, option("Item columns that are embedded after the title.", panel=METHODS)] = (
         "genres"
@@ -265,8 +257,7 @@ class RunOptions(AskingOptions):
     ] = None
     k: Annotated[str, option("Cut-offs, separated by commas.", "-k", "--k", panel=PROTOCOL)] = "10"
     strict_time: Annotated[
-        bool,
-        option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL),
+        bool, option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL)
     ] = False
     tie_orders: Annotated[int, option("Average over so many orders of tied events.", panel=PROTOCOL, min=1)] = 1
     users: Annotated[int | None, option("Ask the LLM for so many users, by hash.", panel=PROTOCOL, min=1)] = None
@@ -274,9 +265,6 @@ class RunOptions(AskingOptions):
     price_in: PriceIn = None
     price_out: PriceOut = None
     json: ReportFile = None
-
-
-# -- texts ----------------------------------------------------------------------------------------------------
 
 
 def comma_separated(text: str) -> list[str]:

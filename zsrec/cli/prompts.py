@@ -120,8 +120,7 @@ def check_templates(
     ] = None,
     model: options.ModelName = None,
     measure: Annotated[
-        bool,
-        option("Ask the server, and read its counters of cache hits.", "--measure", panel=options.MODEL),
+        bool, option("Ask the server, and read its counters of cache hits.", "--measure", panel=options.MODEL)
     ] = False,
     data: Annotated[Path | None, option("A MovieLens folder or zip to count with; by default the sample.")] = None,
     pool: Annotated[int, option("How many candidates to count with.", min=1, max=1000)] = 20,

@@ -37,8 +37,7 @@ def compare(
         ),
     ] = None,
     interactions: Annotated[
-        Path | None,
-        option("Instead: a table of user, item and timestamp, with --items.", panel=options.CATALOG),
+        Path | None, option("Instead: a table of user, item and timestamp, with --items.", panel=options.CATALOG)
     ] = None,
     items: Annotated[Path | None, option("The catalog: items with id and title.", panel=options.CATALOG)] = None,
     columns: options.EventColumns = "user,item,timestamp",

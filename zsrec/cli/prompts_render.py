@@ -111,9 +111,6 @@ def diff(
     _print(changed or ["the roles are the same for a user of the sample"])
 
 
-# -- whom a template is rendered for --------------------------------------------------------------------------
-
-
 def _sample_person(template: Template) -> Person:
     """A user of the MovieLens sample with as many events as the median user."""
     return cast_of(movielens.sample(), template, pool=_POOL).typical
@@ -155,9 +152,6 @@ def _catalog_person(
         print_line(message, "dim", error=True)
     views: tuple[ItemView, ...] = tuple(item_view(catalog[item_id]) for item_id in chosen)
     return Person(tuple(view.views(view.events)), views, view.events, catalog.domain)
-
-
-# -- output ---------------------------------------------------------------------------------------------------
 
 
 class Prompt(NamedTuple):

@@ -40,8 +40,7 @@ def recommend(
     catalog: CatalogOptions,
     who: UserOptions,
     redact_name: Annotated[
-        list[str] | None,
-        option("A name to remove from --about; repeatable.", panel=USER),
+        list[str] | None, option("A name to remove from --about; repeatable.", panel=USER)
     ] = None,
     k: options.HowMany = 10,
     template: options.TemplateName = None,
@@ -149,10 +148,7 @@ def demo(
     with (
         running_server(ServerOptions(port=port), progress=ConsoleProgress()) as base_url,
         Recommender(
-            movies.catalog,
-            base_url=base_url,
-            template=template,
-            popularity=popularity(movies.histories.values()),
+            movies.catalog, base_url=base_url, template=template, popularity=popularity(movies.histories.values())
         ) as recommender,
     ):
         for name, history in list(movies.histories.items())[:users]:

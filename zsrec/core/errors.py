@@ -66,12 +66,7 @@ class _Located(ZsrecError):  # noqa: N818  (a base, never raised)
     """An error at a place in a file; the message starts with `path:line:`."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        path: str | Path | None = None,
-        line: int | None = None,
-        hint: str | None = None,
+        self, message: str, *, path: str | Path | None = None, line: int | None = None, hint: str | None = None
     ) -> None:
         self.path = None if path is None else str(path)
         self.line = line

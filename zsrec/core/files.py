@@ -70,11 +70,7 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def file_lock(
-    path: Path,
-    *,
-    timeout: float = 0.0,
-    waiting: Callable[[], None] | None = None,
-    held: ZsrecError | None = None,
+    path: Path, *, timeout: float = 0.0, waiting: Callable[[], None] | None = None, held: ZsrecError | None = None
 ) -> Iterator[None]:
     """Hold the lock file at `path`; the system releases it when the holder dies."""
     from filelock import FileLock, Timeout

@@ -28,9 +28,6 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
-# -- prompt and answer --------------------------------------------------------------------------------
-
-
 class Message(Frozen):
     """One chat message, as sent."""
 
@@ -110,9 +107,6 @@ class Exchange(Frozen):
     step: str = ""
 
 
-# -- mentions and matches -----------------------------------------------------------------------------
-
-
 class Mention(Frozen):
     """A part of an answer that names an item.
 
@@ -178,9 +172,6 @@ class Dropped(Frozen):
 
     grounded: Grounded
     why: Literal["seen", "duplicate", "not_a_candidate", "beyond_k"]
-
-
-# -- the result ---------------------------------------------------------------------------------------
 
 
 class Parts(Frozen):

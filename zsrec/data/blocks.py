@@ -151,9 +151,6 @@ def _checked(
     return Block(lines[good], _used(users, good), _used(items, good), times[good], ratings[good], numeric)
 
 
-# -- columns ------------------------------------------------------------------------------------------
-
-
 def read_ids(column: Any) -> tuple[Coded, dict[int, str]]:  # noqa: ANN401
     """Return a column (an Arrow array or a list) as ids, and what is wrong by row."""
     values, places = _distinct(column)
@@ -284,9 +281,6 @@ def in_seconds(
         return (times if scale == 1 else times / scale), unit
     hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
     raise DataError(f"column {column!r}: {problem}", path=path, hint=hint)
-
-
-# -- text ---------------------------------------------------------------------------------------------
 
 
 def is_fast(encoding: str) -> bool:

@@ -61,8 +61,6 @@ class Catalog:
                 found = ", ".join(self._attributes) or "none"
                 raise ConfigError(f"the catalog has no attribute {name!r}", hint=f"its attributes: {found}")
 
-    # -- loading --------------------------------------------------------------------------------------
-
     @classmethod
     def from_file(
         cls,
@@ -125,8 +123,6 @@ class Catalog:
         catalog._take(columns, domain, creator, aliases)
         return catalog
 
-    # -- looking up -----------------------------------------------------------------------------------
-
     @property
     def ids(self) -> Sequence[str]:
         """The ids, in the catalog's order."""
@@ -188,8 +184,6 @@ class Catalog:
 
     def __repr__(self) -> str:
         return f"Catalog({len(self):,} {self.domain})"
-
-    # -- other catalogs -------------------------------------------------------------------------------
 
     def extended(self, items: Iterable[Item | Mapping[str, Any]]) -> Catalog:
         """Return a catalog with more items at its end.

@@ -60,11 +60,7 @@ _DAT_1M = Form(
 )
 _DAT_10M = _DAT_1M._replace(encoding="utf-8")  # "a departure from previous MovieLens data sets", says its README
 _U_100K = Form(
-    "u.item",
-    "u.data",
-    Layout("|", _MOVIES_100K, quotes=False),
-    Layout("\t", _RATINGS, quotes=False),
-    "latin-1",
+    "u.item", "u.data", Layout("|", _MOVIES_100K, quotes=False), Layout("\t", _RATINGS, quotes=False), "latin-1"
 )
 
 

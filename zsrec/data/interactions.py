@@ -206,8 +206,6 @@ class Interactions:
         self.users, self.items = users, items
         self._segments: tuple[_Segment, ...] = (_Segment.build(_first_contacts(columns, len(items))),)
 
-    # -- making them ----------------------------------------------------------------------------------
-
     @classmethod
     def from_arrays(
         cls, users: Iterable[str], items: Iterable[str], times: ArrayLike, *, catalog: Ids | None = None
@@ -268,8 +266,6 @@ class Interactions:
     def before(self, time: float) -> Interactions:
         """Return only the contacts before `time`."""
         return self.where(self.columns.time < time)
-
-    # -- looking up -----------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))

@@ -18,13 +18,7 @@ from zsrec.core.errors import (
 )
 from zsrec.core.types import Frozen
 
-SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
+SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 UNIT = "\x1f"  # the unit separator, in place of delimiters longer than one character
 
 Row = tuple[int, Mapping[str, Any]]

@@ -230,11 +230,7 @@ def seconds(outcomes: Sequence[Outcome]) -> list[float | None]:
 
 
 def header(
-    method: LLMMethod,
-    model: str,
-    outcomes: Sequence[Outcome],
-    source_mode: str | None,
-    seed: int,
+    method: LLMMethod, model: str, outcomes: Sequence[Outcome], source_mode: str | None, seed: int
 ) -> Header:
     """The header of a method's predictions."""
     modes = {one.trace.mode for one in outcomes if isinstance(one, Recommendations)} | {source_mode}

@@ -118,10 +118,7 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
     columns = {one.name: _columns(one, k, times.get(one.name, {}).get("users")) for one in runs}
     main = f"NDCG@{k}"
     pairs = [pair for pair in combinations(names, 2) if against is None or against in pair]
-    paired = [
-        *_paired({main: kinds.pop(main)}, columns, pairs, seed),
-        *_paired(kinds, columns, pairs, seed),
-    ]
+    paired = [*_paired({main: kinds.pop(main)}, columns, pairs, seed), *_paired(kinds, columns, pairs, seed)]
     return Comparing(
         protocol=config["split"]["protocol"],
         model=config["server"]["model"],

@@ -87,8 +87,7 @@ class Served:
         found = await self._client.token_ids(prompt)
         if found is None:
             raise CapabilityError(
-                "the server does not return tokens (vLLM's /tokenize)",
-                hint="leave out --base-url for an estimate",
+                "the server does not return tokens (vLLM's /tokenize)", hint="leave out --base-url for an estimate"
             )
         return found
 

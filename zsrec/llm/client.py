@@ -50,8 +50,6 @@ class OpenAIClient:
         self._was_up = False  # a wrong address is not waited for
         self._probes = Probes(self._create, self._token_ids, self._base_url)
 
-    # -- what is served -------------------------------------------------------------------------------
-
     async def handshake(self) -> ServerInfo:
         """Return which model is served and what the server can do; asked once and kept."""
         if self._info is None or (self._info.done() and (self._info.cancelled() or self._info.exception())):
@@ -100,8 +98,6 @@ class OpenAIClient:
         except openai.OpenAIError:
             return None
         return str(answer["version"]) if isinstance(answer, dict) and "version" in answer else None
-
-    # -- asking ---------------------------------------------------------------------------------------
 
     async def chat(self, request: ChatRequest) -> Exchange:
         """Send a request and return it together with its answer.
@@ -211,8 +207,6 @@ class OpenAIClient:
         async with self._in_flight:
             answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
         return answer if isinstance(answer, dict) else {}
-
-    # -- closing --------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Close the connections. Call it in the event loop that used the client."""

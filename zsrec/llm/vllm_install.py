@@ -192,11 +192,7 @@ CPU = Recipe(
 )
 
 GPU = Recipe(
-    name="vllm",
-    version="0.33.0",
-    requirements=("vllm==0.33.0", *_CONVERSION),
-    environment=_QUIET,
-    disk=20 * GIB,
+    name="vllm", version="0.33.0", requirements=("vllm==0.33.0", *_CONVERSION), environment=_QUIET, disk=20 * GIB
 )
 
 

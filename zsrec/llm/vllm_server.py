@@ -12,15 +12,7 @@ from pathlib import Path
 from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.core.settings import is_loopback
-from zsrec.llm.vllm_install import (
-    GPU,
-    Recipe,
-    choose_recipe,
-    engine_environment,
-    ensure_engine,
-    quoted_tail,
-    tail,
-)
+from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, engine_environment, ensure_engine, quoted_tail, tail
 from zsrec.llm.vllm_model import SMOLLM2, ensure_model
 from zsrec.llm.vllm_options import Progress, ServerOptions
 from zsrec.llm.vllm_process import (

@@ -58,8 +58,6 @@ class Page:
             pane.connected()
         await asyncio.gather(*(pane.preview.ask() for pane in self._panes))
 
-    # -- the parts ------------------------------------------------------------------------------------
-
     def _top(self) -> None:
         catalog = self._workshop.recommender.catalog
         with html.header().classes("top"):
@@ -143,8 +141,6 @@ class Page:
         with self._panes_box:
             name = names[min(place, len(names) - 1)]
             self._panes.append(Pane(self._workshop, name, letter, self._question, self._person, self._judge))
-
-    # -- what a person does ---------------------------------------------------------------------------
 
     def _person(self) -> Person:
         typed = self._who.value == _TYPED

@@ -82,8 +82,6 @@ class Pane:
             self.results = Results(workshop, self.label, judge)
         say(self._summary, "What the model would receive")
 
-    # -- the page's requests --------------------------------------------------------------------------
-
     def connected(self) -> None:
         """Name the editor for screen readers and mark its lines; call when the browser is connected."""
         code = _LABEL_EDITOR.format(id=self._editor.id, label=f'"Text of {self.label}"', hint=self._hint.id)
@@ -136,8 +134,6 @@ class Pane:
         self.results.show(found, number, draft, person)
         return "answered"
 
-    # -- the editor -----------------------------------------------------------------------------------
-
     def _pick(self) -> None:
         name = self._select.value
         if name in self._workshop.templates and name != self.draft.name:
@@ -185,8 +181,6 @@ class Pane:
             else:
                 html.span(f"{problem.path}:{problem.line} ")
             html.span(f"{problem.severity}: {problem.message}")
-
-    # -- the preview ----------------------------------------------------------------------------------
 
     async def _relook(self) -> None:
         template = self.draft.template

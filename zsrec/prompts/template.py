@@ -186,8 +186,7 @@ class Template:
             length += len(piece)
             if length > _MAX_CHARACTERS:
                 raise TemplateError(
-                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters",
-                    path=self.ref.path,
+                    f"the block {block!r} renders to more than {_MAX_CHARACTERS} characters", path=self.ref.path
                 )
             pieces.append(piece)
         return "".join(pieces).strip()
@@ -226,8 +225,7 @@ class Template:
             case "items", Sequence() if not isinstance(value, str):
                 return tuple(_view(item) for item in value)
         raise TemplateError(
-            f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}",
-            path=self.ref.path,
+            f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}", path=self.ref.path
         )
 
     def _explain(self, error: Exception) -> TemplateError:

@@ -179,12 +179,7 @@ async def _rank_by_answer(
 
 
 async def _rank_candidates(
-    pipeline: Pipeline,
-    request: Request,
-    prompts: Prompts,
-    reader: _AnswerReader,
-    candidates: Candidates,
-    llm: LLM,
+    pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, candidates: Candidates, llm: LLM
 ) -> _Ranked:
     """The ranker's order of the candidates, fused with the retriever's where there is one."""
     template, options, ids = pipeline.template, pipeline.options, candidates.ids

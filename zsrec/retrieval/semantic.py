@@ -90,11 +90,7 @@ class Semantic:
 
 
 def item_vectors(
-    catalog: Catalog,
-    embedder: Embedder,
-    *,
-    attributes: Sequence[str] = ("genres",),
-    known: Vectors | None = None,
+    catalog: Catalog, embedder: Embedder, *, attributes: Sequence[str] = ("genres",), known: Vectors | None = None
 ) -> Vectors:
     """Return one vector per item, in the catalog's order; shape (number of items, d).
 

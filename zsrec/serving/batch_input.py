@@ -155,9 +155,6 @@ def _text(column: Any) -> Any:  # noqa: ANN401
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-# -- one item per row ---------------------------------------------------------------------------------
-
-
 def _by_interaction(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
     pa = arrow()
     import pyarrow.compute as pc
@@ -226,9 +223,6 @@ def _numbers(parts: list[Any]) -> NDArray[np.float64] | None:
     if not parts:
         return None
     return np.concatenate([part.to_numpy(zero_copy_only=False).astype(np.float64) for part in parts])
-
-
-# -- one user per row ---------------------------------------------------------------------------------
 
 
 def _by_user(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:

@@ -93,10 +93,7 @@ def test_the_macros_of_the_documentation_work(tmp_path: Path) -> None:
     imports, _, rest = body.partition("\n")
     path = tmp_path / "macros.j2"
     head = '---\ntask: rank\n---\n{% extends "rank/default" %}\n'
-    path.write_text(
-        head + imports + "\n{% block user %}\n" + rest + "{% endblock %}\n",
-        encoding="utf-8",
-    )
+    path.write_text(head + imports + "\n{% block user %}\n" + rest + "{% endblock %}\n", encoding="utf-8")
     assert check(path) == []
     (message,) = load_template(path).render(history=["Dune"], candidates=["Emma"], about="short")[-1:]
     assert message.content == (

@@ -69,12 +69,7 @@ def test_each_answer_stands_in_the_next_questions_and_only_the_last_is_read(film
     assert sent == [
         [("system", "You sum up."), ("user", "Known: Heat (1995); Up (2009).  What taste is that?")],
         [("user", "Taste: Crime, and Thief (1981).\nWhich of Heat (1995); Up (2009) show it?")],
-        [
-            (
-                "user",
-                "Taste: Crime, and Thief (1981).\nTypical: 1. Heat (1995) 2. Toy Story (1995)\nName 3 more.",
-            )
-        ],
+        [("user", "Taste: Crime, and Thief (1981).\nTypical: 1. Heat (1995) 2. Toy Story (1995)\nName 3 more.")],
     ]
     trace = result.trace
     assert [one.step for one in trace.exchanges] == ["taste", "picks", ""]

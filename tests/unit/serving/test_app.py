@@ -144,8 +144,7 @@ def test_without_room_a_request_is_refused_and_the_rest_of_the_service_answers(t
 
 
 @pytest.mark.parametrize(
-    ("content", "status"),
-    [(b'{"history": ["Heat"]}', 200), (b"{", 400), (b'{"k": "x"}', 422), (b"x" * 2000, 413)],
+    ("content", "status"), [(b'{"history": ["Heat"]}', 200), (b"{", 400), (b'{"k": "x"}', 422), (b"x" * 2000, 413)]
 )
 def test_everybody_who_was_taken_in_leaves(tmp_path: Path, content: bytes, status: int) -> None:
     service = make(tmp_path, FakeLLM(ANSWER), max_body=1024)
