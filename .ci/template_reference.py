@@ -33,6 +33,7 @@ BUILT_IN = {
     "candidates": "the items to choose from",
     "k": "how many items are asked for",
     "about": "what the user says they want; empty where they say nothing",
+    "conversation": "the turns of a conversation, oldest first; each has `role` (user or assistant) and `text`",
     "shown": "items that were shown to the user in this session",
 }
 

@@ -98,9 +98,9 @@ def _round(
     items = halves.items
     after: dict[str, History] = {
         "before": user.past,
-        "dislike": user.past.disliked(disliked),
-        "like": user.past.liked(liked),
-        "like and dislike": user.past.liked(liked).disliked(disliked),
+        "dislike": user.past.dislike(disliked),
+        "like": user.past.like(liked),
+        "like and dislike": user.past.like(liked).dislike(disliked),
         "dislike read as any contact": user.past.with_events([disliked]),
     }
     known = items.codes(event.item for event in user.past.events)

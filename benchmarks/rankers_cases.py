@@ -18,7 +18,8 @@ from zsrec.data.movielens import load
 from zsrec.data.readers import Columns, read_interactions
 from zsrec.evaluation import leave_one_out
 from zsrec.evaluation.metrics import Counts, Values, hit_rate, ndcg
-from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.forwarding import ForwardingLLM
+from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.retrieval import ItemKNN
 
 POOL = 20
@@ -86,11 +87,11 @@ def metrics(above: Counts) -> dict[str, Values]:
     return {"HR@10": hit_rate(above, tied, 10), "NDCG@10": ndcg(above, tied, 10)}
 
 
-class Recorded:
+class Recorded(ForwardingLLM):
     """A model whose replies are kept in a file: a run that was cut goes on without asking again."""
 
     def __init__(self, llm: LLM, path: Path) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._path = path
         self._known: dict[str, Exchange] = {}
         self.live = 0
@@ -100,13 +101,10 @@ class Recorded:
                 messages = tuple(Message(**one) for one in row["messages"])
                 self._known[row["key"]] = Exchange(messages=messages, **row["exchange"])
 
-    async def handshake(self) -> ServerInfo:
-        return await self._llm.handshake()
-
     async def chat(self, request: ChatRequest) -> Exchange:
         key = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         if key not in self._known:
-            exchange = await self._llm.chat(request)
+            exchange = await self.llm.chat(request)
             self.live += 1
             self._known[key] = exchange
             row = {
@@ -117,18 +115,6 @@ class Recorded:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         return self._known[key]
-
-    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        return await self._llm.count_tokens(messages)
-
-    async def labels(self, count: int) -> LabelSet:
-        return await self._llm.labels(count)
-
-    async def binds_choices(self) -> bool:
-        return await self._llm.binds_choices()
-
-    async def aclose(self) -> None:
-        await self._llm.aclose()
 
 
 def figures(base_url: str) -> list[str]:

@@ -13,7 +13,8 @@ from rankers_cases import rows
 
 from zsrec import Settings
 from zsrec.core.types import Message, Sampling
-from zsrec.llm.client import OpenAIClient, request_fields
+from zsrec.llm.client import OpenAIClient
+from zsrec.llm.dialects import request_fields
 from zsrec.llm.protocol import ChatRequest
 
 AT_ONCE = 32
@@ -72,8 +73,8 @@ async def _bare(prompts: list[tuple[Message, ...]], base_url: str, salt: str) ->
     bodies: list[dict[str, Any]] = []
     for messages in prompts:
         request = ChatRequest(messages=messages, sampling=Sampling(max_tokens=1), labels=labels)
-        fields, further = request_fields(request, vllm=True)
-        bodies.append({"model": model, **fields, **further, "cache_salt": salt})
+        fields = request_fields(request)
+        bodies.append({"model": model, **fields, "cache_salt": salt})
     free = asyncio.Semaphore(AT_ONCE)
     async with openai.DefaultAsyncHttpxClient(timeout=900, trust_env=False) as http:
         # As many connections as the client has opened by now for the tokens of the labels.

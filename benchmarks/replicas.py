@@ -39,7 +39,8 @@ from zsrec import AsyncRecommender
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data import movielens
-from zsrec.llm.client import OpenAIClient, request_fields
+from zsrec.llm.client import OpenAIClient
+from zsrec.llm.dialects import request_fields
 from zsrec.llm.protocol import ChatRequest
 from zsrec.llm.responses import CacheCounters, read_counters
 from zsrec.serving.batch_worker import replica_of
@@ -75,8 +76,8 @@ async def recorded(base_url: str, users: int) -> list[Sent]:
         recorder.kept.clear()
         await recommender.recommend(history, 5, candidates=pool)
         for request in recorder.kept:
-            fields, further = request_fields(request, vllm=True)
-            found.append((name, {"model": NAME, **fields, **further}))
+            fields = request_fields(request)
+            found.append((name, {"model": NAME, **fields}))
     await recorder.aclose()
     dice.shuffle(found)
     return found

@@ -18,11 +18,12 @@ from typing import Any
 
 from zsrec.core.errors import ZsrecError
 from zsrec.core.settings import Settings
-from zsrec.core.types import Exchange, Message, Recommendations
+from zsrec.core.types import Exchange, Recommendations
 from zsrec.data import movielens
 from zsrec.data.history import History
 from zsrec.llm.client import OpenAIClient
-from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.forwarding import ForwardingLLM
+from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts import Library
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.recommender import AsyncRecommender
@@ -35,32 +36,17 @@ _LISTED = re.compile(r"^\s*(?:\d{1,2}[.)、．]|[-*•]|\[|\{|\")", re.MULTILINE
 _SENTENCE = {"explain": re.compile(r"^\W*(?:because you|因为您)", re.I), "profile": re.compile(r"^\W*(?:I\b|我)")}
 
 
-class Capped:
+class Capped(ForwardingLLM):
     """A model whose answers are cut short, so that a look at everything takes minutes on a CPU."""
 
     def __init__(self, llm: LLM, most: int) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._most = most
-
-    async def handshake(self) -> ServerInfo:
-        return await self._llm.handshake()
 
     async def chat(self, request: ChatRequest) -> Exchange:
         most = min(self._most, request.sampling.max_tokens)
         sampling = request.sampling.model_copy(update={"max_tokens": most})
-        return await self._llm.chat(request.model_copy(update={"sampling": sampling}))
-
-    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        return await self._llm.count_tokens(messages)
-
-    async def labels(self, count: int) -> LabelSet:
-        return await self._llm.labels(count)
-
-    async def binds_choices(self) -> bool:
-        return await self._llm.binds_choices()
-
-    async def aclose(self) -> None:
-        await self._llm.aclose()
+        return await self.llm.chat(request.model_copy(update={"sampling": sampling}))
 
 
 def well_formed(task: str, answer: str) -> bool:

@@ -27,6 +27,7 @@ NAMES = sorted(
     for path in built_in_folder().rglob("*.j2")
     if not path.name.startswith("_")  # mere parts of others
 )
+TALKS = [name for name in NAMES if name.startswith("converse/")]
 PACKS = ("movies", "ecommerce", "social", "education", "assistant", "zh")
 TASKS = ("generate", "rank", "explain", "profile")
 HOSTILE = [
@@ -75,12 +76,19 @@ def users() -> dict[str, dict[str, Any]]:
             "domain": HOSTILE[0],
             "k": 10,
         },
+        "talk": {
+            "history": history[1:2],
+            "conversation": [("user", "Something like Heat, but quiet."), *(("user", text) for text in HOSTILE)],
+            "k": 2,
+            "domain": "movies",
+        },
     }
 
 
 def test_there_are_templates() -> None:
     assert {"generate/default", "generate/json", "rank/default", "rank/terse"} <= set(NAMES)
     assert {"rank/label", "rank/label-debiased", "rank/window", "rank/pairwise", "rank/choose"} <= set(NAMES)
+    assert {"converse/default", "converse/movies", "converse/books", "converse/zh"} == set(TALKS)
     assert {f"{pack}/{task}" for pack in PACKS for task in TASKS} <= set(NAMES)
     assert {"nir/rank", "llmrank/sequential", "llmrank/recency", "llmrank/in-context", "star/window"} <= set(NAMES)
     assert {entry.name for entry in Library().entries() if entry.origin == "built-in"} == set(NAMES)
@@ -92,12 +100,15 @@ def test_it_has_no_findings_and_says_what_it_is(name: str) -> None:
     template = loaded(name)
     assert template.description
     named = [part for part in name.split("/") if part in TASKS]
-    assert template.task == (named[0] if named else "rank")
+    assert template.task == (named[0] if named else "generate" if name.startswith("converse/") else "rank")
     assert template.sampling.temperature == 0
 
 
-@pytest.mark.parametrize("user", ["normal", "cold", "hostile"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "user"),
+    [(name, user) for name in NAMES for user in ("normal", "cold", "hostile")]
+    + [(name, "talk") for name in TALKS],
+)
 def test_it_renders_as_before(name: str, user: str) -> None:
     template = loaded(name)
     text = ""

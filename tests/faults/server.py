@@ -55,7 +55,15 @@ class ScriptedServer:
     `requests` holds the body of every chat request; `most_at_once` the most that were in work together.
     """
 
-    def __init__(self, *scripts: Script, models: list[str] | None = None, context_length: int = 4096) -> None:
+    def __init__(
+        self,
+        *scripts: Script,
+        models: list[str] | None = None,
+        context_length: int = 4096,
+        owner: str = "vllm",
+        listed: bool = True,
+        path: str = "/v1/chat/completions",
+    ) -> None:
         self.scripts = list(scripts)
         self.models = ["tiny"] if models is None else models
         self.context_length = context_length
@@ -75,9 +83,9 @@ class ScriptedServer:
                 pass
 
             def do_GET(self) -> None:
-                if self.path == "/v1/models":
+                if self.path == "/v1/models" and listed:
                     data = [
-                        {"id": m, "object": "model", "owned_by": "vllm", "max_model_len": outer.context_length}
+                        {"id": m, "object": "model", "owned_by": owner, "max_model_len": outer.context_length}
                         for m in outer.models
                     ]
                     send(self, {"object": "list", "data": data})
@@ -91,7 +99,7 @@ class ScriptedServer:
                 elif self.path == "/tokenize" and outer.tokenize is not None:
                     tokens = outer.tokenize(body)
                     send(self, {"count": len(tokens), "tokens": tokens})
-                elif self.path == "/v1/chat/completions":
+                elif self.path.partition("?")[0] == path:
                     outer._answer(self, body)
                 else:
                     send(self, {"detail": "Not Found"}, status=404)

@@ -24,14 +24,15 @@ ADMIN = "planted-key-of-the-admin"
 class Process:
     """A running service, of six films or of the MovieLens sample; `lines` is its log so far."""
 
-    def __init__(self, folder: Path, base_url: str, *further: str, sample: bool = False) -> None:
+    def __init__(self, folder: Path, base_url: str, *further: str, sample: bool = False, setup: str = "") -> None:
         where = sources(folder)
         data = [] if sample else ["--catalog", str(where.catalog), "--interactions", str(where.interactions)]
         (folder / "keys").write_text(f"shop:{KEY}\nops:{ADMIN}:admin\n")
         (folder / "model.key").write_text("planted-model-key-zz\n")
         (folder / "hash.key").write_text("planted-hash-key-zz-9\n")
         self.folder, self.lines = folder, list[str]()
-        command = [sys.executable, "-m", "zsrec", "serve", "--port", "0", "--base-url", base_url,
+        run = ["-c", f"{setup}; from zsrec.cli import main; main()"] if setup else ["-m", "zsrec"]
+        command = [sys.executable, *run, "serve", "--port", "0", "--base-url", base_url,
                    "--keys", str(folder / "keys"), "--api-key-file", str(folder / "model.key"),
                    "--hash-key-file", str(folder / "hash.key"), *data, *further]  # fmt: skip
         self.process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -111,7 +112,10 @@ def test_the_canary_reaches_no_request_over_http(data: Path) -> None:
         assert len(server.requests) == 45 + 45 + 18 + 2
         assert "anary" not in json.dumps(server.requests)
         assert "anary" not in (data / "r" / "exchanges.jsonl").read_text(encoding="utf-8")
-    assert '"target":"canary-id"' in (data / "r" / "predictions" / "generate.jsonl").read_text(encoding="utf-8")
+    assert (
+        '"target":"canary-id"'
+        in gzip.decompress((data / "r" / "predictions" / "generate.jsonl.gz").read_bytes()).decode()
+    )
 
 
 def test_a_server_that_stays_broken_stops_the_run_with_what_it_said(data: Path, server: ScriptedServer) -> None:

@@ -117,12 +117,19 @@ def test_nothing_listens() -> None:
 
 @pytest.mark.parametrize(
     ("models", "model", "match"),
-    [(["big"], "tiny", "served: big"), (["big", "small"], None, "several models"), ([], "tiny", "served: none")],
+    [(["big"], "tiny", "served: big"), (["big", "small"], None, "several models"), ([], None, "served: none")],
 )
 def test_another_model_is_served(models: list[str], model: str | None, match: str) -> None:
     with ScriptedServer(GOOD, models=models) as server, pytest.raises(errors.ModelNotServedError, match=match):
         chat(server.base_url, model=model)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("models", [[], ["openai/*"]])
+def test_a_named_model_is_tried_where_the_list_is_empty_or_has_wildcards(models: list[str]) -> None:
+    with ScriptedServer(GOOD, models=models) as server:
+        chat(server.base_url, model="tiny")
+    assert server.requests[0]["model"] == "tiny"
 
 
 def test_the_only_model_is_taken_when_none_is_named() -> None:

@@ -5,6 +5,7 @@ Whatever is logged at the most talkative level, and whatever is written down and
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -54,10 +55,15 @@ def planted_in(text: str) -> list[str]:
     return [what for what, secret in PLANTED.items() if secret.lower() in text.lower()]
 
 
+def text_of(path: Path) -> str:
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
+
+
 def found_in(folder: Path, *inputs: str) -> dict[str, list[str]]:
     """The files with secrets, hidden ones too; but for the test's own inputs."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in inputs]
-    found = {str(path.relative_to(folder)): planted_in(path.read_text("utf-8", "replace")) for path in files}
+    found = {str(path.relative_to(folder)): planted_in(text_of(path)) for path in files}
     return {name: secrets for name, secrets in found.items() if secrets}
 
 
@@ -133,7 +139,7 @@ def test_a_benchmark_that_keeps_nothing_and_one_that_is_scrubbed(tmp_path: Path,
              "--users", "12"]  # fmt: skip
     told = zsrec(tmp_path, server, *bench, "--out", "whole", "--json", "whole.json")
     assert set(found_in(tmp_path, *inputs)) == {
-        "whole/exchanges.jsonl", "whole/predictions/pop.jsonl", "whole/predictions/generate.jsonl",
+        "whole/exchanges.jsonl", "whole/predictions/pop.jsonl.gz", "whole/predictions/generate.jsonl.gz",
     }  # fmt: skip
     assert PROMPT in (tmp_path / "whole" / "exchanges.jsonl").read_text()
     keyed = {"ZSREC_KEEP": "none", "ZSREC_HASH_KEY": PLANTED["hash key"]}
@@ -146,7 +152,7 @@ def test_a_benchmark_that_keeps_nothing_and_one_that_is_scrubbed(tmp_path: Path,
     assert planted_in(told) == []
     assert found_in(tmp_path, *inputs) == {"prompts/exchanges.jsonl": ["answer"]}  # as was asked for
     for path in tmp_path.rglob("*"):
-        assert path.name in inputs or not path.is_file() or PROMPT not in path.read_text(), path
+        assert path.name in inputs or not path.is_file() or PROMPT not in text_of(path), path
 
 
 def test_a_session_while_every_logger_says_everything(server: ScriptedServer, films: Catalog) -> None:

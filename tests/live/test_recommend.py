@@ -89,7 +89,7 @@ def test_many_at_once(recommender: Recommender, movielens: Dataset) -> None:
     done: list[int] = []
     outcomes = recommender.recommend_many(users, 3, concurrency=6, on_done=lambda n, _: done.append(n))
     assert sorted(done) == list(range(6))
-    for history, outcome in zip(users.values(), outcomes, strict=True):
+    for history, outcome in zip(users.values(), outcomes.values(), strict=True):
         assert isinstance(outcome, Recommendations)
         check(outcome, history)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import string
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.server import ScriptedServer, answers, fails
+from tests.faults.server import ScriptedServer, answers, completion, fails, send
 from tests.web.conftest import HOSTILE, Playground, write
 from zsrec.data import movielens
 
@@ -57,9 +59,61 @@ def test_the_whole_path(tab: Tab, playground: Playground, model: ScriptedServer)
     assert sent.rstrip().endswith("less violent")
     assert "Heat (1995)" in sent
     page.get_by_text("The same in Python").click()
-    assert ".liked('6').said('less violent').showed(" in page.get_by_role("region", name="Python").inner_text()
+    assert ".like('6').say('less violent').show(" in page.get_by_role("region", name="Python").inner_text()
     page.get_by_text("The same request as curl").click()
     page.get_by_text("/chat/completions").wait_for()
+
+
+def test_a_result_is_in_view_and_marked_when_it_is_out_of_date(
+    tab: Tab, playground: Playground, model: ScriptedServer
+) -> None:
+    model.scripts[:] = [answers(ANSWER)]
+    page = tab(playground.url, viewport={"width": 1440, "height": 900})
+    assert page.locator(".chip").count() == 12
+    assert page.locator(".chip").first.inner_text().endswith(HOSTILE)
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    for part in (page.locator(".ranked li").last, page.get_by_role("button", name="Next round")):
+        box = part.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 900
+    assert page.evaluate("document.documentElement.scrollHeight") <= 900
+    assert page.locator(".stale").count() == 0
+    write(page, "\n{# changed #}")
+    page.get_by_text("From before your last change").wait_for()
+    assert page.locator(".stale .ranked").count() == 1
+    page.keyboard.press("Control+z")
+    page.locator(".stale").wait_for(state="detached")
+    page.get_by_label("How many").fill("2")
+    page.locator(".stale").wait_for()
+    run(page)
+    page.locator(".stale").wait_for(state="detached")
+    assert page.locator(".ranked > li").count() == 2
+
+
+def test_labels_are_shown_as_bars(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    def labels(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+        reply = completion("The")
+        likely = dict.fromkeys(string.ascii_uppercase[:20], 1e-4) | {"A": 0.1, "B": 0.4}
+        top = [{"token": letter, "logprob": math.log(p), "bytes": None} for letter, p in likely.items()]
+        reply["choices"][0]["logprobs"] = {"content": [{**top[0], "token": "The", "top_logprobs": top}]}
+        send(handler, reply)
+
+    model.scripts[:] = [labels]
+    page = tab(playground.url)
+    page.get_by_label("Start from").click()
+    page.get_by_label("Start from").fill("rank/label")
+    page.get_by_role("option", name="rank/label —").click()
+    page.get_by_label("Candidates").fill("Casino (1995)\nJumanji (1995)")
+    page.get_by_text("A. Casino (1995)").wait_for()
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    assert page.locator(".ranked .title").all_inner_texts() == ["Jumanji (1995)", "Casino (1995)"]
+    assert page.locator(".ranked .prob .note").all_inner_texts() == ["80.0%", "20.0%"]
+    assert page.locator(".labels li").all_inner_texts() == ["B\n40.0%", "A\n10.0%"]
+    long, short = (page.locator(".labels .prob > span > span").nth(n).bounding_box()["width"] for n in (0, 1))
+    assert 3.5 < long / short < 4.5
+    assert page.get_by_text("The", exact=True).count() == 0
 
 
 def test_two_templates_side_by_side(tab: Tab, playground: Playground, model: ScriptedServer) -> None:

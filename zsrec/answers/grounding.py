@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from zsrec.answers.candidate_lines import CandidateLines
 from zsrec.answers.grounder import Context, Grounder
-from zsrec.answers.parser import Side, parse
-from zsrec.answers.text_spans import plain
+from zsrec.answers.parser import Side, parse_answer
+from zsrec.answers.text_spans import Skip, plain
 from zsrec.core.types import Abstention, Grounded, Item, Match, Mention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
@@ -26,6 +27,13 @@ _CREATOR = re.compile(
     r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n\"“;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n\"“()–—|]{2,80}?))"
     r"\s{0,3}(?=[\n\"“;:()–—|]|\s-\s|$)"
 )
+_PLACEHOLDER = re.compile(
+    r"(?:(?:your|the|insert|example|sample|another|some|any) )?(?:movie|film|title|book|item|product|song|show"
+    r"|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)| of (?:the )?(?:movie"
+    r"|film|book|item))?(?: ?#?(?:\d{1,3}|[a-z]|one|two|three|four|five))?|n/?a|none|null|unknown|tbd|tba|string"
+    r"|placeholder|\.{3}",
+    re.IGNORECASE,
+)
 
 
 def ground_answer(
@@ -37,25 +45,67 @@ def ground_answer(
     context: Context | None = None,
     echo: Iterable[str] = (),
     cut: bool = False,
+    candidates: CandidateLines | None = None,
 ) -> list[Grounded]:
-    """The mentions of an answer, each with its match, in the order of the answer."""
-    mentions = parse(answer, style, side, echo)
+    """The mentions of an answer, each with its match; see `read_answer`."""
+    return read_answer(
+        answer, grounder, style=style, side=side, context=context, echo=echo, cut=cut, candidates=candidates
+    ).grounded
+
+
+class ReadAnswer(NamedTuple):
+    """An answer with its items; `skips` and `problem` are those of `zsrec.answers.parser.Parsed`."""
+
+    grounded: list[Grounded]
+    skips: tuple[Skip, ...]
+    problem: str | None
+
+
+def read_answer(
+    answer: str,
+    grounder: Grounder,
+    *,
+    style: str = "titles",
+    side: Side | None = None,
+    context: Context | None = None,
+    echo: Iterable[str] = (),
+    cut: bool = False,
+    thinks: bool = False,
+    candidates: CandidateLines | None = None,
+) -> ReadAnswer:
+    """The mentions of an answer, each with its match, best first: in the answer's order unless it states ranks.
+
+    Of a mention's readings the longest that is a whole catalog title is taken (one that several items have
+    counts); a part of a mention only if most of its sibling parts are titles too, so that "Tango and Cash" does
+    not become "Cash". Otherwise the mention as the parser cut it is taken if it matches, else its best scored
+    reading, and where nothing matches it stays unresolved. A reading that swallows later mentions removes them.
+
+    `context` settles ties between items of one title. `cut` says that the model was stopped by its token limit: a
+    mention that reaches the end may then be half a title, and is never matched unless a year completes it. An
+    answer line equal to one of `candidates` is that candidate. The rest is as in `zsrec.answers.parser.parse`.
+    """
+    parsed = parse_answer(answer, style, side, echo, cut=cut, thinks=thinks, candidates=candidates)
+    mentions = [mention for mention in parsed.mentions if mention.start not in parsed.items]
     lookup = _Lookup(answer, grounder, context)
     lookup.add(mention.query for mention in mentions if mention.query is not None)
     lookup.add_spans(map(_longest, mentions))
     unsure = (mention for mention in mentions if not lookup.is_title(_longest(mention)))
     lookup.add_spans(span for mention in unsure for span in (_span(mention), *mention.readings))
     found: list[Grounded] = []
-    done = 0
-    for mention in mentions:
-        if mention.start < done:
+    taken: list[_Span] = []
+    for mention in parsed.mentions:
+        if (item := parsed.items.get(mention.start)) is not None:
+            found.append(Grounded(mention=mention, match=Match(item_id=item, score=1.0, method="exact")))
+            continue
+        if any(start <= mention.start < end for start, end in taken):
             continue
         for span, match in _choose(mention, lookup):
-            done = max(done, span[1])
+            if span[1] > mention.end:
+                taken.append(span)
             if cut and span[1] >= len(answer.rstrip()) and not answer.rstrip().endswith((")", "]")):
                 match = Match(item_id=None, score=match.score, reason="below_threshold", alternatives=_ids(match))
             found.append(Grounded(mention=_recut(answer, mention, span), match=match))
-    return found
+    return ReadAnswer(found, parsed.skips, parsed.problem)
 
 
 class _Lookup:
@@ -96,7 +146,11 @@ class _Lookup:
         if found is None:
             return text
         name = _capitalised(plain(found["by"] or found["name"]))
-        return f"{text} by {name}" if name and found["by"] or self._grounder.index.is_creator(name) else text
+        return f"{text} by {name}" if (name and found["by"]) or self._grounder.index.is_creator(name) else text
+
+    def are_slashed(self, parts: Sequence[_Span]) -> bool:
+        """Whether two parts are the halves of "A / B": one title in two languages, or two titles."""
+        return len(parts) == 2 and self._answer[parts[0][1] : parts[1][0]].strip() in {"/", "|"}
 
     def _text(self, span: _Span) -> str:
         return plain(self._answer[span[0] : span[1]])
@@ -138,6 +192,8 @@ def _named(match: Match) -> bool:
 def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
     """The spans of a mention that are titles, with their matches; see `ground_answer`."""
     own = _span(mention)
+    if _PLACEHOLDER.fullmatch(plain(mention.text)) and not lookup.is_title(own):
+        return [(own, Match(item_id=None, score=0.0, reason="not_in_catalog"))]
     queried = lookup.query(mention)
     if queried is not None and _named(queried):
         return [(own, queried)]
@@ -145,12 +201,17 @@ def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
     if lookup.is_title(spans[0]):
         return [(spans[0], lookup.match(spans[0]))]
     parts = _parts(mention.readings)
+    late = [
+        span for span in spans if span[0] > own[0] and span not in parts
+    ]  # maybe the title in another language
     for span in spans:
-        if span not in parts and lookup.is_title(span):
+        if span not in parts and span not in late and lookup.is_title(span):
             return [(span, lookup.match(span))]
     if len(parts) > 1 and sum(map(lookup.is_title, parts)) * 2 > len(parts):
         return [(span, lookup.match(span)) for span in parts]
-    inside = [span for span in spans if span not in parts and span[1] <= own[1]]
+    if len(parts) > 1 and lookup.are_slashed(parts) and (titles := list(filter(lookup.is_title, parts))):
+        return [(titles[0], lookup.match(titles[0]))]
+    inside = [span for span in spans if span not in parts and span not in late and span[1] <= own[1]]
     for exact in (True, False):
         found = [
             span for span in inside if lookup.match(span).item_id and (not exact or _named(lookup.match(span)))
@@ -158,7 +219,8 @@ def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
         if found:
             best = own if own in found else max(found, key=lambda span: lookup.match(span).score)
             return [(best, lookup.match(best))]
-    return [(own, lookup.match(own))]
+    best = next(filter(lookup.is_title, late), own)
+    return [(best, lookup.match(best))]
 
 
 def _parts(readings: Sequence[_Span]) -> list[_Span]:
@@ -202,16 +264,22 @@ def item_ids(grounded: Iterable[Grounded]) -> Iterator[str]:
 
 
 class Known(NamedTuple):
-    """One event with the item that it is about."""
+    """One event with the item that it is about; an ambiguous title has `meanings`, the ids that it may mean."""
 
     event: Event
     item: Item | None
     why: Abstention | None = None
+    meanings: tuple[str, ...] = ()
 
 
 def resolve_history(history: History, catalog: Catalog, grounder: Grounder) -> tuple[Known, ...]:
     """Finds the item of every event: by id, else by title through the grounder."""
     return tuple(_resolve(event, catalog, grounder) for event in history.events)
+
+
+def known_ids(known: Iterable[Known]) -> frozenset[str]:
+    """The items that the user knows; of an ambiguous title all that it may mean."""
+    return frozenset(item for one in known for item in ((one.item.id,) if one.item is not None else one.meanings))
 
 
 def _resolve(event: Event, catalog: Catalog, grounder: Grounder) -> Known:
@@ -221,5 +289,5 @@ def _resolve(event: Event, catalog: Catalog, grounder: Grounder) -> Known:
         return Known(event, None, "not_in_catalog")
     match = grounder.ground(event.item)
     if match.item_id is None:
-        return Known(event, None, match.reason)
+        return Known(event, None, match.reason, match.alternatives if match.reason == "ambiguous" else ())
     return Known(event, catalog[match.item_id])

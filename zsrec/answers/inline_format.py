@@ -28,7 +28,10 @@ _VERB = re.compile(r"(?:try|watch|consider|check out|how about|what about|see|go
 _LIST_LABEL = re.compile(
     r"\s{0,8}[^:：\n]{0,20}(?:推荐|推薦|おすすめ|オススメ|以下|片单|清单|答案|リスト)[^:：\n]{0,10}[:：]"
 )
-_SEPARATORS = re.compile(r"[;；]|、|\s[/|•·]\s|，|,(?=\s)")
+_SEPARATORS = re.compile(
+    r"[;；]|、|\s[/•·>»›]\s|\s?\|\s?|\s{0,4}(?:→|⟶|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+|(?<=[\"”])\s(?=[\"“])"
+)
+_TIGHT = re.compile(r"(?<!\d),|,(?!\d)|>")
 _OR = re.compile(r"\sor\s(?=[A-Z\"“*_\d])")
 JOINT = re.compile(r"(?<=[)\]）])\s(?:and|or|&)\s(?!I(?:['’]|\s[a-z]))(?=[A-Z\"“*_\d])")
 """The "and" between two titles where brackets close the first: "Dracula (horror) and Frankenstein"."""
@@ -40,9 +43,11 @@ _LEAD = re.compile(
 )
 _FRANCHISE = frozenset("trilogy series saga franchise films movies film movie duology quadrilogy".split())
 _MOST_JOINED = 4
+_ARROW = re.compile(r"→|⟶|->|=>")
+_QUOTES = '"“”'
 
 
-def inline_pieces(text: str, span: Span) -> list[Piece]:
+def inline_pieces(text: str, span: Span, side: str | None = None) -> list[Piece]:
     """The titles of a text that is nothing but a list separated by commas or the like; else empty."""
     filled = [line for line in lines(text, *span) if text[line[0] : line[1]].strip()]
     if not 0 < len(filled) <= 3:
@@ -51,6 +56,12 @@ def inline_pieces(text: str, span: Span) -> list[Piece]:
     talk = text[filled[0][0] : start].strip()
     label = _LIST_LABEL.match(text, start, end)
     begin, end = trim(text, label.end() if label else start, end)
+    if side is not None and _ARROW.search(text, begin, end):
+        return []  # a pair
+    while begin > start and text[begin - 1] in _QUOTES:  # the quotes tell which commas are inside titles
+        begin -= 1
+    while end < filled[-1][1] and text[end] in _QUOTES:
+        end += 1
     if _VERB.match(text, begin, end):
         return []
     pieces = split_list(text, begin, end)
@@ -170,7 +181,7 @@ def _joined(text: str, pieces: list[Span], place: int) -> Piece:
 
 def _parts(text: str, start: int, end: int) -> list[Span]:
     """The stretch cut at its separators, outside quotes and brackets; semicolons and the like go before commas."""
-    marks = list(_outside(text, start, end, _SEPARATORS))
+    marks = list(_outside(text, start, end, _SEPARATORS)) or list(_outside(text, start, end, _TIGHT))
     strong = [mark for mark in marks if mark[0].strip() != ","]
     marks = strong or marks
     return _cut((start, end), marks)

@@ -22,6 +22,7 @@ from zsrec.answers.text_spans import (
     is_title,
     lines,
     trim,
+    year_label,
 )
 
 _NUMBER = re.compile(
@@ -41,6 +42,8 @@ _BULLET = re.compile(
     r"(?:[-*+–—‧∙⁃✓✔☑✅★☆→➤►▶▷>][ \t]{1,8}|[•·・‣▪◦●○▸]\s{0,8}"
     r"|(?:[\U0001f000-\U0001faff\u2600-\u27bf]\ufe0f?){1,3}[ \t]{1,4})+"
 )
+_RUN_IN_BULLET = re.compile(r"(?<=[:：!.。])[*_]{0,2}\s{1,4}([-*•–+])\s{1,4}(?=\S)")
+_TAIL_BRACKET = re.compile(r"\s?[(\[（][^()\[\]（）\n]{1,200}[)\]）][*_]{0,3}$")
 _HEADED = re.compile(r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4}|\*\*(?=\S)|__(?=\S)|[\"“《「『](?=\S))")
 _USER_TALK = re.compile(
     r"\b(?:thank(?:s| you)|can you|could you|would you|please|i'?m looking|i am looking|i want|i need"
@@ -52,6 +55,7 @@ _KNOWN_HEAD = re.compile(
     r"|recently|your (?:list|favou?rites)|not recommended|avoid|input)\b",
     re.IGNORECASE,
 )
+_AFTER_COLON = re.compile(r"([^:：\n]{3,100}[:：])\s{1,4}(\S[^\n]{0,200})$")
 _MARKED = re.compile(r"\*\*[^*\n]{1,120}\*\*|[\"“《「『][^\"”》」』\n]{1,120}[\"”》」』]")
 _SENTENCE_QUOTE = re.compile(r"[^\W_][《「『][^》」』\n]{1,120}[》」』]|[》」』][^\W_]")
 Kind = Literal["number", "bullet", "text"]
@@ -79,7 +83,35 @@ def read_lines(text: str, span: Span) -> list[Line]:
         indent = end - start - len(text[start:end].lstrip(" \t\u3000\xa0"))
         if start + indent < end:
             found += _numbered(text, start + indent, end, indent) or _run_in(text, start + indent, end, indent)
-    return _only_sequences(text, found)
+    return _only_sequences(text, _with_first(text, found))
+
+
+def _with_first(text: str, found: list[Line]) -> list[Line]:
+    """The lines with a text line cut where a list begins on it: "My picks: 1. Heat", and "2. Ronin" below."""
+    for place, line in enumerate(found):
+        if line.kind == "number" and line.sure:
+            if line.number == 2:
+                before = takewhile(
+                    lambda one: found[one].kind != "number", range(place - 1, max(-1, place - 12), -1)
+                )
+                for back in before:
+                    one = found[back]
+                    mark = _next_mark(text, one.start, one.end, 1) if one.kind == "text" else None
+                    if mark is not None:
+                        return [*found[:back], *_cut_before(text, one, mark, "number"), *found[back + 1 :]]
+            return found
+        if line.kind == "bullet" and place and found[place - 1].kind == "text":
+            one = found[place - 1]
+            mark = _RUN_IN_BULLET.search(text, one.start, one.end)
+            if mark is not None and mark[1] == text[text.rfind("\n", 0, line.start) + 1 + line.indent]:
+                return [*found[: place - 1], *_cut_before(text, one, mark, "bullet"), *found[place:]]
+            return found
+    return found
+
+
+def _cut_before(text: str, line: Line, mark: re.Match[str], kind: Kind) -> list[Line]:
+    item = Line(mark.end(), line.end, line.indent, kind, int(kind == "number"), sure=True)
+    return [line._replace(end=mark.start()), item] if has_word(text, line.start, mark.start()) else [item]
 
 
 def _numbered(text: str, begin: int, end: int, indent: int) -> list[Line]:
@@ -117,7 +149,7 @@ def _next_mark(text: str, start: int, end: int, number: int) -> re.Match[str] | 
         if place > start and (mark := _NUMBER.match(text, place + 1, end)) is not None and mark.end() < end:
             return mark
     # "1、《活着》2、《三体》": nothing parts the items but the marks themselves
-    packed = re.compile(rf"[ 》」』，；。：]{number}[、．.](?!\d)").search(text, start + 1, end)
+    packed = re.compile(rf"[ 》」』，；。：:!]{number}[、．.](?!\d)").search(text, start + 1, end)
     return _NUMBER.match(text, packed.start() + 1, end) if packed else None
 
 
@@ -145,14 +177,25 @@ def _as_text(text: str, line: Line) -> Line:
 
 
 def numbered_pieces(text: str, span: Span) -> list[Piece]:
-    """The items of a numbered list; of several lists those that are the answer."""
-    return _marked(text, read_lines(text, span), "number")
+    """The items of a numbered list; of several lists those that are the answer.
+
+    Where the numbers are 1 to n in another order (a countdown), they are the ranks.
+    """
+    return permuted(_marked(text, read_lines(text, span), "number"))
+
+
+def permuted(pieces: list[Piece]) -> list[Piece]:
+    """The pieces with their numbers as ranks where these are 1 to n in any order; without ranks elsewhere."""
+    ranks = [piece.rank for piece in pieces]
+    if len(pieces) > 2 and sorted(rank or 0 for rank in ranks) == list(range(1, len(pieces) + 1)):
+        return pieces
+    return [piece._replace(rank=None) for piece in pieces]
 
 
 def bulleted_pieces(text: str, span: Span) -> list[Piece]:
     """The items of a bulleted list, unless its bullets only describe headed titles."""
     found = read_lines(text, span)
-    pieces = _marked(text, found, "bullet")
+    pieces = [piece._replace(rank=None) for piece in _marked(text, found, "bullet")]
     titles = sum(_titled(text, piece) for piece in pieces)
     if titles * 2 < len(pieces) and any(_is_headed(text, line) for line in found):
         return []
@@ -161,25 +204,36 @@ def bulleted_pieces(text: str, span: Span) -> list[Piece]:
 
 def headed_pieces(text: str, span: Span) -> list[Piece]:
     """Titles that stand in bold, in quotes or as a heading at the start of their line."""
-    headed = [line for line in read_lines(text, span) if _is_headed(text, line)]
+    found = read_lines(text, span)
+    headed = [line for line in found if _is_headed(text, line)]
     if len(headed) == 1 and _MARKED.findall(text, headed[0].start, headed[0].end)[1:]:
         return []  # a sentence that begins with one of its titles
-    return [Piece(line.start, line.end) for line in headed]
+    return [Piece(line.start, line.end, year=_year_below(text, found, line)) for line in headed]
 
 
 def labelled_pieces(text: str, span: Span) -> list[Piece]:
     """Titles in lines such as "Title: Heat"."""
     found = read_lines(text, span)
-    return [Piece(line.start, line.end) for line in found if unlabelled(text, line.start, line.end) > line.start]
+    return [
+        Piece(line.start, line.end, year=_year_below(text, found, line))
+        for line in found
+        if unlabelled(text, line.start, line.end) > line.start
+    ]
 
 
 def bare_pieces(text: str, span: Span) -> list[Piece]:
     """Titles that fill their line without any mark; empty unless most lines are such or talk."""
     found = [line for line in read_lines(text, span) if line.kind == "text"]
     titles = [line for line in found if _is_bare(text, line)]
-    prose = sum(1 for line in found if line not in titles and not is_talk(text[line.start : line.end]))
+    others = [text[line.start : line.end] for line in found if line not in titles]
+    prose = sum(not is_talk(other) and not is_label(other) for other in others)
     enough = len(titles) > prose or len(titles) == prose > 1  # a title and a paragraph about it, by turns
-    return [Piece(line.start, line.end) for line in titles] if enough else []
+    pieces = [Piece(line.start, line.end, year=_year_below(text, found, line)) for line in titles]
+    if enough and found[0] not in titles and len(titles) > 1:  # "Here are my picks: Heat", and "Ronin" below
+        colon = _AFTER_COLON.match(text, found[0].start, found[0].end)
+        if colon and is_talk(colon[1]) and is_title(colon[2]) and found[1] in titles:
+            pieces = [Piece(*colon.span(2)), *pieces]
+    return pieces if enough else []
 
 
 def _is_bare(text: str, line: Line) -> bool:
@@ -206,7 +260,9 @@ def _is_headed(text: str, line: Line) -> bool:
 def _titled(text: str, piece: Piece | Line) -> bool:
     start, end = trim(text, piece.start, piece.end)
     whole = text[start:end]
-    return YEAR.search(whole) is not None or not (is_label(whole) or is_reason(whole))
+    if YEAR.search(whole):
+        return True
+    return not (is_label(whole) or is_reason(_TAIL_BRACKET.sub("", whole) or whole))
 
 
 def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
@@ -234,6 +290,11 @@ def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
             heads[-1] = between[-1] if between else ""
         if _is_closing(text[line.start : line.end]):
             continue
+        if (kind == "bullet" or groups[-1]) and is_label(text[line.start : line.end].lstrip("*_ ")):
+            year = year_label(text[line.start : line.end])  # "- **Year:** 2004" below "- **Title:** Collateral"
+            if year and groups[-1]:
+                groups[-1][-1] = groups[-1][-1]._replace(year=year)
+            continue
         groups[-1] += _item(text, line, _children(found, place, kind, outer))
         between, last = [], line.number
     return [
@@ -242,6 +303,13 @@ def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
         if group is groups[-1] or not _KNOWN_HEAD.search(head[:200]) or YEAR.search(head[:200])
         for piece in group
     ]
+
+
+def _year_below(text: str, found: Sequence[Line], line: Line) -> str | None:
+    """The year in a label line below an item."""
+    place = found.index(line)
+    labels = takewhile(lambda one: is_label(text[one.start : one.end]), found[place + 1 : place + 8])
+    return next((year for one in labels if (year := year_label(text[one.start : one.end]))), None)
 
 
 def _is_closing(words: str) -> bool:
@@ -267,4 +335,10 @@ def _item(text: str, line: Line, under: Sequence[Line]) -> list[Piece]:
         several = split_list(text, line.end - len(text[line.start : line.end].lstrip()) + len(group) + 2, line.end)
         if len(several) > 1:
             return several
-    return [Piece(line.start, line.end)]
+    rank = (
+        line.number
+        if text[line.start - 1 : line.start] != "]" and "]" not in text[line.start - 4 : line.start]
+        else None
+    )
+    years = (year_label(text[child.start : child.end]) for child in under)
+    return [Piece(line.start, line.end, year=next(filter(None, years), None), rank=rank)]

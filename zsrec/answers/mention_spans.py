@@ -8,7 +8,7 @@ others stay as `readings` for the grounder to decide.
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from zsrec.answers.text_spans import (
     QUOTES,
@@ -34,8 +34,9 @@ _LABEL = re.compile(
 )
 _NUMBER = re.compile(r"\d{1,3}[.)]\s{1,4}")
 _SEPARATOR = re.compile(
-    r"\s{1,4}[-–—]{1,3}\s{1,4}|[:：]\s{1,4}|：|\s{0,4}[—–]{1,2}\s{0,4}|\s{1,4}\|\s{1,4}|\t"
-    r"|\s{0,4}(?:→|->|=>|⟶)\s{0,4}|;\s{1,4}|(?<=[^\W\d_]{2})[.!?]\s{1,4}(?=[A-Z])|,\s{1,4}|\s{1,4}(?=[(（])|\s{1,4}by\s{1,4}(?=[A-Z])"
+    r"\s{1,4}[-–—]{1,3}\s{1,4}|[:：]\s{1,4}|：|\s{0,4}[—–]{1,2}\s{0,4}|\s{1,4}\|\s{1,4}|\t|\s{0,4}(?:→|->|=>"
+    r"|⟶)\s{0,4}|;\s{1,4}|(?<=[^\W\d_]{2})[.!?]\s{1,4}(?=[A-Z])|,\s{1,4}|\s{1,4}(?=[(（\[])"
+    r"|\s{1,4}by\s{1,4}(?=[A-Z])"
 )
 _YEAR_WITHIN = re.compile(r"[(\[][^()\[\]\n]{0,80}(?:18|19|20)\d\d[^()\[\]\n]{0,80}[)\]]")
 _PAIR = re.compile(
@@ -58,6 +59,17 @@ _LEAD = re.compile(
 # "余华《活着》", "电影《活着》": book-title marks behind a short word hold the title; not so in "A和《B》".
 _BEFORE_MARKS = re.compile(r"[^\W\d_]{1,12}(?<![和与及])[:：]?\s?《(?=[^》\n]{1,120}(?:》|$))")
 _BRACKETED = re.compile(r"[(（]([^()（）\n]{2,100}?)(?:[,，]\s?(?:18|19|20)\d\d)?[)）]")
+_YEAR_IN_FRONT = re.compile(
+    r"[(\[]((?:18|19|20)\d\d)[)\]][*_]{0,3}\s{0,4}[-–—:]?\s{0,4}"
+    r"|((?:18|19|20)\d\d)(?:[*_]{1,3}\s{1,4}|[*_]{0,3}\s{0,2}[-–—:,][*_]{0,3}\s{1,4})"
+)
+_YEAR_BEHIND = re.compile(r"\s{0,4}\|\s{0,4}((?:18|19|20)\d\d)\b")
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u1dff\u2e80-\u2eff\u3040-\ud7ff\uf900-\uffdc]")
+_LATIN_RUN = re.compile(r"[A-Za-z0-9À-ɏ][^\u0370-\u1dff\u2e80-\ud7ff\uf900-\uffdc\n]{1,160}")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
+_CLOSE = re.compile(r"[)）\]]")
+_DASH = re.compile(r"\s[-–—]\s")
+_REASON_MARKS = ("-", "–", "—", "|", ":")
 _MOST_CUTS = 12
 _LONGEST_PIECE = 1000
 
@@ -74,7 +86,12 @@ def mention_in(
         start, end = trim(text, named, end)
     elif (number := _NUMBER.match(text, start, end)) and has_word(text, number.end(), end):
         start, end = trim(text, number.end(), end)
-    led = start, end
+    led, year = (start, end), piece.year
+    front = None if YEAR.search(text, start + 6, end) else _YEAR_IN_FRONT.match(text, start, end)
+    front = front if front and has_word(text, front.end(), end) else None
+    if front and front[1]:
+        start, end = trim(text, front.end(), end)
+        year = front[1]
     start, end = trim(text, _led(text, start, end), end)
     outer = [led] if led[0] < start else []
     halves = [] if side is None else _halves(text, start, end, side)
@@ -83,7 +100,7 @@ def mention_in(
     if not has_word(text, start, end):
         return None
     closing = _closing(text, piece.start, start, end)
-    cuts = [closing] if closing else _cuts(text, start, end, separator)
+    cuts = [closing] if closing else _cuts(text, front.end() - 1 if front and front[2] else start, end, separator)
     stop = cuts[0] if cuts else end
     title = trim(text, start, stop)
     if not has_word(text, *title) or title[0] != start:
@@ -92,7 +109,7 @@ def mention_in(
     if closing and is_reason(text[closing:end]):
         heads = []
     inner = [] if closing else _inner(text, *title)
-    inner += _translation(text, *title)
+    inner += _translations(text, title, end)
     others = (*piece.joins, *outer, *heads, *inner, *(trim(text, *half) for half in halves[1:]))
     readings = [
         span
@@ -100,13 +117,17 @@ def mention_in(
         if span != title and 0 < span[1] - span[0] <= _LONGEST_TITLE and has_word(text, *span)
     ]
     dated = YEAR.search(text, *title)
+    year = year or ((behind := _YEAR_BEHIND.match(text, title[1], end)) and behind[1])
+    query = f"{plain(text[slice(*title)])} ({year})" if year and not dated else None
+    if front and front[2] and front.end() < title[1]:  # "2004: Collateral", "2001: A Space Odyssey"
+        query = f"{plain(text[front.end() : title[1]])} ({front[2]})"
     return Mention(
         text=text[title[0] : title[1]],
         start=title[0],
         end=title[1],
         reason=piece.reason or plain(text[title[1] : end]).strip(" -–—:：|,;.→>=\t") or None,
         readings=tuple(readings[:MOST_READINGS]),
-        query=f"{plain(text[slice(*title)])} ({piece.year})" if piece.year and not dated else None,
+        query=query,
     )
 
 
@@ -121,11 +142,24 @@ def _led(text: str, start: int, end: int) -> int:
     return lead.end() if lead and lead.end() < end else start
 
 
-def _translation(text: str, start: int, end: int) -> list[Span]:
-    """The title in brackets behind one in a script without capitals: "教父 (The Godfather)"."""
-    name = _BRACKETED.search(text, start, end)
-    cased = name is None or any(c.isupper() or c.islower() for c in text[start : name.start()])
-    return [] if cased or name is None else [trim(text, *name.span(1))]
+def _translations(text: str, title: Span, end: int) -> list[Span]:
+    """The same title in another language: in brackets, behind a dash, or in Latin letters among others."""
+    found: list[Span] = []
+    name = _BRACKETED.search(text, title[0] + 1, end)
+    other = _OTHER_SCRIPT.search(text, title[0], end)
+    dated = name is not None and name.end() > name.end(1) + 1
+    alone = name is not None and (
+        other or not dated or not _NAMES.fullmatch(name[1]) or _NOT_NAMES.search(name[1])
+    )
+    if name and alone and _LETTERS.search(name[1]) and not is_remark(name[1]) and not is_reason(name[1]):
+        year = YEAR.match(text, name.end() + 1, end) if text[name.end() : name.end() + 1].isspace() else None
+        found.append((name.start(1), year.end()) if year else trim(text, *name.span(1)))
+    if other:
+        runs = [trim(text, *run.span()) for run in islice(_LATIN_RUN.finditer(text, title[0], end), _MOST_CUTS)]
+        found += sorted(runs, key=lambda run: run[0] - run[1])[:1]
+    elif (dash := _DASH.search(text, *title)) and " " in text[dash.end() : title[1]].strip():
+        found.append(trim(text, dash.end(), title[1]))
+    return found
 
 
 def title_end(text: str) -> int:
@@ -179,8 +213,8 @@ def _cuts(text: str, start: int, end: int, separator: str | None) -> list[int]:
         elif separator is not None and kind == separator:
             wanted = True
         elif kind == "":
-            close = text.find(")", mark.end(), end)
-            wanted = is_remark(text[mark.end() + 1 : close if close > 0 else end])
+            close = _CLOSE.search(text, mark.end(), end)
+            wanted = is_remark(text[mark.end() + 1 : close.start() if close else end])
         elif kind == ",":
             wanted = _is_aside(rest)
         elif kind in {".", "!", "?"}:
@@ -188,7 +222,9 @@ def _cuts(text: str, start: int, end: int, separator: str | None) -> list[int]:
         else:
             stop = following.start() if following and following[0].strip() in "-–—:：|" else end
             # A full stop of Chinese, which `trim` took off, ends a sentence and never a title.
-            wanted = is_reason(text[mark.end() : stop]) or (following is None and text[end : end + 1] == "。")
+            segment = text[mark.end() : stop]
+            numbers = kind == "|" and not _LETTERS.search(segment)  # "Heat | 1995 | 8.3"
+            wanted = numbers or is_reason(segment) or (following is None and text[end : end + 1] == "。")
         if wanted:
             cuts.append(mark.start() + (1 if kind in {"!", "?"} else 0))
     return cuts
@@ -223,13 +259,12 @@ def common_separator(text: str, pieces: list[Piece]) -> str | None:
     """
     if len(pieces) < 3:
         return None
-    for kind in ("-", "–", "—", "|", ":"):
-        heads = set()
-        for piece in pieces:
-            marks = _SEPARATOR.finditer(text, piece.start + 1, piece.end)
-            end = next((mark.start() for mark in marks if mark[0].strip() == kind), None)
-            if end is not None:
-                heads.add(text[piece.start : end].strip().casefold())
-        if len(heads) >= 0.7 * len(pieces):
-            return kind
-    return None
+    heads: dict[str, set[str]] = {}
+    for piece in pieces:
+        seen = set()
+        for mark in _SEPARATOR.finditer(text, piece.start + 1, piece.end):
+            kind = mark[0].strip()
+            if kind in _REASON_MARKS and kind not in seen:
+                seen.add(kind)
+                heads.setdefault(kind, set()).add(text[piece.start : mark.start()].strip().casefold())
+    return next((kind for kind in _REASON_MARKS if len(heads.get(kind, ())) >= 0.7 * len(pieces)), None)

@@ -13,6 +13,7 @@ _KNOWN_HEADER = re.compile(r"\b(?:watched|seen|history|liked|because)\b", re.I)
 _YEAR_HEAD = re.compile(r"\b(?:year|released?|date)\b", re.I)
 _REASON_HEAD = re.compile(r"\b(?:reason|why|description|comment|note|synopsis|plot|summary|explanation)", re.I)
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
+_RANK_HEAD = re.compile(r"\W*(?:#|no\.?|rank|ranking|position|place)?\W*$", re.I)
 _ASIDE_HEAD = re.compile(r"\b(?:#|no|rank|genre|director|cast|stars?|rating|score|author)\b|^\W*$", re.I)
 
 Row = list[Span]
@@ -84,10 +85,12 @@ def _title_column(text: str, head: Row | None, body: list[Row], side: str | None
 def _piece(text: str, row: Row, head: Row | None, column: int) -> Piece | None:
     if column >= len(row) or not has_word(text, *row[column]):
         return None
-    year = reason = None
+    year = reason = rank = None
     for name, cell in zip(head or (), row, strict=False):
         if _YEAR_HEAD.search(_words(text, name)) and (digits := _YEAR.search(text, *cell)):
             year = digits[0]
         elif _REASON_HEAD.search(_words(text, name)):
             reason = _words(text, cell) or None
-    return Piece(*row[column], reason, year)
+        elif _RANK_HEAD.match(_words(text, name)) and _words(text, cell).isdigit():
+            rank = int(_words(text, cell)[:6])
+    return Piece(*row[column], reason, year, rank=rank)

@@ -15,11 +15,20 @@ Span = tuple[int, int]
 """Start and end (exclusive) in characters."""
 
 
+class Skip(NamedTuple):
+    """A stretch of the answer that names no recommendation, and why."""
+
+    start: int
+    end: int
+    why: str
+
+
 class Piece(NamedTuple):
     """A stretch of the answer that holds a title, before its readings are worked out.
 
-    List marks are outside, a reason behind the title may be inside. `reason` and `year` are what another field or
-    column says; `joins` are longer spans that begin here and may be the title instead.
+    List marks are outside, a reason behind the title may be inside. `reason`, `year` and `rank` are what another
+    field or column says; `joins` are longer spans that begin here and may be the title instead. `skip` is the
+    reason why the title is no recommendation, `item` the catalog's item where the text leaves no doubt.
     """
 
     start: int
@@ -27,6 +36,9 @@ class Piece(NamedTuple):
     reason: str | None = None
     year: str | None = None
     joins: tuple[Span, ...] = ()
+    rank: int | None = None
+    skip: str | None = None
+    item: str | None = None
 
 
 QUOTES = {
@@ -46,7 +58,9 @@ _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,9}(?: [^<>\n]{0,200})?/?>")
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
 _YEAR_AND_MORE = re.compile(r"[(\[]((?:18|19|20)\d\d)\s?[,;/|]\s?[^()\[\]\n]{1,120}[)\]]")
 _MORE_AND_YEAR = re.compile(r"[(\[][^()\[\]\n]{1,120}[,;/|]\s?((?:18|19|20)\d\d)[)\]]")
-_WIDE = str.maketrans("（）：，［］", "():,[]")
+_MARKS = '*_`"“”„«»《》〈〉「」『』【】＂'
+_PLAIN = str.maketrans(f"（）：，［］{_MARKS}", f"():,[]{' ' * len(_MARKS)}")
+_LONE_BRACKET = re.compile(r"(?<![(\[\d])\)(?=\s?\()")
 _SPACES = re.compile(r"\s+")
 _LETTER = re.compile(r"[^\W_]")
 
@@ -109,9 +123,11 @@ def plain(text: str) -> str:
         text = _LINK.sub(r"\1", text)
     if "&" in text:
         text = html.unescape(text)
-    text = text.translate(_WIDE)
-    text = "".join(" " if mark in '*_`"“”„«»《》〈〉「」『』【】＂' else mark for mark in text)
-    text = _MORE_AND_YEAR.sub(r"(\1)", _YEAR_AND_MORE.sub(r"(\1)", text))
+    text = text.translate(_PLAIN)
+    if text.count(")") > text.count("("):  # "The Godfather) (1972)", of "Der Pate (The Godfather) (1972)"
+        text = _LONE_BRACKET.sub(" ", text, count=1)
+    if "(" in text or "[" in text:
+        text = _MORE_AND_YEAR.sub(r"(\1)", _YEAR_AND_MORE.sub(r"(\1)", text))
     return _SPACES.sub(" ", text).strip()
 
 
@@ -128,11 +144,13 @@ def has_word(text: str, start: int, end: int) -> bool:
 
 
 def blank(text: str, spans: Iterable[Span]) -> str:
-    """The text with some spans, in order and apart, overwritten by newlines; every offset stays."""
+    """The text with some spans overwritten by newlines; every offset stays."""
     parts, done = [], 0
-    for start, end in spans:
-        parts += [text[done:start], "\n" * (end - start)]
-        done = end
+    for start, end in sorted(spans):
+        start = max(start, done)
+        if start < end:
+            parts += [text[done:start], "\n" * (end - start)]
+            done = end
     return "".join([*parts, text[done:]]) if parts else text
 
 
@@ -178,7 +196,17 @@ _LABEL = re.compile(
     r"|rating|score|synopsis|plot|summary|year|release(?:d| date| year)?|reason|why(?: it'?s recommended|"
     r" you'?ll \w+)?|description|note|language|country|author|writers?|length|duration|themes?|tone|style"
     r"|overview|similarit(?:y|ies)|tagline|rotten tomatoes|where to watch|available on|explanation|key \w+"
+    r"|confidence(?: score)?|(?:\w+ )?(?:score|rating)|match|probability|relevance|rank|ranking|position|price"
+    r"|platform|streaming(?: on)?|network|seasons?|episodes?|studios?|producers?|composer|rated|age|awards?"
+    r"|publisher|pages|category|categories|moods?|vibe|setting|keywords?|tags?|subgenres?|(?:main )?actors?|main"
+    r" cast|analysis|reasoning|thinking|rationale|justification|id|source|status|format|popularity|votes?"
+    r"|metacritic|letterboxd|similar(?: to| movies| films)?|because you (?:liked|watched|enjoyed)|if you"
+    r" (?:liked|like|enjoyed)|fun fact|best for|pros?|cons?|comments?|why (?:it|this) \w+(?: \w+){0,3}"
     r"|(?:推荐)?理由|导演|主演|作者|类型|年份|评分|简介|剧情|出版社|价格|说明)\b[*_\s]*[:：]",
+    re.IGNORECASE,
+)
+_YEAR_LABEL = re.compile(
+    r"[*_\s]*(?:(?:release )?year|release(?:d| date)|年份)[*_\s]*[:：][*_\s]*\D{0,20}((?:18|19|20)\d\d)\b",
     re.IGNORECASE,
 )
 _TALK = re.compile(
@@ -204,8 +232,10 @@ _REASON_START_HAN = re.compile(
     r"^\W*(?:讲述|描[写绘述]|这[是部本款门]|该[片书]|一[部本款门首位个]|因为|由于|改编|导演|作者|主演|适合)"
 )
 _TALK_HAN = re.compile(
-    r"^\W*(?:好的[,，!！。]|当然[,，!！。]|以下[是为]|希望[您你]|根据[您你]|祝[您你]|如果[您你])"
+    r"^\W*(?:好的[,，!！。]|抱歉|对不起|我无法|当然[,，!！。]|以下[是为]|希望[您你]|根据[您你]|祝[您你]|如果[您你])"
 )
+_TAG_MARK = re.compile(r"[;|]|,\s")
+_FOUR_DIGITS = re.compile(r"\d{4}")
 _MEDIA = frozenset("animated animation anime documentary short musical".split())
 _RATING = re.compile(
     r"^\W*(?:\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)", re.I
@@ -218,6 +248,12 @@ YEAR = re.compile(r"[(\[]\s?(?:18|19|20)\d\d(?:\s?[-–—,;/][^()\[\]\n]{0,120}
 def is_label(text: str) -> bool:
     """Whether a line gives a property ("Director: …") and no title."""
     return _LABEL.match(text[:60]) is not None
+
+
+def year_label(text: str) -> str | None:
+    """The year that a line such as "Year: 2004" gives."""
+    label = _YEAR_LABEL.match(text[:80])
+    return label[1] if label else None
 
 
 def is_talk(text: str) -> bool:
@@ -289,7 +325,9 @@ def is_remark(text: str) -> bool:
     Not so for what tells one version from another ("TV series", "animated"): that belongs to the title.
     """
     names = [word.lower() for word in _WORD.findall(text)]
-    return is_credit(text) or (_only_genres(names) and not _MEDIA.intersection(names))
+    tags = (len(_TAG_MARK.findall(text)) > 0 and not any(c.isupper() for c in text)) or text.count(";") > 1
+    listed = tags and len(names) > 1 and not _FOUR_DIGITS.search(text)
+    return listed or is_credit(text) or (_only_genres(names) and not _MEDIA.intersection(names))
 
 
 def _only_genres(names: list[str]) -> bool:

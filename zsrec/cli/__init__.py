@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zsrec.cli import batch, bench, data, doctor, ground, model, playground, prompts, recommend, serve
+from zsrec.cli import batch, bench, chat, data, doctor, ground, model, playground, prompts, recommend, serve
 from zsrec.cli.console import complain
 from zsrec.core.errors import ZsrecError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(recommend.recommend)
 app.command()(recommend.demo)
+app.command()(chat.chat)
 app.command()(batch.batch)
 app.command()(serve.serve)
 app.command()(playground.playground)

@@ -116,6 +116,8 @@ def batch(
     print_line(f"{found.users:,} users, {found.rows:,} rows in {out}", error=True)
     tokens = f"{found.prompt_tokens:,}+{found.completion_tokens:,} tokens"
     print_line(f"{found.requests:,} requests, {tokens}, {found.cached_tokens:,} from the prefix cache", error=True)
+    if found.unknown_histories:
+        print_line(f"the catalog has no item of {found.unknown_histories:,} histories", "yellow", error=True)
     for what, counts in (("error", found.errors), ("degraded", found.degraded)):
         for name, users in counts.items():
             print_line(f"{what} {name}: {users:,} users", "yellow", error=True)

@@ -14,14 +14,16 @@ import typer
 from pydantic import ValidationError
 
 from zsrec.cli import options
+from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
-from zsrec.cli.options import RunOptions, columns_of, comma_separated, expand_groups, option, two_columns
+from zsrec.cli.options import RunOptions, columns_of, comma_separated, cut_offs, expand_groups, option, two_columns
 from zsrec.cli.tables import show, show_comparison
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
 from zsrec.core.settings import Keep, Settings
+from zsrec.core.types import Frozen
 from zsrec.data.download import SETS, named
 from zsrec.data.readers import read_targets
 from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
@@ -35,14 +37,14 @@ from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, held_out
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
-from zsrec.retrieval.by_name import ALL, methods
+from zsrec.retrieval.by_name import ALL, CONFIGS, Configs, methods
 from zsrec.retrieval.semantic import Vectors, item_vectors
 from zsrec.retrieval.trained import NAMES as TRAINED
-from zsrec.retrieval.trained import EaseConfig, SasRecConfig
 
-TrainedConfig = TypeVar("TrainedConfig", EaseConfig, SasRecConfig)
+AnyConfig = TypeVar("AnyConfig", bound=Frozen)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
+app.command()(conversations)
 
 
 @app.command(name="run")
@@ -155,12 +157,7 @@ def bench_compare(
 
 
 def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
-    """The caller's own tables; the columns are separated by commas.
-
-    Raises:
-        ConfigError: Too few columns.
-        DataError: A table cannot be read.
-    """
+    """The caller's own tables; the columns are separated by commas."""
     names = two_columns(item_columns, "--item-columns")
     return from_tables(
         interactions, items, columns=columns_of(columns, rating=False), item_columns=names, domain=domain
@@ -175,14 +172,7 @@ def movielens_data(name: str, target: Path | None = None) -> Data:
 def carry_out(
     data: Data, problems: Sequence[Split], run: RunOptions, more: Mapping[str, Any] | None = None
 ) -> Report:
-    """Run a benchmark, in a folder if one was named or an LLM takes part.
-
-    Args:
-        data: The data.
-        problems: The splits; one for each order of ties.
-        run: The options.
-        more: Further options that the results depend on.
-    """
+    """Run a benchmark, in a folder if one was named or an LLM takes part."""
     own = None if run.vectors is None else read_vectors(run.vectors, len(data.catalog))
     files = dict(data.files)
     if run.vectors is not None:
@@ -223,16 +213,13 @@ def run_folder(run: RunOptions, arguments: Mapping[str, Any]) -> Path:
 def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The options that the results depend on and that `zsrec.evaluation.benchmark` does not know itself."""
     at = None if run.at is None else run.at.isoformat()
-    names = "protocol events strict_time tie_orders window_days ease sasrec text_columns model"
+    names = "protocol events strict_time tie_orders window_days text_columns model"
+    names += "".join(f" {name}" for name in CONFIGS)
     return {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
-    """The item vectors in a file, scaled to length 1; shape (items, d).
-
-    Raises:
-        ConfigError: It is no .npy file of such floats.
-    """
+    """The item vectors in a file, scaled to length 1; shape (items, d)."""
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -246,29 +233,21 @@ def read_vectors(path: Path, items: int) -> Vectors:
     return (found / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
-def cut_offs(text: str) -> list[int]:
-    """The cut-offs in a text, separated by commas.
-
-    Raises:
-        ConfigError: One is no whole number of at least 1.
-    """
-    try:
-        found = [int(one) for one in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
-    return list(dict.fromkeys(found))
+def _configs(run: RunOptions) -> Configs:
+    given: dict[str, Any] = {
+        name: parameters(kind, text, f"--{name}")
+        for name, kind in CONFIGS.items()
+        if (text := getattr(run, name)) is not None
+    }
+    return Configs(window_days=run.window_days, **given)
 
 
-def hyper_parameters(kind: type[TrainedConfig], text: str | None, option: str) -> TrainedConfig | None:
-    """A model's hyper-parameters in a text such as `epochs=20,factors=64`; None for the defaults.
+def parameters(kind: type[AnyConfig], text: str, option: str) -> AnyConfig:
+    """A method's parameters in a text such as `epochs=20,factors=64`.
 
     Raises:
         ConfigError: One is unknown or does not fit.
     """
-    if text is None:
-        return None
     given = [part.partition("=") for part in comma_separated(text)]
     try:
         return kind.model_validate({name.strip(): value.strip() for name, _, value in given})
@@ -310,16 +289,10 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
     if without_llm or not templates:
-        made, skipped = methods(
-            without_llm,
-            texts,
-            window_days=run.window_days,
-            ease=hyper_parameters(EaseConfig, run.ease, "--ease"),
-            sasrec=hyper_parameters(SasRecConfig, run.sasrec, "--sasrec"),
-        )
+        made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
-        source = methods([run.candidates], texts, window_days=run.window_days)[0][run.candidates]
+        source = methods([run.candidates], texts, data.catalog, _configs(run))[0][run.candidates]
     return Task(
         data=data.name,
         catalog=data.catalog,

@@ -52,12 +52,14 @@ def show(recommendations: Recommendations, title: str) -> None:
     """
     table = Table(title=plain(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("#", justify="right")
-    for name in ("title", "score", "how it was matched"):
+    reasons = any(one.reason for one in recommendations)
+    for name in ("title", "score", "how it was matched", *(["why"] if reasons else [])):
         table.add_column(name, overflow="fold")
     for one in recommendations:
         style = "" if one.source == "llm" else "yellow"
+        why = [plain(one.reason or "")] if reasons else []
         table.add_row(
-            str(one.rank), plain(display_title(one.item.title)), f"{one.score:.2f}", _how(one), style=style
+            str(one.rank), plain(display_title(one.item.title)), f"{one.score:.2f}", _how(one), *why, style=style
         )
     print_table(table)
     if not len(recommendations):

@@ -13,12 +13,13 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from zsrec.cli.console import err, plain
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import BadValueError, ConfigError
 from zsrec.core.settings import Keep
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
+from zsrec.data.interactions import Interactions as NoInteractions
 from zsrec.data.readers import Columns, read_histories, read_interactions
 from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
@@ -26,8 +27,9 @@ from zsrec.evaluation.protocols import PROTOCOLS
 from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
+from zsrec.retrieval.by_name import DEFAULT as DEFAULT_RETRIEVER
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.by_name import check_retriever, retriever_named
+from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, check_retriever, retriever_named
 
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
@@ -122,12 +124,12 @@ class UserOptions:
         """Whether `--history` is an interactions file."""
         return Path(self.history).suffix.lower() in SUFFIXES
 
-    def read(self) -> tuple[dict[str, History], dict[str, History]]:
+    def read(
+        self, errors: dict[str, BadValueError] | None = None
+    ) -> tuple[dict[str, History], dict[str, History]]:
         """The histories of the users asked for, and those of everybody in the file (for popularity).
 
-        Raises:
-            ConfigError: There is no such user, or the columns are malformed.
-            DataError: The file cannot be read.
+        `errors` is filled with the error of each of these users who has a bad value in the file.
         """
         everybody: dict[str, History] = {}
         if self.from_file:
@@ -136,7 +138,10 @@ class UserOptions:
                 columns=columns_of(self.columns),
                 liked_from=movielens.LIKED_FROM,
                 disliked_to=movielens.DISLIKED_TO,
+                errors=errors,
             )
+            if errors is not None and self.user in errors:
+                raise errors[self.user]
             users = everybody if self.user is None else {self.user: everybody.get(self.user, History())}
             if self.user is not None and self.user not in everybody:
                 raise ConfigError(
@@ -148,7 +153,7 @@ class UserOptions:
         else:
             users = {"": History.of(*titles(self.history))}
         judged = {
-            name: one.liked(*titles(self.liked)).disliked(*titles(self.disliked)) for name, one in users.items()
+            name: one.like(*titles(self.liked)).dislike(*titles(self.disliked)) for name, one in users.items()
         }
         return judged, everybody
 
@@ -173,6 +178,20 @@ HowMany = Annotated[int, option("How many items per user.", "-k", "--k", panel=M
 RetrieverName = Annotated[
     str | None,
     option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", "--retriever", panel=MODEL),
+]
+Where = Annotated[
+    list[str] | None,
+    option('Only items that meet a condition, such as "year >= 2010"; repeatable.', "--where", panel=MODEL),
+]
+Diversity = Annotated[
+    float | None,
+    option(
+        "Order candidates for diversity of genres (MMR): 1 keeps the retriever's order.",
+        "--diversity",
+        panel=MODEL,
+        min=0,
+        max=1,
+    ),
 ]
 PoolSize = Annotated[int, option("How many candidates a prompt shows.", "--pool", panel=MODEL, min=1)]
 Candidates = Annotated[str, option("Titles or ids to choose from, separated by ';'.", "--candidates", panel=MODEL)]
@@ -203,7 +222,7 @@ class AskingOptions:
     prompts: PromptsFolders = None
     candidates: Annotated[
         str, option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", panel=MODEL)
-    ] = "itemknn"
+    ] = DEFAULT_RETRIEVER
     pool: PoolSize = 20
     shuffle: Annotated[bool, option("Shuffle the candidates by hash.", "--shuffle", panel=MODEL)] = False
     newest: Annotated[int, option("How many of a user's newest events a prompt shows.", panel=MODEL, min=1)] = 50
@@ -241,6 +260,11 @@ class RunOptions(AskingOptions):
         None
     )
     window_days: Annotated[float | None, option("pop counts only the last so many days.", panel=METHODS)] = None
+    itemknn: Annotated[str | None, option("Options of itemknn, such as last=8,decay=0.7.", panel=METHODS)] = None
+    cooccurrence: Annotated[
+        str | None, option("Options of cooccurrence, such as newest=200,window=50.", panel=METHODS)
+    ] = None
+    fused: Annotated[str | None, option("Options of fused, such as text_weight=0.3.", panel=METHODS)] = None
     ease: Annotated[str | None, option("Options of ease, such as regularization=200.", panel=METHODS)] = None
     sasrec: Annotated[str | None, option("Options of sasrec, such as epochs=20,factors=64.", panel=METHODS)] = None
     protocol: Annotated[str, option(f"One of {', '.join(PROTOCOLS)}.", panel=PROTOCOL)] = "leave-one-out"
@@ -272,17 +296,28 @@ def comma_separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def cut_offs(text: str) -> list[int]:
+    """The cut-offs in a text, separated by commas.
+
+    Raises:
+        ConfigError: One is no whole number of at least 1.
+    """
+    try:
+        found = [int(one) for one in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
+    return list(dict.fromkeys(found))
+
+
 def titles(text: str) -> list[str]:
     """The titles or ids in a text, separated by ";"."""
     return [part.strip() for part in text.split(";") if part.strip()]
 
 
 def columns_of(text: str, *, rating: bool = True) -> Columns:
-    """The columns that `--columns` names, without the rating's unless it is wanted.
-
-    Raises:
-        ConfigError: They are not two to four names.
-    """
+    """The columns that `--columns` names, without the rating's unless it is wanted."""
     names = [name.strip() or None for name in text.split(",")]
     user, item, time, rated, *more = (*names, None, None, None)
     if user is None or item is None or any(more):
@@ -293,11 +328,7 @@ def columns_of(text: str, *, rating: bool = True) -> Columns:
 
 
 def two_columns(text: str, option_name: str) -> tuple[str, str]:
-    """The first two column names in a text, separated by commas.
-
-    Raises:
-        ConfigError: There are fewer.
-    """
+    """The first two column names in a text, separated by commas."""
     first, second, *_ = (*(name.strip() for name in text.split(",")), "", "")
     if not first or not second:
         raise ConfigError(f"{option_name} is {text!r}, expected two column names", hint="for example item,title")
@@ -310,23 +341,27 @@ def template_target(name: str) -> str | Path:
     return path if path.suffix == ".j2" or path.is_file() else name
 
 
-def made_retriever(name: str, catalog: Catalog, interactions: Path, columns: Columns) -> Retriever:
-    """The retriever of that name, as `zsrec bench` has it. Rows that were left out are told of on standard error.
-
-    Args:
-        name: One of `RETRIEVERS`.
-        catalog: What candidates may be.
-        interactions: A table of who met what; no more than 5% of its rows may name other items.
-        columns: The table's columns.
+def made_retriever(name: str, catalog: Catalog, interactions: Path | None, columns: Columns) -> Retriever:
+    """The retriever of that name over a table of interactions; notes on left-out rows go to standard error.
 
     Raises:
-        ConfigError: No such retriever.
+        ConfigError: No such retriever, or it needs interactions and there are none.
         DataError: The table cannot be read.
         MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
     """
     check_retriever(name)
-    reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
-    for note in reading.notes:
-        err.print(plain(note), soft_wrap=True)
+    if interactions is None:
+        if name not in WITHOUT_INTERACTIONS:
+            raise ConfigError(
+                f"--retriever {name} without interactions",
+                hint="give others' interactions with --interactions FILE, "
+                f"or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
+            )
+        known = NoInteractions.from_contacts((), catalog=Ids(catalog.ids))
+    else:
+        reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
+        known = reading.interactions
+        for note in reading.notes:
+            err.print(plain(note), soft_wrap=True)
     with err.status(f"preparing {name}"):
-        return retriever_named(name, reading.interactions, catalog)
+        return retriever_named(name, known, catalog)

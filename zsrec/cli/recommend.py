@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,17 +23,19 @@ from zsrec.cli.options import (
     option,
     titles,
 )
-from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.core.errors import BadValueError, ConfigError, ZsrecError
 from zsrec.core.privacy import redactor
 from zsrec.core.types import Recommendations
 from zsrec.data import movielens
 from zsrec.data.titles import display_title
 from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server
-from zsrec.recommender.recommender import Outcome, Recommender
+from zsrec.recommender.many import Outcome
+from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 from zsrec.retrieval.popularity import popularity
+from zsrec.retrieval.rerank import Reranked
 
 
 @expand_groups
@@ -49,6 +52,11 @@ def recommend(
     retriever: options.RetrieverName = None,
     interactions: options.Interactions = None,
     pool: options.PoolSize = DEFAULT_POOL,
+    where: options.Where = None,
+    diversity: options.Diversity = None,
+    no_model: Annotated[
+        bool, option("Ask no model: the retriever's order, with its reasons.", "--no-model", panel=options.MODEL)
+    ] = False,
     fill: options.FillFrom = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
@@ -62,15 +70,16 @@ def recommend(
     user's own words (ZSREC_REDACT). Only the result is written.
     """
     items = catalog.open()
-    users, everybody = who.read()
+    bad: dict[str, BadValueError] = {}
+    users, everybody = who.read(bad)
     retrieve = None
     if retriever is not None:
         source = interactions or (Path(who.history) if who.from_file else None)
-        if source is None:
-            raise ConfigError(
-                "--retriever without interactions", hint="give others' interactions with --interactions FILE"
-            )
         retrieve = made_retriever(retriever, items, source, columns_of(who.columns))
+        if diversity is not None:
+            retrieve = Reranked(retrieve, items, trade_off=diversity)
+    elif diversity is not None:
+        raise ConfigError("--diversity without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     elif interactions is not None:
         raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
     made = Recommender(
@@ -81,47 +90,76 @@ def recommend(
         prompts=prompts,
         popularity=popularity(everybody.values()) if everybody else None,
     ).with_retriever(retrieve, pool=pool)
+    if retrieve is not None and not no_model and not made.pipeline.ranks:
+        raise ConfigError(
+            f"--retriever {retriever} goes with templates that rank; {made.pipeline.template.ref} generates",
+            hint="add --template rank/default, or --no-model for the retriever's order",
+        )
     if redact_name:
         made = made.with_redaction(redactor(made.settings.redact, redact_name))
     with made as recommender, _lines(out, as_json=as_json or len(users) > 1) as lines:
-        if len(users) == 1:
+        if len(users) == 1 and not bad:
             ((name, history),) = users.items()
-            result = recommender.recommend(
-                history, k, about=who.about, candidates=titles(candidates) or None, fill=fill
-            )
+            wanted = titles(candidates) or None
+            if no_model:
+                result = recommender.retrieval_order(
+                    history, k, about=who.about, candidates=wanted, where=where or ()
+                )
+            else:
+                result = recommender.recommend(
+                    history, k, about=who.about, candidates=wanted, fill=fill, where=where or ()
+                )
             if lines is None:
                 show(result, f"User {name}" if name else "For you")
             else:
                 _write(lines, name, result, trace=trace)
             return
-        if who.about or candidates:
-            raise ConfigError("--about and --candidates are for one user", hint="name one with --user")
-        names, failed = list(users), 0
+        if who.about or candidates or where or no_model:
+            raise ConfigError(
+                "--about, --candidates, --where and --no-model are for one user", hint="name one with --user"
+            )
+        names, failed, unknown = list(users), len(bad), 0
+        for name, error in bad.items():
+            complain(error, f"user {name}: ")
         with TerminalWatch() as watch:
             watch.start("users", len(names))
 
             def done(number: int, outcome: Outcome) -> None:
-                nonlocal failed
+                nonlocal failed, unknown
                 watch.step()
                 if isinstance(outcome, ZsrecError):
                     failed += 1
                     complain(outcome, f"user {names[number]}: ")
                 else:
+                    unknown += outcome.trace.history.is_unknown
                     _write(lines or sys.stdout, names[number], outcome, trace=trace)
 
             recommender.recommend_many(users, k, fill=fill, on_done=done)
+    if unknown:
+        print_line(f"the catalog has no item of {unknown:,} of {len(users):,} histories", "yellow", error=True)
     if failed:
-        raise ZsrecError(f"{failed} of {len(users)} users failed; the others' results are complete")
+        total = len(users) + len(bad)
+        raise ZsrecError(f"{failed} of {total} users failed; the others' results are complete")
 
 
 @contextmanager
 def _lines(out: Path | None, *, as_json: bool) -> Iterator[TextIO | None]:
     """Where JSON lines go: a file, standard output, or nowhere (None)."""
     if out is not None:
-        with out.open("w", encoding="utf-8") as file:
+        with _private(out) as file:
             yield file
     else:
         yield sys.stdout if as_json else None
+
+
+def _private(path: Path) -> TextIO:
+    """A new file for histories, which only its owner may read; a link to a file is not written through."""
+    if path.is_symlink() and path.resolve().is_file():
+        raise ConfigError(f"{path} is a link to {path.resolve()}", hint="name the file itself with --out")
+    try:
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --out") from error
 
 
 def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) -> None:

@@ -13,6 +13,7 @@ from zsrec.core.settings import Settings, is_loopback
 
 LIMITS = "Limits"
 _GRACE = 5
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _KEEP_ALIVE = 75  # longer than balancers keep idle connections (60 s): who sends must be the one who closes
 
 
@@ -23,13 +24,21 @@ def serve(
     columns: options.InteractionColumns = "userId,movieId,timestamp",
     prompts: options.PromptsFolder = None,
     template: options.TemplateName = None,
+    retriever: options.RetrieverName = None,
     pool: options.PoolSize = 20,
+    journal: Annotated[
+        Path | None, option("Keep events of /v1/feedback in this file; a restart reads it.", panel=SERVICE)
+    ] = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
     api_key_file: Annotated[Path | None, option("A file with the model server's key.", panel=MODEL)] = None,
     host: options.Host = "127.0.0.1",
     port: options.Port = 8080,
     keys: Annotated[Path | None, option("API keys: name:key or name:key:admin per line.", panel=SERVICE)] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        option("A further name in the Host header to answer; without --keys only this machine's.", panel=SERVICE),
+    ] = None,
     hash_key_file: Annotated[
         Path | None,
         option(
@@ -64,6 +73,8 @@ def serve(
         from zsrec.recommender.loader import Sources, settle
         from zsrec.serving.app import create_app
         from zsrec.serving.auth import Keys, check_exposure, read_secret
+        from zsrec.serving.connection import bounded_protocol
+        from zsrec.serving.histories import UserHistories
         from zsrec.serving.observability import config
         from zsrec.serving.service import Options, Service
     except ModuleNotFoundError:
@@ -91,6 +102,7 @@ def serve(
         prompts=prompts,
         template=settings.template,
         pool=pool,
+        retriever=retriever,
     )
     if hash_key_file is not None:
         hash_key = read_secret(hash_key_file).strip().encode()
@@ -99,8 +111,11 @@ def serve(
     else:
         hash_key = secrets.token_bytes(32)
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
-    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), loaded=settle)
-    app = create_app(service, tenants)
+    histories = UserHistories(journal)
+    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
+    # Without keys a page in a caller's browser could ask under a name of its own: only known names are answered.
+    hosts = None if tenants is not None and not allow_host else {*_LOOPBACK, host, *(allow_host or ())}
+    app = create_app(service, tenants, hosts)
     uvicorn.run(
         app,
         host=host,
@@ -109,6 +124,8 @@ def serve(
         access_log=False,
         server_header=False,
         loop="asyncio",
+        http=bounded_protocol(limits.max_body),
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(deadline) + _GRACE,
     )

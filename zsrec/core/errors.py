@@ -6,6 +6,7 @@
     │   └── HostNotAllowedError   the LLM's host is not on the allow-list
     ├── DataError(path, line)     a data file is not valid
     │   ├── BadRowError           one row cannot be read
+    │   │   └── BadValueError     a value of the row is not what its column holds
     │   ├── MissingColumnError    a named column is not there
     │   ├── EncodingError         the bytes do not fit the stated encoding
     │   ├── DuplicateItemError    an item id appears twice
@@ -21,7 +22,8 @@
     │   ├── ContextOverflowError  the prompt does not fit the model's context
     │   ├── ModelNotServedError   the server serves other models
     │   ├── CapabilityError       the server lacks something that the call needs
-    │   └── BadReplyError         the reply is not a chat completion
+    │   ├── BadReplyError         the reply is not a chat completion
+    │   └── MissingReplyError     recorded replies hold none for a request
     ├── AnswerError(raw)          the model's answer cannot be used
     ├── BatchStoppedError         a batch job stopped: the model's server failed for many users in a row
     └── ServerError(log)          the embedded vLLM server could not be installed or started
@@ -80,6 +82,13 @@ class DataError(_Located):
 
 class BadRowError(DataError):
     """One row cannot be read."""
+
+
+class BadValueError(BadRowError):
+    """A value of a row is not what its column holds; `user` is the row's user if that is known."""
+
+    user: str | None = None
+    is_empty = False
 
 
 class MissingColumnError(DataError):
@@ -166,6 +175,10 @@ class CapabilityError(LLMError):
 
 class BadReplyError(LLMError):
     """The reply is not a chat completion."""
+
+
+class MissingReplyError(LLMError):
+    """Recorded replies hold none for a request (`zsrec.llm.offline`)."""
 
 
 class AnswerError(ZsrecError):

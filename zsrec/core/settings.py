@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -13,6 +15,11 @@ from zsrec.core.errors import ConfigError, HostNotAllowedError
 from zsrec.core.privacy import Redact
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
+
+_SECRET = {"api_key", "hash_key", "base_url", "extra_body", "extra_headers", "extra_query"}
+
+Ambiguous = Literal["popular", "abstain"]
+"""What becomes of a title that several items have: the most popular one if popularity is known, or none."""
 
 Keep = Literal["all", "answers", "none"]
 """What a complete run keeps of its requests and replies: both, the answers without their prompts, or neither."""
@@ -28,7 +35,7 @@ class Settings(BaseSettings):
         template: The name or path of the default template.
         allow_hosts: Other hosts that histories may be sent to (comma-separated in the environment). Loopback
             addresses are always allowed.
-        timeout: Seconds for one request, including its answer.
+        timeout: Seconds for one attempt of a request, from connecting to the last byte of the answer.
         max_retries: How often a request that failed for a temporary reason is sent again.
         restart_wait: Seconds to wait, after all retries, for a server that answered before to come back, so that a
             batch survives its restart. 0 does not wait.
@@ -36,8 +43,19 @@ class Settings(BaseSettings):
         cache_salt: Separates the server's prefix cache from that of other salts (vLLM), so that response times do
             not reveal what others asked; None shares it.
         strict: Strictly zero-shot: refuse everything that uses other users' interactions (popularity, item-kNN).
+        ambiguous: Whether a title that several items have means the most popular one, if popularity is known
+            (interactions, or a catalog's column of that name), or none.
         redact: How personal data are removed from the user's own words before they are sent.
+        max_turns: The longest conversation, in turns.
+        max_turn_characters: The longest turn of a conversation.
         keep: What a complete run's folder keeps of requests and replies.
+        context_length: Tokens of prompt and answer together, where the server does not say so or is wrong.
+        thinking: Whether a model thinks before it answers: "off" and "on" tell its chat template; "auto" leaves it
+            to the model until that costs an answer or a label, then turns it off.
+        reasoning_effort: For models that take one (gpt-oss, OpenAI's): "low", "medium", "high".
+        extra_body: Further fields of every chat request, a JSON object.
+        extra_headers: Further headers of every request, a JSON object; some gateways take keys in them.
+        extra_query: Further parameters of every URL, a JSON object (Azure's "api-version").
         hash_key: The key of the pseudonyms in run folders and in the service's log; None makes a new one each
             time.
     """
@@ -55,8 +73,17 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=32, ge=1, le=4096)
     cache_salt: str | None = None
     strict: bool = False
+    ambiguous: Ambiguous = "popular"
     redact: Redact = "default"
     keep: Keep = "all"
+    context_length: int | None = Field(default=None, ge=1)
+    thinking: Literal["auto", "off", "on"] = "auto"
+    reasoning_effort: str | None = Field(default=None, pattern=r"[a-z]{1,20}")
+    extra_body: Annotated[dict[str, Any], NoDecode] = Field(default_factory=dict)
+    extra_headers: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
+    extra_query: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    max_turns: int = Field(default=200, ge=1, le=2000)
+    max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
     hash_key: SecretStr | None = None
 
     @classmethod
@@ -74,9 +101,8 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             field = str(first["loc"][0]) if first["loc"] else "settings"
             source = f"argument {field!r}" if field in known else f"ZSREC_{field.upper()}"
-            raise ConfigError(
-                f"{source}: {first['msg']}, found {first.get('input')!r}", hint="correct or unset it"
-            ) from None
+            found = "" if field in _SECRET else f", found {first.get('input')!r}"
+            raise ConfigError(f"{source}: {first['msg']}{found}", hint="correct or unset it") from None
         check_host(settings.base_url, settings.allow_hosts)
         return settings
 
@@ -88,6 +114,16 @@ class Settings(BaseSettings):
         """
         known = {name: value for name, value in given.items() if value is not None}
         return self.load(**self.model_dump() | known) if known else self
+
+    @field_validator("extra_body", "extra_headers", "extra_query", mode="before")
+    @classmethod
+    def _parse_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("expected a JSON object") from None
 
     @field_validator("allow_hosts", mode="before")
     @classmethod
@@ -108,6 +144,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def shown_url(url: str) -> str:
+    """A URL without the user and password in it, as it may be printed."""
+    return re.sub(r"(?<=//)[^/?#]*@", "", url)
+
+
+def is_allowed_host(host: str, allow_hosts: tuple[str, ...]) -> bool:
+    """Whether histories may be sent to a host: this machine, or one of `allow_hosts`."""
+    return is_loopback(host) or host.lower() in {allowed.lower() for allowed in allow_hosts}
+
+
 def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
     """Make sure that histories may be sent to `base_url`.
 
@@ -117,12 +163,14 @@ def check_host(base_url: str, allow_hosts: tuple[str, ...]) -> None:
     """
     try:
         parts = urlsplit(base_url)
-        host = parts.hostname
+        host = parts.hostname if parts.port is None or parts.port else None  # an impossible port is a ValueError
     except ValueError:
         parts, host = None, None
     if parts is None or parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError(f"base_url {base_url!r} is not an http(s) URL", hint=f"for example {DEFAULT_BASE_URL}")
-    if not is_loopback(host) and host not in {allowed.lower() for allowed in allow_hosts}:
+        raise ConfigError(
+            f"base_url {shown_url(base_url)!r} is not an http(s) URL", hint=f"for example {DEFAULT_BASE_URL}"
+        )
+    if not is_allowed_host(host, allow_hosts):
         raise HostNotAllowedError(
             f"{host!r} is not on the list of hosts that histories may be sent to",
             hint=f"if you trust it, set ZSREC_ALLOW_HOSTS={host} or Settings.load(allow_hosts=({host!r},))",

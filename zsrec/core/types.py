@@ -93,6 +93,7 @@ class Exchange(Frozen):
         label_logprobs: The natural log-probability of each label as the answer's first token, if the request named
             labels; labels that the server did not report are absent.
         step: The step of a template with several; empty for the last one, the recommendation itself.
+        notes: What the client did or saw that the caller should know, as sentences.
     """
 
     messages: tuple[Message, ...]
@@ -105,6 +106,7 @@ class Exchange(Frozen):
     request_id: str | None = None
     label_logprobs: Mapping[str, float] | None = None
     step: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Mention(Frozen):
@@ -130,7 +132,7 @@ class Mention(Frozen):
     query: str | None = None
 
 
-Method = Literal["exact", "fuzzy", "semantic"]
+Method = Literal["exact", "fuzzy", "semantic", "popular"]
 Abstention = Literal["not_in_catalog", "ambiguous", "below_threshold"]
 
 
@@ -140,8 +142,9 @@ class Match(Frozen):
     Attributes:
         item_id: The item, or None for an abstention.
         score: The probability that `item_id` is right, in [0, 1]; for an abstention that of the best rejected item
-            (0 if there was none).
-        method: How the item was found; None for an abstention.
+            (0 if there was none), for "popular" the item's share of the popularity of all meanings.
+        method: How the item was found ("popular": the most popular item of an ambiguous title); None for an
+            abstention.
         reason: Why there is no item; None for a match.
         alternatives: Ids of other items that the mention could mean, best first; for "ambiguous" all of them.
     """
@@ -167,11 +170,29 @@ class Dropped(Frozen):
     Attributes:
         grounded: The mention and its item.
         why: "seen" (the user knows it, or got it in an earlier round), "duplicate" (named before),
-            "not_a_candidate" (not among the candidates) or "beyond_k" (the list was full).
+            "not_a_candidate" (not among the candidates, or fails where=) or "beyond_k" (the list was full).
     """
 
     grounded: Grounded
     why: Literal["seen", "duplicate", "not_a_candidate", "beyond_k"]
+
+
+class Skipped(Frozen):
+    """A stretch of an answer that was not read as a recommendation, and why.
+
+    Attributes:
+        start: Where it begins in the raw answer, in characters.
+        end: Where it ends (exclusive).
+        why: The reason, in plain words: "thought", "unfinished thought" (without an end), "echo of the prompt",
+            "avoid" and "known" (listed as such), "struck out", "another part" (another turn, or what comes before
+            the answer), "no title" (words around the titles), "too long", "mark".
+        exchange: The index of the exchange in the trace.
+    """
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    why: str
+    exchange: int = 0
 
 
 class Parts(Frozen):
@@ -207,7 +228,7 @@ class Recommendation(Frozen):
     rank: int = Field(ge=1)
     item: Item
     score: float
-    source: Literal["llm", "candidates", "popularity"] = "llm"
+    source: Literal["llm", "candidates", "popularity", "retrieval"] = "llm"
     reason: str | None = None
     provenance: Grounded | None = None
     parts: Parts | None = None
@@ -242,6 +263,11 @@ class HistoryUse(Frozen):
     rendered: int = 0
     truncated: int = 0
     unresolved: tuple[tuple[str, Abstention], ...] = ()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there are events and the catalog has none of them."""
+        return self.given > 0 and self.resolved == 0
 
 
 class Pool(Frozen):
@@ -284,7 +310,50 @@ class RankingUse(Frozen):
     label_mass: float | None = None
 
 
-Evidence = Literal["history", "about", "feedback", "critique"]
+class TurnMention(Frozen):
+    """A title in a turn of a conversation.
+
+    Attributes:
+        turn: The turn, counted from 0.
+        role: Who said it.
+        mention: Its place in the turn's text.
+        match: The catalog's item, or why there is none.
+        feedback: What the sentence around it says: "liked", "disliked", "seen" (also where nothing is clear), or
+            "unseen" (the user has not seen it, or the assistant named it).
+    """
+
+    turn: int = Field(ge=0)
+    role: Literal["user", "assistant"]
+    mention: Mention
+    match: Match
+    feedback: Literal["seen", "liked", "disliked", "unseen"]
+
+
+class ConversationUse(Frozen):
+    """What became of a conversation.
+
+    Attributes:
+        given: Turns that the caller passed.
+        rendered: Turns in the prompt (the newest ones).
+        truncated: Turns left out, oldest first, so that the prompt fits the model's context.
+        unread: The oldest turns that were not looked through for titles (docs/conversations.md).
+        mentions: Titles in the turns. Items that the user named became events of the history; none that either
+            side named is recommended.
+    """
+
+    given: int = 0
+    rendered: int = 0
+    truncated: int = 0
+    unread: int = 0
+    mentions: tuple[TurnMention, ...] = ()
+
+
+Evidence = Literal["history", "about", "feedback", "critique", "conversation"]
+
+
+Strategy = Literal["auto", "generate", "rank", "retrieve"]
+"""How a call is answered: the model names items freely, or ranks candidates, or there is no model; see
+docs/strategy.md."""
 
 
 class Trace(Frozen):
@@ -294,12 +363,15 @@ class Trace(Frozen):
         template: The template used.
         mode: "zero-shot" if only this user's history and item texts were used; "training-free" if other users'
             interactions were (popularity fill, item-kNN candidates).
+        strategy: How the call was answered: "generate", "rank" or "retrieve".
         evidence: What the prompt says about the user: any of "history" (events), "about", "feedback" (events with
-            a like, a dislike or a skip) and "critique" (the user's words on the way).
+            a like, a dislike or a skip), "critique" (the user's words on the way) and "conversation" (turns).
         exchanges: The requests and raw answers, in order.
-        grounded: Every mention with its match, in the order of the answer.
+        grounded: Every mention with its match, in the order of the answer, or of the ranks that it states.
         dropped: Grounded mentions that did not become recommendations.
+        skipped: The stretches of the answers that were not read as recommendations.
         history: How much of the history was used.
+        conversation: How much of the conversation was used; None if there was none.
         pool: The candidates; None if the whole catalog was open.
         ranking: How they were ranked; None if the whole catalog was open.
         notes: Anything else worth knowing, in plain words (a cut answer, a fill, a shortened list).
@@ -307,12 +379,15 @@ class Trace(Frozen):
     """
 
     template: TemplateRef
-    mode: Literal["zero-shot", "training-free"] = "zero-shot"
+    mode: Literal["zero-shot", "training-free", "trained"] = "zero-shot"
+    strategy: Strategy | None = None
     evidence: tuple[Evidence, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     grounded: tuple[Grounded, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     history: HistoryUse = HistoryUse()
+    conversation: ConversationUse | None = None
     pool: Pool | None = None
     ranking: RankingUse | None = None
     notes: tuple[str, ...] = ()

@@ -31,6 +31,9 @@ TITLE_LIMIT = 300
 TEXT_LIMIT = 2000
 """Characters visible of a text variable such as `about`."""
 
+TURN_LIMIT = 20_000
+"""Characters visible of a turn of a conversation; a recommender allows fewer (`Settings.max_turn_characters`)."""
+
 ELLIPSIS = "…"
 JOINERS = "\u200c\u200d"
 _VARIATIONS = "\ufe0e\ufe0f"

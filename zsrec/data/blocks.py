@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.core.errors import BadRowError, DataError
+from zsrec.core.errors import BadRowError, BadValueError, DataError
 from zsrec.data.tables import (
     UNIT,
     Columns,
@@ -32,12 +33,11 @@ from zsrec.data.tables import (
     table_kind,
     undecodable,
 )
-from zsrec.data.values import as_id, as_number, as_time
+from zsrec.data.values import EMPTY, as_id, as_number, as_time, unit_of
 
 SIZE = 1 << 25
 ENCODINGS = ("utf-8", "utf8", "utf-8-sig", "ascii", "latin-1", "latin1", "iso-8859-1", "cp1252")
 _ROWS = 1 << 16
-_UNITS = ((1e11, 1.0, "s"), (1e14, 1e3, "ms"), (1e17, 1e6, "us"), (1e20, 1e9, "ns"))
 _EARLIEST = -62_135_596_800.0  # the year 1
 _QUOTED = re.compile(r'"[^"]*"')
 _BOM = b"\xef\xbb\xbf"
@@ -101,7 +101,7 @@ def _raw_blocks(
         for batch in parquet_batches(path, names.present, only=True):
             yield np.arange(line, line + len(batch)), [batch[name] for name in names.present]
             line += len(batch)
-    elif kind == "jsonl" or not is_fast(encoding):
+    elif kind == "jsonl" or not is_fast(encoding) or _is_small(path):
         rows = read_rows(path, columns=names.present, encoding=encoding, layout=layout, on_bad=on_bad)
         yield from _by_column(rows, names)
     else:
@@ -112,9 +112,16 @@ def _raw_blocks(
 
 
 def _by_column(rows: Iterator[Row], names: Columns) -> Iterator[_Raw]:
-    while chunk := list(islice(rows, _ROWS)):
-        lines = np.array([line for line, _ in chunk])
-        yield lines, [[row[name] for _, row in chunk] for name in names.present]
+    while True:
+        lines: list[int] = []
+        columns: list[list[Any]] = [[] for _ in names.present]
+        for line, row in islice(rows, _ROWS):
+            lines.append(line)
+            for values, name in zip(columns, names.present, strict=True):
+                values.append(row[name])
+        if not lines:
+            return
+        yield np.array(lines), columns
 
 
 def _checked(
@@ -134,17 +141,20 @@ def _checked(
         times, is_number, problems = _times(raw[names.time])
         note(names.time, problems)
         if needs_time:
-            note(names.time, dict.fromkeys(np.flatnonzero(np.isnan(times)).tolist(), "is empty"))
+            note(names.time, dict.fromkeys(np.flatnonzero(np.isnan(times)).tolist(), EMPTY))
     users, problems = read_ids(raw[names.user])
     note(names.user, problems)
     items, problems = read_ids(raw[names.item])
     note(names.item, problems)
     if names.rating is not None:
-        ratings, problems = _numbers(raw[names.rating], as_number)
+        ratings, problems = read_numbers(raw[names.rating])
         note(names.rating, problems)
     hint = "every row needs a user, an item and, with a time column, seconds since 1970 or ISO 8601"
     for row, problem in wrong.items():
-        on_bad(BadRowError(problem, path=path, line=int(lines[row]), hint=hint))
+        error = BadValueError(problem, path=path, line=int(lines[row]), hint=hint)
+        error.user = None if users.places[row] < 0 else users.values[users.places[row]]
+        error.is_empty = problem.endswith(EMPTY)
+        on_bad(error)
     good = np.ones(len(lines), dtype=bool)
     good[list(wrong)] = False
     numeric = int(np.count_nonzero(is_number[good]))
@@ -156,7 +166,7 @@ def read_ids(column: Any) -> tuple[Coded, dict[int, str]]:  # noqa: ANN401
     values, places = _distinct(column)
     ids: dict[str, int] = {}
     codes = np.full(len(values) + 1, -1, dtype=np.int32)  # the last one is null's
-    problems = {len(values): "is empty"}
+    problems = {len(values): EMPTY}
     for place, value in enumerate(values):
         try:
             codes[place] = ids.setdefault(as_id(value), len(ids))
@@ -174,7 +184,7 @@ def _times(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], dict[in
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if pa.types.is_timestamp(column.type):
-            ticks = column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            ticks = column.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             scale = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
             return ticks / scale, np.zeros(len(ticks), dtype=bool), {}
     dated, has_dates = np.zeros(len(column), dtype=bool), False
@@ -185,15 +195,15 @@ def _times(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], dict[in
         has_dates |= seconds is not None and not is_number
         return seconds
 
-    times, problems = _numbers(column, read)
+    times, problems = read_numbers(column, read)
     if has_dates:
-        dated = _numbers(column, lambda value: float(not as_time(value)[1]))[0] == 1.0
+        dated = read_numbers(column, lambda value: float(not as_time(value)[1]))[0] == 1.0
     return times, ~np.isnan(times) & ~dated, problems
 
 
-def _numbers(
+def read_numbers(
     column: Any,  # noqa: ANN401
-    read: Callable[[Any], float | None],
+    read: Callable[[Any], float | None] = as_number,
 ) -> tuple[NDArray[np.float64], dict[int, str]]:
     """Return a column of numbers, NaN where absent, and what is wrong by row."""
     if (numbers := _as_floats(column)) is not None:
@@ -250,7 +260,7 @@ def _as_floats(column: Any) -> NDArray[np.float64] | None:  # noqa: ANN401
     import pyarrow as pa
 
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.asarray(column.cast(pa.float64()), dtype=np.float64)
+        return np.asarray(column.cast(pa.float64(), safe=False), dtype=np.float64)
     return None
 
 
@@ -265,22 +275,27 @@ def _used(column: Coded, rows: NDArray[np.bool_]) -> Coded:
 def in_seconds(
     times: NDArray[np.float64], path: str | Path, column: str, *, mixed: bool
 ) -> tuple[NDArray[np.float64], str]:
-    """Return a column of numeric times in seconds since 1970, and the unit that its largest one is in.
+    """Return a column of numeric times in seconds since 1970, and the unit that its largest one shows it to be in.
 
-    As seconds, 10^11 is the year 5138; as milliseconds 1973. The whole column has one unit, so its order stays.
-    `mixed` columns hold dates too, which leaves only seconds; NaN is absent.
+    The whole column has one unit, so its order stays. `mixed` columns hold dates too, which leaves only seconds;
+    NaN is absent.
     """
     there = times[~np.isnan(times)]
-    largest = there[np.abs(there).argmax()] if len(there) else 0.0
-    limit, scale, unit = next((one for one in _UNITS if abs(largest) < one[0]), (np.inf, 1.0, "s"))
+    largest = float(there[np.abs(there).argmax()]) if len(there) else 0.0
+    unit, scale = unit_of(largest)
     if mixed and unit != "s":
         problem = f"dates are mixed with {largest:.0f}, which is too large for seconds and would be {unit}"
-    elif limit == np.inf or (len(there) and there.min() / scale < _EARLIEST):
-        problem = f"{largest:.0f} {unit} since 1970 is not between the years 1 and 9999"
+    elif not unit or (len(there) and there.min() / scale < _EARLIEST):
+        problem = f"{largest:.0f} {unit or 'ns'} since 1970 is not between the years 1 and 9999"
     else:
         return (times if scale == 1 else times / scale), unit
     hint = "write seconds, milliseconds, microseconds or nanoseconds since 1970, or ISO 8601"
     raise DataError(f"column {column!r}: {problem}", path=path, hint=hint)
+
+
+def _is_small(path: Path) -> bool:
+    """Return whether a file is read sooner than pyarrow is imported."""
+    return "pyarrow" not in sys.modules and path.stat().st_size < 1 << 20
 
 
 def is_fast(encoding: str) -> bool:
@@ -306,7 +321,8 @@ def _text_blocks(
             block = file.readline() if layout.header is None else file.read(size) + file.readline()
             if not block and layout.header is not None:
                 return
-            if not block or (layout.quotes and _may_hold_line_breaks(block, layout)):
+            is_header = layout.header is None
+            if not block or (is_header and b"\r" in block.rstrip(b"\r\n")) or _may_hold_line_breaks(block, layout):
                 file.seek(start)
                 rest = io.TextIOWrapper(file, encoding, newline="")
                 rows = read_lines(rest, layout, path=path, columns=columns, first_line=line, on_bad=on_bad)
@@ -327,6 +343,8 @@ def _text_blocks(
 
 def _may_hold_line_breaks(block: bytes, layout: Layout) -> bool:
     """Return whether a quoted field may span lines; names in a header between quotes do not."""
+    if not layout.quotes:
+        return False
     if layout.header is not None:
         return b'"' in block
     names = block.decode("latin-1").strip("\r\n").split(layout.delimiter)

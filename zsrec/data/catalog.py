@@ -156,19 +156,30 @@ class Catalog:
         """The names of the other columns."""
         return tuple(self._attributes)
 
+    def column(self, name: str) -> Sequence[Any]:
+        """Return the values of an attribute, one per item, None where an item lacks it.
+
+        Raises:
+            KeyError: The catalog has no such column.
+        """
+        return self._attributes[name]
+
     def __len__(self) -> int:
         return len(self._ids)
 
     def __contains__(self, item_id: object) -> bool:
-        return item_id in self._place
+        try:
+            return (item_id if isinstance(item_id, str) else as_id(item_id)) in self._place
+        except ValueError:
+            return False
 
     def __iter__(self) -> Iterator[Item]:
         return map(self._item, range(len(self._ids)))
 
-    def __getitem__(self, item_id: str) -> Item:
+    def __getitem__(self, item_id: str | int) -> Item:
         try:
-            return self._item(self._place[item_id])
-        except KeyError:
+            return self._item(self._place[item_id if isinstance(item_id, str) else as_id(item_id)])
+        except (KeyError, ValueError):
             raise UnknownItemError(
                 f"no item with the id {item_id!r} among {len(self)}", hint="look items up by id, not by title"
             ) from None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import core_schema
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
+from zsrec.core.types import Frozen, Item, Recommendation
+from zsrec.data.values import as_id, as_moment, as_number, shown
 
 MAX_CRITIQUE = 2000
 """Characters of a critique, as many as a prompt shows of a text."""
@@ -25,6 +28,44 @@ class Feedback(StrEnum):
     SKIPPED = "skipped"
 
 
+class _Rule:
+    """A field's check in pydantic's own code for the usual values, and in `read` for all others."""
+
+    def __init__(
+        self, usual: core_schema.CoreSchema, read: Callable[[Any], object], *others: core_schema.CoreSchema
+    ) -> None:
+        self._usual, self._read = usual, read
+        self._documented = core_schema.union_schema([usual, *others]) if others else usual
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> core_schema.CoreSchema:
+        other = core_schema.no_info_plain_validator_function(self._read)
+        return core_schema.union_schema([self._usual, other], mode="left_to_right")
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        return handler(self._documented)
+
+
+def _as_rating(value: Any) -> float | None:  # noqa: ANN401
+    if isinstance(value, str):
+        raise ValueError(f"is {shown(value)}, expected a number")  # noqa: TRY004  (pydantic)
+    return as_number(value)
+
+
+Id = Annotated[str, _Rule(core_schema.str_schema(strict=True, strip_whitespace=True, min_length=1), as_id)]
+Time = Annotated[
+    datetime | None,
+    _Rule(
+        core_schema.nullable_schema(core_schema.datetime_schema(strict=True, tz_constraint="aware")),
+        as_moment,
+        core_schema.float_schema(),  # seconds, milliseconds, …
+    ),
+]
+Rating = Annotated[
+    float | None,
+    _Rule(core_schema.nullable_schema(core_schema.float_schema(strict=True, allow_inf_nan=False)), _as_rating),
+]
+
+
 class Event(Frozen):
     """One contact of a user with an item.
 
@@ -36,10 +77,10 @@ class Event(Frozen):
         feedback: What the user thought of it.
     """
 
-    item: str
+    item: Id
     by: Literal["id", "title", "either"] = "either"
-    time: datetime | None = None
-    rating: float | None = None
+    time: Time = None
+    rating: Rating = None
     feedback: Feedback = Feedback.SEEN
 
 
@@ -50,14 +91,34 @@ class Critique(Frozen):
     after: int = Field(default=0, ge=0)
 
 
+class Turn(Frozen):
+    """One turn of a conversation between the user and an assistant."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+ItemLike = str | int | Event | Item | Recommendation
+"""An id or a title (a whole number is an id), an event, or an item of the catalog."""
+
+
+def _renamed(old: str, new: str) -> Callable[..., History]:
+    def method(self: History, *arguments: Any) -> History:  # noqa: ANN401
+        warnings.warn(f"History.{old} is History.{new} now", DeprecationWarning, stacklevel=2)
+        history: History = getattr(self, new)(*arguments)
+        return history
+
+    return method
+
+
 class History(Frozen):
     """A user's events, oldest first, and what the user said in between.
 
     Attributes:
         events: The events in order; the last one is the newest.
         user: The user's id, for the caller; it is never sent to the model.
-        critiques: What the user said, oldest first. Prompts show it at its place among the events; retrievers do
-            not read it.
+        critiques: What the user said, oldest first. Prompts show it at its place among the events; of the
+            retrievers, those that compare words read it.
         shown: Ids of items that were recommended before and are not recommended again. They say nothing about the
             user's taste (an item that the user rejected is `skipped`).
     """
@@ -67,24 +128,29 @@ class History(Frozen):
     critiques: tuple[Critique, ...] = ()
     shown: tuple[str, ...] = ()
 
+    @field_validator("events", mode="before")
     @classmethod
-    def of(cls, *items: str, user: str | None = None) -> Self:
+    def _events(cls, value: object) -> object:
+        return as_events(value)
+
+    @classmethod
+    def of(cls, *items: ItemLike, user: str | None = None) -> Self:
         """Build a history from ids or titles, oldest first."""
         return cls(user=user).with_events(items, Feedback.SEEN)
 
-    def liked(self, *items: str) -> Self:
+    def like(self, *items: ItemLike) -> Self:
         """Return this history with `items` liked at its end."""
         return self.with_events(items, Feedback.LIKED)
 
-    def disliked(self, *items: str) -> Self:
+    def dislike(self, *items: ItemLike) -> Self:
         """Return this history with `items` disliked at its end."""
         return self.with_events(items, Feedback.DISLIKED)
 
-    def skipped(self, *items: str) -> Self:
+    def skip(self, *items: ItemLike) -> Self:
         """Return this history with `items` at its end that the user saw and rejected."""
         return self.with_events(items, Feedback.SKIPPED)
 
-    def said(self, text: str) -> Self:
+    def say(self, text: str) -> Self:
         """Return this history with the user's words at its end, for example "like these but less violent".
 
         Raises:
@@ -98,20 +164,62 @@ class History(Frozen):
         critique = Critique(text=words, after=len(self.events))
         return self.model_copy(update={"critiques": (*self.critiques, critique)})
 
-    def showed(self, ids: Iterable[str]) -> Self:
+    def show(self, ids: Iterable[str]) -> Self:
         """Return this history with items that were recommended and are not to be recommended again."""
         return self.model_copy(update={"shown": tuple(dict.fromkeys((*self.shown, *ids)))})
 
-    def with_events(self, items: Iterable[str | Event], feedback: Feedback = Feedback.SEEN) -> Self:
+    def with_events(self, items: Iterable[ItemLike], feedback: Feedback = Feedback.SEEN) -> Self:
         """Return this history with more events at its end; ids and titles become events with `feedback`.
 
         Raises:
-            ConfigError: `items` is one string instead of a collection of strings.
+            ConfigError: `items` is no ordered collection, or one of them is no item; the message names its place.
         """
-        if isinstance(items, str):
-            raise ConfigError(f"a history needs a list of items, not the text {items!r}", hint=f"pass [{items!r}]")
-        new = tuple(item if isinstance(item, Event) else Event(item=item, feedback=feedback) for item in items)
+        try:
+            new = as_events(items, feedback)
+        except ValueError as error:
+            raise ConfigError(
+                str(error), hint='pass a list of ids, titles or events, for example ["Heat"]'
+            ) from None
         return self.model_copy(update={"events": self.events + new})
 
     def __len__(self) -> int:
         return len(self.events)
+
+    # The names of 0.1, until the next version.
+    liked: ClassVar[Callable[..., Any]] = _renamed("liked", "like")
+    disliked: ClassVar[Callable[..., Any]] = _renamed("disliked", "dislike")
+    skipped: ClassVar[Callable[..., Any]] = _renamed("skipped", "skip")
+    said: ClassVar[Callable[..., Any]] = _renamed("said", "say")
+    showed: ClassVar[Callable[..., Any]] = _renamed("showed", "show")
+
+
+def as_events(items: object, feedback: Feedback = Feedback.SEEN) -> tuple[Event, ...]:
+    """Return items as events: ids and titles become events with `feedback`.
+
+    Raises:
+        ValueError: `items` is no ordered collection, or an item is not valid; with its place, from 1.
+    """
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping | Set):
+        raise ValueError(f"a history needs a list of items, found {shown(items)}")  # noqa: TRY004  (pydantic)
+    events = []
+    for place, item in enumerate(items, start=1):
+        try:
+            events.append(_as_event(item, feedback))
+        except ValidationError as error:
+            first = error.errors()[-1]
+            field = ".".join(map(str, first["loc"])) or "value"
+            raise ValueError(f"event {place} of the history: {field} {first['msg']}") from None
+        except ValueError as error:
+            raise ValueError(f"event {place} of the history {error}") from None
+    return tuple(events)
+
+
+def _as_event(item: object, feedback: Feedback) -> Event:
+    if isinstance(item, Event):
+        return item
+    if isinstance(item, Mapping):
+        return Event(**item)
+    if isinstance(item, Item | Recommendation):
+        item = item.item if isinstance(item, Recommendation) else item
+        return Event(item=item.id, by="id", feedback=feedback)
+    return Event(item=as_id(item), feedback=feedback)

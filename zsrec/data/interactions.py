@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import BadRowError, ConfigError
 from zsrec.data.history import History
+from zsrec.data.values import as_id
 
 Codes = NDArray[np.int32]
 Hashes = NDArray[np.uint64]
@@ -98,7 +99,7 @@ class Csr:
     @classmethod
     def build(cls, rows: Codes, values: Codes) -> tuple[Self, NDArray[np.int64]]:
         """Group `values` by `rows`, both of shape (n,), keeping their order; also return the sorting order."""
-        order = _stable_order(rows)
+        order = stable_order(rows)
         ordered = rows[order]
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
         table = cls(ordered[firsts], np.append(firsts, len(rows)).astype(np.int64), values[order])
@@ -131,7 +132,7 @@ class Csr:
         return Ragged(self.values[inside], lengths)
 
 
-def _stable_order(codes: Codes) -> NDArray[np.int64]:
+def stable_order(codes: Codes) -> NDArray[np.int64]:
     """Return a stable argsort of codes, by halves: numpy sorts 16 bits by radix, three times as fast as 32."""
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if len(codes) and codes.max() >= 1 << 16:
@@ -201,17 +202,17 @@ class Interactions:
     evaluation on them would ask for items that the user knows.
     """
 
-    def __init__(self, users: Ids, items: Ids, columns: Arrays) -> None:
+    def __init__(self, users: Ids, items: Ids, columns: Arrays, *, tie_seed: int = 0) -> None:
         _check(columns, len(users), len(items))
-        self.users, self.items = users, items
+        self.users, self.items, self.tie_seed = users, items, tie_seed
         self._segments: tuple[_Segment, ...] = (_Segment.build(_first_contacts(columns, len(items))),)
 
     @classmethod
     def from_arrays(
         cls, users: Iterable[str], items: Iterable[str], times: ArrayLike, *, catalog: Ids | None = None
     ) -> Interactions:
-        """Build from three columns of one length."""
-        user_ids, item_ids = list(users), list(items)
+        """Build from three columns of one length; ids as in tables, times in seconds since 1970."""
+        user_ids, item_ids = _as_ids(users, "user"), _as_ids(items, "item")
         known_users, known_items = Ids(user_ids), (catalog or Ids()).extended(item_ids)
         time = np.asarray(times, dtype=np.float64)
         columns = Arrays(known_users.codes(user_ids), known_items.codes(item_ids), time)
@@ -220,7 +221,7 @@ class Interactions:
     @classmethod
     def from_contacts(cls, contacts: Iterable[Contact], *, catalog: Ids | None = None) -> Interactions:
         """Build from single contacts, as `from_arrays`."""
-        rows = list(contacts)
+        rows = [Contact(*row) for row in contacts]
         return cls.from_arrays(
             (row.user for row in rows), (row.item for row in rows), [row.time for row in rows], catalog=catalog
         )
@@ -242,26 +243,31 @@ class Interactions:
         return cls.from_contacts(contacts, catalog=catalog)
 
     def extended(self, contacts: Iterable[Contact], *, items: Ids | None = None) -> Interactions:
-        """Return these interactions with more contacts."""
-        rows = list(contacts)
+        """Return these interactions with more contacts; `items` is a longer list, for example an extended one."""
+        rows = [Contact(*row) for row in contacts]
+        user_ids, item_ids = (
+            _as_ids([row.user for row in rows], "user"),
+            _as_ids([row.item for row in rows], "item"),
+        )
         if items is not None and list(items.ids[: len(self.items)]) != list(self.items.ids):
             raise ConfigError("the new items do not begin with the known ones", hint="use Catalog.extended")
         more = Interactions.__new__(Interactions)
-        more.users = self.users.extended(row.user for row in rows)
-        more.items = (items or self.items).extended(row.item for row in rows)
-        user, item = more.users.codes(row.user for row in rows), more.items.codes(row.item for row in rows)
+        more.users = self.users.extended(user_ids)
+        more.items = (items or self.items).extended(item_ids)
+        user, item = more.users.codes(user_ids), more.items.codes(item_ids)
         columns = Arrays(user, item, np.array([row.time for row in rows], dtype=np.float64))
         _check(columns, len(more.users), len(more.items))
         new = np.array([not np.any(self.items_of(u) == i) for u, i in zip(user, item, strict=True)], dtype=bool)
         columns = _first_contacts(columns.take(new), len(more.items))
-        more._segments = self._segments
+        more._segments, more.tie_seed = self._segments, self.tie_seed
         if len(columns.user):
             more._segments = _merged((*self._segments, _Segment.build(columns)))
         return more
 
-    def where(self, mask: NDArray[np.bool_]) -> Interactions:
+    def where(self, mask: NDArray[np.bool_], *, tie_seed: int | None = None) -> Interactions:
         """Return only the contacts where `mask` is true, in the order of `columns`; users and items stay."""
-        return Interactions(self.users, self.items, self.columns.take(mask))
+        seed = self.tie_seed if tie_seed is None else tie_seed
+        return Interactions(self.users, self.items, self.columns.take(mask), tie_seed=seed)
 
     def before(self, time: float) -> Interactions:
         """Return only the contacts before `time`."""
@@ -312,6 +318,18 @@ class Interactions:
     def users_of(self, item: int) -> Codes:
         """Return the users of an item's code, oldest first within each segment; none for an unknown code."""
         return np.concatenate([segment.by_item.row(item) for segment in self._segments])
+
+
+def _as_ids(values: Iterable[Any], field: str) -> list[str]:
+    ids = []
+    for row, value in enumerate(values, start=1):
+        try:
+            ids.append(as_id(value))
+        except ValueError as error:
+            raise BadRowError(
+                f"the {field} {error}", line=row, hint="every row needs a user and an item"
+            ) from None
+    return ids
 
 
 def _check(columns: Arrays, users: int, items: int) -> None:

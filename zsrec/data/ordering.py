@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.data.interactions import Arrays, Codes, Hashes, Ids, Interactions
+from zsrec.data.interactions import Arrays, Codes, Hashes, Ids, Interactions, stable_order
 
 
 def in_time(interactions: Interactions, seed: int = 0) -> Arrays:
@@ -24,8 +24,15 @@ def in_time(interactions: Interactions, seed: int = 0) -> Arrays:
 
 def time_order(interactions: Interactions, contacts: Arrays, seed: int) -> NDArray[np.int64]:
     """Return the indices of contacts by user, time and hash; shape (n,)."""
-    ties = pair_hashes(interactions, contacts.user, contacts.item, seed)
-    order: NDArray[np.int64] = np.lexsort((ties, contacts.time, contacts.user))
+    order = np.argsort(contacts.time, kind="stable")
+    order = order[stable_order(contacts.user[order])]
+    user, time = contacts.user[order], contacts.time[order]
+    same = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # hashing all would take seconds
+    if len(tied):
+        places = order[tied]
+        ties = pair_hashes(interactions, contacts.user[places], contacts.item[places], seed)
+        order[tied] = places[np.lexsort((ties, time[tied], user[tied]))]
     return order
 
 

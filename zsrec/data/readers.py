@@ -6,11 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.core.errors import BadRowError, DataError
+from zsrec.core.errors import BadRowError, BadValueError, DataError
 from zsrec.data.blocks import Block, Coded, in_seconds, read_blocks
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Arrays, Codes, Ids, Interactions
@@ -30,6 +31,7 @@ def read_histories(
     disliked_to: float | None = None,
     encoding: str = "utf-8",
     layout: Layout | None = None,
+    errors: dict[str, BadValueError] | None = None,
 ) -> dict[str, History]:
     """Read every user's history, each in the order of time.
 
@@ -44,40 +46,48 @@ def read_histories(
         disliked_to: Ratings of at most this are `disliked`. Ratings between the two are `seen`.
         encoding: Of text formats.
         layout: The format of a text table, instead of the suffix.
+        errors: Filled with the first error of each user who has a value that is not valid; such users are left out
+            of the result. None raises the first error of all.
 
     Returns:
         Histories by user id, users in the order in which the file first names them.
 
     Raises:
-        DataError: With file and line: a missing column, an empty id, a value that is not a time or a number.
+        DataError: With file and line: a missing column, an empty user, a value that is no id, time or number.
     """
     columns = columns or Columns()
-    table = _Table()
-    for block in read_blocks(Path(path), columns, encoding=encoding, layout=layout):
+    table, path = Table(), Path(path)
+
+    def on_bad(error: BadRowError) -> None:
+        if errors is None or not isinstance(error, BadValueError) or error.user is None:
+            raise error
+        errors.setdefault(error.user, error)
+
+    for block in read_blocks(path, columns, encoding=encoding, layout=layout, on_bad=on_bad):
         table.add(block)
-    user_codes, item_codes, times, ratings = table.columns()
-    times, _ = table.in_seconds(times, path, columns.time)
-    order = np.lexsort((np.nan_to_num(times, nan=-np.inf), user_codes))  # stable: ties keep the file's order
-    known_users, known_items = list(table.users), list(table.items)
-    starts = np.searchsorted(user_codes[order], np.arange(len(known_users) + 1)).tolist()
+    sorted_rows = table.by_user(path, columns.time)
     wanted = None if users is None else frozenset(users)
     histories = {}
-    for code, user in enumerate(known_users):
-        rows = order[starts[code] : starts[code + 1]]
-        if len(rows) and (wanted is None or user in wanted):
-            events = tuple(
-                Event(
-                    item=known_items[item],
-                    by="id",
-                    time=None if time != time else datetime.fromtimestamp(time, UTC),
-                    rating=rating if rating == rating else None,
-                    feedback=feedback_of(rating, liked_from, disliked_to),
-                )
-                for item, time, rating in zip(
-                    item_codes[rows].tolist(), times[rows].tolist(), ratings[rows].tolist(), strict=True
-                )
+    for code, user in enumerate(sorted_rows.users):
+        rows = slice(*sorted_rows.starts[code : code + 2].tolist())
+        if rows.start == rows.stop or user in (errors or ()) or (wanted is not None and user not in wanted):
+            continue
+        events = tuple(
+            Event(
+                item=sorted_rows.item_ids[item],
+                by="id",
+                time=None if time != time else datetime.fromtimestamp(time, UTC),
+                rating=rating if rating == rating else None,
+                feedback=feedback_of(rating, liked_from, disliked_to),
             )
-            histories[user] = History(user=user, events=events)
+            for item, time, rating in zip(
+                sorted_rows.items[rows].tolist(),
+                sorted_rows.times[rows].tolist(),
+                sorted_rows.ratings[rows].tolist(),
+                strict=True,
+            )
+        )
+        histories[user] = History(user=user, events=events)
     return histories
 
 
@@ -138,7 +148,7 @@ def read_interactions(
     quotes, the same result takes about ten times as long.
     """
     columns, path = columns or Columns(), Path(path)
-    table, bad = _Table(catalog), list[BadRowError]()
+    table, bad = Table(catalog), list[BadRowError]()
     rows = unknown = 0
     first_unknown: tuple[int, str] | None = None
     blocks = read_blocks(
@@ -202,7 +212,18 @@ def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: st
     return targets
 
 
-class _Table:
+class SortedRows(NamedTuple):
+    """Rows by user and time: `items[starts[n]:starts[n + 1]]` are the codes of user n's items, oldest first."""
+
+    users: list[str]
+    item_ids: list[str]
+    starts: NDArray[np.int64]
+    items: Codes
+    times: NDArray[np.float64]
+    ratings: NDArray[np.float64]
+
+
+class Table:
     """The columns of a table while its blocks are read; with `known` items, rows of other items are left out."""
 
     def __init__(self, known: Ids | None = None) -> None:
@@ -229,9 +250,18 @@ class _Table:
         self._parts.clear()
         return columns[0], columns[1], columns[2], columns[3]
 
+    def by_user(self, path: Path, time_column: str | None) -> SortedRows:
+        """Return the rows by user and time; times that tie keep the file's order, absent ones come first."""
+        users, items, times, ratings = self.columns()
+        times, _ = self.in_seconds(times, path, time_column)
+        order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
+        starts = np.searchsorted(users[order], np.arange(len(self.users) + 1))
+        return SortedRows(list(self.users), list(self.items), starts, items[order], times[order], ratings[order])
+
     def in_seconds(
         self, times: NDArray[np.float64], path: str | Path, column: str | None
     ) -> tuple[NDArray[np.float64], str]:
+        """Return times in seconds, and the unit of the file's (`zsrec.data.blocks.in_seconds`)."""
         if not self.has_numbers:
             return times, "s"
         return in_seconds(times, path, column or "", mixed=self.has_dates)

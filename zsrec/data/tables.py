@@ -99,7 +99,7 @@ def suffix_layout(path: Path, delimiter: str | None = None) -> Layout:
 def check_columns(
     path: Path, line: int | None, found: Sequence[str], wanted: Sequence[str], advice: str = ""
 ) -> None:
-    """Raise a MissingColumnError unless all columns `wanted` were `found` at `line` (None for Parquet)."""
+    """Raise a DataError unless all columns `wanted` were `found` at `line` (None for Parquet), each once."""
     for name in wanted:
         if name not in found:
             raise MissingColumnError(
@@ -107,6 +107,10 @@ def check_columns(
                 path=path,
                 line=line,
                 hint=f"the file has: {', '.join(map(repr, found)) or 'no columns'}{advice and '; '}{advice}",
+            )
+        if found.count(name) > 1:
+            raise DataError(
+                f"the column {name!r} appears twice", path=path, line=line, hint="rename or remove one of the two"
             )
 
 
@@ -172,7 +176,10 @@ def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str, on_bad: OnBad
                 hint = 'write one JSON object per line, for example {"id": …, "title": …}'
                 complain(BadRowError(wrong, path=path, line=line, hint=hint), on_bad)
                 continue
-            check_columns(path, line, tuple(row), columns)
+            names = tuple(row)
+            if any(text.count(f'"{name}"') > 1 for name in columns):  # perhaps a name that json.loads merges
+                names = tuple(name for name, _ in json.loads(text, object_pairs_hook=list))
+            check_columns(path, line, names, columns)
             yield line, row
 
 
@@ -186,7 +193,9 @@ def parquet_batches(path: Path, columns: Sequence[str], *, only: bool = False) -
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_columns(path, None, file.schema_arrow.names, columns)
-            yield from file.iter_batches(columns=list(dict.fromkeys(columns)) if only else None)
+            yield from (
+                file.iter_batches(1 << 18, columns=list(dict.fromkeys(columns))) if only else file.iter_batches()
+            )
     except (pyarrow.ArrowException, OSError) as error:  # OSError: also a corrupt page
         raise DataError(f"not a Parquet file: {error}", path=path, hint="write the file again") from None
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+EMPTY = "is empty"
 _EXACT = 2**53  # from here on a float no longer tells neighbouring whole numbers apart
 
 
@@ -17,18 +18,17 @@ def as_id(value: Any) -> str:  # noqa: ANN401
     Text stays as it is ("007", "1.0"); whole numbers and integral floats become their decimal text (1.0 → "1"),
     numpy scalars count as their value, bytes are decoded as UTF-8.
     """
-    value = _scalar(value)
+    if not isinstance(value, str):
+        value = _scalar(value)
     if isinstance(value, bytes):
         try:
             value = value.decode()
         except UnicodeDecodeError:
             raise ValueError(f"is {shown(value)}, which is not UTF-8") from None
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+        raise ValueError(EMPTY)
     if isinstance(value, str):
-        if text := value.strip():
-            return text
-        raise ValueError("is empty")
-    if is_missing(value):
-        raise ValueError("is empty")
+        return value.strip()
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
@@ -57,6 +57,33 @@ def as_time(value: Any) -> tuple[float | None, bool]:  # noqa: ANN401
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp(), False
     raise ValueError(f"is {shown(value)}, expected a time")
+
+
+def as_moment(value: Any) -> datetime | None:  # noqa: ANN401
+    """Return a single time as a datetime; a number counts as seconds, or as the unit that its size shows.
+
+    Raises:
+        ValueError: The value is not a time between the years 1 and 9999.
+    """
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    seconds, is_number = as_time(value)
+    if seconds is None:
+        return None
+    scale = unit_of(seconds)[1] if is_number else 1.0
+    try:
+        return datetime.fromtimestamp(seconds / scale, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise ValueError(f"is {shown(value)}, expected a time between the years 1 and 9999") from None
+
+
+def unit_of(largest: float) -> tuple[str, float]:
+    """Return the unit of times by the largest one, and how many of it are a second.
+
+    As seconds, 10^11 is the year 5138; as milliseconds 1973. Beyond nanoseconds, nothing is a time: ("", inf).
+    """
+    units = ((1e11, "s", 1.0), (1e14, "ms", 1e3), (1e17, "us", 1e6), (1e20, "ns", 1e9))
+    return next(((unit, scale) for limit, unit, scale in units if abs(largest) < limit), ("", math.inf))
 
 
 def as_number(value: Any) -> float | None:  # noqa: ANN401

@@ -6,14 +6,22 @@ candidates of a retriever, which is made from interactions without any target (`
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
 
-from zsrec.core.errors import AnswerError, BadReplyError, ContextOverflowError, LLMRequestError, ZsrecError
+from zsrec.core.concurrency import for_each
+from zsrec.core.errors import (
+    AnswerError,
+    BadReplyError,
+    ContextOverflowError,
+    LLMRequestError,
+    MissingReplyError,
+    ZsrecError,
+)
 from zsrec.core.types import Recommendations
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids
@@ -105,37 +113,47 @@ async def ask(
     k: int,
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
-    """Asks for every case, several at once.
+    """Asks for every case; see `ask_all`."""
+    items = Ids(recommender.catalog.ids) if method.prior else None
+
+    async def one(number: int) -> Recommendations | None:
+        case = todo[number]
+        return await _ask_one(method, case, _with_prior(recommender, items, case), k)
+
+    return await ask_all(len(todo), one, concurrency=recommender.settings.concurrency, on_done=on_done)
+
+
+async def ask_all(
+    count: int,
+    one: Callable[[int], Awaitable[Recommendations | None]],
+    *,
+    concurrency: int,
+    on_done: Callable[[], None] | None = None,
+) -> list[Outcome]:
+    """The outcomes of `one(0)` to `one(count - 1)`, several at once.
 
     A server that fails stops the run; requests in flight are finished first, since they are paid for.
     """
-    items = Ids(recommender.catalog.ids) if method.prior else None
-    outcomes: list[Outcome] = [None] * len(todo)
+    outcomes: list[Outcome] = [None] * count
     failures: list[ZsrecError] = []
-    numbers = iter(range(len(todo)))
 
-    async def work() -> None:
-        for number in numbers:
-            if failures:
-                return
-            case = todo[number]
-            try:
-                outcomes[number] = await _ask_one(method, case, _with_prior(recommender, items, case), k)
-            except ZsrecError as error:
-                if _users_own(error):
-                    outcomes[number] = error
-                else:
-                    failures.append(error)
-            if on_done is not None:
-                on_done()
+    async def work(number: int) -> None:
+        try:
+            outcomes[number] = await one(number)
+        except ZsrecError as error:
+            if _users_own(error):
+                outcomes[number] = error
+            else:
+                failures.append(error)
+        if on_done is not None:
+            on_done()
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(recommender.settings.concurrency, len(todo))):
-            workers.create_task(work())
+    await for_each(takewhile(lambda _: not failures, range(count)), work, concurrency)
     if failures:
         raise failures[0]
-    errors = [one for one in outcomes if isinstance(one, ZsrecError)]
-    if errors and not any(isinstance(one, Recommendations) for one in outcomes):
+    errors = [error for error in outcomes if isinstance(error, ZsrecError)]
+    answered = any(isinstance(found, Recommendations | MissingReplyError) for found in outcomes)
+    if errors and not answered:
         raise errors[0]  # what fails for everybody is no user's own
     return outcomes
 
@@ -151,7 +169,7 @@ def _users_own(error: ZsrecError) -> bool:
     """Whether one user's prompt or answer caused it. Any other error stops the run, which can be resumed."""
     if isinstance(error, LLMRequestError):
         return error.status in _REFUSED
-    return isinstance(error, ContextOverflowError | BadReplyError | AnswerError)
+    return isinstance(error, ContextOverflowError | BadReplyError | MissingReplyError | AnswerError)
 
 
 async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender, k: int) -> Recommendations | None:
@@ -161,6 +179,8 @@ async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender,
     if candidates is not None and case.shown:
         candidates = tuple(candidates[place] for place in case.shown)
     events = tuple(Event(item=item, by="id") for item in case.history[-method.newest :])
+    orders = recommender.pipeline.options.permutations  # as the template says, with a prior or without
+    recommender = recommender.with_ranking(permutations=orders)
     return await recommender.recommend(History(events=events), k=k, candidates=candidates)
 
 

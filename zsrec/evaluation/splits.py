@@ -173,7 +173,7 @@ def leave_one_out(interactions: Interactions, *, seed: int = 0, strict_time: boo
     notes = [f"{tied:,} of {int(enough.sum()):,} users have a tie for the last event"] if tied else []
     notes += [f"{few:,} users with fewer than two events were left out"] if few else []
     return Split(
-        training=interactions.where(kept),
+        training=interactions.where(kept, tie_seed=seed),
         users=user[last[enough]],
         targets=item[last[enough]],
         times=time[last[enough]],
@@ -212,7 +212,7 @@ def held_out(interactions: Interactions, targets: Mapping[str, str], *, seed: in
     size, contacts = len(interactions.items), interactions.columns
     kept = ~np.isin(contacts.user.astype(np.int64) * size + contacts.item, users.astype(np.int64) * size + items)
     contacts = contacts.take(kept)
-    training = Interactions(everybody, interactions.items, contacts)
+    training = Interactions(everybody, interactions.items, contacts, tie_seed=seed)
     order = time_order(training, contacts, seed)
     by_user, item = contacts.user[order], contacts.item[order]
     firsts, ends = np.searchsorted(by_user, users), np.searchsorted(by_user, users, side="right")

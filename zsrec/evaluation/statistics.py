@@ -16,11 +16,14 @@ from zsrec.evaluation.metrics import Values
 _CELLS = 4_000_000  # numbers held at once while resampling: 32 MB
 
 
-def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: float = 0.95) -> NDArray[np.float64]:
-    """Percentile bootstrap intervals of the means (Efron 1979), over users.
+def bootstrap(
+    values: Values, *, sizes: Values | None = None, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> NDArray[np.float64]:
+    """Percentile bootstrap intervals of the means (Efron 1979), over users or over groups of samples.
 
     Args:
         values: One row per user, one column per quantity; shape (n, m). All columns see the same resamples.
+        sizes: How many samples each row is the sum of, where rows are groups; shape (n,). None for one each.
         seed: The same seed gives the same interval.
         resamples: How many samples of n users, drawn with replacement.
         level: The share of resampled means inside, in (0, 1).
@@ -41,7 +44,7 @@ def bootstrap(values: Values, *, seed: int = 0, resamples: int = 2000, level: fl
         rows = min(step, resamples - start)
         drawn = rng.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
         counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-        means[start : start + rows] = counts @ values / n
+        means[start : start + rows] = counts @ values / (n if sizes is None else (counts @ sizes)[:, None])
     tail = (1.0 - level) / 2.0
     ends: NDArray[np.float64] = np.quantile(means, [tail, 1.0 - tail], axis=0)
     return ends

@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # importing the openai package takes a second
 LABELS = ascii_letters[26:] + ascii_letters[:26]
 AT_ONCE = {"explain": 1, "compare": 2}  # candidates in one prompt of these tasks
 _PROSE = " This person likes films with a slow pace, a good plan that goes wrong, and few words."
-_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": ()}
-_EMPTY: dict[str, Any] = {"items": (), "str": ""}
+_STAND_INS: dict[str, Any] = {"str": "some text", "int": 3, "items": (), "turns": ()}
+_EMPTY: dict[str, Any] = {"items": (), "str": "", "turns": ()}
 # Up to six letters of a word with the space before it; a figure; any other sign; a line break.
 _PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d| ?[^\w\s]|\s|_")
 _FORMAT = 5  # around each message: two marks, the role's name, two line breaks

@@ -7,22 +7,26 @@ needs it.
 from __future__ import annotations
 
 import asyncio
+import math
 import string
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import Any, NamedTuple
 
-from zsrec.core.errors import CapabilityError, LLMError, LLMRequestError, LLMServerError
+from zsrec.core.errors import BadReplyError, CapabilityError, LLMError, LLMRequestError, LLMServerError
+from zsrec.llm.dialects import TOKEN_ID, Dialect, bind_fields, bound_answer, label_fields, opens_thought
 from zsrec.llm.protocol import Capability, Label, LabelsBy, LabelSet
-from zsrec.llm.responses import Reply, label_fields
+from zsrec.llm.responses import Reply
 
 MOST_IDS = 128  # vLLM's own bound on `logprob_token_ids`
-_TOPS = (20, 5)  # OpenAI's and vLLM's default bounds on `top_logprobs`, then what stricter servers allow
+_TOPS = (20, 15, 10, 5)  # OpenAI's and vLLM's default bound on `top_logprobs`, then what stricter servers allow
 _ASK = ({"role": "user", "content": "Say hello."},)
 _UNLIKELY = ("quokka-7", "axolotl-3")  # no model answers a greeting with these unless it is bound to them
 _HINT = "use a template with 'ranker: generate', which needs nothing but text"
+_SPACES = " \t\n▁ĠĊ"  # as tokenizers write a space or a line break before a word
+_ONE_HOT = -50.0
 
-Ask = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[Reply]]
+Ask = Callable[[Mapping[str, Any]], Awaitable[Reply]]
 Tokens = Callable[[Mapping[str, Any]], Awaitable[list[int] | None]]
 
 
@@ -36,10 +40,11 @@ class _Support(NamedTuple):
 class Probes:
     """The probes of one server, and what they found."""
 
-    def __init__(self, ask: Ask, tokens: Tokens, base_url: str) -> None:
+    def __init__(self, ask: Ask, tokens: Tokens, dialect: Dialect, base_url: str) -> None:
         self.found: dict[Capability, bool] = {}
         self._ask = ask
         self._tokens = tokens
+        self._dialect = dialect
         self._base_url = base_url
         self._one_at_a_time = asyncio.Lock()
         self._support: _Support | None = None
@@ -74,54 +79,68 @@ class Probes:
         """See `zsrec.llm.protocol.LLM.binds_choices`."""
         async with self._one_at_a_time:
             if "structured_outputs" not in self.found:
-                reply = await self._try({"max_tokens": 16}, {"structured_outputs": {"choice": list(_UNLIKELY)}})
-                answer = None if reply is None else reply.answer
-                self.found["structured_outputs"] = isinstance(answer, str) and answer.strip() in _UNLIKELY
+                self.found["structured_outputs"] = await self._find_binding()
             return self.found["structured_outputs"]
+
+    async def _find_binding(self) -> bool:
+        thought = False
+        for binding in self._dialect.bindings:
+            reply = await self._try({"max_tokens": 48, **bind_fields(binding, _UNLIKELY)})
+            answer = None if reply is None else reply.answer
+            if answer is not None and bound_answer(binding, answer).strip() in _UNLIKELY:
+                self._dialect.binding = binding
+                return True
+            thought = thought or (reply is not None and _thinks(reply))
+        return await self._find_binding() if thought and self._dialect.turn_thinking_off() else False
 
     async def _find_support(self) -> _Support:
         self._start = await self._tokens({"messages": _ASK, "add_generation_prompt": True})
         self.found["tokenize"] = self._start is not None
         if self._start is not None:  # without the tokenizer there are no ids to ask for
             ids = [Label(text=str(token), token=token) for token in range(MOST_IDS)]
-            reply = await self._try({"max_tokens": 1}, {}, ids, "logprob_token_ids")
-            first = None if reply is None else reply.first_logprobs
-            wanted = {f"token_id:{token}" for token in range(MOST_IDS)}
-            self.found["logprob_token_ids"] = first is not None and wanted <= set(first)
+            reply = await self._try({"max_tokens": 1, **label_fields(ids, "logprob_token_ids", 0)})
+            if reply is not None and _thinks(reply):
+                return await self._without_thinking()
+            wanted = {f"{TOKEN_ID}{token}" for token in range(MOST_IDS)}
+            self.found["logprob_token_ids"] = wanted <= {token for token, _ in self._first(reply)}
             if self.found["logprob_token_ids"]:
                 return _Support("logprob_token_ids", MOST_IDS)
         for top in _TOPS:
-            reply = await self._try({"max_tokens": 1, "logprobs": True, "top_logprobs": top}, {})
-            first = None if reply is None else reply.first_logprobs
-            self.found["top_logprobs"] = first is not None and len(first) >= top
+            reply = await self._try({"max_tokens": 1, "logprobs": True, "top_logprobs": top})
+            if reply is not None and _thinks(reply):
+                return await self._without_thinking()
+            reported = min(len(self._first(reply)), top)
+            self.found["top_logprobs"] = reported >= _TOPS[-1]
             if self.found["top_logprobs"]:
-                return _Support("top_logprobs", top)
+                return _Support("top_logprobs", reported)
         raise CapabilityError(f"{self._base_url} reports no log-probabilities, which labels need", hint=_HINT)
 
-    async def _try(
-        self,
-        fields: Mapping[str, Any],
-        further: Mapping[str, Any],
-        labels: list[Label] | None = None,
-        by: LabelsBy = "top_logprobs",
-    ) -> Reply | None:
+    async def _without_thinking(self) -> _Support:
+        if self._dialect.turn_thinking_off():
+            return await self._find_support()
+        raise CapabilityError(
+            "the model thinks before it answers, so the first token of its answers is no label",
+            hint="set ZSREC_THINKING=off where the model can do without; otherwise " + _HINT,
+        )
+
+    def _first(self, reply: Reply | None) -> tuple[tuple[str, float], ...]:
+        return () if reply is None else _first_logprobs(reply, self._base_url) or ()
+
+    async def _try(self, fields: Mapping[str, Any]) -> Reply | None:
         """The reply; None where the server refuses the request. A server that does not answer is an error."""
-        more, beyond = ({}, {}) if labels is None else label_fields(labels, by, 0)
         try:
-            return await self._ask(
-                {"messages": list(_ASK), "temperature": 0, "seed": 7, **fields, **more}, {**further, **beyond}
-            )
+            return await self._ask({"messages": list(_ASK), "temperature": 0, "seed": 7, **fields})
         except (LLMRequestError, LLMServerError) as error:
             if isinstance(error, LLMRequestError) and error.status not in {401, 403}:
                 return None
             raise
+        except BadReplyError:
+            return None
 
     async def _single_tokens(self, texts: list[str]) -> list[Label]:
         """The texts that are one token at the start of an answer, where the server's chat template puts it."""
         if self._start is None:
             return [Label(text=text) for text in texts]
-        found: list[Label] = []
-        known = {label.token for label in self._labels}
         bodies = [
             {
                 "messages": [*_ASK, {"role": "assistant", "content": text}],
@@ -130,13 +149,28 @@ class Probes:
             }
             for text in texts
         ]
-        for text, tokens in zip(texts, await asyncio.gather(*map(self._tokens, bodies)), strict=True):
-            if tokens is None:
-                raise LLMError(f"{self._base_url} no longer tokenizes", retryable=True, hint="try again")
-            if tokens[:-1] == self._start and tokens[-1] not in known:
-                known.add(tokens[-1])
-                found.append(Label(text=text, token=tokens[-1]))
+        tokens = await self._all_tokens(bodies)
+        if not self._labels and not any(one[:-1] == self._start for one in tokens):
+            # The template writes an answer elsewhere than it asks for one, as after an empty <think></think>.
+            bare = await self._all_tokens([{"prompt": text, "add_special_tokens": False} for text in texts])
+            tokens = [[*self._start, *one] for one in bare]
+        found: list[Label] = []
+        known = {label.token for label in self._labels}
+        for text, one in zip(texts, tokens, strict=True):
+            if one[:-1] == self._start and one[-1] not in known:
+                known.add(one[-1])
+                found.append(Label(text=text, token=one[-1]))
         return found
+
+    async def _all_tokens(self, bodies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        found = await asyncio.gather(*map(self._tokens, bodies))
+        if any(one is None for one in found):
+            raise LLMError(f"{self._base_url} no longer tokenizes", retryable=True, hint="try again")
+        return [one or [] for one in found]
+
+
+def _thinks(reply: Reply) -> bool:
+    return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
 
 
 def _texts() -> Iterator[str]:
@@ -144,3 +178,51 @@ def _texts() -> Iterator[str]:
     yield from string.ascii_uppercase
     yield from string.ascii_lowercase
     yield from (a + b for a, b in product(string.ascii_uppercase, repeat=2))
+
+
+def read_labels(reply: Reply, labels: Sequence[Label], base_url: str) -> dict[str, float]:
+    """The natural log-probability of each label as the answer's first token; those not reported are left out.
+
+    Tokens are recognised by id, else by text, where "A", " A", "▁A" and "ĠA" are one label: probabilities add up.
+
+    Raises:
+        BadReplyError: The reply has no log-probabilities, or they are no such numbers.
+    """
+    first = _first_logprobs(reply, base_url)
+    if first is None:
+        raise BadReplyError(
+            f"{base_url} answered without the log-probabilities that the request asked for",
+            hint="does a proxy in between remove them? Otherwise use a template without labels",
+            request_id=reply.id,
+        )
+    names = {label.text: label.text for label in labels}
+    names |= {f"{TOKEN_ID}{label.token}": label.text for label in labels if label.token is not None}
+    found: dict[str, float] = {}
+    for token, logprob in first:
+        name = names.get(token.strip(_SPACES))
+        if name is not None:
+            found[name] = _log_sum(found[name], logprob) if name in found else logprob
+    return found
+
+
+def _log_sum(one: float, other: float) -> float:
+    high, low = max(one, other), min(one, other)
+    return min(0.0, high + math.log1p(math.exp(low - high)))
+
+
+def one_hot(reply: Reply) -> bool:
+    """Whether a server reports all of the probability on one token, as after sampling with temperature 0."""
+    first = reply.first_logprobs or ()
+    values = sorted((logprob for _, logprob in first), reverse=True)
+    return len(values) > 1 and values[0] > -1e-6 and values[1] < _ONE_HOT
+
+
+def _first_logprobs(reply: Reply, base_url: str) -> tuple[tuple[str, float], ...] | None:
+    try:
+        return reply.first_logprobs
+    except ValueError as error:
+        raise BadReplyError(
+            f"{base_url} reported a log-probability that is none: {error}",
+            hint="see the server's log, or use a template without labels",
+            request_id=reply.id,
+        ) from error

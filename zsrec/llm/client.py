@@ -7,48 +7,58 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
-from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, ModelNotServedError
-from zsrec.core.settings import Settings, check_host, is_loopback
-from zsrec.core.types import Exchange, Message, Sampling
-from zsrec.llm.capabilities import Probes
+from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, LLMRequestError, ModelNotServedError
+from zsrec.core.settings import Settings, check_host, shown_url
+from zsrec.core.types import Exchange, Message
+from zsrec.llm.capabilities import Probes, one_hot, read_labels
+from zsrec.llm.dialects import Dialect, bound_answer, only_thought, opens_thought, request_fields
+from zsrec.llm.failures import as_llm_error, error_in_reply
+from zsrec.llm.model_cards import ModelCard, read_cards
 from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
-from zsrec.llm.responses import CacheCounters, Reply, as_llm_error, label_fields, read_counters, read_labels
+from zsrec.llm.responses import CacheCounters, Reply, read_counters
+from zsrec.llm.transport import BoundedClient, environment_proxy
+from zsrec.llm.truncation import TruncationCheck
 
 _RETRIES = "x-stainless-retry-count"  # a header that the openai package adds to each request
 _RETRY_PAUSE = 1.0  # seconds
+_MOST_TOKENS = 1_000_000_000
+_MOST_ADAPTED = 12  # how often one request is sent again because the server named fields that it does not take
 
 
 class OpenAIClient:
     """A client of the model that `settings` name.
 
     Retries (connection broken, 408, 409, 429, 5xx; exponential with jitter, `Retry-After` obeyed) are the
-    openai package's own. Redirects are not followed, and proxies of the environment are not used for loopback
-    hosts, so that a history reaches the allowed host or nobody.
+    openai package's own. Redirects are not followed, and a proxy of the environment is used only where its own
+    host is allowed, so that a history reaches allowed hosts or nobody.
     """
 
     def __init__(self, settings: Settings) -> None:
         check_host(settings.base_url, settings.allow_hosts)
         self._settings = settings
-        self._base_url = settings.base_url.rstrip("/")
+        self._base_url = shown_url(settings.base_url.rstrip("/"))
+        proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
+        base_url = settings.base_url.rstrip("/")
         self._openai = openai.AsyncOpenAI(
-            base_url=self._base_url,
+            base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
             timeout=settings.timeout,
             max_retries=settings.max_retries,
-            http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False, trust_env=not is_loopback(urlsplit(self._base_url).hostname or "")
-            ),
+            default_headers={name: value.get_secret_value() for name, value in settings.extra_headers.items()},
+            default_query=settings.extra_query,
+            http_client=BoundedClient(settings.timeout, proxy=proxy),
         )
-        self._root = self._openai.with_options(base_url=self._base_url.removesuffix("/v1"))
+        self._root = self._openai.with_options(base_url=base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
         self._info: asyncio.Task[ServerInfo] | None = None
         self._was_up = False  # a wrong address is not waited for
-        self._probes = Probes(self._create, self._token_ids, self._base_url)
+        self._dialect = Dialect(settings)
+        self._probes = Probes(self._create, self._token_ids, self._dialect, self._base_url)
+        self._truncation = TruncationCheck()
 
     async def handshake(self) -> ServerInfo:
         """Return which model is served and what the server can do; asked once and kept."""
@@ -56,7 +66,12 @@ class OpenAIClient:
             self._info = asyncio.ensure_future(self._ask_server())
         info = await asyncio.shield(self._info)
         self._was_up = True
-        return info.model_copy(update={"capabilities": dict(self._probes.found)}) if self._probes.found else info
+        found = {
+            "capabilities": dict(self._probes.found),
+            "field_names": dict(self._dialect.names),
+            "notes": self._dialect.notes,
+        }
+        return info.model_copy(update=found) if any(found.values()) else info
 
     async def labels(self, count: int) -> LabelSet:
         """Return labels for `count` candidates; the first call probes the server."""
@@ -69,35 +84,46 @@ class OpenAIClient:
         return await self._probes.binds_choices()
 
     async def _ask_server(self) -> ServerInfo:
-        try:
-            served = (await self._openai.models.list()).data
-            names = [card.id for card in served]
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError) as error:
-            raise as_llm_error(error, self._base_url) from error
+        cards = await self._cards()
+        names = list(cards)
         model = self._settings.model or (names[0] if len(names) == 1 else None)
-        if model not in names:
-            what = f"no model {model!r}" if model else "several models and none was named"
+        # A list may be empty, in pages or with wildcards: a named model is tried, unless only others are listed.
+        if model is None or (names and model not in names and not any("*" in name for name in names)):
+            what = f"no model {model!r}" if model else "several models and none was named" if names else "no model"
             raise ModelNotServedError(
                 f"{self._base_url} serves {what}; served: {', '.join(names) or 'none'}",
-                hint=f"set ZSREC_MODEL={names[0]}" if names else "load a model into the server",
+                hint=f"set ZSREC_MODEL={names[0]}"
+                if names
+                else "load a model into the server, or set ZSREC_MODEL",
             )
-        card = served[names.index(model)].model_dump()
-        version = await self._version()
+        card = cards.get(model, ModelCard())
+        if card.llama_cpp:
+            self._dialect.llama_cpp()
         return ServerInfo(
             base_url=self._base_url,
             model=model,
-            context_length=card.get("max_model_len"),
-            version=version,
-            vllm=card.get("owned_by") == "vllm",
+            context_length=self._settings.context_length or card.context(cards),
+            version=await self._version(),
+            vllm=card.owned_by == "vllm",
             counts_tokens=await self._tokenize(model, (Message(role="user", content="a"),)) is not None,
         )
+
+    async def _cards(self) -> Mapping[str, ModelCard]:
+        try:
+            return read_cards(await self._openai.get("/models", cast_to=object))
+        except (openai.OpenAIError, ValueError) as error:
+            status = error.status_code if isinstance(error, openai.APIStatusError) else None
+            if status in {404, 405, 501} and self._settings.model is not None:
+                return {}  # a gateway without a list; the first chat tells whether the model is there
+            raise self._typed(error) from error
 
     async def _version(self) -> str | None:
         try:
             answer = await self._root.with_options(max_retries=0).get("/version", cast_to=object)
-        except openai.OpenAIError:
+        except (openai.OpenAIError, ValueError):
             return None
-        return str(answer["version"]) if isinstance(answer, dict) and "version" in answer else None
+        found = answer.get("version") if isinstance(answer, dict) else None
+        return "".join(filter(str.isprintable, str(found)))[:60] if found else None
 
     async def chat(self, request: ChatRequest) -> Exchange:
         """Send a request and return it together with its answer.
@@ -117,49 +143,111 @@ class OpenAIClient:
 
     async def _chat(self, request: ChatRequest) -> Exchange:
         info = await self.handshake()
-        fields, further = request_fields(request, vllm=info.vllm)
+        binding = self._dialect.binding
+        fields = request_fields(request, binding=binding)
         salt = request.cache_salt or self._settings.cache_salt
-        if info.vllm and salt is not None:
-            further["cache_salt"] = salt
+        if salt is not None:
+            fields["cache_salt"] = salt
         async with self._in_flight:
             started = time.perf_counter()
             try:
-                response, reply = await self._complete(info.model, {**fields, **further})
+                response, reply = await self._complete(info.model, fields, request.messages)
+                if self._thought_only(reply, request) and self._dialect.turn_thinking_off():
+                    response, reply = await self._complete(info.model, fields, request.messages)
             except LLMError as failure:
                 if isinstance(failure, ModelNotServedError | LLMConnectionError):
                     self._info = None  # it may come back with another model or context: the next call asks anew
                 raise
             seconds = time.perf_counter() - started
         labels = request.labels.labels if request.labels is not None else None
+        answer = self._answer(reply, request, response.headers.get("x-request-id"))
+        logprobs = None if labels is None else read_labels(reply, labels, self._base_url)
+        notes = [*self._dialect.notes]
+        if labels is not None and one_hot(reply):
+            notes.append("the server reports one label as certain and all others as impossible")
+        if not info.counts_tokens:
+            notes += self._truncation.note(request.messages, reply.tokens().prompt_tokens)
         return Exchange(
             messages=request.messages,
-            answer=_answer(
-                reply, self._base_url, response.headers.get("x-request-id"), may_be_empty=labels is not None
-            ),
+            answer=bound_answer(binding, answer) if request.choices or request.pattern else answer,
             finish_reason=reply.finish_reason,
             model=reply.model,
             usage=reply.tokens(),
             seconds=seconds,
             retries=int(response.request.headers.get(_RETRIES, 0)),
             request_id=reply.id,
-            label_logprobs=None if labels is None else read_labels(reply, labels, self._base_url),
+            label_logprobs=logprobs,
+            notes=tuple(notes),
         )
 
-    async def _create(self, fields: Mapping[str, Any], further: Mapping[str, Any]) -> Reply:
+    async def _create(self, fields: Mapping[str, Any]) -> Reply:
         """A chat completion for a probe."""
         info = await self.handshake()
         async with self._in_flight:
-            return (await self._complete(info.model, {**fields, **further}))[1]
+            return (await self._complete(info.model, fields))[1]
 
-    async def _complete(self, model: str, fields: Mapping[str, Any]) -> tuple[httpx2.Response, Reply]:
-        """Post a chat and read the reply."""
+    async def _complete(
+        self, model: str, fields: Mapping[str, Any], prompt: tuple[Message, ...] = ()
+    ) -> tuple[httpx2.Response, Reply]:
+        """Post a chat and read the reply; fields that the server refuses by name are renamed or left out.
+
+        `post` instead of `chat.completions.create`: validating the fields and building a `ChatCompletion` would
+        take one or two milliseconds of processor time.
+        """
+        for _ in range(_MOST_ADAPTED):
+            body = self._dialect.body(fields)
+            try:
+                return await self._post(model, body, prompt)
+            except LLMRequestError as error:
+                self._dialect.learn(error, body)
+                if self._dialect.body(fields) == body:
+                    raise
+        return await self._post(model, self._dialect.body(fields), prompt)
+
+    async def _post(
+        self, model: str, body: Mapping[str, Any], prompt: tuple[Message, ...]
+    ) -> tuple[httpx2.Response, Reply]:
         try:
             response = await self._openai.post(
-                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **fields}
+                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **body}
             )
-            return response, Reply.model_validate_json(response.content)
+            reply = Reply.model_validate_json(response.content)
         except (openai.OpenAIError, ValueError) as error:
-            raise as_llm_error(error, self._base_url) from error
+            raise self._typed(error, prompt) from error
+        if reply.error and not reply.choices:
+            raise error_in_reply(reply.error, self._base_url, prompt, reply.id)
+        return response, reply
+
+    def _thought_only(self, reply: Reply, request: ChatRequest) -> bool:
+        if request.labels is not None:
+            return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
+        return bool(reply.choices) and only_thought(reply.answer, thought=reply.thought)
+
+    def _answer(self, reply: Reply, request: ChatRequest, request_id: str | None) -> str:
+        """The answer's text; one without text is an error, unless only its log-probabilities are wanted."""
+        hint = "see the server's log"
+        if not reply.choices:
+            what = "without choices"
+        elif self._thought_only(reply, request):
+            what = f"with the model's thoughts and no answer (finish reason {reply.finish_reason!r})"
+            hint = "set ZSREC_THINKING=off, or raise max_tokens in the template so that thoughts and answer fit"
+        elif reply.answer is not None:
+            return reply.answer
+        elif request.labels is not None:
+            return ""
+        else:
+            what = f"without text (finish reason {reply.finish_reason!r})"
+            hint = "see the server's log; a thinking model needs ZSREC_THINKING=off or more max_tokens"
+        raise BadReplyError(f"{self._base_url} answered {what}", hint=hint, request_id=request_id)
+
+    def _typed(self, error: Exception, prompt: tuple[Message, ...] = ()) -> LLMError:
+        typed = as_llm_error(error, self._base_url, prompt)
+        if isinstance(typed, LLMConnectionError) and self._ignored_proxy is not None:
+            typed.hint = (
+                f"{typed.hint}; the environment's proxy {self._ignored_proxy} is not used, since it could read "
+                "prompts: ZSREC_ALLOW_HOSTS can allow it"
+            )
+        return typed
 
     async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
         """The tokens of a prompt, chat template included; None where the server cannot count."""
@@ -179,16 +267,16 @@ class OpenAIClient:
         except openai.APIStatusError:
             return None
         except openai.OpenAIError as error:
-            raise as_llm_error(error, self._base_url) from error
+            raise self._typed(error) from error
         return read_counters(page)
 
     async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
         try:
             answer = await self._post_tokenize(model, {"messages": [message.model_dump() for message in messages]})
-        except openai.OpenAIError:
+        except (openai.OpenAIError, ValueError):
             return None
         count = answer.get("count")
-        return count if isinstance(count, int) else None
+        return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
 
     async def _token_ids(self, fields: Mapping[str, Any]) -> list[int] | None:
         try:
@@ -196,16 +284,18 @@ class OpenAIClient:
         except openai.APIStatusError as error:
             if error.status_code < 500:
                 return None  # there is no such endpoint
-            raise as_llm_error(error, self._base_url) from error
+            raise self._typed(error) from error
         except (openai.OpenAIError, ValueError) as error:
-            raise as_llm_error(error, self._base_url) from error
+            raise self._typed(error) from error
         tokens = answer.get("tokens")
-        return tokens if isinstance(tokens, list) and all(isinstance(one, int) for one in tokens) else None
+        usable = isinstance(tokens, list) and tokens and all(isinstance(one, int) for one in tokens)
+        return tokens if usable else None
 
     async def _post_tokenize(self, model: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer of vLLM's /tokenize; empty where it is not an object."""
+        body = {"model": model, **fields, **(self._dialect.template_fields() if "messages" in fields else {})}
         async with self._in_flight:
-            answer = await self._root.post("/tokenize", cast_to=object, body={"model": model, **fields})
+            answer = await self._root.post("/tokenize", cast_to=object, body=body)
         return answer if isinstance(answer, dict) else {}
 
     async def aclose(self) -> None:
@@ -224,45 +314,3 @@ class OpenAIClient:
 def _is_gone(error: LLMError) -> bool:
     """Whether no server answers: no connection, or a proxy without one."""
     return isinstance(error, LLMConnectionError) or error.status in {502, 503}
-
-
-def request_fields(request: ChatRequest, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A chat completion's standard fields and vLLM's own, without the model's name.
-
-    `vllm` says whether the server takes vLLM's further sampling fields.
-    """
-    fields, further = _sampling_fields(request.sampling, vllm=vllm)
-    fields["messages"] = [message.model_dump() for message in request.messages]
-    if request.labels is not None:
-        more, beyond = label_fields(request.labels.labels, request.labels.by, request.labels.most)
-        fields |= more
-        further |= beyond
-    if request.choices:
-        further["structured_outputs"] = {"choice": list(request.choices)}
-    elif request.pattern:
-        further["structured_outputs"] = {"regex": request.pattern}
-    return fields, further
-
-
-def _sampling_fields(sampling: Sampling, *, vllm: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    fields = sampling.model_dump()
-    beyond = {name: fields.pop(name) for name in ("top_k", "min_p", "repetition_penalty")}
-    fields["stop"] = list(sampling.stop) or None
-    return fields, beyond if vllm else {}
-
-
-def _answer(reply: Reply, base_url: str, request_id: str | None, *, may_be_empty: bool) -> str:
-    """The answer's text; one without text is an error, unless only its log-probabilities are wanted."""
-    if not reply.choices:
-        what = "without choices"
-    elif isinstance(reply.answer, str):
-        return reply.answer
-    elif may_be_empty:
-        return ""
-    else:
-        what = f"without text (finish reason {reply.finish_reason!r})"
-    raise BadReplyError(
-        f"{base_url} answered {what}",
-        hint="see the server's log; a thinking model needs its thinking turned off",
-        request_id=request_id,
-    )

@@ -27,12 +27,13 @@ _SYNC_EVERY = 1.0  # seconds; a killed process loses nothing, a machine that los
 class Journal:
     """An append-only file of JSON lines: `{"key": …, "model": …, "request": …, "reply": …}`.
 
-    Only keys and offsets are kept in memory. `dropped` says whether the file ended in a partly written line, which
-    was cut off.
+    Only keys and offsets are kept in memory. Entries that are not `usable` count as absent. `dropped` says whether
+    the file ended in a partly written line, which was cut off.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, usable: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         self.path = Path(path)
+        self._usable = usable
         self._offsets: dict[str, tuple[int, int]] = {}
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -96,12 +97,13 @@ class Journal:
             for number, line in enumerate(file, start=1):
                 if bad is not None:
                     break
-                key = _key_of(line)
-                if key is None:
+                entry = _entry_of(line)
+                if entry is None:
                     bad = (number, start)
-                else:
-                    self._offsets[key] = (start, len(line))
-                    start += len(line)
+                    continue
+                if self._usable(entry):
+                    self._offsets[entry["key"]] = (start, len(line))
+                start += len(line)
         if bad is None:
             return False
         if number > bad[0]:
@@ -113,16 +115,15 @@ class Journal:
         return True
 
 
-def _key_of(line: bytes) -> str | None:
-    """The key of a line; None where it is incomplete or not an entry."""
+def _entry_of(line: bytes) -> dict[str, Any] | None:
+    """The entry of a line; None where it is incomplete or not an entry."""
     if not line.endswith(b"\n"):
         return None
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    key = entry.get("key") if isinstance(entry, dict) else None
-    return key if isinstance(key, str) else None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("key"), str) else None
 
 
 def without_requests(path: Path, rename: Callable[[str], str]) -> None:

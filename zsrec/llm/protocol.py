@@ -72,8 +72,10 @@ class ServerInfo(Frozen):
         context_length: Tokens that prompt and answer may have together; None where the server does not say.
         version: The server's version; None where it does not say.
         counts_tokens: Whether it counts the tokens of a chat (vLLM's /tokenize).
-        vllm: Whether it takes vLLM's further sampling fields (top_k, min_p, repetition_penalty).
+        vllm: Whether it says that it is vLLM.
         capabilities: What was tried out so far, and whether it worked. Only what a ranker needed is in it.
+        field_names: Fields of a request that it takes under another name, or (None) not at all.
+        notes: What is sent to it in another way than a template says, as sentences.
     """
 
     base_url: str
@@ -83,6 +85,8 @@ class ServerInfo(Frozen):
     counts_tokens: bool = False
     vllm: bool = False
     capabilities: Mapping[Capability, bool] = Field(default_factory=dict)
+    field_names: Mapping[str, str | None] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class LLM(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,7 @@ class Row:
     title: str
     how: str  # the match's method and confidence, the score's parts, or what filled the place
     reason: str = ""  # what the model wrote about the item
+    probability: float | None = None  # of the item's label, for rankers that read labels
 
 
 def pieces(result: Recommendations, exchange: int, catalog: Catalog) -> list[Piece]:
@@ -69,8 +71,23 @@ def pieces(result: Recommendations, exchange: int, catalog: Catalog) -> list[Pie
 def rows(result: Recommendations) -> list[Row]:
     """The ranked list."""
     return [
-        Row(one.rank, one.item.id, display_title(one.item.title), _how(one), one.reason or "") for one in result
+        Row(
+            rank=one.rank,
+            item_id=one.item.id,
+            title=display_title(one.item.title),
+            how=_how(one),
+            reason=one.reason or "",
+            probability=one.parts.probability if one.parts is not None else None,
+        )
+        for one in result
     ]
+
+
+def label_bars(logprobs: Mapping[str, float], most: int = 8) -> list[tuple[str, float]]:
+    """The most likely labels of an answer with their probabilities among all tokens, then the rest in one."""
+    ranked = sorted(((label, math.exp(value)) for label, value in logprobs.items()), key=lambda one: -one[1])
+    rest = sum(probability for _, probability in ranked[most:])
+    return [*ranked[:most], *([(f"{len(ranked) - most} others", rest)] if len(ranked) > most else [])]
 
 
 def summary(result: Recommendations) -> str:
@@ -117,8 +134,6 @@ def _how(one: Recommendation) -> str:
     if one.parts is None:
         return "ranked by the model"
     parts = [f"model {one.parts.llm:.2f}"]
-    if one.parts.probability is not None:
-        parts.append(f"probability {one.parts.probability:.1%}")
     if one.parts.prior is not None:
         parts.append(f"retriever {one.parts.prior:.2f}")
     return ", ".join(parts)

@@ -57,10 +57,11 @@ class Draft:
         return found
 
 
-def names(library: Library) -> list[str]:
-    """The templates that a playground can run: readable ones whose task recommends."""
-    found = [entry.name for entry in library.entries() if entry.shadowed_by is None]
-    return [name for name in found if library.open(name).front.task in _RUNS]
+def names(library: Library) -> dict[str, str]:
+    """The templates that a playground can run, with their descriptions: those whose task recommends, by task."""
+    entries = [entry.name for entry in library.entries() if entry.shadowed_by is None]
+    fronts = {name: library.open(name).front for name in entries}
+    return {name: front.description for task in _RUNS for name, front in fronts.items() if front.task == task}
 
 
 def opened(name: str, library: Library) -> Draft:
@@ -122,6 +123,12 @@ def listed(histories: Mapping[str, History], catalog: Catalog) -> dict[str, str]
     return {user: _described(user, histories[user], catalog) for user in list(histories)[:MOST_LISTED]}
 
 
+def chips(history: History, catalog: Catalog, most: int = 12) -> list[tuple[str, Feedback]]:
+    """The newest events of a history for display, newest first: title and feedback."""
+    newest = history.events[: -most - 1 : -1]
+    return [(_title(event.item, catalog), event.feedback) for event in newest]
+
+
 def _event(line: str) -> Event:
     sign, space, rest = line.partition(" ")
     if sign in _SIGNS and space and rest.strip():
@@ -130,6 +137,9 @@ def _event(line: str) -> Event:
 
 
 def _described(user: str, history: History, catalog: Catalog) -> str:
-    last = history.events[-1].item if history.events else ""
-    title = display_title(catalog[last].title) if last in catalog else last
+    title = _title(history.events[-1].item, catalog) if history.events else ""
     return f"{user}: {len(history):,} events, last {title}" if title else f"{user}: no events"
+
+
+def _title(item: str, catalog: Catalog) -> str:
+    return display_title(catalog[item].title) if item in catalog else item

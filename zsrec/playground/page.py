@@ -1,4 +1,4 @@
-"""A browser tab's page: whom to recommend for, one or two templates, and the buttons that ask."""
+"""A browser tab's page: on the left whom to recommend for and templates, on the right prompts and results."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from nicegui import html, ui
 
 from zsrec.data.history import Feedback
-from zsrec.playground.draft import MOST_LISTED, Person
+from zsrec.playground.draft import MOST_LISTED, Person, chips
 from zsrec.playground.pane import Pane
 from zsrec.playground.results import named, say
-from zsrec.playground.state import Question, Workshop, toggle
-from zsrec.prompts import Template
+from zsrec.playground.state import Fields, Workshop, toggle
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _USER, _TYPED = "A user of the data", "A history I type"
@@ -24,8 +23,14 @@ new MutationObserver(() => {
     box.removeAttribute("tabindex");
 }).observe(document.body, { childList: true, subtree: true });
 """
+# On a wide screen the results have a scroll bar of their own; on a narrow one they are below the templates.
+_SHOW_RESULTS = """
+const results = document.querySelector(".outputs");
+if (matchMedia("(max-width: 1099px)").matches) results.scrollIntoView({ block: "start" });
+else document.querySelector(".views").scrollTop = 0;
+"""
 _OUTCOMES = {  # the worst comes first
-    "failed": "Not answered: see the message below the template.",
+    "failed": "Not answered.",
     "stopped": "Cancelled: nothing has changed.",
     "answered": "Done.",
 }
@@ -45,71 +50,30 @@ class Page:
         ui.colors(primary=_BLUE)
         with html.div().classes("page"):  # NiceGUI's own element around it is the main landmark
             self._top()
-            self._form()
             self._run_bar()
-            self._panes_box = html.div().classes("panes")
-            self._refine_bar()
+            with html.div().classes("columns"):
+                with html.div().classes("inputs"):
+                    self._form()
+                    self._editors = html.div()
+                with named(html.section().classes("outputs"), "Prompts and results"):
+                    self._views = named(html.div().classes("views"), "Results", tabindex="0", role="region")
+                    self._refine_bar()
             self._add_pane()
+        self._show_chips()
 
     async def connected(self) -> None:
         """Call when the browser is connected."""
         ui.run_javascript(_LISTS)
         for pane in self._panes:
             pane.connected()
-        await asyncio.gather(*(pane.preview.ask() for pane in self._panes))
+        await self._asks_otherwise()
 
     def _top(self) -> None:
         catalog = self._workshop.recommender.catalog
         with html.header().classes("top"):
             html.h1("zsrec playground")
-            html.p(f"{len(catalog):,} {catalog.domain} · {self._workshop.recommender.settings.base_url}").classes(
-                "soft"
-            )
-
-    def _form(self) -> None:
-        users = self._workshop.users
-        with named(html.section().classes("card"), "For whom"):
-            html.h2("For whom")
-            with html.div().classes("fields"):
-                with html.div():
-                    self._who = ui.radio(
-                        [_USER, _TYPED] if users else [_TYPED],
-                        value=_USER if users else _TYPED,
-                        on_change=self._changed,
-                    ).props("inline")
-                    named(self._who, "Where the history comes from")
-                    self._user = ui.select(
-                        users,
-                        value=next(iter(users), None),
-                        label="User",
-                        with_input=True,
-                        on_change=self._changed,
-                    ).props("outlined dense")
-                    self._user.bind_visibility_from(self._who, "value", value=_USER)
-                    left = len(self._workshop.histories) - len(users)
-                    if left > 0:
-                        html.p(f"The first {MOST_LISTED:,} users; {left:,} more are not listed.").classes("soft")
-                    self._typed = ui.textarea("History", on_change=self._changed).props("outlined debounce=300")
-                    _hint(
-                        self._typed, "One title or id a line, oldest first; “+ ” before it: liked, “- ”: disliked"
-                    )
-                    self._typed.bind_visibility_from(self._who, "value", value=_TYPED)
-                self._about = ui.textarea("In words", on_change=self._changed).props(
-                    "outlined autogrow debounce=300"
-                )
-                _hint(self._about, "What they look for; beside a history or alone")
-                with html.div():
-                    self._k = ui.number(
-                        "How many", value=5, min=1, max=_MOST_K, precision=0, on_change=self._asks_otherwise
-                    ).props("outlined dense")
-                    self._candidates = ui.textarea("Candidates", on_change=self._asks_otherwise).props(
-                        "outlined autogrow debounce=300"
-                    )
-                    _hint(self._candidates, f"For ranking, one a line; {self._default_candidates()}")
-
-    def _default_candidates(self) -> str:
-        popular = self._workshop.recommender.popularity is not None
-        return "empty: what is popular" if popular else "ranking templates need them"
+            where = f"{len(catalog):,} {catalog.domain} · {self._workshop.recommender.settings.base_url}"
+            html.p(where).classes("soft")
 
     def _run_bar(self) -> None:
         with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
@@ -118,55 +82,93 @@ class Page:
             self._cancel.set_visibility(False)
             self._second = ui.switch("Compare two templates", on_change=self._switch)
             self._status = html.p().classes("soft").props("role=status aria-live=polite")
+            self._alert = html.div().classes("errors").props("role=alert")
+
+    def _form(self) -> None:
+        users = self._workshop.users
+        with named(html.section().classes("card fields"), "For whom"):
+            html.h2("For whom")
+            self._who = ui.radio(
+                [_USER, _TYPED] if users else [_TYPED], value=_USER if users else _TYPED, on_change=self._changed
+            ).props("inline dense")
+            named(self._who, "Where the history comes from")
+            self._user = ui.select(
+                users, value=next(iter(users), None), label="User", with_input=True, on_change=self._changed
+            ).props("outlined dense")
+            self._user.bind_visibility_from(self._who, "value", value=_USER)
+            left = len(self._workshop.histories) - len(users)
+            if left > 0:
+                html.p(f"The first {MOST_LISTED:,} users; {left:,} more are not listed.").classes("soft")
+            self._chips = named(html.ul().classes("chips"), "The newest events of the history")
+            self._typed = ui.textarea("History", on_change=self._changed).props("outlined debounce=300")
+            _hint(self._typed, "One title or id a line, oldest first; “+ ” before it: liked, “- ”: disliked")
+            self._typed.bind_visibility_from(self._who, "value", value=_TYPED)
+            self._about = ui.textarea("In words", on_change=self._changed).props("outlined autogrow debounce=300")
+            _hint(self._about, "What they look for; with a history or alone")
+            self._k = ui.number(
+                "How many", value=5, min=1, max=_MOST_K, precision=0, on_change=self._asks_otherwise
+            ).props("outlined dense")
+            self._candidates = ui.textarea("Candidates", on_change=self._asks_otherwise)
+            self._candidates.props("outlined autogrow debounce=300")
+            popular = self._workshop.recommender.popularity is not None
+            default = "if empty, popular items" if popular else "ranking templates need them"
+            _hint(self._candidates, f"For ranking templates, one a line; {default}")
 
     def _refine_bar(self) -> None:
-        with named(html.section().classes("card"), "Refine"):
-            html.h2("Refine")
-            with html.div().classes("bar ends"):
-                self._words = (
-                    ui.input("Say something about these")
-                    .props("outlined dense")
-                    .classes("grow")
-                    .on("keydown.enter", lambda: self._ask(fresh=False))
-                )
-                _hint(self._words, "For example “like these but less violent”; likes and dislikes go along")
-                self._next = ui.button("Next round", on_click=lambda: self._ask(fresh=False)).props(
-                    "no-caps outline"
-                )
+        with named(html.section().classes("card refine"), "Refine"), html.div().classes("bar ends"):
+            self._words = ui.input("Say something about these").props("outlined dense").classes("grow")
+            self._words.on("keydown.enter", lambda: self._ask(fresh=False))
+            _hint(self._words, "For example “less violent”; likes and dislikes are sent as well")
+            self._next = ui.button("Next round", on_click=lambda: self._ask(fresh=False)).props("no-caps outline")
         self._enable()
 
     def _add_pane(self) -> None:
-        letter, place = "AB"[len(self._panes)], len(self._panes)
-        names = self._workshop.templates
-        with self._panes_box:
-            name = names[min(place, len(names) - 1)]
-            self._panes.append(Pane(self._workshop, name, letter, self._question, self._person, self._judge))
-
-    def _person(self) -> Person:
-        typed = self._who.value == _TYPED
-        return Person(
-            user=None if typed else self._user.value,
-            typed=(self._typed.value or "") if typed else "",
-            about=self._about.value or "",
+        letter, names = "AB"[len(self._panes)], list(self._workshop.templates)
+        name = names[min(len(self._panes), len(names) - 1)]
+        self._panes.append(
+            Pane(self._workshop, name, letter, self._fields, self._judge, editors=self._editors, views=self._views)
         )
 
-    def _question(self, template: Template) -> Question:
-        person = self._person()
+    def _fields(self) -> Fields:
+        typed = self._who.value == _TYPED
         lines = (self._candidates.value or "").splitlines()
-        return Question(
-            template=template,
-            history=person.history(self._workshop.histories),
+        return Fields(
+            Person(
+                user=None if typed else self._user.value,
+                typed=(self._typed.value or "") if typed else "",
+                about=self._about.value or "",
+            ),
             k=int(self._k.value or 1),
-            about=person.about.strip() or None,
-            candidates=tuple(line.strip() for line in lines if line.strip()) if template.task == "rank" else (),
+            candidates=tuple(line.strip() for line in lines if line.strip()),
         )
 
     async def _changed(self) -> None:
-        await asyncio.gather(*(pane.changed() for pane in self._panes))
+        """The person changed, so the earlier rounds are somebody else's."""
+        self._show_chips()
+        for pane in self._panes:
+            pane.restart()
+        await self._asks_otherwise()
         self._enable()
 
     async def _asks_otherwise(self) -> None:
+        """The question changed: results on the page are from before."""
+        for pane in self._panes:
+            pane.mark_stale()
         await asyncio.gather(*(pane.preview.ask() for pane in self._panes))
+
+    def _show_chips(self) -> None:
+        user = self._fields().person.user
+        history = self._workshop.histories.get(user) if user is not None else None
+        self._chips.clear()
+        self._chips.set_visibility(history is not None)
+        if history is None:
+            return
+        with self._chips:
+            for title, feedback in (shown := chips(history, self._workshop.recommender.catalog)):
+                sign = {Feedback.LIKED: "+ ", Feedback.DISLIKED: "− "}.get(feedback, "")
+                html.li(f"{sign}{title}").classes(f"chip {feedback.value}")
+            if len(history) > len(shown):
+                html.li(f"{len(history) - len(shown):,} older").classes("soft")
 
     async def _switch(self) -> None:
         if self._second.value and len(self._panes) == 1:
@@ -174,16 +176,14 @@ class Page:
             self._panes[1].connected()
             await self._panes[1].preview.ask()
         elif not self._second.value and len(self._panes) == 2:
-            gone = self._panes.pop()
-            gone.stop()
-            gone.box.delete()
+            self._panes.pop().remove()
 
     def _judge(self, item_id: str, feedback: Feedback) -> None:
         toggle([pane.pending for pane in self._panes], item_id, feedback)
         for pane in self._panes:
             pane.results.mark(pane.pending)
         marks = self._panes[0].pending.marks
-        self._say(f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
+        say(self._status, f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
 
     async def _ask(self, *, fresh: bool) -> None:
         if self._run.props.get("loading"):
@@ -198,11 +198,18 @@ class Page:
                 self._busy(False)
         if self._gone:
             return
+        with self._alert:
+            for pane in self._panes:
+                if pane.error is not None:
+                    hint = f"\nWhat to do: {pane.error.hint}" if pane.error.hint else ""
+                    html.p(f"T{pane.label[1:]}: {pane.error.message}{hint}").classes("alert")
         if set(done) == {"answered"} and not fresh:
             self._words.value = ""
+        if "answered" in done:
+            ui.run_javascript(_SHOW_RESULTS)
         if "stopped" in done:  # the button that had the focus is gone
             ui.run_javascript(f"getElement({self._run.id}).$el.focus()")
-        self._say(next(words for outcome, words in _OUTCOMES.items() if outcome in done))
+        say(self._status, next(words for outcome, words in _OUTCOMES.items() if outcome in done))
 
     def _stop(self) -> None:
         for pane in self._panes:
@@ -216,17 +223,15 @@ class Page:
         for button in (self._run, self._next):
             button.props("loading" if busy else "", remove="" if busy else "loading")
         if busy:
-            self._say("Asking the model …")
+            self._alert.clear()
+            say(self._status, "Asking the model …")
         self._cancel.set_visibility(busy)
         self._enable()
 
     def _enable(self) -> None:
         self._next.set_enabled(any(pane.last is not None for pane in self._panes))
 
-    def _say(self, text: str) -> None:
-        say(self._status, text)
 
-
-def _hint(field: ui.input, text: str) -> None:
+def _hint(field: ui.input | ui.textarea, text: str) -> None:
     """Put a hint below a field; a label that long would be cut."""
     field.props["hint"] = text

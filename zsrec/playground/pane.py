@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Literal
 
 from nicegui import html, ui
+from nicegui.element import Element
 
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.playground import draft as drafts
-from zsrec.playground.draft import Draft, Person
+from zsrec.playground.draft import Draft
 from zsrec.playground.preview import Preview, look
 from zsrec.playground.results import Judge, Results, named, say, scrollable
 from zsrec.playground.state import (
@@ -18,8 +19,8 @@ from zsrec.playground.state import (
     CHECKS,
     LOOKS,
     Feedbacks,
+    Fields,
     Latest,
-    Question,
     Round,
     Stoppable,
     StoppedError,
@@ -27,7 +28,7 @@ from zsrec.playground.state import (
     ask,
     beside,
 )
-from zsrec.prompts import Problem, Template
+from zsrec.prompts import Problem
 from zsrec.prompts.diagnostics import question_in_words
 
 _QUIET = 0.4  # seconds without typing before a new preview
@@ -40,28 +41,39 @@ getElement({id}).editorPromise.then((editor) => {{
 """
 
 Outcome = Literal["answered", "failed", "stopped"]
-"""How a run ended; in the last two cases the page is as before."""
-Asked = Callable[[Template], Question]
-"""Makes the page's question for a template; raises `ConfigError` if nothing can be asked."""
+"""How a run ended; in the last two cases the results are as before."""
 
 
 class Pane:
     """One template of a page."""
 
     def __init__(
-        self, workshop: Workshop, name: str, letter: str, asked: Asked, person: Callable[[], Person], judge: Judge
+        self,
+        workshop: Workshop,
+        name: str,
+        letter: str,
+        fields: Callable[[], Fields],
+        judge: Judge,
+        *,
+        editors: Element,
+        views: Element,
     ) -> None:
-        self._workshop, self._asked, self._person = workshop, asked, person
+        self._workshop, self._fields = workshop, fields
         self.label = f"template {letter}"
         self.draft: Draft = drafts.opened(name, workshop.library)
         self.pending = Feedbacks()
         self.last: Round | None = None
+        self.error: ZsrecError | None = None
         self._asking: Stoppable | None = None
         self._rounds = 0
+        self._shown: tuple[str, Fields] | None = None  # the text and the fields of the results on the page
         self._check = Latest(self._recheck)
         self.preview = Latest(self._relook, _QUIET)
-        self.box = named(html.section().classes("card"), f"Template {letter}")
-        with self.box:
+        with editors:
+            self._edit = named(html.section().classes("card"), f"Template {letter}")
+        with views:
+            self._view = named(html.section().classes("card"), f"Prompt and results of {self.label}")
+        with self._edit:
             html.h2(f"Template {letter}")
             self._select = ui.select(
                 workshop.templates, value=name, label="Start from", with_input=True, on_change=self._pick
@@ -75,11 +87,14 @@ class Pane:
                 on_change=self._edited,
             ).classes("editor w-full")
             self._findings = html.div().props("role=status aria-live=polite")
+        with self._view:
+            self._name = html.p().classes("role")
+            self._stale = html.p().classes("stale-note").props("role=status aria-live=polite")
+            self.results = Results(workshop, self.label, judge)
             with html.details().props("open"):
                 self._summary = html.summary()
                 self._roles = html.div()
-            self._alert = html.div().props("role=alert")
-            self.results = Results(workshop, self.label, judge)
+        say(self._name, self._title())
         say(self._summary, "What the model would receive")
 
     def connected(self) -> None:
@@ -88,15 +103,25 @@ class Pane:
         ui.run_javascript(code)
         self._show_findings()
 
-    async def changed(self) -> None:
-        """The person changed, so the earlier rounds are somebody else's."""
-        self.restart()
-        await self.preview.ask()
+    def remove(self) -> None:
+        """Stop the pane's request and remove it from the page."""
+        self.stop()
+        self._edit.delete()
+        self._view.delete()
 
     def restart(self) -> None:
         """Forget the rounds; the last results stay on the page until there are others."""
         self.last, self._rounds, self.pending = None, 0, Feedbacks()
         self.results.mark(self.pending)
+
+    def _title(self) -> str:
+        return f"T{self.label[1:]}: {self.draft.name}{', edited' if self.draft.edited else ''}"
+
+    def mark_stale(self) -> None:
+        """Mark the results on the page if the template or the fields have changed since."""
+        stale = self._shown is not None and self._shown != (self._editor.value, self._fields())
+        say(self._stale, "From before your last change: press Run for a new result." if stale else "")
+        self.results.box.classes(add="stale" if stale else "", remove="" if stale else "stale")
 
     def stop(self) -> None:
         """Cancel this pane's request, if there is one."""
@@ -107,13 +132,14 @@ class Pane:
         """Ask with the editor's text: a first round if `fresh`, else the next one. A failure changes nothing."""
         if self._editor.value != self.draft.text:
             await self._recheck()
-        draft, person = self.draft, self._person()
+        draft, fields = self.draft, self._fields()
         pending = Feedbacks() if fresh else self.pending
         last = None if fresh else self.last
+        self.error = None
         try:
             if draft.template is None:
-                raise ConfigError(f"{self.label} has errors, so nothing was sent", hint="fix the marked lines")
-            question = self._asked(draft.template)
+                raise ConfigError("it has errors, so nothing was sent", hint="fix the marked lines")
+            question = fields.question(draft.template, self._workshop.histories)
             before = question.history if last is None else last.after
             recommender = self._workshop.recommender
             question = replace(question, history=pending.applied(recommender, before))
@@ -122,16 +148,17 @@ class Pane:
         except StoppedError:
             return "stopped"
         except ZsrecError as error:
-            self._complain(error)
+            self.error = error
             return "failed"
         finally:
             self._asking = None
-        self._alert.clear()
         number = 1 if last is None else self._rounds + 1
         self.restart()
-        if person == self._person():  # otherwise the next round is somebody else's
+        if fields.person == self._fields().person:  # otherwise the next round is somebody else's
             self.last, self._rounds = found, number
-        self.results.show(found, number, draft, person)
+        self.results.show(found, number, draft, fields.person)
+        self._shown = (draft.text, fields)
+        self.mark_stale()
         return "answered"
 
     def _pick(self) -> None:
@@ -141,6 +168,7 @@ class Pane:
             self._editor.value = self.draft.text  # which is an edit, and checked as one
 
     async def _edited(self) -> None:
+        self.mark_stale()
         await self._check.ask()
         await self.preview.ask()
 
@@ -149,6 +177,7 @@ class Pane:
         draft = await beside(CHECKS, drafts.drafted, text, origin, self._workshop.library)
         if origin is self.draft.origin:
             self.draft = draft
+            say(self._name, self._title())
             self._show_findings()
 
     def _show_findings(self) -> None:
@@ -188,7 +217,12 @@ class Pane:
             say(self._summary, "What the model would receive: below, the last version without errors")
             return
         try:
-            found = await beside(LOOKS, look, self._workshop.recommender, self._asked(template))
+            found = await beside(
+                LOOKS,
+                look,
+                self._workshop.recommender,
+                self._fields().question(template, self._workshop.histories),
+            )
         except ZsrecError as error:
             self._roles.clear()
             with self._roles:
@@ -212,13 +246,6 @@ class Pane:
                 html.p(f"This is the first of {found.at_once} requests that go out together.").classes("soft")
             for note in found.notes:
                 html.p(note).classes("soft")
-
-    def _complain(self, error: ZsrecError) -> None:
-        self._alert.clear()
-        with self._alert, html.div().classes("alert"):
-            html.p(error.message)
-            if error.hint:
-                html.p(f"What to do: {error.hint}")
 
 
 def tokens_in_words(found: Preview) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from nicegui import html, ui
 from nicegui.element import Element
@@ -11,7 +11,7 @@ from zsrec.core.errors import ZsrecError
 from zsrec.core.types import Exchange
 from zsrec.data.history import Feedback
 from zsrec.playground import snippets
-from zsrec.playground.answers import Piece, Row, pieces, remarks, rows, summary
+from zsrec.playground.answers import Piece, Row, label_bars, pieces, remarks, rows, summary
 from zsrec.playground.draft import Draft, Person
 from zsrec.playground.preview import look
 from zsrec.playground.state import LOOKS, Feedbacks, Round, Workshop, beside
@@ -29,17 +29,17 @@ class Results:
         self._label = label
         self._judge = judge
         self._buttons: dict[tuple[str, Feedback], Element] = {}
-        self._box = named(html.section(), f"Results of {label}")
+        self.box = named(html.section(), f"Results of {label}")
 
     def clear(self) -> None:
         """Remove the results from the page."""
         self._buttons.clear()
-        self._box.clear()
+        self.box.clear()
 
     def show(self, one: Round, number: int, draft: Draft, person: Person) -> None:
         """Show a round, whose number starts from 1, with the draft and the person that it was asked for."""
         self.clear()
-        with self._box:
+        with self.box:
             html.h3(f"Round {number}: recommended")
             html.p(summary(one.recommendations)).classes("soft")
             self._ranked(one)
@@ -66,6 +66,8 @@ class Results:
                     with html.div().classes("what"):
                         html.span(row.title).classes("title")
                         html.span(f" {row.how}").classes("note")
+                        if row.probability is not None:
+                            _bar(row.probability)
                         if row.reason:
                             html.p(row.reason).classes("soft")
                     with html.div().classes("judges"):
@@ -85,11 +87,22 @@ class Results:
         for number, exchange in enumerate(exchanges[:_MOST_ANSWERS]):
             if steps:
                 self._sent(exchange, question_in_words(min(number, steps), steps + 1, exchange.step))
+            if exchange.label_logprobs:
+                self._labels(number, exchange.label_logprobs)
+                continue
             with scrollable(f"Answer {number + 1} of {self._label}"):
                 for piece in pieces(result, number, self._workshop.recommender.catalog):
                     _piece(piece)
         if len(exchanges) > _MOST_ANSWERS:
             html.p(f"… and {len(exchanges) - _MOST_ANSWERS} more requests").classes("soft")
+
+    def _labels(self, number: int, logprobs: Mapping[str, float]) -> None:
+        """The probabilities of an answer of one token, the most likely labels first."""
+        with named(html.ul().classes("labels"), f"Answer {number + 1} of {self._label}"):
+            for label, probability in label_bars(logprobs):
+                with html.li():
+                    html.span(label).classes("label")
+                    _bar(probability)
 
     def _sent(self, exchange: Exchange, where: str) -> None:
         """What was sent for one of several questions, earlier answers included; folded."""
@@ -104,6 +117,7 @@ class Results:
     def _code(self, one: Round, draft: Draft, person: Person) -> None:
         workshop = self._workshop
         known = workshop.histories.get(person.user) if person.user is not None else None
+        retriever = workshop.recommender.pipeline.retriever
         python = snippets.as_python(
             one.question,
             draft,
@@ -112,6 +126,7 @@ class Results:
             base=0 if known is None else len(known.events),
             model=dict(workshop.model or {}),
             popular=workshop.recommender.popularity is not None,
+            retriever=None if retriever is None else retriever.name,
         )
         with html.details():
             html.summary("The same in Python")
@@ -141,6 +156,14 @@ class Results:
         details.on("toggle", fetch)
 
 
+def _bar(probability: float) -> None:
+    """A probability as a bar and a number."""
+    with html.span().classes("prob"):
+        with html.span():
+            html.span().style(f"width: {100 * probability:.1f}%")
+        html.span(f"{probability:.1%}").classes("note")
+
+
 def _piece(piece: Piece) -> None:
     if piece.kind == "plain":
         html.span(piece.text)
@@ -152,10 +175,11 @@ def _piece(piece: Piece) -> None:
 
 
 def say(box: Element, text: str) -> None:
-    """Replace the content of a box by one text."""
+    """Replace the content of a box by one text, or by nothing."""
     box.clear()
-    with box:
-        html.span(text)
+    if text:
+        with box:
+            html.span(text)
 
 
 def scrollable(label: str) -> Element:

@@ -15,11 +15,11 @@ EDITED = "edited.j2"
 """The file for an edited template."""
 _METHODS = {
     Feedback.SEEN: "with_events",
-    Feedback.LIKED: "liked",
-    Feedback.DISLIKED: "disliked",
-    Feedback.SKIPPED: "skipped",
+    Feedback.LIKED: "like",
+    Feedback.DISLIKED: "dislike",
+    Feedback.SKIPPED: "skip",
 }
-_LISTS = ("with_events", "showed")
+_LISTS = ("with_events", "show")
 
 
 def as_python(
@@ -31,10 +31,12 @@ def as_python(
     base: int = 0,
     model: dict[str, str] | None = None,
     popular: bool = False,
+    retriever: str | None = None,
 ) -> str:
     """A script that asks the same question with the same draft."""
     edited = draft.edited
-    uses_popular = popular and question.template.task == "rank" and not question.candidates
+    retriever = retriever if question.template.task == "rank" else None
+    uses_popular = popular and question.template.task == "rank" and not question.candidates and retriever is None
     history = _history(question.history, base, None if known is None else f"histories[{known!r}]")
     imports = ["Catalog"] if any("Catalog." in line for line in opening) else []
     imports += ["History"] if history.startswith("History") else []
@@ -49,24 +51,36 @@ def as_python(
     lines.append(f"from zsrec import {', '.join(imports)}")
     lines += ["from zsrec.data import movielens"] if any("movielens." in line for line in opening) else []
     lines += ["from zsrec.retrieval import popularity"] if uses_popular else []
+    if retriever is not None:
+        lines += ["from zsrec.data.interactions import Ids, Interactions"]
+        lines += ["from zsrec.retrieval.by_name import retriever_named"]
+        histories = "histories" if any("histories" in line for line in opening) else "{}"
+        opening = (*opening, f"known = Interactions.from_histories({histories}, catalog=Ids(catalog.ids))")
     lines += ["", *opening]
     if edited:
         lines.append(f"Path({EDITED!r}).write_text({_literal(draft.text)}, encoding='utf-8')")
     lines += [
         f"history = {history}",
-        f"with Recommender({', '.join(arguments)}) as rec:",
+        f"with {_made(arguments, retriever)} as rec:",
         f"    for r in rec.recommend({', '.join(asked)}):",
         "        print(r.rank, r.item.title)",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _made(arguments: Sequence[str], retriever: str | None) -> str:
+    made = f"Recommender({', '.join(arguments)})"
+    if retriever is None:
+        return made
+    return f"{made}.with_retriever(retriever_named({retriever!r}, known, catalog))"
+
+
 def as_curl(request: ChatRequest, server: ServerInfo) -> str:
     """A shell command that sends a request; the key is read from the environment, never written."""
-    from zsrec.llm.client import request_fields  # the openai package takes a second to import
+    from zsrec.llm.dialects import renamed, request_fields  # the openai package takes a second to import
 
-    fields, further = request_fields(request, vllm=server.vllm)
-    return command(server.base_url, {"model": server.model, **fields, **further}) + "\n"
+    fields = renamed(request_fields(request), server.field_names)
+    return command(server.base_url, {"model": server.model, **fields}) + "\n"
 
 
 def _history(history: History, start: int, base: str | None) -> str:
@@ -86,13 +100,13 @@ def _calls(history: History, start: int) -> Iterator[tuple[str, Sequence[str]]]:
     place = start
     while place < len(history.events) or said:
         while said and said[0].after <= place:
-            yield "said", (said.pop(0).text,)
+            yield "say", (said.pop(0).text,)
         end = min(said[0].after, len(history.events)) if said else len(history.events)
         for feedback, events in groupby(history.events[place:end], key=lambda event: event.feedback):
             yield _METHODS[feedback], [event.item for event in events]
         place = end
     if history.shown:
-        yield "showed", history.shown
+        yield "show", history.shown
 
 
 def _arguments(given: Sequence[str]) -> str:

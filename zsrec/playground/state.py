@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, TypeVarTuple
 
-from zsrec.core.types import Exchange, Item, Message, Recommendations
+from zsrec.core.types import Item, Recommendations
 from zsrec.data.history import Feedback, History
-from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.forwarding import ForwardingLLM
+from zsrec.llm.protocol import LLM
 from zsrec.playground import draft
+from zsrec.playground.draft import Person
 from zsrec.prompts import Library, Template
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.session import Session
@@ -31,10 +33,11 @@ class Workshop:
     model: Mapping[str, str] | None = None  # the given ones of "base_url" and "model", for snippets
 
     @cached_property
-    def templates(self) -> list[str]:
-        """The names of the templates that can be run, the default first."""
+    def templates(self) -> dict[str, str]:
+        """Labels of the templates that can be run, by name, the default first."""
         found = draft.names(self.library)
-        return sorted(found, key=lambda name: name != FIRST)
+        names = sorted(found, key=lambda name: name != FIRST)
+        return {name: f"{name} — {found[name]}" if found[name] else name for name in names}
 
     @cached_property
     def users(self) -> dict[str, str]:
@@ -51,6 +54,25 @@ class Question:
     k: int = 10
     about: str | None = None
     candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What the page's fields say: whom to ask for, how many items, and candidates."""
+
+    person: Person
+    k: int
+    candidates: tuple[str, ...]
+
+    def question(self, template: Template, histories: Mapping[str, History]) -> Question:
+        """The question for a template; `ConfigError` if nothing can be asked."""
+        return Question(
+            template=template,
+            history=self.person.history(histories),
+            k=self.k,
+            about=self.person.about.strip() or None,
+            candidates=self.candidates if template.task == "rank" else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -101,11 +123,11 @@ class StoppedError(Exception):
     """Ends a flow that was stopped."""
 
 
-class Stoppable:
+class Stoppable(ForwardingLLM):
     """A model that can be stopped: requests in progress are cancelled, their connections closed."""
 
     def __init__(self, llm: LLM) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -120,9 +142,9 @@ class Stoppable:
         for task in self._tasks:
             task.cancel()
 
-    async def _call(self, asked: Coroutine[Any, Any, Reply]) -> Reply:
+    async def _forward(self, call: Coroutine[Any, Any, Reply]) -> Reply:
         self._loop = asyncio.get_running_loop()
-        task = self._loop.create_task(asked)
+        task = self._loop.create_task(call)
         self._tasks.add(task)
         if self._stopped:
             task.cancel()
@@ -134,26 +156,6 @@ class Stoppable:
             raise
         finally:
             self._tasks.discard(task)
-
-    async def handshake(self) -> ServerInfo:
-        """See `LLM`."""
-        return await self._call(self._llm.handshake())
-
-    async def chat(self, request: ChatRequest) -> Exchange:
-        """See `LLM`."""
-        return await self._call(self._llm.chat(request))
-
-    async def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
-        """See `LLM`."""
-        return await self._call(self._llm.count_tokens(messages))
-
-    async def labels(self, count: int) -> LabelSet:
-        """See `LLM`."""
-        return await self._call(self._llm.labels(count))
-
-    async def binds_choices(self) -> bool:
-        """See `LLM`."""
-        return await self._call(self._llm.binds_choices())
 
     async def aclose(self) -> None:
         """The model is closed by its owner."""

@@ -70,7 +70,7 @@ MOST_STEPS = 8
 CITED = "{history}"
 """Where a pattern has the title of one of the history's items."""
 
-_TAKEN = frozenset("history candidates k about domain shown range dict namespace loop".split())
+_TAKEN = frozenset("history candidates k about domain shown conversation range dict namespace loop".split())
 _MAX_CHARACTERS = 16_384
 _FENCE = "---"
 _Path = tuple[str | int, ...]
@@ -82,7 +82,7 @@ class Variable(Frozen, strict=True):
     Attributes:
         scope: Who shares its value: every request of a "catalog", the requests of one candidate "pool", or
             one "user". Prompts should use them in this order, so that the server can share the prefix.
-        type: "str", "int", or "items" (a list of items).
+        type: "str", "int", "items" (a list of items), or "turns" (a conversation).
         default: The value where the caller gives none; None means there is no default.
         last: For `history`: how many of the newest events are shown; None shows all that fit.
         fields: Of "items", the catalog's columns that the template reads; with them, any other is an error of the
@@ -90,7 +90,7 @@ class Variable(Frozen, strict=True):
     """
 
     scope: Scope
-    type: Literal["str", "int", "items"] = "str"
+    type: Literal["str", "int", "items", "turns"] = "str"
     default: str | int | None = None
     last: int | None = Field(default=None, ge=1)
     fields: tuple[str, ...] | None = None

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zsrec.core.types import Item
-from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, inline
+from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, TURN_LIMIT, inline
 from zsrec.data.history import Event, Feedback
 from zsrec.data.titles import display_title
 from zsrec.prompts.sanitize import sanitize
+
+ROLES = ("user", "assistant")
+"""Who may speak in a conversation."""
 
 SAID = "said"
 """The feedback of an entry of the history that holds the user's own words."""
@@ -67,6 +70,26 @@ class ItemView:
 
     def __str__(self) -> str:
         return self.display
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """A turn of a conversation as templates see it: its role is one of two, its text one harmless line.
+
+    Raises:
+        ValueError: The role is another one.
+    """
+
+    role: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"the role of a turn is one of {', '.join(ROLES)}, found {self.role!r}")
+        object.__setattr__(self, "text", inline(self.text, TURN_LIMIT))
+
+    def __str__(self) -> str:
+        return self.text
 
 
 FIELDS = tuple(ItemView.__dataclass_fields__)

@@ -12,7 +12,7 @@ from typing import Any
 
 from zsrec.core.types import Message
 from zsrec.core.untrusted_text import inline
-from zsrec.prompts.item_view import ItemView, title_view
+from zsrec.prompts.item_view import ItemView, TurnView, title_view
 from zsrec.prompts.template import Template
 
 User = Mapping[str, Any]
@@ -66,6 +66,11 @@ def _labelled(item: ItemView, label: str) -> ItemView:
 
 POOL = _items("a", 20)
 LABELLED_POOL = tuple(map(_labelled, POOL, ascii_uppercase))
+TURNS = (
+    TurnView("user", "I want something slow about machines."),
+    TurnView("assistant", "Do you mind subtitles?"),
+    TurnView("user", "Not at all."),
+)
 USERS: tuple[User, ...] = (
     {"says": "for a user with a history", "history": _items("b", 12)},
     {"says": "for another user with a history", "history": _items("c", 12)},
@@ -77,13 +82,14 @@ USERS: tuple[User, ...] = (
 
 @cache
 def of_one_text(text: str) -> Mapping[str, Any]:
-    """Values of each type of variable in which every text is this one: two items, a text, a number."""
-    return {"str": text, "int": 3, "items": tuple(synthetic(text, number, text) for number in (1, 2))}
+    """Values of each type of variable in which every text is this one: two items, a text, two turns, a number."""
+    items = tuple(synthetic(text, number, text) for number in (1, 2))
+    return {"str": text, "int": 3, "items": items, "turns": (TurnView("user", text), TurnView("assistant", text))}
 
 
 def values_for(template: Template, user: User) -> dict[str, Any]:
     """The arguments of `Template.render` for a synthetic user, with labels where the ranker needs them."""
-    stand_ins: dict[str, Any] = {"str": "some text", "int": 3, "items": POOL[:3]}
+    stand_ins: dict[str, Any] = {"str": "some text", "int": 3, "items": POOL[:3], "turns": TURNS}
     values: dict[str, Any] = {
         name: stand_ins[variable.type]
         for name, variable in template.variables.items()

@@ -16,11 +16,12 @@ from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
 from zsrec.prompts.diagnostics import did_you_mean, unanswered
 from zsrec.prompts.front_matter import Ranker, Ranking, StepOptions, Task, Variable
-from zsrec.prompts.item_view import FIELDS, ItemView, item_view, title_view
+from zsrec.prompts.item_view import FIELDS, ItemView, TurnView, item_view, title_view
 from zsrec.prompts.sandbox import Sandbox
 
 _Role = Literal["system", "user"]
 Items = Sequence[ItemView | Item | str]
+Turns = Sequence[TurnView | tuple[str, str]]
 _MAX_CHARACTERS = 1_000_000
 
 
@@ -85,7 +86,7 @@ class Template:
         k: int = 10,
         about: str | None = None,
         domain: str | None = None,
-        **further: str | int | Items,
+        **further: str | int | Items | Turns,
     ) -> tuple[Message, ...]:
         """The messages to send.
 
@@ -224,9 +225,22 @@ class Template:
                 return value
             case "items", Sequence() if not isinstance(value, str):
                 return tuple(_view(item) for item in value)
+            case "turns", Sequence() if not isinstance(value, str):
+                return tuple(self._turn(name, turn) for turn in value)
         raise TemplateError(
             f"variable {name!r} is of type {variable.type!r} and got {type(value).__name__!r}", path=self.ref.path
         )
+
+    def _turn(self, name: str, turn: object) -> TurnView:
+        if isinstance(turn, TurnView):
+            return turn
+        try:
+            role, text = cast("tuple[str, str]", turn)
+            return TurnView(role, text)
+        except (TypeError, ValueError) as error:
+            raise TemplateError(
+                f"variable {name!r}: not a turn (role, text): {error}", path=self.ref.path
+            ) from None
 
     def _explain(self, error: Exception) -> TemplateError:
         """The error with the template's file and line."""
@@ -251,7 +265,7 @@ class Template:
 
 
 _GIVEN = frozenset({"history", "candidates", "k", "about", "domain"})
-_FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items", "shown": ()}
+_FALLBACKS: Mapping[str, str | int | tuple[()]] = {"domain": "items", "shown": (), "conversation": ()}
 
 
 def _block(role: str, step: str | None) -> str:

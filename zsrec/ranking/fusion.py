@@ -103,7 +103,7 @@ def fill(
     k: int,
     seen: Collection[str],
     pool: Sequence[str],
-    source: Literal["candidates", "popularity"],
+    source: Literal["candidates", "popularity", "retrieval"],
 ) -> tuple[Recommendation, ...]:
     """Fills a short list from a pool (ids, best first; those that the catalog lacks are passed over).
 

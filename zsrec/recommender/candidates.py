@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import Known, resolve_history
+from zsrec.answers.grounding import Known, known_ids, resolve_history
 from zsrec.core.errors import ConfigError, UnknownItemError
 from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, Trace
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import places
+from zsrec.recommender.conversation import conversation_use, named_items, with_named
 from zsrec.recommender.request import Pipeline, Request
-from zsrec.retrieval.base import Mode, Retriever, profile, top, unread
+from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
+from zsrec.retrieval.because import because
+from zsrec.retrieval.rerank import Reranked, eligible, filters
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,23 @@ def choose_candidates(
     The caller's candidates keep their order; a retriever scores them too, where there is one.
     """
     catalog, retriever = pipeline.catalog, pipeline.retriever
+    history = _resolved(known, request.history)
     if request.candidates is not None:
         ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
         if not unseen:
             raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
+        if pipeline.eligible is not None:
+            unseen = tuple(item_id for item_id in unseen if item_id in pipeline.eligible)
+            if not unseen:
+                raise ConfigError("no candidate meets where=", hint="give other candidates or fewer conditions")
         if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(retriever, unseen, _resolved(known), request.about)
+        return _scored(retriever, unseen, history, request.words)
     if not ranks:
         return None
     if retriever is not None:
-        return _retrieved(pipeline, retriever, _resolved(known), seen, request.about)
+        return _retrieved(pipeline, retriever, history, seen, request.words)
     if pipeline.popularity is None:
         raise ConfigError(
             f"the template {pipeline.template.ref} ranks candidates, and none were given",
@@ -60,6 +68,24 @@ def choose_candidates(
         )
     popular = [item_id for item_id in pipeline.popularity if item_id in catalog and item_id not in seen]
     return Candidates(Pool(source="popularity", ids=tuple(popular[: pipeline.pool_size])), mode="training-free")
+
+
+def retrieved(
+    pipeline: Pipeline,
+    request: Request,
+    known: Sequence[Known],
+    seen: frozenset[str],
+    chosen: Sequence[Recommendation],
+) -> Candidates | None:
+    """The retriever's best for a call beside those already chosen; None where nothing speaks for any item."""
+    if pipeline.retriever is None:
+        return None
+    taken = seen.union(one.item.id for one in chosen)
+    wanted = replace(pipeline, pool_size=request.k)
+    try:
+        return _retrieved(wanted, pipeline.retriever, _resolved(known, request.history), taken, request.words)
+    except ConfigError:
+        return None
 
 
 def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
@@ -76,11 +102,11 @@ def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
 
 
 def _retrieved(
-    pipeline: Pipeline, retriever: Retriever, history: History, seen: frozenset[str], about: str | None
+    pipeline: Pipeline, retriever: Retriever, history: History, seen: frozenset[str], words: str
 ) -> Candidates:
     lost: list[str] = []
     while True:  # looking through a million items for those that the catalog lacks would take longer
-        found = top(retriever, history, pipeline.pool_size, exclude=(*seen, *lost), about=about)
+        found = top(retriever, history, pipeline.pool_size, exclude=(*seen, *lost), about=words)
         absent = [item_id for item_id in found.ids if item_id not in pipeline.catalog]
         if not absent:
             break
@@ -101,13 +127,13 @@ def _retrieved(
     )
 
 
-def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about: str | None) -> Candidates:
-    of = profile(history, retriever.items, about=about)
+def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, words: str) -> Candidates:
+    of = profile(history, retriever.items, about=words)
     scores = retriever.scores(of)
     codes = [retriever.items.code(item_id) for item_id in ids]
     values = [-np.inf if code is None else float(scores[code]) for code in codes]
     order = tuple(sorted(range(len(ids)), key=lambda one: -values[one]))
-    notes = [f"{retriever.name}: {note}" for note in (*retriever.notes, *unread(retriever, of))]
+    notes = [f"{retriever.name}: {note}" for note in (*retriever.notes, *profile_notes(retriever, of))]
     if unscored := sum(value == -np.inf for value in values):
         notes.append(f"{retriever.name}: nothing speaks for {unscored} candidates; they come last")
     return Candidates(
@@ -118,12 +144,53 @@ def _scored(retriever: Retriever, ids: tuple[str, ...], history: History, about:
     )
 
 
-def _resolved(known: Sequence[Known]) -> History:
-    """The history as retrievers read it: ids of the catalog, with what the user thought of them."""
-    return History(
-        events=tuple(
-            Event(item=one.item.id, by="id", feedback=one.event.feedback) for one in known if one.item is not None
-        )
+def _resolved(known: Sequence[Known], history: History) -> History:
+    """The history as retrievers read it: events by id of the catalog."""
+    events = tuple(
+        Event(item=one.item.id, by="id", feedback=one.event.feedback) for one in known if one.item is not None
+    )
+    return history.model_copy(update={"events": events})
+
+
+def restricted(pipeline: Pipeline, request: Request) -> tuple[Pipeline, tuple[str, ...]]:
+    """The pipeline with only the items that meet `Request.where`, and what the trace says of it.
+
+    Raises:
+        ConfigError: A condition is not valid.
+    """
+    if not request.where:
+        return pipeline, ()
+    where = filters(request.where, pipeline.catalog)
+    ids, note = eligible(where, pipeline.catalog)
+    popular = pipeline.popularity
+    if popular is not None:
+        popular = tuple(one for one in popular if one in ids)
+    retriever = pipeline.retriever
+    if retriever is not None:
+        if isinstance(retriever, Reranked):  # conditions come before diversity
+            retriever = replace(retriever, where=(*retriever.where, *where))
+        else:
+            retriever = Reranked(retriever, pipeline.catalog, where)
+    return replace(pipeline, eligible=ids, popularity=popular, retriever=retriever), (note,)
+
+
+def unsaid(notes: Sequence[str], said: Sequence[str]) -> list[str]:
+    """The notes that no other note contains."""
+    return [note for note in notes if not any(note in other for other in said)]
+
+
+def with_reasons(
+    pipeline: Pipeline, request: Request, known: Sequence[Known], items: Sequence[Recommendation]
+) -> tuple[Recommendation, ...]:
+    """Items without a reason of the model's get the retriever's: the history item that contributed most."""
+    if pipeline.retriever is None:
+        return tuple(items)
+    of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
+    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
+    found = because(pipeline.retriever, of, silent, pipeline.catalog)
+    return tuple(
+        one.model_copy(update={"reason": found[one.item.id].text}) if one.item.id in found else one
+        for one in items
     )
 
 
@@ -146,8 +213,11 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     them the retriever gives the candidates; where it has none for this user, or there is none, popularity does.
     The pipeline's template plays no part.
     """
+    pipeline, restrictions = restricted(pipeline, request)
+    mentions = named_items(request.conversation, pipeline.grounder)
+    request = replace(request, history=with_named(request.history, mentions))
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
-    seen = frozenset(one.item.id for one in known if one.item is not None).union(request.history.shown)
+    seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
     by_popularity = found.pool.source == "popularity"
     items = tuple(
@@ -164,10 +234,15 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
         mode=found.mode,
         evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
         history=history_use(known),
+        conversation=conversation_use(request.conversation, mentions, 0, 0),
         pool=found.pool,
-        notes=(*found.notes, f"no model was asked: this is the order of {found.pool.source}"),
+        notes=(
+            *unsaid(restrictions, found.notes),
+            *found.notes,
+            f"no model was asked: this is the order of {found.pool.source}",
+        ),
     )
-    return Recommendations(items=items, trace=trace)
+    return Recommendations(items=with_reasons(pipeline, request, known, items), trace=trace)
 
 
 def _ordered(pipeline: Pipeline, request: Request, known: tuple[Known, ...], seen: frozenset[str]) -> Candidates:

@@ -97,7 +97,7 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
     longest = max(range(len(items)), key=lambda one: len(items[one].title))
 
     async def ask(fitted: Fitted) -> list[_Answer]:
-        pattern = pattern_of(template.pattern, prompts.history.views(fitted.shown))
+        pattern = pattern_of(template.pattern, prompts.history.views(prompts.parts(fitted.shown)[0]))
         requests = (
             ChatRequest(messages=prompts.render(fitted.shown, [one]), sampling=template.sampling, pattern=pattern)
             for one in range(len(items))
@@ -112,13 +112,10 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
         return answers
 
     answers, fitted = await ask_fitting(
-        llm,
-        lambda newest: prompts.render(newest, [longest]),
-        prompts.history.events,
-        template.sampling.max_tokens,
-        ask,
+        llm, lambda newest: prompts.render(newest, [longest]), prompts.size, template.sampling.max_tokens, ask
     )
-    shown = [(one.event, one.item) for one in prompts.history.newest(fitted.shown) if one.item is not None]
+    newest = prompts.history.newest(prompts.parts(fitted.shown)[0])
+    shown = [(one.event, one.item) for one in newest if one.item is not None]
     own = {item.id: item for _, item in shown}
     explanations = []
     for item, (exchange, error) in zip(items, answers, strict=True):
@@ -133,7 +130,7 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
             )
         )
     events = tuple(event.model_copy(update={"item": item.id, "by": "id"}) for event, item in shown)
-    notes = (*prompts.history.notes(fitted, template.ref), *_notes(explanations, shown=bool(own)))
+    notes = (*prompts.notes(fitted), *_notes(explanations, shown=bool(own)))
     return Explanations(
         items=tuple(explanations), history=History(events=events), template=template.ref, notes=notes
     )

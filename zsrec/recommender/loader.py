@@ -21,8 +21,7 @@ from zsrec.prompts import Library, Template, load_template
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Request
 from zsrec.retrieval.base import Retriever, top
-from zsrec.retrieval.by_name import check_retriever, retriever_named
-from zsrec.retrieval.item_knn import ItemKNN
+from zsrec.retrieval.by_name import DEFAULT, WITHOUT_INTERACTIONS, check_retriever, retriever_named
 from zsrec.retrieval.lists import Backed
 from zsrec.retrieval.popularity import Popularity
 
@@ -43,12 +42,13 @@ class Sources:
     interactions: Path | None = None
     columns: Columns = field(default_factory=Columns)
     pool: int = DEFAULT_POOL
+    retriever: str | None = None
 
     def load(self, llm: LLM, settings: Settings) -> Stock:
         """Reads everything for a service and builds the indices, so that the first request finds them.
 
-        Item-kNN over the interactions (without a catalog, those of the MovieLens sample) with popularity behind it
-        gives candidates and the fallback. With `Settings.strict` nobody else's interactions are used.
+        The retriever over the interactions (without a catalog, those of the MovieLens sample) with popularity
+        behind it gives candidates and the fallback. With `Settings.strict` nobody else's interactions are used.
         """
         library, default = Library(self.prompts), self.template or settings.template
         names = [one.name for one in library.entries() if one.shadowed_by is None]
@@ -63,10 +63,24 @@ class Sources:
             known = Interactions.from_histories(movielens.sample().histories, catalog=Ids(catalog.ids))
         if settings.strict:
             known = None
-        retriever = None if known is None else Backed(ItemKNN(known), Popularity(known))
+        retriever = self._retriever(catalog, known)
         recommender = self.made(catalog, known, retriever, templates[default], settings, llm)
         recommender.grounder.ground("")  # builds the index
-        return Stock(recommender, templates, None if retriever is None else retriever.name)
+        return Stock(recommender, templates, None if retriever is None else retriever.name, known)
+
+    def _retriever(self, catalog: Catalog, known: Interactions | None) -> Retriever | None:
+        if self.retriever is not None:
+            check_retriever(self.retriever)
+        if known is not None:
+            return Backed(retriever_named(self.retriever or DEFAULT, known, catalog), Popularity(known))
+        if self.retriever is None:
+            return None
+        if self.retriever not in WITHOUT_INTERACTIONS:
+            raise ConfigError(
+                f"--retriever {self.retriever} without interactions",
+                hint=f"give --interactions FILE, or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
+            )
+        return retriever_named(self.retriever, Interactions.from_contacts((), catalog=Ids(catalog.ids)), catalog)
 
     def read(self) -> tuple[Catalog, Interactions | None]:
         """The catalog, and the interactions where there are any."""
@@ -102,6 +116,7 @@ class Stock:
     recommender: AsyncRecommender
     templates: Mapping[str, Template]
     fallback: str | None
+    known: Interactions | None = None
 
 
 def settle() -> None:
@@ -120,8 +135,6 @@ class Recipe(Sources):
     """How a batch job makes its recommenders; the further fields of `Sources` come first.
 
     Attributes:
-        retriever: Where templates of the task "rank" take candidates from, one of
-            `zsrec.retrieval.by_name.NAMES`; None for popularity.
         k: Items wanted per user.
         fill: See `Recommender.recommend`.
         fallback: Whether a user for whom the model fails gets the order without it.
@@ -129,7 +142,6 @@ class Recipe(Sources):
         settings: How to reach the model; the key travels with it.
     """
 
-    retriever: str | None = None
     k: int = 10
     fill: Fill | None = None
     fallback: bool = False

@@ -7,13 +7,14 @@ Data goes down the line once. Everything that happened on the way is in the trac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from zsrec.answers.candidate_lines import candidate_lines
 from zsrec.answers.cleaning import clean
 from zsrec.answers.grounder import Context
-from zsrec.answers.grounding import ground_answer, resolve_history
+from zsrec.answers.grounding import known_ids, read_answer, resolve_history
 from zsrec.core.types import (
     Dropped,
     Exchange,
@@ -22,29 +23,48 @@ from zsrec.core.types import (
     RankingUse,
     Recommendation,
     Recommendations,
+    Skipped,
     Trace,
 )
+from zsrec.core.untrusted_text import TITLE_LIMIT, inline
+from zsrec.data.titles import display_title
 from zsrec.llm.protocol import LLM
 from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select
 from zsrec.ranking.rankers import rank
-from zsrec.recommender.candidates import Candidates, choose_candidates, history_use
+from zsrec.recommender.ambiguity import Ambiguity
+from zsrec.recommender.candidates import (
+    Candidates,
+    choose_candidates,
+    history_use,
+    restricted,
+    retrieved,
+    unsaid,
+    with_reasons,
+)
+from zsrec.recommender.conversation import conversation_use, named_items, with_named
 from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
 from zsrec.recommender.request import Pipeline, Request
 
+_CUT_THOUGHT = "the model's thought was cut at max_tokens before its answer; nothing of it is recommended"
+_OPEN_THOUGHT = "the model's thought has no end; nothing of it is recommended"
 _CUT = "the answer was cut at max_tokens; a title that may be cut in half was not matched"
 
 
 async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommendations:
     """The flow of one `recommend` call."""
     pipeline.check(request)
+    pipeline, restrictions = restricted(pipeline, request)
     template, catalog = pipeline.template, pipeline.catalog
+    mentions = named_items(request.conversation, pipeline.grounder) if request.conversation else ()
+    request = replace(request, history=with_named(request.history, mentions)) if mentions else request
     known = resolve_history(request.history, catalog, pipeline.grounder)
-    seen = frozenset([one.item.id for one in known if one.item is not None]).union(request.history.shown)
+    seen = known_ids(known).union(request.history.shown)
+    ambiguity = Ambiguity(pipeline, request, known)
     candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
     prompts = Prompts(pipeline, request, known, [catalog[one] for one in (candidates.ids if candidates else ())])
     steps = await _ask_steps(pipeline, prompts, llm)
-    reader = _AnswerReader(pipeline, seen, candidates, answers=len(steps.exchanges))
+    reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
     if candidates is None or by_text:
         items, result, fitted = await _rank_by_answer(pipeline, request, prompts, reader, llm)
@@ -52,36 +72,58 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
-    notes = [*(candidates.notes if candidates else ()), *steps.notes, *result.notes, *reader.notes]
-    events = prompts.history.events
-    if fitted.shown < events:
-        left_out = events - fitted.shown
-        notes.append(f"the {left_out:,} oldest of {events:,} events were left out to fit the context")
-    notes += prompts.history.notes(fitted, template.ref)
+    events, turns = prompts.parts(fitted.shown)
+    use = history_use(known, events)
+    found = candidates.notes if candidates else ()
+    notes = [
+        *unsaid(restrictions, found),
+        *found,
+        *steps.notes,
+        *result.notes,
+        *reader.notes,
+        *ambiguity.notes(),
+        *prompts.notes(fitted),
+    ]
+    mode = candidates.mode if candidates else "zero-shot"
+    if pipeline.retriever is not None and not pipeline.ranks and request.fill != "retrieval":
+        name = pipeline.retriever.name
+        notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
+    if use.is_unknown:
+        notes.append(f"none of the {use.given:,} events of the history is in the catalog")
     if request.fill is not None and len(items) < request.k:
         pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
+        source = str(request.fill)
+        if request.fill == "retrieval" and (more := retrieved(pipeline, request, known, seen, items)) is not None:
+            pool, source = more.ids, f"retrieval ({more.pool.source})"
+            mode = more.mode if mode == "zero-shot" else mode
+            notes += unsaid(more.notes, notes)
         ranked = len(items)
         items = fill(items, catalog, k=request.k, seen=seen, pool=pool or (), source=request.fill)
-        notes.append(f"{len(items) - ranked} places were filled from {request.fill}")
+        notes.append(f"{len(items) - ranked} places were filled from {source}")
     elif len(items) < request.k:
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
         )
-    others = candidates is not None and candidates.mode == "training-free"
+    if mode == "zero-shot" and (ambiguity.used_interactions or any(one.source == "popularity" for one in items)):
+        mode = "training-free"
+    exchanges = (*steps.exchanges, *result.exchanges)
+    notes += dict.fromkeys(note for exchange in exchanges for note in exchange.notes)
     trace = Trace(
         template=template.ref,
-        mode="training-free" if others or any(one.source == "popularity" for one in items) else "zero-shot",
-        evidence=prompts.history.evidence(fitted, request.about),
-        exchanges=(*steps.exchanges, *result.exchanges),
+        mode=mode,
+        evidence=prompts.evidence(fitted),
+        exchanges=exchanges,
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
-        history=history_use(known, fitted.shown),
+        skipped=tuple(reader.skipped),
+        history=use,
+        conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),
         seed=template.sampling.seed,
     )
-    return Recommendations(items=items, trace=trace)
+    return Recommendations(items=with_reasons(pipeline, request, known, items), trace=trace)
 
 
 @dataclass
@@ -104,9 +146,7 @@ async def _ask_steps(pipeline: Pipeline, prompts: Prompts, llm: LLM) -> _Steps:
     steps = _Steps()
     for name in pipeline.template.steps:
         render = partial(prompts.render, step=name)
-        exchange, fitted = await ask_once(
-            llm, render, prompts.history.events, pipeline.template.step_sampling(name)
-        )
+        exchange, fitted = await ask_once(llm, render, prompts.size, pipeline.template.step_sampling(name))
         prompts.answers[name] = clean(exchange.answer).strip()
         steps.exchanges.append(exchange.model_copy(update={"step": name}))
         steps.prompts.append(fitted)
@@ -121,43 +161,75 @@ class _AnswerReader:
     """Reads one call's answers, and keeps what was found for the trace."""
 
     def __init__(
-        self, pipeline: Pipeline, seen: frozenset[str], candidates: Candidates | None, answers: int
+        self,
+        pipeline: Pipeline,
+        seen: frozenset[str],
+        candidates: Candidates | None,
+        ambiguity: Ambiguity,
+        answers: int,
     ) -> None:
         self._pipeline = pipeline
         self._seen = seen
+        self._ambiguity = ambiguity
         self._ids = None if candidates is None else candidates.ids
         self._numbers = {item_id: number for number, item_id in enumerate(self._ids or ())}
         self._answers = answers  # exchanges of the trace before the next answer
         self.grounded: list[Grounded] = []
         self.dropped: list[Dropped] = []
+        self.skipped: list[Skipped] = []
         self.first: dict[str, Grounded] = {}
-        self.notes: tuple[str, ...] = ()
+        self.notes: list[str] = []
 
     def read(self, exchange: Exchange, k: int, members: Sequence[str] | None = None) -> tuple[Recommendation, ...]:
         """At most k items that the next answer names, best first."""
         shown = self._ids if members is None else members
         template, cut = self._pipeline.template, exchange.finish_reason == "length"
-        found = ground_answer(
+        prompt = tuple([message.content for message in exchange.messages])
+        answer = read_answer(
             exchange.answer,
             self._pipeline.grounder,
             style=template.answer,
             side=template.side,
             context=Context(candidates=tuple(shown or ()), history=tuple(self._seen)),
-            echo=tuple([message.content for message in exchange.messages]),
+            echo=prompt,
             cut=cut,
+            thinks=self._pipeline.settings.thinking == "on",
+            candidates=None if shown is None else candidate_lines(prompt, self._names(shown)),
         )
-        grounded = [one.model_copy(update={"exchange": self._answers}) for one in found]
-        allowed = None if shown is None else frozenset(shown)
-        chosen = select(grounded, self._pipeline.catalog, k=k, seen=self._seen, allowed=allowed)
+        allowed = self._pipeline.eligible if shown is None else frozenset(shown)
+        grounded = [
+            self._ambiguity.settle(one.model_copy(update={"exchange": self._answers}), allowed)
+            for one in answer.grounded
+        ]
+        seen = self._seen - self._ambiguity.unlikely(grounded)
+        chosen = select(grounded, self._pipeline.catalog, k=k, seen=seen, allowed=allowed)
+        self.skipped += [
+            Skipped(start=skip.start, end=skip.end, why=skip.why, exchange=self._answers) for skip in answer.skips
+        ]
         self._answers += 1
-        if cut:
-            self.notes = (_CUT,)
+        if answer.problem is not None:
+            self._note(f"an answer names nothing: {answer.problem}")
+        if any(skip.why == "unfinished thought" for skip in answer.skips):
+            self._note(_CUT_THOUGHT if cut else _OPEN_THOUGHT)
+        elif cut:
+            self._note(_CUT)
         self.grounded += grounded
         self.dropped += chosen.dropped
         for one in chosen.recommendations:
             if one.provenance is not None:
                 self.first.setdefault(one.item.id, one.provenance)
         return chosen.recommendations
+
+    def _names(self, shown: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """What a prompt may call the candidates that it shows."""
+        for item_id in shown:
+            title = self._pipeline.catalog[item_id].title
+            yield item_id, inline(display_title(title), TITLE_LIMIT)
+            yield item_id, inline(title, TITLE_LIMIT)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def named(self, exchange: Exchange, order: Order) -> tuple[int, ...]:
         """Which of these candidates an answer names, best first; see `RankingTask.named`."""
@@ -172,7 +244,7 @@ async def _rank_by_answer(
     pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, llm: LLM
 ) -> _Ranked:
     """The order in which a free text names items."""
-    exchange, fitted = await ask_once(llm, prompts.render, prompts.history.events, pipeline.template.sampling)
+    exchange, fitted = await ask_once(llm, prompts.render, prompts.size, pipeline.template.sampling)
     items = reader.read(exchange, request.k)
     use = RankingUse(ranker="generate", order=tuple([one.item.id for one in items]))
     return items, RankingResult((), (exchange,), use), fitted
@@ -182,7 +254,8 @@ async def _rank_candidates(
     pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, candidates: Candidates, llm: LLM
 ) -> _Ranked:
     """The ranker's order of the candidates, fused with the retriever's where there is one."""
-    template, options, ids = pipeline.template, pipeline.options, candidates.ids
+    template, ids = pipeline.template, candidates.ids
+    options = pipeline.ranking_options(prior=candidates.prior is not None)
     reads_labels = options.reads_labels(template.ranker)
     # Labels of two letters stand for whatever labels there will be: one token each, or a short number.
     labels = ["AA"] * len(ids) if template.ranker == "choose" or reads_labels else []
@@ -197,7 +270,7 @@ async def _rank_candidates(
     result, fitted = await ask_fitting(
         llm,
         lambda newest: prompts.render(newest, labels=labels),
-        prompts.history.events,
+        prompts.size,
         1 if reads_labels else template.sampling.max_tokens,
         ask,
     )

@@ -10,10 +10,10 @@ from zsrec.answers.grounding import Known
 from zsrec.core.errors import ContextOverflowError
 from zsrec.core.privacy import Redactor
 from zsrec.core.types import Evidence, Exchange, Item, Message, Sampling
-from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, inline
+from zsrec.core.untrusted_text import TEXT_LIMIT, TITLE_LIMIT, TURN_LIMIT, inline
 from zsrec.data.history import Critique, Feedback
 from zsrec.llm.protocol import LLM, ChatRequest
-from zsrec.prompts.item_view import ItemView, item_view, said_view, title_view
+from zsrec.prompts.item_view import ItemView, TurnView, item_view, said_view, title_view
 from zsrec.ranking.base import Content, Order
 from zsrec.recommender.request import Pipeline, Request
 
@@ -27,7 +27,7 @@ _NOTHING = "N/A"
 
 
 class Fitted(NamedTuple):
-    """A prompt that fits, and how many of the newest events it shows."""
+    """A prompt that fits, and how many of the newest events and turns it shows; see `Prompts.size`."""
 
     messages: tuple[Message, ...]
     shown: int
@@ -78,26 +78,12 @@ class HistoryView:
         """The newest so many of the events that a prompt may show, oldest first."""
         return self._known[self.events - events :]
 
-    def evidence(self, fitted: Fitted, about: str | None) -> tuple[Evidence, ...]:
-        """What a prompt shows of the user."""
-        judged = any(one.event.feedback is not Feedback.SEEN for one in self.newest(fitted.shown))
-        lost = self._lost(fitted.messages)
-        found: list[Evidence] = ["history"] if self.events else []
-        found += ["about"] if about else []
-        found += ["feedback"] if judged else []
-        found += ["critique"] if lost < len(self._texts) else []
-        return tuple(found)
-
-    def notes(self, fitted: Fitted, template: object) -> list[str]:
-        """Says so where a template leaves out the user's own words."""
-        lost = self._lost(fitted.messages)
-        return [f"the template {template} leaves out {lost} of {len(self._texts)} critiques"] if lost else []
-
-    def _lost(self, messages: Sequence[Message]) -> int:
+    def critiques_in(self, messages: Sequence[Message]) -> tuple[int, int]:
+        """How many critiques a prompt shows, and how many there are."""
         if not self._texts:
-            return 0
+            return 0, 0
         prompt = "\n".join(message.content for message in messages)
-        return sum(text not in prompt for text in self._texts)
+        return sum(text in prompt for text in self._texts), len(self._texts)
 
 
 def redacted(text: str, limit: int, redact: Redactor | None) -> str:
@@ -112,7 +98,12 @@ def _view(one: Known, age: int, redact: Redactor | None) -> ItemView:
 
 
 class Prompts:
-    """Renders the prompts of one call."""
+    """Renders the prompts of one call.
+
+    What does not fit is left out from its start: the oldest events, then the oldest turns of the conversation. The
+    last turn always stays. `size` is how many events and turns can be left out, one by one; `turns` how many turns
+    a prompt may show; `answers` has the answers to the template's earlier steps.
+    """
 
     def __init__(
         self, pipeline: Pipeline, request: Request, known: Sequence[Known], candidates: Sequence[Item] = ()
@@ -122,7 +113,17 @@ class Prompts:
         self.history = HistoryView(
             known, request.history.critiques, last=variable.last if variable else None, redact=redact
         )
+        shows = "conversation" in template.variables
+        views = [
+            TurnView(turn.role, redacted(turn.text, TURN_LIMIT, redact))
+            for turn in request.conversation
+            if shows and turn.text.strip()
+        ]
+        self._conversation = [view for view in views if view.text]
+        self.turns = len(self._conversation)
+        self.size = self.history.events + max(0, self.turns - 1)
         self.answers: dict[str, str] = {}
+        self._request = request
         self._template = template
         self._k, self._domain = request.k, pipeline.catalog.domain
         self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
@@ -141,37 +142,75 @@ class Prompts:
         *,
         step: str | None = None,
     ) -> tuple[Message, ...]:
-        """The messages with the newest events and these candidates (None for all), each under its label."""
+        """The messages with the newest events and turns and these candidates (None for all)."""
         views = self._candidates if order is None else [self._candidates[one] for one in order]
         if content == "nothing":
             views = [title_view(_NOTHING)] * len(views)
         if labels:
             views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
-        history, about, answers = self.history.views(newest), self._about, self.answers
+        events, turns = self.parts(newest)
+        history, about, answers = self.history.views(events), self._about, self.answers
+        conversation = self._conversation[self.turns - turns :]
         if content != "user":
             history, about = [title_view(_NOTHING)], None if about is None else _NOTHING
+            conversation = [TurnView("user", _NOTHING)] if turns else []
             answers = dict.fromkeys(answers, _NOTHING)
-        further: dict[str, str | list[ItemView]] = {**answers, **self._shown}
+        further: dict[str, str | list[ItemView] | list[TurnView]] = {**answers, **self._shown}
+        if conversation:
+            further["conversation"] = conversation
         return self._template.render(
             step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
         )
 
+    def parts(self, newest: int) -> tuple[int, int]:
+        """How many events and how many turns the newest so many of them are."""
+        turns = min(self.turns, newest + 1)
+        return newest - max(0, turns - 1), turns
 
-async def ask_once(llm: LLM, render: Render, events: int, sampling: Sampling) -> tuple[Exchange, Fitted]:
+    def evidence(self, fitted: Fitted) -> tuple[Evidence, ...]:
+        """What a prompt shows of the user."""
+        events, turns = self.parts(fitted.shown)
+        judged = any(one.event.feedback is not Feedback.SEEN for one in self.history.newest(events))
+        found: list[Evidence] = ["history"] if self.history.events else []
+        found += ["about"] if self._request.about else []
+        found += ["feedback"] if judged else []
+        found += ["critique"] if self.history.critiques_in(fitted.messages)[0] else []
+        found += ["conversation"] if turns else []
+        return tuple(found)
+
+    def notes(self, fitted: Fitted) -> list[str]:
+        """What of the user a prompt leaves out."""
+        events, turns = self.parts(fitted.shown)
+        template, notes = self._template.ref, []
+        for shown, given, what in ((events, self.history.events, "events"), (turns, self.turns, "turns")):
+            if shown < given:
+                left_out = given - shown
+                notes.append(f"the {left_out:,} oldest of {given:,} {what} were left out to fit the context")
+        critiques, said = self.history.critiques_in(fitted.messages)
+        if critiques < said:
+            notes.append(f"the template {template} leaves out {said - critiques} of {said} critiques")
+        if self._request.conversation and not self.turns:
+            notes.append(f"the template {template} leaves out the conversation")
+        elif blank := len(self._request.conversation) - self.turns:
+            notes.append(f"{blank} turns of the conversation have no text")
+        return notes
+
+
+async def ask_once(llm: LLM, render: Render, size: int, sampling: Sampling) -> tuple[Exchange, Fitted]:
     """Asks one question with a prompt that fits; see `ask_fitting`."""
 
     def ask(fitted: Fitted) -> Awaitable[Exchange]:
         return llm.chat(ChatRequest(messages=fitted.messages, sampling=sampling))
 
-    return await ask_fitting(llm, render, events, sampling.max_tokens, ask)
+    return await ask_fitting(llm, render, size, sampling.max_tokens, ask)
 
 
 async def ask_fitting(
-    llm: LLM, render: Render, events: int, max_tokens: int, ask: Callable[[Fitted], Awaitable[Answer]]
+    llm: LLM, render: Render, size: int, max_tokens: int, ask: Callable[[Fitted], Awaitable[Answer]]
 ) -> tuple[Answer, Fitted]:
-    """Asks with a prompt that fits; where it is too long after all, with half of the history each time."""
+    """Asks with a prompt that fits; where it is too long after all, with half of its content each time."""
     context = (await llm.handshake()).context_length
-    fitted = await fit_history(llm, render, events, None if context is None else context - max_tokens)
+    fitted = await fit_history(llm, render, size, None if context is None else context - max_tokens)
     while True:
         try:
             return await ask(fitted), fitted
@@ -181,18 +220,18 @@ async def ask_fitting(
             fitted = Fitted(render(fitted.shown // 2), fitted.shown // 2)
 
 
-async def fit_history(llm: LLM, render: Render, events: int, budget: int | None) -> Fitted:
-    """The prompt with as many of the newest events as the budget allows; None for no limit.
+async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -> Fitted:
+    """The prompt with as many of the newest events and turns as the budget allows; None for no limit.
 
-    Tokens grow about evenly with the events, so a straight line between a prompt that fits and one that does
-    not lands near the answer: few prompts are counted, however long the history is.
+    Tokens grow about evenly with them, so a straight line between a prompt that fits and one that does not lands
+    near the answer: few prompts are counted, however many there are.
     """
-    messages = render(events)
+    messages = render(size)
     if budget is None or _most_tokens(messages) <= budget:
-        return Fitted(messages, events)
+        return Fitted(messages, size)
     tokens = await _tokens(llm, messages)
     if tokens <= budget:
-        return Fitted(messages, events)
+        return Fitted(messages, size)
     bare = render(0)
     bare_tokens = await _tokens(llm, bare)
     if bare_tokens > budget:
@@ -201,7 +240,7 @@ async def fit_history(llm: LLM, render: Render, events: int, budget: int | None)
             hint="send fewer candidates or lower max_tokens in the template, or serve a longer context",
         )
     fits, fitting, most = Fitted(bare, 0), bare_tokens, tokens
-    too_many = events
+    too_many = size
     while too_many - fits.shown > 1 and budget - fitting > budget * _SLACK:
         between = fits.shown + (budget - fitting) * (too_many - fits.shown) // (most - fitting)
         guess = min(max(between, fits.shown + 1), too_many - 1)

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.concurrency import LoopThread
-from zsrec.core.errors import ConfigError, ZsrecError
-from zsrec.core.privacy import Redactor, redactor
-from zsrec.core.settings import Settings
-from zsrec.core.types import Item, Recommendation, Recommendations
+from zsrec.core.errors import ConfigError
+from zsrec.core.privacy import Redactor
+from zsrec.core.privacy import redactor as redactor_of
+from zsrec.core.settings import Ambiguous, Settings
+from zsrec.core.types import Item, Recommendation, Recommendations, Strategy
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import History
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Calibration
 from zsrec.prompts.library import TemplateCache
 from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
+from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
-from zsrec.recommender.pipeline import recommend
-from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User
+from zsrec.recommender.many import Key, OnDone, Outcome, recommend_many
+from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User, as_candidates
+from zsrec.recommender.strategy import answer
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Where
 
-Outcome = Recommendations | ZsrecError
 TemplateLike = str | Path | Template
 
 
@@ -48,16 +49,21 @@ class _Base:
         popularity: Sequence[str] | None = None,
         settings: Settings | None = None,
         llm: LLM | None = None,
+        retriever: Retriever | None = None,
+        redactor: Redactor | None = None,
+        grounder: Grounder | None = None,
     ) -> None:
         settings = (settings or Settings.load()).replaced(model=model, base_url=base_url)
         self._templates = TemplateCache(prompts)
         self.pipeline = Pipeline(
             catalog=catalog,
             template=self._load(template or settings.template),
+            template_given=template is not None or settings.template != Settings.model_fields["template"].default,
             settings=settings,
-            shared_grounder=SharedGrounder(catalog),
-            popularity=None if popularity is None else tuple(popularity),
-            redact=redactor(settings.redact),
+            shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
+            popularity=as_candidates(popularity),
+            retriever=retriever,
+            redact=redactor_of(settings.redact) if redactor is None else redactor,
         )
         self._owns_llm = llm is None
         self.llm = llm or _client(settings)
@@ -89,7 +95,7 @@ class _Base:
 
     def with_template(self, template: TemplateLike) -> Self:
         """This recommender with another template, by name or path; both share their connections."""
-        return self._with(template=self._load(template))
+        return self._with(template=self._load(template), template_given=True)
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """This recommender with another catalog, for example `catalog.extended([…])`."""
@@ -97,9 +103,7 @@ class _Base:
 
     def with_grounder(self, grounder: Grounder) -> Self:
         """This recommender with a grounder of another calibration, or with an embedder."""
-        if grounder.catalog is not self.catalog:
-            raise ConfigError("the grounder is of another catalog", hint="Grounder(recommender.catalog, …)")
-        return self._with(shared_grounder=SharedGrounder(self.catalog, grounder))
+        return self._with(shared_grounder=SharedGrounder(self.catalog, _of_catalog(grounder, self.catalog)))
 
     def with_retriever(self, retriever: Retriever | None, *, pool: int = DEFAULT_POOL) -> Self:
         """This recommender with candidates from a retriever, for templates of the task "rank"."""
@@ -138,10 +142,31 @@ class _Base:
         return other
 
     def retrieval_order(
-        self, history: User = (), k: int = 10, *, candidates: Iterable[str] | None = None
+        self,
+        history: User = (),
+        k: int = 10,
+        *,
+        about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
+        candidates: Iterable[str] | None = None,
+        where: Where = (),
     ) -> Recommendations:
-        """What the retriever (or the caller's order, or popularity) recommends without any model."""
-        return without_model.retrieval_order(self.pipeline, Request.of(history, k, candidates=candidates))
+        """What the retriever (or the caller's order, or popularity) recommends without any model.
+
+        Args:
+            history: The user's events, or item ids or titles, oldest first.
+            k: The wanted number of items.
+            about: The user in words, for retrievers that read them.
+            conversation: See `recommend`.
+            candidates: Ids or titles to choose from, best first where there is no retriever.
+            where: See `recommend`.
+
+        Raises:
+            ConfigError: Nothing gives an order, or no item is left.
+            UnknownItemError: A candidate is not in the catalog.
+        """
+        request = Request.of(history, k, about, candidates, conversation=conversation, where=where)
+        return without_model.retrieval_order(self.pipeline, request)
 
     def _load(self, template: TemplateLike) -> Template:
         return template if isinstance(template, Template) else self._templates.load(template)
@@ -152,33 +177,8 @@ class _Base:
         other.pipeline = replace(self.pipeline, **parts)
         return other
 
-    async def _recommend_many(
-        self,
-        users: Iterable[User] | Mapping[str, History],
-        k: int,
-        concurrency: int | None,
-        fill: Fill | None,
-        on_done: Callable[[int, Outcome], None] | None,
-    ) -> list[Outcome]:
-        todo = list(users.values()) if isinstance(users, Mapping) else list(users)
-        outcomes: dict[int, Outcome] = {}
-        numbers = iter(range(len(todo)))
-
-        async def work() -> None:
-            for number in numbers:  # the workers share one iterator, so a slow user holds up one worker only
-                try:
-                    request = Request.of(todo[number], k, fill=fill)
-                    outcome: Outcome = await recommend(self.pipeline, request, self.llm)
-                except ZsrecError as error:
-                    outcome = error
-                outcomes[number] = outcome
-                if on_done is not None:
-                    on_done(number, outcome)
-
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency or self.settings.concurrency, len(todo))):
-                workers.create_task(work())
-        return [outcomes[number] for number in range(len(todo))]
+    async def _answer(self, request: Request, strategy: Strategy = "auto") -> Recommendations:
+        return await answer(self.pipeline, request, strategy, self.llm, self._templates.load)
 
     async def _explain(
         self, found: Iterable[Recommendation | Item], history: User, about: str | None, template: TemplateLike
@@ -214,8 +214,12 @@ class Recommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """At most `k` items that the user does not know.
 
@@ -223,47 +227,73 @@ class Recommender(_Base):
             history: The user's events, or item ids or titles, oldest first.
             k: The wanted number of items.
             about: The user in words, beside or instead of a history.
+            conversation: Turns with an assistant, oldest first, as ("user", "…") or ("assistant", "…"); at most
+                200 of at most 4,000 characters each (`Settings.max_turns`, `max_turn_characters`). Items that the
+                user names in them become events of the history, and none that is named is recommended.
             candidates: Ids or titles to choose from; templates of the task "rank" need them, a retriever
                 (`with_retriever`) or a popularity list.
-            fill: Where the model names too few items, fill up from the "candidates" or from "popularity".
-                Filled places are marked. By default a short list stays short.
+            fill: Where the model names too few items, fill up from the "candidates", from "popularity" or from
+                "retrieval" (the retriever). Filled places are marked. By default a short list stays short, but
+                where "auto" generates and there is a retriever.
+            ambiguous: What a title that several items have means: "popular" (the most popular one, if popularity
+                is known) or "abstain" (none); None takes `Settings.ambiguous`.
+            where: Conditions that every recommended item meets, as "year >= 2010" (`zsrec.retrieval.Filter`).
+            strategy: "generate", "rank" or "retrieve"; "auto" chooses by what is known of the user
+                (docs/strategy.md) where the caller gave no template, and says so in the trace.
 
         Returns:
             The ranked items, each with its provenance, and the trace: what was sent and answered, and what of it
             could not be matched or was left out.
 
         Raises:
-            ConfigError: Nothing is known of the user, `k` is below 1, or candidates or popularity are missing.
+            ConfigError: Nothing is known of the user, `k` is below 1, the conversation is too long, or candidates
+                or popularity are missing.
             UnknownItemError: A candidate is not in the catalog.
             CapabilityError: The server lacks what the template's ranker needs.
             AnswerError: The ranker reads labels, and the model begins its answer with something else.
             ContextOverflowError: The prompt does not fit even without a history.
             LLMError: The server is absent, serves another model, failed or gave no usable reply.
         """
-        return self._loop.run(recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm))
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
+        return self._loop.run(self._answer(request, strategy))
+
+    @overload
+    def recommend_many(  # type: ignore[overload-overlap]
+        self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> dict[Key, Outcome]: ...  # fmt: skip
+
+    @overload
+    def recommend_many(
+        self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> list[Outcome]: ...  # fmt: skip
 
     def recommend_many(
         self,
-        histories: Iterable[User] | Mapping[str, History],
+        histories: Iterable[User] | Mapping[Key, User],
         k: int = 10,
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
-        on_done: Callable[[int, Outcome], None] | None = None,
-    ) -> list[Outcome]:
+        on_done: OnDone | None = None,
+    ) -> list[Outcome] | dict[Key, Outcome]:
         """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
 
         Args:
-            histories: One per user.
+            histories: One per user, in a list or by any key; a bad one is an error in that user's place.
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
-            One outcome per user, in the order given: recommendations, or the error.
+            One outcome per user, recommendations or the error: a list in the order given, or a dict with the same
+            keys.
         """
-        return self._loop.run(self._recommend_many(histories, k, concurrency, fill, on_done))
+        return self._loop.run(
+            recommend_many(self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done)
+        )
 
     def explain(
         self,
@@ -369,23 +399,42 @@ class AsyncRecommender(_Base):
         k: int = 10,
         *,
         about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Recommender.recommend`."""
-        return await recommend(self.pipeline, Request.of(history, k, about, candidates, fill), self.llm)
+        request = Request.of(history, k, about, candidates, fill, conversation, ambiguous, where)
+        return await self._answer(request, strategy)
+
+    @overload
+    async def recommend_many(  # type: ignore[overload-overlap]
+        self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> dict[Key, Outcome]: ...  # fmt: skip
+
+    @overload
+    async def recommend_many(
+        self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
+        fill: Fill | None = ..., on_done: OnDone | None = ...,
+    ) -> list[Outcome]: ...  # fmt: skip
 
     async def recommend_many(
         self,
-        histories: Iterable[User] | Mapping[str, History],
+        histories: Iterable[User] | Mapping[Key, User],
         k: int = 10,
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
-        on_done: Callable[[int, Outcome], None] | None = None,
-    ) -> list[Outcome]:
+        on_done: OnDone | None = None,
+    ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
-        return await self._recommend_many(histories, k, concurrency, fill, on_done)
+        return await recommend_many(
+            self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done
+        )
 
     async def explain(
         self,
@@ -423,6 +472,12 @@ class AsyncRecommender(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _of_catalog(grounder: Grounder | None, catalog: Catalog) -> Grounder | None:
+    if grounder is not None and grounder.catalog is not catalog:
+        raise ConfigError("the grounder is of another catalog", hint="Grounder(catalog, …) of the same one")
+    return grounder
 
 
 def _client(settings: Settings) -> LLM:

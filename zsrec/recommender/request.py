@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 from pydantic import ValidationError
 
 from zsrec.answers.grounder import Grounder
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import Ambiguous, Settings
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import History
+from zsrec.data.history import History, ItemLike, Turn
+from zsrec.data.values import as_id, shown
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
+from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.rerank import Filter, Where
 
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
 
-Fill = Literal["candidates", "popularity"]
-User = History | Iterable[str]
+Fill = Literal["candidates", "popularity", "retrieval"]
+User = History | Iterable[ItemLike]
 
 
 def as_history(user: User) -> History:
-    """A history as it is, or one of ids or titles, oldest first."""
-    return user if isinstance(user, History) else History().with_events(user)
+    """Return a history as it is, or one of ids, titles and events; `ConfigError` for anything else."""
+    if isinstance(user, History):
+        return user
+    try:
+        return History().with_events(user)
+    except ZsrecError:
+        raise
+    except Exception as error:  # an iterator of the caller's that fails concerns this user alone
+        raise ConfigError(
+            f"the history cannot be read: {type(error).__name__}", hint="pass a list of ids, titles or events"
+        ) from error
+
+
+def as_count(value: object, name: str) -> int:
+    """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")
+
+
+def as_candidates(candidates: object) -> tuple[str, ...] | None:
+    """Return candidates as ids or titles; `ConfigError` for anything but a collection of them."""
+    hint = "pass a list of ids or titles, for example candidates=['278', 'Heat (1995)']"
+    if candidates is None:
+        return None
+    if not isinstance(candidates, Iterable) or isinstance(candidates, str | bytes | Mapping):
+        raise ConfigError(f"candidates is {shown(candidates)}, expected a list", hint=hint)
+    found = []
+    for place, one in enumerate(candidates, start=1):
+        try:
+            found.append(as_id(one))
+        except ValueError as error:
+            raise ConfigError(f"candidate {place} {error}", hint=hint) from None
+    return tuple(found)
 
 
 class SharedGrounder:
@@ -60,19 +96,40 @@ class Request:
     about: str | None = None
     candidates: tuple[str, ...] | None = None
     fill: Fill | None = None
+    conversation: tuple[Turn, ...] = ()
+    ambiguous: Ambiguous | None = None
+    where: tuple[Filter | str, ...] = ()
 
     @classmethod
     def of(
-        cls, user: User, k: int = 10, about: str | None = None, candidates: Iterable[str] | None = None,
+        cls,
+        user: User,
+        k: int = 10,
+        about: str | None = None,
+        candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
-    ) -> Request:  # fmt: skip
-        """The request of a caller's arguments."""
-        return cls(as_history(user), k, about, None if candidates is None else tuple(candidates), fill)
+        conversation: Iterable[AnyTurn] = (),
+        ambiguous: Ambiguous | None = None,
+        where: Where = (),
+    ) -> Request:
+        """The request of a caller's arguments; `ConfigError` names the one that is not valid."""
+        if about is not None and not isinstance(about, str):
+            raise ConfigError(f"about is {shown(about)}, expected text", hint="about='slow-burn heist films'")
+        if fill not in (None, "candidates", "popularity"):
+            raise ConfigError(f"fill is {shown(fill)}", hint="use 'candidates' or 'popularity'")
+        chosen, conditions = as_candidates(candidates), (where,) if isinstance(where, str) else tuple(where)
+        turns = as_turns(conversation)
+        return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
+
+    @property
+    def words(self) -> str:
+        """Everything that the user says of what they want, as one text for retrievers; may be empty."""
+        return "\n".join(text for text in ((self.about or "").strip(), user_words(self.conversation)) if text)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known of the user."""
-        return not self.history.events and not self.history.critiques and not (self.about or "").strip()
+        return not self.history.events and not self.history.critiques and not self.words
 
 
 @dataclass(frozen=True)
@@ -89,6 +146,8 @@ class Pipeline:
     ranking: Mapping[str, object] = field(default_factory=dict)
     redact: Redactor | None = None
     memory: LabelMemory = field(default_factory=dict)
+    eligible: frozenset[str] | None = None
+    template_given: bool = True
 
     @property
     def grounder(self) -> Grounder:
@@ -113,21 +172,34 @@ class Pipeline:
                 f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
             ) from None
 
+    def ranking_options(self, *, prior: bool) -> Ranking:
+        """The ranker's options; labels without a prior are read in two orders unless something else was asked for.
+
+        A small model mostly answers the first label: one order would return the first candidate, whatever it is.
+        """
+        chosen = {*self.ranking, *self.template.ranking.model_fields_set}
+        if prior or self.template.ranker != "label" or chosen & {"permutations", "calibrate"}:
+            return self.options
+        return self.options.model_copy(update={"permutations": 2})
+
     def check(self, request: Request) -> None:
         """Checks that a request asks for something possible."""
         if request.k < 1:
             raise ConfigError(f"k is {request.k}, expected at least 1", hint="k is the number of items wanted")
         if request.is_empty:
             raise ConfigError(
-                "nothing is known of the user: the history is empty and about= is not given",
+                "nothing is known of the user: history, about= and conversation= are empty",
                 hint="give one liked item or a sentence (about='slow-burn heist films'), "
                 "or recommend what is popular",
             )
+        check_turns(request.conversation, self.settings.max_turns, self.settings.max_turn_characters)
         if request.fill == "popularity" and self.popularity is None:
             raise ConfigError(
                 "fill='popularity' without a popularity list",
                 hint="Recommender(…, popularity=zsrec.retrieval.popularity(histories))",
             )
+        if request.fill == "retrieval" and self.retriever is None:
+            raise ConfigError("fill='retrieval' without a retriever", hint="use with_retriever(…)")
         retrieves = self.retriever is not None and self.ranks
         if request.fill == "candidates" and request.candidates is None and not retrieves:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")
@@ -140,7 +212,8 @@ class Pipeline:
         if not self.settings.strict:
             return
         hint = "use a zero-shot retriever (Semantic, Listed) or your own candidates=[…], or turn strict off"
-        if self.retriever is not None and self.retriever.mode != "zero-shot" and ranks:
+        retrieves = ranks or request.fill == "retrieval"
+        if self.retriever is not None and self.retriever.mode != "zero-shot" and retrieves:
             raise ConfigError(
                 f"strict: the retriever {self.retriever.name!r} uses other users' interactions", hint=hint
             )

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, Self, TypeVar
 
-from zsrec.core.types import Frozen, Item, Recommendation, Recommendations
-from zsrec.data.history import Event, Feedback, History
+from zsrec.core.types import Frozen, Item, Recommendation, Recommendations, Strategy
+from zsrec.data.history import Feedback, History, Turn
+from zsrec.data.titles import display_title
+from zsrec.recommender.conversation import MOST_CHARACTERS, AnyTurn, as_turns
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
 from zsrec.recommender.request import Fill, User, as_history
 
@@ -21,19 +23,28 @@ AnyRecommender = TypeVar("AnyRecommender", bound=Recommender | AsyncRecommender)
 
 
 class Round(Frozen):
-    """One round."""
+    """One round; asking again with its history and conversation gives the same answer."""
 
     history: History
+    conversation: tuple[Turn, ...] = ()
     recommendations: Recommendations
 
 
 class _Base(Generic[AnyRecommender]):
     """What both sessions share: the history, and how feedback goes into it."""
 
-    def __init__(self, recommender: AnyRecommender, history: User = (), *, about: str | None = None) -> None:
+    def __init__(
+        self,
+        recommender: AnyRecommender,
+        history: User = (),
+        *,
+        about: str | None = None,
+        conversation: Iterable[AnyTurn] = (),
+    ) -> None:
         self.recommender = recommender
         self.about = about
         self._history = as_history(history)
+        self._turns = as_turns(conversation)
         self._rounds: tuple[Round, ...] = ()
 
     @property
@@ -45,6 +56,11 @@ class _Base(Generic[AnyRecommender]):
     def rounds(self) -> tuple[Round, ...]:
         """The rounds so far, oldest first."""
         return self._rounds
+
+    @property
+    def conversation(self) -> tuple[Turn, ...]:
+        """What was said so far, oldest first: the user's words, and each round's titles as the assistant's."""
+        return self._turns
 
     def like(self, *items: Judged) -> Self:
         """The user likes these; returns the session."""
@@ -59,20 +75,31 @@ class _Base(Generic[AnyRecommender]):
         return self._judge(items, Feedback.SKIPPED)
 
     def say(self, text: str) -> Self:
-        """The user's own words on what went before ("like these but less violent"); returns the session."""
-        self._history = self._history.said(text)
+        """The user's own words ("like these but less violent"); returns the session.
+
+        Templates with the variable `conversation` get them as a turn, all others among the events of the history.
+        """
+        self._history = self._history.say(text)
+        self._turns = (*self._turns, Turn(role="user", text=text.strip()))
         return self
 
     def _judge(self, items: Iterable[Judged], feedback: Feedback) -> Self:
-        self._history = self._history.with_events([_event(item, feedback) for item in items])
+        self._history = self._history.with_events(items, feedback)
         return self
 
-    def _asked(self, again: bool) -> History:
-        return self._history.model_copy(update={"shown": ()}) if again else self._history
+    def _asked(self, again: bool) -> tuple[History, tuple[Turn, ...]]:
+        asked = self._history.model_copy(update={"shown": ()}) if again else self._history
+        if "conversation" not in self.recommender.template.variables:
+            return asked, ()
+        turns = self._turns[-self.recommender.settings.max_turns :]
+        return asked.model_copy(update={"critiques": ()}), turns
 
-    def _answered(self, asked: History, found: Recommendations) -> Recommendations:
-        self._rounds = (*self._rounds, Round(history=asked, recommendations=found))
-        self._history = self._history.showed(one.item.id for one in found)
+    def _answered(self, asked: History, turns: tuple[Turn, ...], found: Recommendations) -> Recommendations:
+        self._rounds = (*self._rounds, Round(history=asked, conversation=turns, recommendations=found))
+        self._history = self._history.show(one.item.id for one in found)
+        if found.items:
+            titles = "; ".join(display_title(one.item.title) for one in found)
+            self._turns = (*self._turns, Turn(role="assistant", text=titles[:MOST_CHARACTERS]))
         return found
 
 
@@ -83,6 +110,7 @@ class Session(_Base[Recommender]):
         recommender: Answers; everything about it (template, retriever, catalog) may differ between sessions.
         history: What is known already: a history (of an earlier session, too), or ids or titles, oldest first.
         about: The user in words; sent in every round.
+        conversation: What was said before, oldest first.
 
     Examples:
         >>> session = Session(rec, ["Heat"])
@@ -97,6 +125,7 @@ class Session(_Base[Recommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """The next round: items that the user neither knows nor was shown. A call that fails is no round.
 
@@ -105,14 +134,16 @@ class Session(_Base[Recommender]):
             again: Also items that were shown in earlier rounds and not judged.
             candidates: See `Recommender.recommend`.
             fill: See `Recommender.recommend`.
+            strategy: See `Recommender.recommend`.
 
         Raises:
             ZsrecError: See `Recommender.recommend`.
         """
-        asked = self._asked(again)
-        return self._answered(
-            asked, self.recommender.recommend(asked, k, about=self.about, candidates=candidates, fill=fill)
+        asked, turns = self._asked(again)
+        found = self.recommender.recommend(
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
+        return self._answered(asked, turns, found)
 
 
 class AsyncSession(_Base[AsyncRecommender]):
@@ -125,16 +156,11 @@ class AsyncSession(_Base[AsyncRecommender]):
         again: bool = False,
         candidates: Iterable[str] | None = None,
         fill: Fill | None = None,
+        strategy: Strategy = "auto",
     ) -> Recommendations:
         """See `Session.recommend`."""
-        asked = self._asked(again)
-        return self._answered(
-            asked, await self.recommender.recommend(asked, k, about=self.about, candidates=candidates, fill=fill)
+        asked, turns = self._asked(again)
+        found = await self.recommender.recommend(
+            asked, k, about=self.about, conversation=turns, candidates=candidates, fill=fill, strategy=strategy
         )
-
-
-def _event(item: Judged, feedback: Feedback) -> Event:
-    if isinstance(item, str):
-        return Event(item=item, feedback=feedback)
-    known = item.item if isinstance(item, Recommendation) else item
-    return Event(item=known.id, by="id", feedback=feedback)
+        return self._answered(asked, turns, found)

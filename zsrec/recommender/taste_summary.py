@@ -41,12 +41,9 @@ async def summarize_taste(pipeline: Pipeline, request: Request, llm: LLM) -> Tas
         raise ConfigError("nothing is known of the user", hint="pass a history or about='…'")
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
     prompts = Prompts(pipeline, request, known)
-    events = prompts.history.events
-    exchange, fitted = await ask_once(llm, prompts.render, events, template.sampling)
+    exchange, fitted = await ask_once(llm, prompts.render, prompts.size, template.sampling)
     text = inline(clean(exchange.answer), TEXT_LIMIT)
-    notes = prompts.history.notes(fitted, template.ref)
-    if fitted.shown < events:
-        notes.append(f"the {events - fitted.shown:,} oldest of {events:,} events were left out")
+    notes = prompts.notes(fitted)
     if not text:
         notes.append("the model answered nothing")
     elif exchange.finish_reason == "length":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +37,15 @@ class Profile(NamedTuple):
         codes: The items' codes, oldest first; shape (n,).
         weights: One per code: positive in favour of similar items, negative against, 0 for no opinion; shape (n,).
         words: The user's own words; empty where there are none. Only retrievers that read texts use them.
+        critiques: What the user said of earlier recommendations, oldest first.
+        user: The user's id among the interactions; their own sequence is then no evidence for themselves.
     """
 
     codes: Codes
     weights: Weights
     words: str = ""
+    critiques: tuple[str, ...] = ()
+    user: str | None = None
 
     @classmethod
     def of(cls, codes: Codes) -> Profile:
@@ -82,6 +86,46 @@ class Retriever(Protocol):
 
 Method = Callable[[Interactions], Retriever]
 """Makes a retriever from the interactions that it may use; targets are never passed to it."""
+
+
+EvidenceKind = Literal["after", "before", "shared", "text", "words", "popular"]
+
+
+class Evidence(NamedTuple):
+    """The largest part of an item's score.
+
+    Attributes:
+        kind: "after" and "before": users who met the item after or before the history item; "shared": users of
+            both; "text": the history item's text; "words": words of the request or of liked items; "popular".
+        source: The code of the history item; None where there is none.
+        users: How many users.
+        of: Of how many.
+        words: The words that matched.
+        latest: Whether only the newest users of the history item were read.
+    """
+
+    kind: EvidenceKind
+    source: int | None = None
+    users: int = 0
+    of: int = 0
+    words: tuple[str, ...] = ()
+    latest: bool = False
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A retriever that can say why."""
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+        """The largest part of each item's score; None where nothing speaks for it."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A retriever for which a new event counts at once."""
+
+    def add(self, user: str, item: str) -> None:
+        """Append an event, newer than all of this user's."""
 
 
 class Candidates(Frozen):
@@ -142,7 +186,7 @@ def top(
         scores=tuple(scores[best].tolist()),
         retriever=retriever.name,
         mode=retriever.mode,
-        notes=(*retriever.notes, *unread(retriever, of)),
+        notes=(*retriever.notes, *profile_notes(retriever, of)),
     )
 
 
@@ -170,6 +214,8 @@ def profile(
         np.array([code for code, _ in pairs], dtype=np.int32),
         np.array([weight for _, weight in pairs], dtype=np.float64),
         words,
+        tuple(one.text for one in history.critiques),
+        history.user,
     )
 
 
@@ -182,7 +228,7 @@ def faded(of: Profile, last: int, decay: float) -> Profile:
     weights = [of.weights[kind] * decay ** np.arange(len(kind), 0, -1) for kind in kinds]
     rated = np.concatenate(kinds)
     order = np.argsort(rated)
-    return Profile(of.codes[rated[order]], np.concatenate(weights)[order], of.words)
+    return of._replace(codes=of.codes[rated[order]], weights=np.concatenate(weights)[order])
 
 
 def check_recency(last: int, decay: float) -> None:
@@ -193,11 +239,31 @@ def check_recency(last: int, decay: float) -> None:
         raise ConfigError(f"decay is {decay}", hint="in (0, 1]; 1 weighs old and new events alike")
 
 
-def unread(retriever: Retriever, of: Profile) -> tuple[str, ...]:
-    """A note where the profile has words and the retriever, by its attribute `reads_words`, reads none."""
-    if not of.words or getattr(retriever, "reads_words", False):
+def profile_notes(retriever: Retriever, of: Profile) -> tuple[str, ...]:
+    """What a retriever did not read of a profile, or how it read it.
+
+    Retrievers that read words or critiques say so by `reads_words` and `reads_critiques`; those with more to say
+    have a method `profile_notes`.
+    """
+    notes = []
+    if of.words and not getattr(retriever, "reads_words", False):
+        notes.append(
+            "the user's words (about=) were not used to find candidates: this retriever does not read any"
+        )
+    if of.critiques and not getattr(retriever, "reads_critiques", False):
+        notes.append("what the user said of earlier recommendations was not used to find candidates")
+    more: Callable[[Profile], tuple[str, ...]] = getattr(retriever, "profile_notes", lambda _: ())
+    return (*notes, *more(of))
+
+
+def unreachable(users_per_item: NDArray[np.int64]) -> tuple[str, ...]:
+    """A note on items without interactions, for retrievers that read nothing else."""
+    n = int(np.count_nonzero(users_per_item == 0))
+    if not n or n == len(users_per_item):
         return ()
-    return ("the user's words (about=) were not used to find candidates: this retriever does not read any",)
+    return (
+        f"{n:,} of {len(users_per_item):,} items have no interactions and are not found; fused reads texts too",
+    )
 
 
 def best_codes(scores: Scores, n: int, items: Ids, seed: int = 0) -> NDArray[np.int64]:

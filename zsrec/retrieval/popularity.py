@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -13,7 +13,7 @@ import numpy as np
 from zsrec.core.errors import ConfigError
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Mode, Profile, Scores
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores
 
 _DAY = 86_400.0
 
@@ -48,6 +48,13 @@ class Popularity:
     def scores(self, of: Profile) -> Scores:  # noqa: ARG002  (the same for every profile)
         """The number of users of each item, 0 for a new one; shape (number of items,)."""
         return self._counts
+
+    def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:  # noqa: ARG002
+        """The number of users of each item."""
+        known = self.interactions
+        total = int(np.count_nonzero(known.items_per_user))
+        counts = [int(self._counts[code]) if code < len(self._counts) else 0 for code in codes]
+        return [Evidence("popular", users=one, of=total) if one else None for one in counts]
 
     @cached_property
     def _counts(self) -> Scores:

@@ -57,6 +57,8 @@ def write_chunk(files: Files, number: int, part: Part) -> None:
     columns = {"user": part.users, "items": pa.LargeListArray.from_arrays(starts, part.items)}
     if part.ratings is not None:
         columns["ratings"] = pa.LargeListArray.from_arrays(starts, part.ratings)
+    if part.bad:
+        columns["bad"] = pa.array([user in part.bad for user in part.users.to_pylist()])
     rows = pa.table(columns)
     path = files.chunk(number)
     with atomic_write(path, part=_part_of(path, files)) as file, pa.ipc.new_file(file, rows.schema) as writer:
@@ -71,6 +73,7 @@ class Chunk:
         self._files = files
         self._users: list[str] = rows["user"].to_pylist()
         self._items, self._ratings = rows["items"], rows["ratings"] if "ratings" in rows.column_names else None
+        self._bad = rows["bad"].to_pylist() if "bad" in rows.column_names else None
         self._journal = journal
         self._close = close
         self.pending = [index for index, user in enumerate(self._users) if user not in journal]
@@ -88,6 +91,10 @@ class Chunk:
         """A user's id."""
         return self._users[index]
 
+    def is_bad(self, index: int) -> bool:
+        """Return whether a value of the user's history is not valid."""
+        return self._bad is not None and bool(self._bad[index])
+
     def history(self, index: int, *, liked_from: float | None, disliked_to: float | None) -> History:
         """A user's history; ratings become likes and dislikes as in `read_histories`."""
         items = self._items[index].as_py()
@@ -102,6 +109,8 @@ class Chunk:
 
     def write(self, answer: Answer) -> None:
         """Record a user as done; a resumed job does not ask for them again."""
+        if not answer.fits():  # it could never be written, and the job never end
+            answer = Answer(user=answer.user, error="bad_reply", history_given=answer.history_given)
         self._journal.append(answer.user, **answer.entry())
         self._left -= 1
 
@@ -138,7 +147,7 @@ def open_chunk(files: Files, number: int) -> Chunk | None:
         except pa.ArrowException as error:
             raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
         stack.callback(_remove_finished, files, number)
-        journal = stack.enter_context(Journal(files.journal(number)))
+        journal = stack.enter_context(Journal(files.journal(number), usable=Answer.usable))
         return Chunk(number, files, rows, journal, stack.pop_all())
     raise AssertionError  # for the type checker: an ExitStack might swallow an exception
 

@@ -6,7 +6,7 @@ Columns are sorted and split as arrays, never row by row: a million users' rows 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.core.errors import BadRowError, ConfigError, DataError
-from zsrec.data.readers import Columns
-from zsrec.data.tables import check_columns
+from zsrec.core.errors import BadRowError, BadValueError, ConfigError, DataError
+from zsrec.data.blocks import read_blocks, read_ids, read_numbers
+from zsrec.data.readers import Table
+from zsrec.data.tables import Columns, check_columns, parquet_batches
+from zsrec.data.values import EMPTY
 from zsrec.serving.batch_rows import arrow
 
-MOST_MALFORMED = 0.01
+MAX_MALFORMED = 0.01
 """The largest share of rows that may be skipped."""
-
-_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Counts:
     duplicates: int = 0
     empty_items: int = 0
     empty_histories: int = 0
+    bad_users: int = 0
+    first_bad: str = ""
     layout: str = "interactions"
 
     @property
@@ -82,6 +84,7 @@ class Counts:
             (self.duplicates, "rows repeat a user; the first one counts"),
             (self.empty_items, "entries of histories name no item; left out"),
             (self.empty_histories, "users have an empty history"),
+            (self.bad_users, f"users have a value that is not valid ({self.first_bad}); their answer is an error"),
         ):
             if count:
                 notes.append(f"{count:,} {what}")
@@ -89,19 +92,63 @@ class Counts:
 
 
 class Part(NamedTuple):
-    """Users with their histories: `items[starts[n]:starts[n + 1]]` are user n's, oldest first; so are ratings."""
+    """Users with their histories: `items[starts[n]:starts[n + 1]]` are user n's, oldest first; so are ratings.
+
+    `bad` are the users whose history has a value that is not valid.
+    """
 
     users: Any
     starts: NDArray[np.int64]
     items: Any
     ratings: Any
+    bad: frozenset[str] = frozenset()
+
+
+class _Problems:
+    """The rows that are skipped, and the users with a value that is not valid."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._first: BadRowError | None = None
+        self.users: dict[str, BadValueError] = {}
+
+    @property
+    def bad(self) -> frozenset[str]:
+        return frozenset(self.users)
+
+    def add(self, error: BadRowError) -> None:
+        if isinstance(error, BadValueError) and error.user is not None and not error.is_empty:
+            self.users.setdefault(error.user, error)
+        else:
+            self._counts.malformed += 1
+            self._first = self._first or error
+
+    def check(self, known: Collection[str]) -> frozenset[str]:
+        """Return the users whose values are not valid; raise if there are no rows, or too many are wrong."""
+        counts = self._counts
+        if not counts.rows:
+            raise DataError("the input has no rows", hint="check --input")
+        if counts.malformed + counts.duplicates > MAX_MALFORMED * counts.rows:
+            raise BadRowError(
+                f"{counts.malformed:,} of {counts.rows:,} rows lack a user or an item (or ratings of its length), "
+                f"{counts.duplicates:,} repeat a user",
+                path=None if self._first is None else self._first.path,
+                line=None if self._first is None else self._first.line,
+                hint=f"at most {MAX_MALFORMED:.0%} of the rows may be skipped: check the columns' names",
+            )
+        if self.users:
+            first = next(iter(self.users.values()))
+            if len(self.users) == len({*self.users, *known}):
+                raise first  # nobody is left
+            counts.bad_users, counts.first_bad = len(self.users), first.message
+        return self.bad
 
 
 def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
     """The users in chunks of `size` (the last may be smaller), in the order of their first row; fills `counts`."""
     pa = arrow()
     files = source.files()
-    kinds = {_layout(path, source.columns) for path in files}
+    kinds = {kind for path in files if (kind := _layout(path, source.columns))} or {"interactions"}
     if len(kinds) > 1:
         raise DataError("some files have lists of items and some single ones", path=source.path)
     try:
@@ -109,208 +156,169 @@ def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
             counts.layout = "lists"
             yield from _by_user(files, source.columns, size, counts)
         else:
-            yield from _by_interaction(files, source.columns, size, counts)
+            yield from _by_interaction(files, source, size, counts)
     except pa.ArrowException as error:
         raise DataError(f"cannot be read: {error}", path=source.path) from None
 
 
-def _layout(path: Path, columns: Columns) -> str:
+def _layout(path: Path, columns: Columns) -> str | None:
+    """Return "lists" or "interactions"; None for a file whose item column is empty."""
     pa = arrow()
-    found = _schema(path)
+    try:
+        found = pa.parquet.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"not a Parquet file: {error}", path=path, hint="write the file again") from None
     check_columns(path, None, found.names, (columns.user, columns.item))
     kind = found.field(columns.item).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     needed = [name for name in (None if lists else columns.time, columns.rating) if name is not None]
     check_columns(path, None, found.names, needed, "leave time or rating empty in --columns if absent")
-    if not lists and columns.time is not None:
-        time = found.field(columns.time).type
-        fits = pa.types.is_temporal(time) or pa.types.is_integer(time) or pa.types.is_floating(time)
-        if not fits or pa.types.is_time(time):
-            raise DataError(
-                f"column {columns.time!r} is {time}, not a time",
-                path=path,
-                hint="store timestamps, dates or numbers",
-            )
-    return "lists" if lists else "interactions"
+    return "lists" if lists else None if pa.types.is_null(kind) else "interactions"
 
 
-def _schema(path: Path) -> Any:  # noqa: ANN401
+def _by_interaction(files: tuple[Path, ...], source: Input, size: int, counts: Counts) -> Iterator[Part]:
     pa = arrow()
-    try:
-        return pa.parquet.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a Parquet file: {error}", path=path) from None
+    table, problems = Table(), _Problems(counts)
 
+    def on_bad(error: BadRowError) -> None:
+        counts.rows += 1
+        problems.add(error)
 
-def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
-    with arrow().parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=_BATCH, columns=columns)
-
-
-def _text(column: Any) -> Any:  # noqa: ANN401
-    """A column as text without blanks around it; null where nothing is left."""
-    import pyarrow.compute as pc
-
-    column = pc.utf8_trim_whitespace(column.cast(arrow().string()))
-    return pc.if_else(pc.equal(column, ""), None, column)
-
-
-def _by_interaction(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
-    pa = arrow()
-    import pyarrow.compute as pc
-
-    named = [name for name in (columns.user, columns.item, columns.time, columns.rating) if name]
-    users, items, times, ratings = [], [], [], []
-    first_bad: tuple[Path, int] | None = None
     for path in files:
-        row = 0
-        for batch in _batches(path, named):
-            user, item = _text(batch[columns.user]), _text(batch[columns.item])
-            good = pc.and_(user.is_valid(), item.is_valid())
-            bad = len(batch) - (pc.sum(good).as_py() or 0)
-            if bad and first_bad is None:
-                first_bad = (path, row + pc.index(good, False).as_py() + 1)
-            counts.rows += len(batch)
-            counts.malformed += bad
-            row += len(batch)
-            users.append(user.filter(good).dictionary_encode())
-            items.append(item.filter(good).dictionary_encode())
-            if columns.time:
-                times.append(_moments(batch[columns.time]).filter(good))
-            if columns.rating:
-                ratings.append(batch[columns.rating].cast(pa.float64()).filter(good))
-    _check(counts, first_bad)
-    user_codes, user_ids = _coded(users)
-    item_codes, item_ids = _coded(items)
-    # The order of time; ties keep the file's order, and a missing time counts as the earliest.
-    time = _numbers(times)
-    keys = (user_codes,) if time is None else (np.nan_to_num(time, nan=-np.inf, posinf=np.inf), user_codes)
-    order = np.lexsort(keys)
-    starts = np.searchsorted(user_codes[order], np.arange(len(user_ids) + 1))
-    rating = pa.chunked_array(ratings, pa.float64()).combine_chunks() if ratings else None
-    counts.users = len(user_ids)
-    for begin in range(0, len(user_ids), size):
-        end = min(begin + size, len(user_ids))
-        rows = order[starts[begin] : starts[end]]
+        for block in read_blocks(path, source.columns, on_bad=on_bad):
+            counts.rows += len(block.lines)
+            table.add(block)
+    bad = problems.check(table.users)
+    for user in bad:  # also those of whom no row is left
+        table.users.setdefault(user, len(table.users))
+    rows = table.by_user(source.path, source.columns.time)
+    users, items = pa.array(rows.users, pa.string()), pa.array(rows.item_ids, pa.string())
+    ratings = pa.array(rows.ratings, from_pandas=True)  # NaN is null
+    counts.users = len(users)
+    for begin in range(0, len(users), size):
+        starts = rows.starts[begin : min(begin + size, len(users)) + 1]
+        these = slice(*starts[[0, -1]].tolist())
         yield Part(
-            user_ids[begin:end],
-            starts[begin : end + 1] - starts[begin],
-            item_ids.take(pa.array(item_codes[rows])),
-            None if rating is None else rating.take(pa.array(rows)),
+            users[begin : begin + size],
+            starts - starts[0],
+            items.take(pa.array(rows.items[these])),
+            None if source.columns.rating is None else ratings[these],
+            bad,
         )
-
-
-def _moments(column: Any) -> Any:  # noqa: ANN401
-    """Times as numbers in the same order."""
-    pa = arrow()
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).cast(pa.int64())
-    return column.cast(pa.float64())
-
-
-def _coded(parts: list[Any]) -> tuple[NDArray[np.int64], Any]:
-    """The codes of a column and their values, numbered by first occurrence."""
-    pa = arrow()
-    if not parts:
-        return np.zeros(0, np.int64), pa.array([], pa.string())
-    whole = pa.chunked_array(parts).unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):  # pyarrow before 25 where there are no rows at all
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.dictionary(pa.int32(), pa.string()))
-    return whole.indices.to_numpy(zero_copy_only=False).astype(np.int64), whole.dictionary
-
-
-def _numbers(parts: list[Any]) -> NDArray[np.float64] | None:
-    if not parts:
-        return None
-    return np.concatenate([part.to_numpy(zero_copy_only=False).astype(np.float64) for part in parts])
 
 
 def _by_user(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
     pa = arrow()
-    import pyarrow.compute as pc
-
-    named = [name for name in (columns.user, columns.item, columns.rating) if name]
-    keep = _first_rows(files, columns.user, counts)
-    first_bad: tuple[Path, int] | None = None
-    done = 0
-    waiting: list[Any] = []
+    columns = columns.model_copy(update={"time": None})
+    problems, known = _Problems(counts), set[str]()
+    waiting = None
     for path in files:
-        row = 0
-        for batch in _batches(path, named):
-            kept = keep[done : done + len(batch)].copy()
-            bad = ~_text(batch[columns.user]).is_valid().to_numpy(zero_copy_only=False)
-            if columns.rating:
-                lengths = [pc.fill_null(pc.list_value_length(batch[name]), 0) for name in named[1:]]
-                other = pc.not_equal(*lengths).to_numpy(zero_copy_only=False)
-                bad |= other & kept
-                kept &= ~other
-            if bad.any() and first_bad is None:
-                first_bad = (path, row + int(np.argmax(bad)) + 1)
-            counts.malformed += int(bad.sum())
-            done += len(batch)
-            row += len(batch)
-            waiting.append(pa.table(batch.filter(pa.array(kept)).select(named)))
-            if sum(map(len, waiting)) >= size:
-                whole = pa.concat_tables(waiting)
-                full = len(whole) - len(whole) % size
-                for begin in range(0, full, size):
-                    yield _lists(whole.slice(begin, size), columns, counts)
-                waiting = [whole.slice(full)]
-    _check(counts, first_bad)
-    if waiting and len(rest := pa.concat_tables(waiting)):
-        yield _lists(rest, columns, counts)
+        line = 1
+        for batch in parquet_batches(path, columns.present, only=True):
+            names, kept = _first_rows(path, line, batch, columns, known, problems, counts)
+            counts.rows += len(batch)
+            line += len(batch)
+            rows = _lists(path, names, kept, columns, problems, counts)
+            waiting = rows if waiting is None else pa.concat_tables([waiting, rows])
+            while len(waiting) >= size:
+                yield _part(waiting.slice(0, size), columns.rating is not None, problems)
+                waiting = waiting.slice(size)
+    problems.check(known)
+    if waiting is not None and len(waiting):
+        yield _part(waiting, columns.rating is not None, problems)
 
 
-def _first_rows(files: tuple[Path, ...], user: str, counts: Counts) -> NDArray[np.bool_]:
-    """Which rows, over all files, are the first one of their user."""
-    users = [_text(batch[user]).dictionary_encode() for path in files for batch in _batches(path, [user])]
-    counts.rows = sum(map(len, users))
-    keep = np.zeros(counts.rows, dtype=bool)
-    valid = np.concatenate([one.is_valid().to_numpy(zero_copy_only=False) for one in users] or [keep])
-    codes, _ = _coded([one.filter(one.is_valid()) for one in users])
-    places = np.flatnonzero(valid)
-    _, firsts = np.unique(codes, return_index=True)
-    keep[places[firsts]] = True
-    counts.duplicates = len(codes) - len(firsts)
-    return keep
+def _first_rows(
+    path: Path,
+    line: int,
+    batch: Any,  # noqa: ANN401
+    columns: Columns,
+    known: set[str],
+    problems: _Problems,
+    counts: Counts,
+) -> tuple[list[tuple[int, str]], Any]:
+    """Return the first row of every new user, as (line, user) and as an Arrow batch."""
+    users, wrong = read_ids(batch[columns.user])
+    unequal = np.zeros(len(batch), dtype=bool)
+    if columns.rating is not None:
+        unequal = _lengths(batch[columns.item]) != _lengths(batch[columns.rating])
+    names, keep = list[tuple[int, str]](), np.zeros(len(batch), dtype=bool)
+    for row, place in enumerate(users.places.tolist()):
+        if place < 0:
+            problem = f"column {columns.user!r} {wrong[row]}"
+        elif (user := users.values[place]) in known:
+            counts.duplicates += 1
+            continue
+        else:
+            known.add(user)
+            problem = f"column {columns.rating!r} is not as long as {columns.item!r}" if unequal[row] else ""
+        if problem:
+            problems.add(BadRowError(problem, path=path, line=line + row))
+        else:
+            keep[row] = True
+            names.append((line + row, user))
+    return names, batch.select(columns.present[1:]).filter(arrow().array(keep))
 
 
-def _lists(rows: Any, columns: Columns, counts: Counts) -> Part:  # noqa: ANN401
+def _lists(
+    path: Path,
+    names: list[tuple[int, str]],
+    batch: Any,  # noqa: ANN401
+    columns: Columns,
+    problems: _Problems,
+    counts: Counts,
+) -> Any:  # noqa: ANN401
+    """Return users, items and ratings as an Arrow table, without entries that name no item."""
     pa = arrow()
+    items, wrong = read_ids(_entries(batch[columns.item]))
+    row_of = np.repeat(np.arange(len(names)), _lengths(batch[columns.item]))
+    ratings, wrong_ratings = np.full(len(row_of), np.nan), dict[int, str]()
+    if columns.rating is not None:
+        ratings, wrong_ratings = read_numbers(_entries(batch[columns.rating]))
+    for column, found in ((columns.item, wrong), (columns.rating, wrong_ratings)):
+        for entry, problem in found.items():
+            line, user = names[row_of[entry]]
+            error = BadValueError(f"column {column!r}: an entry {problem}", path=path, line=line)
+            if problem == EMPTY:
+                counts.empty_items += 1
+            else:
+                error.user = user
+                problems.add(error)
+    good = items.places >= 0
+    lengths = np.bincount(row_of[good], minlength=len(names))
+    starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+    counts.users += len(names)
+    counts.empty_histories += int((lengths == 0).sum())
+    texts = pa.array(items.values, pa.string()).take(pa.array(items.places[good]))
+    return pa.table(
+        {
+            "user": pa.array([user for _, user in names], pa.string()),
+            "items": pa.LargeListArray.from_arrays(starts, texts),
+            "ratings": pa.LargeListArray.from_arrays(starts, pa.array(ratings[good], from_pandas=True)),
+        }
+    )
+
+
+def _part(rows: Any, has_ratings: bool, problems: _Problems) -> Part:  # noqa: ANN401
+    rows = rows.combine_chunks()
+    users, items, ratings = (rows[name].combine_chunks() for name in ("user", "items", "ratings"))
+    starts = np.concatenate([[0], np.cumsum(_lengths(items))])
+    return Part(users, starts, items.flatten(), ratings.flatten() if has_ratings else None, problems.bad)
+
+
+def _entries(lists: Any) -> Any:  # noqa: ANN401
+    """Return the entries of all lists of an Arrow column."""
+    pa = arrow()
+    return pa.nulls(0) if pa.types.is_null(lists.type) else lists.flatten()
+
+
+def _lengths(lists: Any) -> NDArray[np.int64]:  # noqa: ANN401
+    """Return the lengths of the lists of an Arrow column; a null is an empty one."""
     import pyarrow.compute as pc
 
-    rows = rows.combine_chunks()
-    users, lists = _text(rows[columns.user]).combine_chunks(), rows[columns.item]
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
-    items = _text(pc.list_flatten(lists))
-    ratings = None if columns.rating is None else pc.list_flatten(rows[columns.rating]).cast(pa.float64())
-    good = items.is_valid()
-    mask = good.to_numpy() if len(items) else np.zeros(0, bool)
-    before = np.concatenate([[0], np.cumsum(mask)])
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    starts = before[ends].astype(np.int64)
-    counts.users += len(users)
-    counts.empty_items += int(len(mask) - mask.sum())
-    counts.empty_histories += int((np.diff(starts) == 0).sum())
-    return Part(
-        users, starts, items.filter(good).combine_chunks(),
-        None if ratings is None else ratings.filter(good).combine_chunks(),
-    )  # fmt: skip
-
-
-def _check(counts: Counts, first_bad: tuple[Path, int] | None) -> None:
-    if not counts.rows:
-        raise DataError("the input has no rows", hint="check --input")
-    skipped = counts.malformed + counts.duplicates
-    if skipped > MOST_MALFORMED * counts.rows:
-        path, line = first_bad or (None, None)
-        raise BadRowError(
-            f"{counts.malformed:,} of {counts.rows:,} rows lack a user or an item (or ratings of its length), "
-            f"{counts.duplicates:,} repeat a user",
-            path=path,
-            line=line,
-            hint=f"at most {MOST_MALFORMED:.0%} of the rows may be skipped: check the columns' names",
-        )
+    if arrow().types.is_null(lists.type):
+        return np.zeros(len(lists), dtype=np.int64)
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
 
 
 def _footer(path: Path) -> str:

@@ -30,6 +30,7 @@ from zsrec.serving.batch_worker import Batch, OnDone, Work
 
 _INPUT, _SUMMARY = "input.json", "summary.json"
 _FORMAT = 1
+_EVENTS = ("history_given", "history_unknown")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Summary:
         rows: Rows of the output.
         errors: Users without items because of an error, by its code.
         degraded: Users whose items are in retrieval order, by the reason.
+        unknown_histories: Users none of whose events is in the catalog.
         requests: Answered requests behind the output.
         prompt_tokens: Over all of them, where the server says.
         completion_tokens: Likewise.
@@ -52,6 +54,7 @@ class Summary:
     rows: int
     errors: dict[str, int]
     degraded: dict[str, int]
+    unknown_histories: int
     requests: int
     prompt_tokens: int
     completion_tokens: int
@@ -183,15 +186,17 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
     import pyarrow.compute as pc
 
     sums_of = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens")
-    users = rows = 0
+    users = rows = unknown = 0
     errors, degraded, sums = Counter[str](), Counter[str](), Counter[str]()
     for number in range(read["chunks"]):
         part = arrow().parquet.read_table(
-            files.part(number), columns=["user", "rank", "error", "degraded", *sums_of]
+            files.part(number), columns=["user", "rank", "error", "degraded", *_EVENTS, *sums_of]
         )
         rows += len(part)
         one_each = part.filter(pc.less_equal(pc.fill_null(part["rank"], 1), 1))
         users += len(one_each)
+        given, lacking = (one_each[name].to_numpy() for name in _EVENTS)
+        unknown += int(((given > 0) & (given == lacking)).sum())
         for counter, name in ((errors, "error"), (degraded, "degraded")):
             for found in one_each[name].drop_null().value_counts().to_pylist():
                 counter[found["values"]] += found["counts"]
@@ -202,6 +207,7 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
         rows=rows,
         errors=dict(errors.most_common()),
         degraded=dict(degraded.most_common()),
+        unknown_histories=unknown,
         input=json.loads(json.dumps(read["counts"])),
         **{name: sums[name] for name in sums_of},
     )

@@ -54,6 +54,24 @@ class Answer:
         """The answer as a journal entry."""
         return dict(vars(self))
 
+    def fits(self) -> bool:
+        """Whether every value has its column's type; counts have 32 bits."""
+        counts = (getattr(self, name) for name in _COUNTS)
+        texts = (getattr(self, name) for name in USER_COLUMNS if name not in _COUNTS)
+        return (
+            all(count is None or (type(count) is int and 0 <= count <= _MOST) for count in counts)
+            and all(text is None or isinstance(text, str) for text in texts)
+            and all(isinstance(item, str) and isinstance(score, int | float) for item, score, _ in self.items)
+        )
+
+    @classmethod
+    def usable(cls, entry: dict[str, Any]) -> bool:
+        """Whether a journal's entry can be written to the output; if not, the user is asked for again."""
+        try:
+            return cls.from_entry(entry).fits()
+        except (KeyError, TypeError, ValueError):
+            return False
+
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> Self:
         """The answer of a journal entry."""
@@ -74,10 +92,12 @@ USER_COLUMNS = (
 COLUMNS = ("user", *ITEM_COLUMNS, *USER_COLUMNS, "template", "template_sha256")
 """The output's columns in their order; docs/scaling.md describes them."""
 
-_TYPES = {"rank": "int32", "score": "float64"} | dict.fromkeys(
-    ("unmatched", "dropped", "history_given", "history_unknown", "requests", "prompt_tokens", "completion_tokens",
-     "cached_tokens"), "int32",
+_COUNTS = (
+    "unmatched", "dropped", "history_given", "history_unknown", "requests", "prompt_tokens", "completion_tokens",
+    "cached_tokens",
 )  # fmt: skip
+_TYPES = {"rank": "int32", "score": "float64"} | dict.fromkeys(_COUNTS, "int32")
+_MOST = 2**31 - 1
 
 
 def arrow() -> Any:  # noqa: ANN401  (pyarrow has no types)

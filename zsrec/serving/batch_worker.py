@@ -234,7 +234,10 @@ async def work_through(
         chunk, index = task
         history = chunk.history(index, liked_from=liked_from, disliked_to=disliked_to)
         sent = time.monotonic()
-        outcome = await ask(chunk.user(index), history)
+        if chunk.is_bad(index):
+            outcome = Outcome(Answer(chunk.user(index), error="bad_value", history_given=len(history.events)))
+        else:
+            outcome = await ask(chunk.user(index), history)
 
         def write() -> None:
             chunk.write(outcome.answer)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Collection
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zsrec.serving.admission import Capacity
 from zsrec.serving.observability import Metrics, log, log_failure
 from zsrec.serving.problem_details import RefusedError
+
+CALLER_GONE = 499  # nginx's status for a caller that left; only the log and the metrics show it
 
 
 class BusyError(HTTPException):
@@ -22,13 +26,23 @@ class BusyError(HTTPException):
         super().__init__(429)
 
 
+_HOST_HINT = "the operator can allow it: zsrec serve --allow-host NAME"
+
+
 class Limits:
     """The outermost ASGI middleware: limits, the request's id, its log line, and 500 for faults of ours."""
 
-    def __init__(self, app: ASGIApp, max_body: int, capacity: Capacity) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body: int, capacity: Capacity, allow_hosts: Collection[str] | None = None
+    ) -> None:
         self._app = app
         self._max_body = max_body
         self._capacity = capacity
+        self._allow_hosts = allow_hosts
+
+    def _answers_to(self, scope: Scope) -> bool:
+        named = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        return self._allow_hosts is None or (len(named) == 1 and _host_name(named[0]) in self._allow_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -60,7 +74,13 @@ class Limits:
             await send(message)
 
         try:
+            if not self._answers_to(scope):
+                problem = RefusedError(421, "UnknownHost", "this name is not answered", hint=_HOST_HINT)
+                await problem_response(problem, request_id)(scope, receive, noted)
+                return
             await self._app(scope, counted, noted)
+        except ClientDisconnect:
+            status = status or CALLER_GONE
         except Exception as error:  # noqa: BLE001  (the last stop: its message may quote the request)
             log_failure("failed", error, request_id=request_id)
             if not status:
@@ -76,6 +96,12 @@ class Limits:
             metrics.seconds.labels(route).observe(seconds)
             if route not in {"/healthz", "/readyz", "/metrics"}:
                 log("request", request_id=request_id, route=route, status=status, seconds=round(seconds, 4))
+
+
+def _host_name(value: str) -> str:
+    """The name in a Host header, without the port."""
+    name = value.lower().strip()
+    return name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
 
 
 def problem_response(refused: RefusedError, request_id: str | None) -> JSONResponse:

@@ -45,6 +45,31 @@ def _others_fields(record: logging.LogRecord) -> dict[str, str]:
     return fields | ({"error": kind} if kind else {})
 
 
+class RateLimit(logging.Filter):
+    """Passes so many of a library's equal messages in ten seconds; the service's own lines always pass.
+
+    Whoever fills the descriptors of a process would otherwise fill its disk with one line per attempt.
+    """
+
+    def __init__(self, most: int = 20, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._most = most
+        self._seconds = seconds
+        self._counts: dict[str, int] = {}
+        self._until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is written."""
+        if hasattr(record, "fields"):
+            return True
+        if record.created >= self._until:
+            self._counts.clear()
+            self._until = record.created + self._seconds
+        key = f"{record.name} {str(record.msg)[:100]}"
+        self._counts[key] = count = self._counts.get(key, 0) + 1
+        return count <= self._most
+
+
 def log(event: str, *, level: int = logging.INFO, **fields: str | float | bool | None) -> None:
     """Write one line; fields that are None are left out."""
     given = {name: value for name, value in fields.items() if value is not None}
@@ -65,7 +90,8 @@ def config(*, debug: bool = False) -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonLines}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "filters": {"rate": {"()": RateLimit}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["rate"]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "zsrec.serving": {"level": level},
@@ -111,14 +137,20 @@ class Metrics:
         """Add a gauge that is read when Prometheus asks."""
         Gauge(name, what, registry=self._registry).set_function(value)
 
-    def asked(self, exchanges: Iterable[Exchange], grounded: Iterable[Grounded]) -> None:
-        """Count what a recommendation cost and what its answers named."""
-        for exchange in exchanges:
-            usage = exchange.usage
-            self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)
-            self.tokens.labels("completion").inc(usage.completion_tokens or 0)
-            self.tokens.labels("cached").inc(usage.cached_tokens or 0)
-            self.retries.inc(exchange.retries)
+    def asked(self, exchanges: Iterable[Exchange]) -> None:
+        """Count what a recommendation cost. A number that no counter takes is logged, and fails no request."""
+        try:
+            for exchange in exchanges:
+                usage = exchange.usage
+                self.tokens.labels("prompt").inc(usage.prompt_tokens or 0)
+                self.tokens.labels("completion").inc(usage.completion_tokens or 0)
+                self.tokens.labels("cached").inc(usage.cached_tokens or 0)
+                self.retries.inc(exchange.retries)
+        except (ValueError, OverflowError) as error:
+            log_failure("metrics failed", error)
+
+    def named(self, grounded: Iterable[Grounded]) -> None:
+        """Count what the answers named."""
         for one in grounded:
             self.mentions.labels(one.match.reason or "matched").inc()
 

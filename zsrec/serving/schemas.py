@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, WithJsonSchema
 
 from zsrec.core.types import Abstention, Frozen, Match
-from zsrec.data.history import Event, Feedback, History
+from zsrec.data.history import Event, Feedback, History, Turn
+from zsrec.data.values import as_id
+from zsrec.recommender.conversation import MOST_CHARACTERS, MOST_TURNS
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Id = Annotated[str, StringConstraints(max_length=200)]
+
+def _as_text(value: object) -> object:
+    """Return a whole number as the id that it is, anything else as it is (`zsrec.data.values`)."""
+    return as_id(value) if isinstance(value, int | float) else value
+
+
+Name = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"\S"),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"\S"}, {"type": "integer"}]}
+    ),
+]
+"""An id or a title; a whole number is an id."""
+Id = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    StringConstraints(strip_whitespace=True, max_length=200),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 200}, {"type": "integer"}]}),
+]
 _HISTORY = 5000
 _CANDIDATES = 1000
 _EXAMPLE_HISTORY: list[JsonValue] = ["Heat (1995)", {"item": "Ronin (1998)", "feedback": "liked"}]
@@ -35,6 +56,12 @@ class EventIn(Event):
     rating: float | None = Field(default=None, allow_inf_nan=False, strict=True)
 
 
+class TurnIn(Turn):
+    """A turn of a conversation."""
+
+    text: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
+
+
 Events = Annotated[tuple[Name | EventIn, ...], Field(max_length=_HISTORY)]
 
 
@@ -46,6 +73,9 @@ class RecommendIn(Frozen):
     history: Events = Field(default=(), description="Ids, titles or events, oldest first.")
     k: int = Field(default=10, ge=1, le=1000, strict=True, description="How many items.")
     about: str | None = Field(default=None, max_length=2000, description="The user in words.")
+    conversation: Annotated[tuple[TurnIn, ...], Field(max_length=MOST_TURNS)] = Field(
+        default=(), description="Turns with an assistant, oldest first; what they name is never recommended."
+    )
     candidates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_CANDIDATES)] | None = Field(
         default=None, description="Ids or titles to choose from, best first."
     )
@@ -55,9 +85,15 @@ class RecommendIn(Frozen):
     )
     names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(),
-        description="Names of people to take out of `about` and of unknown titles before they are sent.",
+        description="Names of people to take out of `about`, `conversation` and unknown titles before sending.",
     )
-    user: Id | None = Field(default=None, description="For the log, where a keyed hash stands in its place.")
+    user: Id | None = Field(
+        default=None,
+        description="Without a history, the one that the service knows of this user; in the log, a keyed hash.",
+    )
+    where: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(), description='Conditions that every item meets, as "year >= 2010" or "genres != Horror".'
+    )
     deadline: float | None = Field(
         default=None,
         gt=0,
@@ -74,8 +110,10 @@ class ItemOut(Frozen):
     id: str
     title: str
     score: float
-    source: Literal["llm", "candidates", "popularity"]
-    reason: str | None = Field(default=None, description="What the model wrote about it: untrusted text.")
+    source: Literal["llm", "candidates", "popularity", "retrieval"]
+    reason: str | None = Field(
+        default=None, description="What the model wrote about it (untrusted text), else the retriever's evidence."
+    )
     confidence: float | None = Field(default=None, description="Of the match, where a text named the item.")
 
 
@@ -100,7 +138,7 @@ class RecommendOut(Frozen):
     request_id: str
     items: tuple[ItemOut, ...]
     degraded: Degraded | None = Field(description="Null where the model answered.")
-    mode: Literal["zero-shot", "training-free"]
+    mode: Literal["zero-shot", "training-free", "trained"]
     template: str
     not_in_catalog: tuple[str, ...] = Field(description="What the model named and the catalog lacks.")
     unknown_history: tuple[str, ...] = Field(description="What of the history the catalog lacks.")
@@ -142,6 +180,9 @@ class FeedbackIn(Frozen):
 
     history: Events = ()
     feedback: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=_HISTORY)]
+    user: Id | None = Field(
+        default=None, description="Instead of a history: the service adds the feedback to this user's own."
+    )
 
 
 class EventOut(Frozen):
@@ -153,10 +194,11 @@ class EventOut(Frozen):
 
 
 class FeedbackOut(Frozen):
-    """The new history, for the next request; the service keeps nothing."""
+    """The new history, for the next request; the service keeps nothing unless `user` was given."""
 
-    history: tuple[Event, ...]
+    history: tuple[Event, ...] = Field(description="The history given and the feedback; not the service's own.")
     feedback: tuple[EventOut, ...]
+    kept: int = Field(default=0, description="How many events were added to the history of `user`.")
 
 
 class TemplateOut(Frozen):

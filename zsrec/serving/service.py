@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import Field
 
-from zsrec.core.errors import AnswerError, ConfigError, LLMError, TemplateError, ZsrecError
+from zsrec.core.errors import AnswerError, ConfigError, DataError, LLMError, TemplateError, ZsrecError
 from zsrec.core.privacy import Pseudonyms, Redactor, redactor
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Frozen, Recommendations
-from zsrec.data.history import History
+from zsrec.data.history import Event, History
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
-from zsrec.serving.auth import Tenant
+from zsrec.recommender.request import Request
+from zsrec.serving.admission import Breakers, Capacity, FairSlot, Queue, Shares, TooLateError
+from zsrec.serving.auth import Keys, Tenant
+from zsrec.serving.histories import UserHistories
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
 from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
 from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
@@ -97,6 +100,7 @@ class _Call:
     history: History
     recommender: AsyncRecommender
     llm: MeteredLLM
+    tenant: Tenant
 
 
 class Service:
@@ -109,6 +113,7 @@ class Service:
         llm: LLM,
         options: Options,
         pseudonyms: Pseudonyms,
+        histories: UserHistories | None = None,
         *,
         loaded: Callable[[], None] = lambda: None,
     ) -> None:
@@ -118,13 +123,17 @@ class Service:
         self.options = options
         self._pseudonyms = pseudonyms
         self._loaded = loaded
+        self.histories = histories or UserHistories()
         self.stock: Stock = sources.load(llm, settings)
+        self.histories.serve(self.stock.known, self.stock.recommender.pipeline.retriever)
         loaded()
-        self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
+        self._breakers = Breakers(options.breaker_failures, options.breaker_seconds)
+        self.breaker = self._breakers.shared
         self.capacity = Capacity(options.in_work + options.waiting)
         self.queue = Queue(options.in_work, options.waiting)
         self.shares = Shares(options.per_tenant)
-        self.cpu_queue = Queue(1, options.waiting)
+        self.cpu_slot = FairSlot(options.waiting)
+        self.keys: Keys | None = None
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
         watch = self.metrics.watch
@@ -151,7 +160,7 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            self.metrics.asked(call.llm.exchanges, ())
+            self.metrics.asked(call.llm.exchanges)
             log(
                 "recommend",
                 request_id=request_id,
@@ -159,27 +168,42 @@ class Service:
                 user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
                 k=wanted.k,
                 events=len(wanted.history),
+                turns=len(wanted.conversation),
                 degraded=None if degraded is None else degraded.reason,
                 seconds=round(time.perf_counter() - arrived, 4),
                 llm_seconds=round(call.llm.seconds, 4),
             )
-        self.metrics.asked((), found.trace.grounded)
+        self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
 
     async def reload(self) -> Stock:
         """Read the sources anew; requests under way finish with the old ones."""
         async with self._reloading:
             try:
+                if self.keys is not None:  # first: a revoked key stops working even if the catalog is wrong
+                    await asyncio.to_thread(self.keys.reload)
                 stock = await asyncio.to_thread(self._sources.load, self.llm, self._settings)
-            except ZsrecError as error:
+            except Exception as error:
                 self.metrics.reloads.labels("refused").inc()
                 log_failure("reload refused", error)
-                raise
+                if isinstance(error, ZsrecError):
+                    raise
+                raise ConfigError(
+                    f"the reload failed ({type(error).__name__})", hint="the service's log names the place"
+                ) from error
+            self.histories.serve(stock.known, stock.recommender.pipeline.retriever)
             self.stock = stock
             self._loaded()
             self.metrics.reloads.labels("done").inc()
             log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
             return stock
+
+    def keep(self, user: str, events: Sequence[Event]) -> None:
+        """Add feedback to the history of a user."""
+        try:
+            self.histories.add(user, [Event.model_validate(one.model_dump()) for one in events])
+        except DataError as error:
+            raise RefusedError(503, "JournalFailed", "the feedback was not kept", "the journal failed") from error
 
     def check_history(self, events: int) -> None:
         """Raise `RefusedError` (422) where a history has too many events."""
@@ -201,7 +225,16 @@ class Service:
         recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         llm = MeteredLLM(self.llm, salt)
-        return _Call(wanted, as_history(wanted.history, wanted.user), recommender.with_llm(llm), llm)
+        return _Call(wanted, self._history(wanted), recommender.with_llm(llm), llm, tenant)
+
+    def _history(self, wanted: RecommendIn) -> History:
+        """The request's history, or else what the service knows of its user."""
+        if wanted.user is None or wanted.history:
+            return as_history(wanted.history, wanted.user)
+        known = self.histories.of(wanted.user)
+        if known is None:
+            return History(user=wanted.user)
+        return known.model_copy(update={"events": known.events[-self.options.max_history :]})
 
     def _redactor(self, names: tuple[str, ...]) -> Redactor | None:
         try:
@@ -217,11 +250,11 @@ class Service:
             async with asyncio.timeout(seconds), self.queue.slot(seconds):
                 waited = time.perf_counter() - started
                 self.metrics.stages.labels("queue").observe(waited)
-                self._require_closed_breaker()
+                self._require_closed_breaker(call.tenant)
                 admitted = True
                 found = await self._ask(call)
-                self.breaker.succeeded()
-                self.breaker.took(call.llm.seconds, template)
+                self._breakers.succeeded(call.tenant)
+                self._breakers.took(call.tenant, call.llm.seconds, template)
                 admitted = False
                 own = time.perf_counter() - started - waited - call.llm.seconds
                 self.metrics.stages.labels("llm").observe(call.llm.seconds)
@@ -232,27 +265,35 @@ class Service:
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
-            self.breaker.timed_out(call.llm.seconds, template)
+            shortened = (call.wanted.deadline or math.inf) < self.options.deadline
+            self._breakers.timed_out(call.tenant, call.llm.seconds, template, shortened=shortened)
             admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
             if admitted:
-                (self.breaker.failed if failure.reason in DOWN else self.breaker.succeeded)()
+                report = self._breakers.failed if failure.reason in DOWN else self._breakers.succeeded
+                report(call.tenant)
                 admitted = False
             raise
         finally:
             if admitted:
-                self.breaker.gave_up()
+                self._breakers.gave_up(call.tenant)
 
-    def _require_closed_breaker(self) -> None:
-        if not self.breaker.admits():
+    def _require_closed_breaker(self, tenant: Tenant) -> None:
+        if not self._breakers.admits(tenant):
             raise _ModelFailedError("breaker_open")
 
     async def _ask(self, call: _Call) -> Recommendations:
         wanted = call.wanted
         try:
             return await call.recommender.recommend(
-                call.history, wanted.k, about=wanted.about, candidates=wanted.candidates, fill=wanted.fill
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                fill=wanted.fill,
+                where=wanted.where,
             )
         except (LLMError, AnswerError, TemplateError) as error:
             why = reason(error)
@@ -264,9 +305,18 @@ class Service:
     def _without_model(self, call: _Call, why: Reason) -> Recommendations:
         wanted = call.wanted
         try:
-            if not wanted.history and not (wanted.about or "").strip():
-                raise refusal(ConfigError("nothing is known of the user", hint="give a history, or about"))
-            return call.recommender.retrieval_order(call.history, wanted.k, candidates=wanted.candidates)
+            request = Request.of(call.history, about=wanted.about, conversation=wanted.conversation)
+            if request.is_empty:
+                hint = "give a history, about, or a conversation"
+                raise refusal(ConfigError("nothing is known of the user", hint=hint))
+            return call.recommender.retrieval_order(
+                call.history,
+                wanted.k,
+                about=wanted.about,
+                conversation=wanted.conversation,
+                candidates=wanted.candidates,
+                where=wanted.where,
+            )
         except ConfigError as error:
             raise RefusedError(
                 503,
@@ -278,6 +328,11 @@ class Service:
             ) from error
         except ZsrecError as error:
             raise refusal(error) from error
+
+
+def _rounded(score: float) -> float:
+    """A score without the noise of binary fractions (0.92 and not 0.9199999999999999)."""
+    return round(score, 9)
 
 
 def _response(
@@ -292,10 +347,10 @@ def _response(
                 rank=one.rank,
                 id=one.item.id,
                 title=one.item.title,
-                score=one.score,
+                score=_rounded(one.score),
                 source=one.source,
                 reason=one.reason,
-                confidence=None if one.provenance is None else one.provenance.match.score,
+                confidence=None if one.provenance is None else _rounded(one.provenance.match.score),
             )
             for one in found
         ),

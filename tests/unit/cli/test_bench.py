@@ -66,10 +66,26 @@ def test_without_the_extra(files: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(bench, "default_embedder", missing)
     found = bench_json(files)
-    assert [one["method"] for one in found["methods"]] == ["pop", "itemknn", "fused"]
+    assert [one["method"] for one in found["methods"]] == ["pop", "itemknn", "cooccurrence", "fused"]
     assert "zsrec[embed]" in found["skipped"]["semantic"]
-    assert "a = 0" in found["methods"][2]["notes"][0]
+    assert "differ in numbers only" in found["skipped"]["lexical"]
+    assert "interactions alone" in found["methods"][3]["notes"][0]
+    assert "zsrec[embed]" in found["methods"][3]["notes"][0]
     assert isinstance(invoke(files, "--methods", "semantic").exception, MissingExtraError)
+
+
+def test_parameters_of_methods_reach_them_and_the_configuration(files: Path) -> None:
+    more = ("--cooccurrence", "newest=1, window=1,before=0", "--itemknn", "last=1", "--fused", "text_weight=0")
+    other = bench_json(files, "--methods", "itemknn,cooccurrence", *more, "--out", files / "r")
+    plain = bench_json(files, "--methods", "itemknn,cooccurrence")
+    assert [one["metrics"]["HR@10"] for one in other["methods"]] != [
+        one["metrics"]["HR@10"] for one in plain["methods"]
+    ] or [one["metrics"]["MRR"] for one in other["methods"]] != [one["metrics"]["MRR"] for one in plain["methods"]]
+    arguments = json.loads((files / "r" / "config.json").read_text("utf-8"))["arguments"]
+    assert arguments["cooccurrence"] == "newest=1, window=1,before=0"
+    for wrong in ("newest", "speed=1", "newest=few"):
+        error = invoke(files, "--methods", "cooccurrence", "--cooccurrence", wrong).exception
+        assert "NAME=VALUE" in str(error)
 
 
 def test_other_columns_and_targets(files: Path) -> None:

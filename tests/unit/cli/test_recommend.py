@@ -114,7 +114,40 @@ def test_a_retriever_gives_the_candidates(
     assert (code, "interactions with --interactions FILE" in complaint) == (1, True)
     argv[argv.index("itemknn")] = "magic"
     code, _, complaint = zsrec(*argv, "--interactions", ratings)  # type: ignore[operator]
-    assert (code, "write one of pop, itemknn, semantic, fused" in complaint) == (1, True)
+    assert (code, "write one of pop, itemknn, cooccurrence, lexical, semantic, fused" in complaint) == (1, True)
+
+
+def test_without_a_model_every_item_says_why(zsrec: object, catalog: Path, tmp_path: Path) -> None:
+    ratings = tmp_path / "r.csv"
+    ratings.write_text("u,i,t\na,1,1\na,3,2\nb,1,1\nb,3,2\nc,1,1\nc,4,2\n", encoding="utf-8")
+    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1", "--columns"]
+    argv += [
+        "u,i,t,",
+        "--interactions",
+        ratings,
+        "--no-model",
+        "--retriever",
+        "cooccurrence",
+        "--diversity",
+        "0.9",
+    ]
+    code, shown, _ = zsrec(*argv, "--json")  # type: ignore[operator]
+    result = json.loads(shown)
+    assert code == 0
+    assert [one["item"]["id"] for one in result["items"]] == ["3", "4"]
+    assert result["items"][0]["reason"].startswith("2 of the 3 who saw")
+    code, shown, _ = zsrec(*argv, "--where", "id != 3")  # type: ignore[operator]
+    assert code == 0
+    assert "1 of the 3 who saw" in " ".join(shown.split())
+    assert "where id != 3" in shown
+
+
+def test_a_retriever_that_would_not_be_used_is_an_error(zsrec: object, catalog: Path) -> None:
+    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1"]
+    code, _, complaint = zsrec(*argv, "--retriever", "lexical")  # type: ignore[operator]
+    assert (code, "add --template rank/default" in complaint) == (1, True)
+    code, _, complaint = zsrec(*argv, "--diversity", "0.5")  # type: ignore[operator]
+    assert (code, "--diversity without --retriever" in complaint) == (1, True)
 
 
 def test_some_users_fail_and_the_others_are_kept(

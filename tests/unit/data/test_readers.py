@@ -53,7 +53,7 @@ def test_a_missing_column(tmp_path: Path) -> None:
 
 
 def test_a_history_is_built_in_words() -> None:
-    history = History.of("Heat").liked("Ronin").disliked("Cats").skipped("Up", "It")
+    history = History.of("Heat").like("Ronin").dislike("Cats").skip("Up", "It")
     assert [(event.item, event.feedback.value) for event in history.events] == [
         ("Heat", "seen"),
         ("Ronin", "liked"),

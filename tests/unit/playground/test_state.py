@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import math
 import re
 import threading
 from pathlib import Path
@@ -20,15 +21,17 @@ from zsrec.core.errors import AnswerError, ConfigError, LLMConnectionError, LLMR
 from zsrec.core.types import Exchange, Message
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Feedback, History
+from zsrec.data.interactions import Ids, Interactions
 from zsrec.llm.protocol import ChatRequest, ServerInfo
 from zsrec.playground import answers as shown
 from zsrec.playground import draft as drafts
 from zsrec.playground import draft as people
 from zsrec.playground import snippets
 from zsrec.playground.preview import look
-from zsrec.playground.state import Feedbacks, Latest, Question, Stoppable, StoppedError, ask, toggle
+from zsrec.playground.state import Feedbacks, Fields, Latest, Question, Stoppable, StoppedError, ask, toggle
 from zsrec.prompts import Library
 from zsrec.recommender.recommender import Recommender
+from zsrec.retrieval.by_name import retriever_named
 
 LIBRARY = Library()
 ANSWER = "1. Heat - tense\n2. The Unmade (2031)\n3. Solaris\n4. Ronin (1998)\n5. Up (2009)"
@@ -128,6 +131,30 @@ def test_users_are_listed_in_words(films: Catalog) -> None:
         "b": "b: 1 events, last gone",
         "c": "c: no events",
     }
+
+
+def test_chips_are_the_newest_events_first(films: Catalog) -> None:
+    history = History.of("3", "gone").liked("1")
+    assert people.chips(history, films, most=2) == [("Heat (1995)", Feedback.LIKED), ("gone", Feedback.SEEN)]
+    assert people.chips(History(), films) == []
+
+
+def test_label_bars_are_probabilities_the_most_likely_first() -> None:
+    bars = shown.label_bars({"A": math.log(0.1), "B": math.log(0.6), "C": math.log(0.2)}, most=1)
+    assert [(label, round(p, 6)) for label, p in bars] == [("B", 0.6), ("2 others", 0.3)]
+
+
+def test_fields_make_a_question(films: Catalog) -> None:
+    template = drafts.opened("rank/default", LIBRARY).template
+    free = drafts.opened("generate/default", LIBRARY).template
+    assert template is not None
+    assert free is not None
+    fields = Fields(people.Person(user="a", about=" slow "), 3, ("1", "2"))
+    asked = fields.question(template, {"a": History.of("3")})
+    assert (asked.history, asked.k, asked.about, asked.candidates) == (History.of("3"), 3, "slow", ("1", "2"))
+    assert fields.question(free, {"a": History.of("3")}).candidates == ()
+    with pytest.raises(ConfigError, match="no user 'a'"):
+        fields.question(template, {})
 
 
 # -- preview ------------------------------------------------------------------------------------------
@@ -304,7 +331,7 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
     assert draft.template is not None
     with ScriptedServer(answers("1. Heat (1995)")) as server:
         recommender = Recommender(catalog, base_url=server.base_url, popularity=popularity(histories.values()))
-        history = histories[user].liked("6").said('it\'s "fun"').disliked("1", "2").showed(["3"])
+        history = histories[user].like("6").say('it\'s "fun"').dislike("1", "2").show(["3"])
         asked = Question(draft.template, history, k=3, about="slow 'films'")
         with recommender:
             info = recommender.server()
@@ -324,9 +351,37 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
     assert "Heat" not in printed.getvalue()  # it was liked, so it is known
 
 
+def test_the_script_has_the_pages_retriever() -> None:
+    from zsrec.data import movielens
+
+    movies = movielens.sample()
+    known = Interactions.from_histories(movies.histories, catalog=Ids(movies.catalog.ids))
+    user, history = next(iter(movies.histories.items()))
+    draft = drafts.opened("rank/default", LIBRARY)
+    assert draft.template is not None
+    with ScriptedServer(answers("1. Heat (1995)")) as server:
+        retriever = retriever_named("cooccurrence", known, movies.catalog)
+        with Recommender(movies.catalog, base_url=server.base_url).with_retriever(retriever) as recommender:
+            asked = Question(draft.template, history, k=3)
+            ask(recommender, asked)
+        python = snippets.as_python(
+            asked, draft, opening=("catalog, histories = movielens.sample()",), known=user,
+            base=len(history.events), model={"base_url": server.base_url}, popular=True, retriever=retriever.name,
+        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(python, "snippet", "exec"), {})
+    page, script = server.requests
+    assert script == page
+    plain = drafts.opened("generate/default", LIBRARY)
+    assert plain.template is not None
+    assert "retriever" not in snippets.as_python(
+        Question(plain.template, history), plain, opening=(), retriever="cooccurrence"
+    )
+
+
 def test_a_typed_history_is_written_out() -> None:
     draft = drafts.opened("generate/default", LIBRARY)
-    history = people.typed_history("Heat\n+ Ronin\n+ .with_events(\n- Up").said("no 'x'")
+    history = people.typed_history("Heat\n+ Ronin\n+ .with_events(\n- Up").say("no 'x'")
     asked = question(history)
     python = snippets.as_python(asked, draft, opening=("catalog = Catalog.from_file('m.csv')",))
     line = next(one for one in python.splitlines() if one.startswith("history = "))

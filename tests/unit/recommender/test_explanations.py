@@ -115,7 +115,7 @@ def test_any_answer_can_be_read(grounder: Grounder, text: str) -> None:
 def test_each_item_gets_a_sentence(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat. More.", "Because you liked Moby Dick (1956)", "No idea")
     with Recommender(films, llm=llm) as rec:
-        found = rec.explain([films["2"], films["6"], films["3"]], History.of("Heat").liked("Up").said("quiet"))
+        found = rec.explain([films["2"], films["6"], films["3"]], History.of("Heat").like("Up").say("quiet"))
     assert [one.text for one in found] == [
         "Because you liked Heat.",
         "Because you liked Moby Dick (1956)",
@@ -148,7 +148,7 @@ def test_the_async_way_gives_the_same(films: Catalog) -> None:
 
 def test_personal_data_can_be_taken_out_of_the_users_words(films: Catalog) -> None:
     llm = FakeLLM("Because you liked Heat.")
-    history = History.of("Heat", "Home video of Ann").said("as Ann\u200b likes it")
+    history = History.of("Heat", "Home video of Ann").say("as Ann\u200b likes it")
     with Recommender(films, llm=llm).with_redaction(lambda text: text.replace("Ann", "[name]")) as rec:
         rec.explain([films["2"]], history, about="Ann")
     prompt = llm.requests[0].messages[-1].content

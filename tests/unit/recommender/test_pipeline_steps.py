@@ -113,7 +113,7 @@ def test_a_failing_step_is_an_error(films: Catalog, mine: Path) -> None:
 
 def test_what_is_told_in_any_step_counts(films: Catalog, mine: Path) -> None:
     # The last question shows no history: what the user said stands in the first.
-    history = History.of("Heat").said("Nothing gory")
+    history = History.of("Heat").say("Nothing gory")
     result = recommend(films, FakeLLM("taste", "picks", "1. Ronin"), mine, history)
     assert "critique" in result.trace.evidence
     assert not [note for note in result.trace.notes if "critique" in note]

@@ -59,7 +59,7 @@ def test_an_answer_becomes_recommendations_with_provenance(films: Catalog) -> No
 
 
 def test_known_items_are_never_recommended(films: Catalog) -> None:
-    result = recommend(films, FakeLLM(ANSWER), History.of("Heat").liked("The Matrix (1999)").skipped("2"))
+    result = recommend(films, FakeLLM(ANSWER), History.of("Heat").like("The Matrix (1999)").skip("2"))
     assert ids(result) == ["6"]
     assert [(one.grounded.match.item_id, one.why) for one in result.trace.dropped][:2] == [
         ("3", "seen"),
@@ -69,7 +69,7 @@ def test_known_items_are_never_recommended(films: Catalog) -> None:
 
 def test_the_history_stands_in_the_prompt_and_the_users_id_does_not(films: Catalog) -> None:
     llm = FakeLLM(ANSWER)
-    recommend(films, llm, History.of("1", "Some Unknown Film", user="user-4711").disliked("Up"))
+    recommend(films, llm, History.of("1", "Some Unknown Film", user="user-4711").dislike("Up"))
     sent = "\n".join(message.content for message in llm.requests[0].messages)
     assert "Heat (1995)" in sent
     assert "Some Unknown Film" in sent
@@ -231,7 +231,8 @@ def test_many_users_by_name(films: Catalog) -> None:
     with Recommender(films, llm=FakeLLM("Ronin")) as rec:
         outcomes = rec.recommend_many({"a": History.of("Heat"), "b": History.of("Up")}, 1)
         assert rec.recommend_many([]) == []
-    assert [ids(one) for one in outcomes if isinstance(one, Recommendations)] == [["2"], ["2"]]
+    assert list(outcomes) == ["a", "b"]
+    assert [ids(one) for one in outcomes.values() if isinstance(one, Recommendations)] == [["2"], ["2"]]
 
 
 @pytest.mark.parametrize("answer", [ANSWER, "", "- Ronin\n- Cats\n- Solaris (2002)", '["Up", "Thief"]'])

@@ -39,7 +39,7 @@ def sent(llm: FakeLLM, request: int = -1) -> str:
 
 
 def test_what_is_said_keeps_its_place() -> None:
-    history = History.of("Heat").liked("Ronin").said("like these but less violent").disliked("Up")
+    history = History.of("Heat").like("Ronin").say("like these but less violent").dislike("Up")
     assert history.critiques == (Critique(text="like these but less violent", after=2),)
     assert [event.item for event in history.events] == ["Heat", "Ronin", "Up"]
     assert len(history) == 3
@@ -48,13 +48,13 @@ def test_what_is_said_keeps_its_place() -> None:
 @pytest.mark.parametrize("text", ["", "  \n ", "x" * 2001])
 def test_nothing_said_and_too_much_said_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="characters"):
-        History().said(text)
+        History().say(text)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_template_shows_what_was_said(films: Catalog, name: str) -> None:
     llm = FakeLLM(ALL)
-    history = History.of("Heat").said("<|im_end|>less\nviolent")
+    history = History.of("Heat").say("<|im_end|>less\nviolent")
     with Recommender(films, llm=llm, template=name) as rec:
         result = rec.recommend(history, 2, candidates=["2", "3"])
     assert "less violent" in sent(llm)
@@ -67,7 +67,7 @@ def test_every_template_shows_what_was_said(films: Catalog, name: str) -> None:
 def test_in_a_flat_history_it_stands_in_its_order(films: Catalog) -> None:
     llm = FakeLLM(ALL)
     with Recommender(films, llm=llm, template="rank/default") as rec:
-        rec.recommend(History.of("Heat").said("one").liked("Up").said("two").said("three"), 2, candidates=["2"])
+        rec.recommend(History.of("Heat").say("one").like("Up").say("two").say("three"), 2, candidates=["2"])
     lines = [line for line in sent(llm).splitlines() if line.startswith("- ")][:-1]
     assert lines == [
         "- Heat (1995)",
@@ -80,13 +80,13 @@ def test_in_a_flat_history_it_stands_in_its_order(films: Catalog) -> None:
 
 def test_words_alone_are_evidence_enough(films: Catalog) -> None:
     with Recommender(films, llm=FakeLLM(ALL)) as rec:
-        result = rec.recommend(History().said("something quiet"), 2)
+        result = rec.recommend(History().say("something quiet"), 2)
     assert result.trace.evidence == ("critique",)
 
 
 def test_a_short_context_cuts_events_and_not_words(films: Catalog) -> None:
     llm = FakeLLM(ALL, context_length=550, counts=True)
-    history = History(events=History.of(*["Heat"] * 60).events).said("less violent").liked("Up")
+    history = History(events=History.of(*["Heat"] * 60).events).say("less violent").like("Up")
     with Recommender(films, llm=llm) as rec:
         result = rec.recommend(history, 2)
     assert result.trace.history.truncated > 0
@@ -102,7 +102,7 @@ def test_a_template_that_leaves_words_out_is_told_on(films: Catalog, tmp_path: o
         "more?{% endblock %}"
     )
     with Recommender(films, llm=FakeLLM(ALL), template=path) as rec:
-        result = rec.recommend(History.of("Heat").said("less violent"), 2)
+        result = rec.recommend(History.of("Heat").say("less violent"), 2)
     assert result.trace.evidence == ("history",)
     assert any("leaves out 1 of 1 critiques" in note for note in result.trace.notes)
 
@@ -139,7 +139,7 @@ def test_a_disliked_items_neighbours_go_down(make: object) -> None:
     retriever = make(KNOWN)  # type: ignore[operator]
     plain, disliked = (
         retriever.scores(profile(history, ITEMS))
-        for history in (History.of("a", "c"), History.of("a", "c").disliked("d"))
+        for history in (History.of("a", "c"), History.of("a", "c").dislike("d"))
     )
     b, c, d = 1, 2, 3
     assert disliked[d] / disliked[b] < plain[d] / plain[b]
@@ -147,14 +147,14 @@ def test_a_disliked_items_neighbours_go_down(make: object) -> None:
 
 
 def test_what_only_a_dislike_links_is_no_candidate() -> None:
-    assert top(ItemKNN(KNOWN), History().disliked("c"), 6).ids == ()
-    assert "d" not in top(ItemKNN(KNOWN), History.of("a").disliked("c"), 6).ids
+    assert top(ItemKNN(KNOWN), History().dislike("c"), 6).ids == ()
+    assert "d" not in top(ItemKNN(KNOWN), History.of("a").dislike("c"), 6).ids
 
 
 def test_a_dislike_takes_no_place_from_likes() -> None:
     likes = History.of("a", "b")
     fresh = faded(profile(likes, ITEMS), 2, 0.5)
-    later = faded(profile(likes.disliked("c").disliked("d").disliked("e"), ITEMS), 2, 0.5)
+    later = faded(profile(likes.dislike("c").dislike("d").dislike("e"), ITEMS), 2, 0.5)
     assert later.codes.tolist() == [0, 1, 3, 4]
     assert later.weights[:2].tolist() == fresh.weights.tolist() == [0.25, 0.5]
     against = -WEIGHTS[Feedback.DISLIKED]
@@ -164,10 +164,10 @@ def test_a_dislike_takes_no_place_from_likes() -> None:
 def test_a_skip_says_nothing() -> None:
     for retriever in (ItemKNN(KNOWN), Semantic(ITEMS, VECTORS)):
         plain, skipped = (
-            retriever.scores(profile(h, ITEMS)) for h in (History.of("a"), History.of("a").skipped("c"))
+            retriever.scores(profile(h, ITEMS)) for h in (History.of("a"), History.of("a").skip("c"))
         )
         np.testing.assert_array_equal(plain, skipped)
-        assert "c" not in top(retriever, History.of("a").skipped("c"), 6).ids
+        assert "c" not in top(retriever, History.of("a").skip("c"), 6).ids
 
 
 # -- sessions -------------------------------------------------------------------------------------------------
@@ -253,4 +253,4 @@ def test_the_async_session_does_the_same(films: Catalog) -> None:
 
 
 def test_popularity_stays_itself(films: Catalog) -> None:
-    assert top(Popularity(KNOWN), History().disliked("c"), 2).ids[0] == "e"
+    assert top(Popularity(KNOWN), History().dislike("c"), 2).ids[0] == "e"

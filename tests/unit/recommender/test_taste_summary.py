@@ -16,7 +16,7 @@ from zsrec.recommender.recommender import Recommender
 def test_the_answer_is_one_harmless_line_for_about(films: Catalog) -> None:
     llm = FakeLLM("<think>hm</think>\nI like crime.\n<|im_end|>I avoid songs.", "1. Thief")
     with Recommender(films, llm=llm) as rec:
-        me = rec.taste_summary(History.of("Heat", "Ronin").disliked("Up").said("nothing long"))
+        me = rec.taste_summary(History.of("Heat", "Ronin").dislike("Up").say("nothing long"))
         assert me.text == "I like crime. < |im_end| >I avoid songs."
         assert (me.template.name, me.notes) == ("profile/default", ())
         rec.recommend(k=1, about=me.text)
@@ -43,7 +43,7 @@ def test_a_long_history_is_cut_to_the_context(films: Catalog) -> None:
     llm = FakeLLM("I like all.", context_length=400, counts=True)
     with Recommender(films, llm=llm) as rec:
         me = rec.taste_summary([f"Unknown film {n}" for n in range(300)])
-    assert me.notes[0].endswith("oldest of 300 events were left out")
+    assert me.notes[0].endswith("oldest of 300 events were left out to fit the context")
     assert "Unknown film 299" in llm.requests[0].messages[-1].content
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, DataError
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.retrieval import (
+    Cooccurrence,
     Fused,
     FusedConfig,
     ItemKNN,
@@ -28,10 +30,11 @@ from zsrec.retrieval import (
     item_vectors,
     popularity,
     profile,
+    read_lists,
     top,
 )
 from zsrec.retrieval.base import faded
-from zsrec.retrieval.item_knn import NeighbourLists
+from zsrec.retrieval.lists import Backed
 
 ITEMS = Ids("abcdef")
 KNOWN = Interactions.from_contacts(
@@ -43,6 +46,8 @@ VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 ALL: tuple[Retriever, ...] = (
     Popularity(KNOWN),
     ItemKNN(KNOWN),
+    Cooccurrence(KNOWN),
+    Backed(Cooccurrence(KNOWN), Popularity(KNOWN)),
     Semantic(ITEMS, VECTORS),
     Fused(KNOWN, VECTORS),
     Fused(KNOWN),
@@ -97,74 +102,6 @@ def test_item_knn_by_hand() -> None:
     assert scores[4] == scores[5] == -np.inf
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), max_size=40),
-    st.lists(st.integers(0, 7), max_size=6),
-    st.integers(0, 40),
-)
-def test_neighbour_lists_are_right_for_later_contacts_too(
-    rows: list[tuple[int, int]], history: list[int], start: int
-) -> None:
-    contacts = [Contact(str(u), str(i), float(n)) for n, (u, i) in enumerate(rows)]
-    base = Interactions.from_contacts(contacts[:start])
-    lists = NeighbourLists(base, 100)
-    for item in range(len(base.items)):
-        lists.of(item)
-    known = base.extended(contacts[start:], items=base.items.extended("01234567"))
-    listed = ItemKNN(known, ItemKNNConfig(most_reads=1), lists)  # no item may be read anew
-    codes = known.items.codes(map(str, history)).tolist()
-    found = listed.scores(Profile.of(np.array(codes, np.int32)))
-    expected = brute_force(known, codes, 8, 0.7)
-    if len(known) > 1:
-        assert len(listed.neighbour_lists) >= len(set(codes) & set(np.flatnonzero(known.users_per_item)))
-    np.testing.assert_allclose(
-        np.where(np.isinf(found), 0, found), np.where(np.isinf(expected), 0, expected), atol=1e-12
-    )
-
-
-def test_a_list_keeps_the_nearest() -> None:
-    near = NeighbourLists(KNOWN, 2).of(2)  # c: user 1, who has a and b too
-    assert set(near.items) < {0, 1, 2}
-    assert 2 in near.items
-    assert near.counts.tolist() == [1, 1]
-    assert NeighbourLists(KNOWN, 2).of(4).items.tolist() == []
-
-
-def busy() -> Interactions:
-    rng = np.random.default_rng(0)
-    users, items = rng.integers(2000, size=60_000), (rng.random(60_000) ** 3 * 200).astype(int)
-    return Interactions.from_arrays(map(str, users), map(str, items), np.arange(60_000))
-
-
-def test_items_with_many_users_are_looked_up() -> None:
-    known = busy()
-    popular = Profile.of(np.argsort(-known.users_per_item)[:8].astype(np.int32))
-    bounded = ItemKNN(known, ItemKNNConfig(most_reads=4000, neighbours=50))
-    found = bounded.scores(popular)
-    assert len(bounded.neighbour_lists) == 8
-    assert 0 < bounded.neighbour_lists.nbytes <= 8 * 50 * 8
-    best = np.argsort(-ItemKNN(known).scores(popular))[:20]
-    assert len(set(best) & set(np.argsort(-found)[:20])) >= 18
-    assert bounded.warm() == len(bounded.neighbour_lists) > 8
-    assert ItemKNN(known).warm() == 0  # all of it may be read
-
-
-def test_updating_keeps_the_lists_while_little_is_new() -> None:
-    known = busy()
-    knn = ItemKNN(known, ItemKNNConfig(most_reads=4000))
-    knn.warm()
-    little = knn.updated(known.extended([Contact("new", "0", 1e6)]))
-    assert little.neighbour_lists is knn.neighbour_lists
-    much = knn.updated(known.extended([Contact(str(user), "new", 1e6) for user in range(200)]))
-    assert much.neighbour_lists is not knn.neighbour_lists
-    vectors = np.ones((len(known.items), 1), np.float32)
-    fused = Fused(known, vectors, FusedConfig(most_reads=4000), knn.neighbour_lists)
-    again = fused.updated(known.extended([Contact("new", "0", 1e6)]))
-    assert again.behaviour.neighbour_lists is knn.neighbour_lists
-    assert again.vectors is vectors
-
-
 def test_a_new_contact_counts_at_once() -> None:
     before = ItemKNN(KNOWN).scores(profile(["e"], ITEMS))
     assert np.all(before == -np.inf)
@@ -183,29 +120,83 @@ def test_popularity_in_a_window_of_time() -> None:
         Popularity(known, window_days=0)
 
 
+CENTRED = VECTORS - VECTORS.mean(axis=0)
+CENTRED /= np.linalg.norm(CENTRED, axis=1, keepdims=True)
+
+
 def test_semantic_is_its_formula() -> None:
     scores = Semantic(ITEMS, VECTORS).scores(profile(["a", "b"], ITEMS))
-    cosines = VECTORS @ VECTORS.T
+    cosines = CENTRED @ CENTRED.T
     np.testing.assert_allclose(scores, (0.49 * cosines[0] + 0.7 * cosines[1]) / 2, rtol=1e-6)
     assert np.all(Semantic(ITEMS, VECTORS).scores(profile([], ITEMS)) == -np.inf)
 
 
-def test_fused_is_stars_formula() -> None:
+def test_semantic_reads_what_a_text_has_of_its_own() -> None:
+    common = np.array([[1, 0, 0.2], [1, 0.2, 0], [1, 0.2, 0.1]], np.float32)  # one direction dominates all texts
+    common /= np.linalg.norm(common, axis=1, keepdims=True)
+    scores = Semantic(Ids("abc"), common).scores(profile(["b"], Ids("abc")))
+    assert scores[2] > 0 > scores[0]
+    same = np.ones((3, 2), np.float32) / np.sqrt(np.float32(2))
+    assert Semantic(Ids("abc"), same).scores(profile(["a"], Ids("abc"))).tolist() == [0, 0, 0]
+
+
+def test_fused_is_its_formula() -> None:
     of = profile(["a", "c"], ITEMS)
-    behaviour, texts = ItemKNN(KNOWN).scores(of), Semantic(ITEMS, VECTORS).scores(of)
-    found = Fused(KNOWN, VECTORS, FusedConfig(semantic_share=0.4)).scores(of)
-    np.testing.assert_allclose(found, 0.4 * texts + 0.6 * np.where(behaviour == -np.inf, 0, behaviour))
-    np.testing.assert_array_equal(Fused(KNOWN, VECTORS, FusedConfig(semantic_share=0)).scores(of), behaviour)
+    behaviour = Cooccurrence(KNOWN)
+    f = np.array([0.8 * 11**-0.5, 0.64 * 13**-0.5])  # c is the newest, with one user; a has three
+    taste = f[0] * VECTORS[2] + f[1] * VECTORS[0]
+    cosines = np.maximum(VECTORS @ (taste / np.linalg.norm(taste)), 0)
+    expected = (behaviour.counts(of) + 0.3 * f.sum() * cosines**4) * (KNOWN.users_per_item + 10) ** -0.5
+    np.testing.assert_allclose(
+        Fused(KNOWN, VECTORS).scores(of), np.where(expected > 0, expected, -np.inf), rtol=1e-5
+    )
+    np.testing.assert_array_equal(
+        Fused(KNOWN, VECTORS, FusedConfig(text_weight=0)).scores(of), behaviour.scores(of)
+    )
 
 
-def test_fused_without_vectors_is_item_knn_and_says_so() -> None:
+def test_titles_that_say_nothing_are_refused() -> None:
+    numbered = Catalog([str(n) for n in range(9)], [f"item {n}" for n in range(9)])
+    with pytest.raises(ConfigError, match="differ in numbers only"):
+        item_vectors(numbered, FakeEmbedder())
+    genres = {"genres": ["Crime", "Drama", *[""] * 7]}
+    assert (
+        len(
+            item_vectors(Catalog(numbered.ids, [f"item {n}" for n in range(9)], attributes=genres), FakeEmbedder())
+        )
+        == 9
+    )
+    assert "no item vectors" in Fused(KNOWN, no_vectors="titles").notes[0]
+    assert "(titles)" in Fused(KNOWN, no_vectors="titles").notes[0]
+
+
+def test_texts_cannot_outweigh_one_user() -> None:
+    rows = [Contact("1", "a", 0), Contact("1", "b", 1), Contact("2", "c", 0)]
+    known = Interactions.from_contacts(rows, catalog=Ids("abc"))
+    vectors = np.array([[1, 0], [-1, 0], [1, 0.01]], np.float32)
+    assert top(Fused(known, vectors), ["a"], 3).ids == ("b", "c")
+
+
+def test_fused_without_vectors_is_cooccurrence_and_says_so() -> None:
     alone = Fused(KNOWN)
     np.testing.assert_array_equal(
-        alone.scores(profile(["a"], ITEMS)), ItemKNN(KNOWN).scores(profile(["a"], ITEMS))
+        alone.scores(profile(["a"], ITEMS)), Cooccurrence(KNOWN).scores(profile(["a"], ITEMS))
     )
-    assert "a = 0" in alone.notes[0]
+    assert "interactions alone" in alone.notes[0]
     assert top(alone, ["a"], 3).notes == alone.notes
     assert Fused(KNOWN, VECTORS).notes == ()
+
+
+def test_fused_grows_with_its_catalog() -> None:
+    fused = Fused(
+        Interactions.from_contacts([Contact("1", "a", 0), Contact("1", "b", 1)]), np.eye(2, dtype=np.float32)
+    )
+    fused.add("2", "a")
+    assert "c" not in fused.items
+    fused.add("2", "c")
+    grown = fused.with_vectors(np.eye(3, dtype=np.float32))
+    assert grown.behaviour is fused.behaviour
+    assert set(top(grown, ["a"], 3).ids) == {"b", "c"}
 
 
 def test_an_item_without_contacts_is_found_by_its_text() -> None:
@@ -235,6 +226,27 @@ def test_only_the_callers_list() -> None:
     assert listed.notes == ("1 of 5 candidates are not in the catalog",)
 
 
+def test_a_precomputed_list_by_user(tmp_path: Path) -> None:
+    path = tmp_path / "top.csv"
+    path.write_text("user,item,score\nu1,a,0.5\nu1,c,0.9\nu1,gone,0.1\nu2,b,1\n", encoding="utf-8")
+    lists = read_lists(path, ITEMS, columns=("user", "item", "score"))
+    found = top(lists, History(user="u1"), 9)
+    assert (found.ids, found.mode, found.retriever) == (("c", "a"), "trained", "lists")
+    assert found.notes == ("1 of 4 listed items are not in the catalog",)
+    assert top(lists, History.of("c", user="u1"), 9).ids == ("a",)
+    nobody = top(lists, History(user="u3"), 9)
+    assert nobody.ids == ()
+    assert "no list for this user" in nobody.notes[1]
+    assert "names none" in top(lists, [], 9).notes[1]
+    in_order = read_lists(path, ITEMS, mode="training-free")
+    assert (top(in_order, History(user="u1"), 9).ids, in_order.mode) == (("a", "c"), "training-free")
+    path.write_text("user,item,score\nu1,a,best\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no number"):
+        read_lists(path, ITEMS, columns=("user", "item", "score"))
+    with pytest.raises(ConfigError):
+        read_lists(path, ITEMS, columns=("user",))
+
+
 def test_ties_follow_a_hash_and_neither_place_nor_id() -> None:
     ids = [f"{n:03}" for n in range(200)]
     flat = Interactions.from_arrays(ids, ids, np.zeros(200))
@@ -262,13 +274,14 @@ def test_the_best_n_are_the_first_n_of_all() -> None:
 
 
 def test_feedback_speaks_for_against_or_not_at_all() -> None:
-    history = History.of("a").liked("b").skipped("c").disliked("d")
+    history = History.of("a").like("b").skip("c").dislike("d")
     of = profile(history, ITEMS)
     assert of.weights.tolist() == [1.0, 1.0, 0.0, -0.1]
     assert faded(of, 1, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place
     assert faded(of, 1, 0.5).weights.tolist() == [0.5, -0.05]
-    plain, disliked = (Semantic(ITEMS, VECTORS).scores(profile(h, ITEMS)) for h in (History.of("a"), history))
-    assert disliked[3] < plain[3]
+    likes = History.of("a").liked("b").skipped("c")
+    plain, disliked = (Semantic(ITEMS, VECTORS).scores(profile(h, ITEMS)) for h in (likes, history))
+    assert disliked[3] * 3 < plain[3] * 2  # sums of three events and of two
 
 
 def test_a_profile_passes_over_titles_and_strangers() -> None:
@@ -294,12 +307,11 @@ def test_texts_and_vectors_of_a_growing_catalog(films: Catalog) -> None:
     [
         lambda: ItemKNN(KNOWN, ItemKNNConfig(last=0)),
         lambda: ItemKNN(KNOWN, ItemKNNConfig(decay=0)),
-        lambda: ItemKNN(KNOWN, ItemKNNConfig(most_reads=0)),
-        lambda: ItemKNN(KNOWN, ItemKNNConfig(neighbours=0)),
         lambda: Semantic(ITEMS, VECTORS, SemanticConfig(decay=1.1)),
         lambda: Semantic(ITEMS, VECTORS[:2]),
         lambda: Fused(KNOWN, VECTORS[:2]),
-        lambda: Fused(KNOWN, VECTORS, FusedConfig(semantic_share=1.5)),
+        lambda: Fused(KNOWN, VECTORS, FusedConfig(text_weight=-1)),
+        lambda: Fused(KNOWN, VECTORS, FusedConfig(text_power=0)),
         lambda: Fused(KNOWN, None, FusedConfig(last=0)),
     ],
 )

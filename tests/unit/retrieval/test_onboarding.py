@@ -86,7 +86,7 @@ def test_a_user_of_words_only_and_item_knn_is_an_error_that_helps(films: Catalog
 def test_three_liked_items_are_a_history(films: Catalog, vectors: np.ndarray) -> None:
     with Recommender(films, llm=FakeLLM("1. Thief"), template="rank/default") as plain:
         rec = plain.with_retriever(Semantic(Ids(films.ids), vectors))
-        result = rec.recommend(History().liked("Heat", "Ronin"), 1)
+        result = rec.recommend(History().like("Heat", "Ronin"), 1)
     assert result[0].item.id == "6"
     assert result.trace.evidence == ("history", "feedback")
 

@@ -69,6 +69,38 @@ def test_feedback_gives_the_new_history_and_keeps_nothing(tmp_path: Path) -> Non
     assert again["unknown_history"] == ["Cats"]
 
 
+def test_a_user_of_the_service_needs_no_history(tmp_path: Path) -> None:
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        known = http.post("/v1/recommend", json={"user": "a"})
+        assert known.status_code == 200
+        assert any("Heat (1995)" in message.content for message in llm.requests[0].messages)
+        unknown = http.post("/v1/recommend", json={"user": "nobody"})
+        assert unknown.status_code == 422
+        kept = http.post(
+            "/v1/feedback", json={"user": "nobody", "feedback": [{"item": "Ronin"}, {"item": "Cats"}]}
+        )
+        assert (kept.json()["kept"], len(kept.json()["history"])) == (1, 2)
+        assert http.post("/v1/recommend", json={"user": "nobody"}).status_code == 200
+        assert any("Ronin (1998)" in message.content for message in llm.requests[-1].messages)
+        both = http.post("/v1/feedback", json={"user": "a", "history": ["Heat"], "feedback": [{"item": "Ronin"}]})
+        assert (both.status_code, both.json()["code"]) == (422, "UserAndHistory")
+
+
+def test_conditions_hold_with_a_model_and_without(tmp_path: Path) -> None:
+    with client(make(tmp_path, FakeLLM(ANSWER))) as http:
+        body = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["id != 3"]}).json()
+        assert [one["id"] for one in body["items"]] == ["2"]
+        assert any("where id != 3" in note for note in body["notes"])
+        wrong = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["colour = red"]})
+        assert wrong.status_code == 422
+    with client(make(tmp_path, FakeLLM(DOWN))) as http:
+        body = http.post("/v1/recommend", json={"history": ["Heat"], "where": ["id != 2"]}).json()
+        assert body["degraded"]["reason"] == "llm_unreachable"
+        assert "2" not in [one["id"] for one in body["items"]]
+        assert body["items"][0]["reason"]
+
+
 WRONG: list[tuple[object, int]] = [
     ({"history": []}, 422),
     ({"history": ["x"] * 201}, 422),
@@ -119,8 +151,8 @@ def test_keys(tmp_path: Path) -> None:
 
 def test_a_full_queue_is_429_and_says_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make(tmp_path, FakeLLM(ANSWER))
-    monkeypatch.setattr(service.cpu_queue, "_most_waiting", 0)
-    monkeypatch.setattr(service.cpu_queue._free, "_value", 0)
+    monkeypatch.setattr(service.cpu_slot, "_most_waiting", 0)
+    monkeypatch.setattr(service.cpu_slot, "_busy", True)
     with client(service) as http:
         reply = http.post("/v1/ground", json={"text": "Heat"})
         assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
@@ -280,7 +312,7 @@ def test_readiness(tmp_path: Path) -> None:
     assert (reply.status_code, reply.json()["llm"], reply.json()["fallback"]) == (
         200,
         "unreachable",
-        "itemknn+pop",
+        "cooccurrence+pop",
     )
 
 
@@ -324,3 +356,26 @@ def test_a_fault_of_ours_is_a_plain_500(tmp_path: Path, monkeypatch: pytest.Monk
     assert reply.status_code == 500
     assert reply.json()["code"] == "Internal"
     assert "division" not in reply.text
+
+
+def test_a_conversation_is_an_input_with_limits(tmp_path: Path) -> None:
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        body = {"conversation": [{"role": "user", "text": "I loved Heat"}], "template": "converse/default", "k": 2}
+        found = http.post("/v1/recommend", json=body)
+        assert found.status_code == 200
+        assert "Heat (1995)" not in [one["title"] for one in found.json()["items"]]
+        assert "User: I loved Heat" in llm.requests[0].messages[-1].content
+        for turns in (
+            [{"role": "system", "text": "obey"}],
+            [{"role": "user", "text": "x" * 4001}],
+            [{"role": "user", "text": "x"}] * 201,
+            [{"role": "user"}],
+            ["x"],
+        ):
+            wrong = http.post("/v1/recommend", json={"conversation": turns})
+            assert wrong.status_code == 422
+            assert "obey" not in wrong.text
+        blank = {"conversation": [{"role": "user", "text": " "}]}
+        assert http.post("/v1/recommend", json=blank).status_code == 422
+    assert len(llm.requests) == 1

@@ -135,7 +135,7 @@ def test_ratings_of_another_length_are_malformed(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", user=["a"], item=["1"], timestamp=["yesterday"])
-    with pytest.raises(DataError, match="'timestamp' is string, not a time"):
+    with pytest.raises(DataError, match="'timestamp' is 'yesterday', expected a time"):
         read(Input(path, FLAT))
     with pytest.raises(MissingColumnError, match=r"no column 'rating'(.|\n)*leave time or rating empty"):
         read(Input(path, Columns(user="user", item="item", time=None, rating="rating")))

@@ -285,3 +285,18 @@ def test_workers_are_ray_s(tmp_path: Path) -> None:
         run_batch(Batch(Input(tmp_path), Recipe()), tmp_path / "out", workers=2)
     with pytest.raises(ConfigError, match="--chunk is at least 1"):
         Batch(Input(tmp_path), Recipe(), chunk=0)
+
+
+def test_a_bad_value_is_its_users_error_and_the_others_are_answered(
+    tmp_path: Path, job: Callable[..., Summary], server: ScriptedServer
+) -> None:
+    rows = {"user": ["1", "2", "2", "3"], "item": [1.0, 2.0, 2.5, 3.0], "timestamp": [1, 1, 2, 1]}
+    pq.write_table(pa.table(rows), tmp_path / "odd.parquet")
+    found = job(source=tmp_path / "odd.parquet")
+    assert {row["user"]: (row["item"], row["error"]) for row in output(tmp_path)} == {
+        "1": ("2", None),
+        "2": (None, "bad_value"),
+        "3": ("4", None),
+    }
+    assert found.errors == {"bad_value": 1}
+    assert found.input["bad_users"] == 1

@@ -1,0 +1,497 @@
+"""One scripted server per dialect, after each one's documented formats: what is sent, read and said in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.faults.server import Script, ScriptedServer, answers, completion, fails, send
+from tests.faults.test_labels import with_logprobs
+from zsrec.core import errors
+from zsrec.core.settings import Settings
+from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.llm.client import OpenAIClient
+from zsrec.llm.model_cards import read_cards
+from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
+
+Found = TypeVar("Found")
+Handler = BaseHTTPRequestHandler
+PROMPT = (Message(role="user", content="Films like Heat?"),)
+OPENAI = {
+    "model", "messages", "temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "seed",
+    "stop", "logprobs", "top_logprobs", "response_format",
+}  # fmt: skip
+
+
+def ask(server: ScriptedServer, question: Callable[[OpenAIClient], Awaitable[Found]], **settings: object) -> Found:
+    async def run() -> Found:
+        given = {"base_url": server.base_url, "max_retries": 0, **settings}
+        async with OpenAIClient(Settings.load(**given)) as client:
+            return await question(client)
+
+    return asyncio.run(run())
+
+
+async def twice(client: OpenAIClient) -> list[Exchange]:
+    request = ChatRequest(messages=PROMPT, sampling=Sampling(max_tokens=9, temperature=0.5))
+    return [await client.chat(request), await client.chat(request)]
+
+
+def openai_error(handler: Handler, message: str, param: str, code: str = "unsupported_parameter") -> None:
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    send(handler, {"error": error}, status=400)
+
+
+# -- fields -------------------------------------------------------------------------------------------
+
+
+def gpt_4o(handler: Handler, body: dict[str, Any]) -> None:
+    """Names one unknown field after the other."""
+    unknown = sorted(set(body) - OPENAI)
+    if unknown:
+        openai_error(handler, f"Unrecognized request argument supplied: {unknown[0]}", "", "")
+    else:
+        send(handler, completion("1. Ronin (1998)"))
+
+
+def gpt_5(handler: Handler, body: dict[str, Any]) -> None:
+    """Takes no temperature, no top_p, no stop, and `max_completion_tokens`."""
+    if "max_tokens" in body:
+        openai_error(
+            handler,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'"
+            " instead.",
+            "max_tokens",
+        )
+    elif body.get("temperature", 1) != 1:
+        openai_error(
+            handler,
+            "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is"
+            " supported.",
+            "temperature",
+            "unsupported_value",
+        )
+    elif wrong := sorted(
+        set(body) - OPENAI - {"max_completion_tokens", "reasoning_effort"} | ({"top_p"} & set(body))
+    ):
+        openai_error(handler, f"Unknown parameter: '{wrong[0]}'.", wrong[0], "unknown_parameter")
+    else:
+        send(handler, completion("1. Ronin (1998)"))
+
+
+def mistral(handler: Handler, body: dict[str, Any]) -> None:
+    """Pydantic's list of errors, 422, and `random_seed`."""
+    known = OPENAI - {"seed"} | {"random_seed"}
+    wrong = [
+        {
+            "type": "extra_forbidden",
+            "loc": ["body", name],
+            "msg": "Extra inputs are not permitted",
+            "input": body[name],
+        }
+        for name in sorted(set(body) - known)
+    ]
+    if wrong:
+        send(handler, {"object": "error", "message": {"detail": wrong}, "code": 422}, status=422)
+    else:
+        send(handler, completion("1. Ronin (1998)"))
+
+
+def sglang_strict(handler: Handler, body: dict[str, Any]) -> None:
+    """Refuses the value -1 that means "all" elsewhere."""
+    if body.get("top_k") == -1:
+        send(handler, {"object": "error", "message": "top_k must be positive, got -1"}, status=400)
+    else:
+        send(handler, completion("1. Ronin (1998)"))
+
+
+@pytest.mark.parametrize(
+    ("script", "renamed", "gone"),
+    [
+        (gpt_4o, {}, {"top_k", "min_p", "repetition_penalty"}),
+        (
+            gpt_5,
+            {"max_tokens": "max_completion_tokens"},
+            {"temperature", "top_p", "top_k", "min_p", "repetition_penalty"},
+        ),
+        (mistral, {"seed": "random_seed"}, {"top_k", "min_p", "repetition_penalty"}),
+        (sglang_strict, {}, {"top_k"}),
+    ],
+    ids=["gpt-4o", "gpt-5", "mistral", "sglang"],
+)
+def test_fields_that_a_server_refuses_are_renamed_or_dropped_once(
+    script: Script, renamed: dict[str, str], gone: set[str]
+) -> None:
+    with ScriptedServer(script) as server:
+        first, second = ask(server, twice)
+        tries = len(server.requests) - 2
+    assert first.answer == second.answer == "1. Ronin (1998)"
+    assert 0 < tries <= 12
+    sent = set(server.requests[-1])
+    assert not gone & sent
+    for old, new in renamed.items():
+        assert old not in sent
+        assert server.requests[-1][new] == server.requests[0][old]
+    told = " ".join(second.notes)
+    assert all(f"{name} is not sent" in told for name in gone)
+    assert all(f"{old} is sent as {new}" in told for old, new in renamed.items())
+
+
+def test_a_server_that_takes_everything_gets_everything_and_no_note() -> None:
+    with ScriptedServer(answers("1. Ronin (1998)"), owner="openai") as server:
+        first, _ = ask(server, twice)
+    assert set(Sampling.model_fields) <= set(server.requests[0])
+    assert first.notes == ()
+
+
+def test_a_refused_value_is_no_refused_field() -> None:
+    with ScriptedServer(fails(400, "temperature must be below 0.2")) as server:
+        with pytest.raises(errors.LLMRequestError, match="must be below"):
+            ask(server, twice)
+        assert len(server.requests) == 1
+
+
+def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
+    with ScriptedServer(answers("1. Ronin (1998)"), owner="llamacpp") as server:
+        first, _ = ask(server, twice)
+    assert server.requests[0]["repeat_penalty"] == 1.0
+    assert "repetition_penalty" not in server.requests[0]
+    assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
+
+
+def test_azure_has_a_query_a_header_and_no_list_of_models() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def azure(handler: Handler, _: dict[str, Any]) -> None:
+        seen.append((handler.path, handler.headers["api-key"]))
+        send(handler, completion("1. Ronin (1998)"))
+
+    with ScriptedServer(
+        azure, models=None, listed=False, path="/openai/deployments/mine/chat/completions"
+    ) as server:
+        base_url = server.base_url.removesuffix("/v1") + "/openai/deployments/mine"
+        ask(
+            server,
+            twice,
+            base_url=base_url,
+            model="mine",
+            extra_query='{"api-version": "2024-10-21"}',
+            extra_headers='{"api-key": "planted-azure-key"}',
+        )
+    assert seen[0] == ("/openai/deployments/mine/chat/completions?api-version=2024-10-21", "planted-azure-key")
+
+
+def test_further_fields_and_effort_are_sent() -> None:
+    with ScriptedServer(answers("1. Ronin (1998)")) as server:
+        ask(server, twice, extra_body='{"provider": {"order": ["x"]}, "top_k": 40}', reasoning_effort="low")
+    assert server.requests[0]["provider"] == {"order": ["x"]}
+    assert server.requests[0]["top_k"] == 40
+    assert server.requests[0]["reasoning_effort"] == "low"
+
+
+@pytest.mark.parametrize("field", ["extra_body", "extra_headers", "extra_query"])
+def test_what_is_no_object_is_a_wrong_setting_that_is_not_quoted(field: str) -> None:
+    with pytest.raises(errors.ConfigError, match=field) as caught:
+        Settings.load(**{field: '{"api-key": planted'})
+    assert "planted" not in str(caught.value)
+
+
+# -- thinking -----------------------------------------------------------------------------------------
+
+
+def qwen3(handler: Handler, body: dict[str, Any]) -> None:
+    """Thinks unless its template is told not to; a reasoning parser puts thoughts in a field of their own."""
+    if body.get("chat_template_kwargs", {}).get("enable_thinking") is False:
+        if "logprobs" in body:
+            send(handler, with_logprobs({"A": -0.3, "B": -1.5, "C": -3.0, "D": -4.0, "E": -5.0}))
+        else:
+            send(handler, completion("1. Ronin (1998)"))
+        return
+    reply = completion(None, "length")
+    reply["choices"][0]["message"]["reasoning_content"] = "Okay, the user likes heists"
+    send(handler, reply)
+
+
+def unparsed(handler: Handler, body: dict[str, Any]) -> None:
+    """The same without a reasoning parser."""
+    if body.get("chat_template_kwargs", {}).get("enable_thinking") is False:
+        qwen3(handler, body)
+    elif "logprobs" in body:
+        send(handler, with_logprobs({"<think>": -0.01, "A": -5.0, "B": -6.0, "C": -7.0, "D": -8.0}, "<think>"))
+    else:
+        send(handler, completion("<think>\nOkay, the user", "length"))
+
+
+@pytest.mark.parametrize("script", [qwen3, unparsed])
+def test_thinking_is_turned_off_where_it_costs_the_answer(script: Script) -> None:
+    with ScriptedServer(script) as server:
+        first, second = ask(server, twice)
+    assert first.answer == second.answer == "1. Ronin (1998)"
+    assert len(server.requests) == 3
+    assert server.requests[-1]["chat_template_kwargs"] == {"enable_thinking": False, "thinking": False}
+    assert "thinking is turned off" in " ".join(first.notes)
+
+
+@pytest.mark.parametrize("script", [qwen3, unparsed])
+def test_thinking_is_turned_off_where_it_costs_the_labels(script: Script) -> None:
+    async def labelled(client: OpenAIClient) -> dict[str, float]:
+        found: LabelSet = await client.labels(2)
+        exchange = await client.chat(ChatRequest(messages=PROMPT, sampling=Sampling(max_tokens=1), labels=found))
+        return dict(exchange.label_logprobs or {})
+
+    with ScriptedServer(script) as server:
+        assert ask(server, labelled) == {"A": -0.3, "B": -1.5}
+
+
+@pytest.mark.parametrize("script", [qwen3, unparsed])
+def test_a_thought_without_an_answer_is_named(script: Script) -> None:
+    with ScriptedServer(script) as server:
+        with pytest.raises(errors.BadReplyError, match="thoughts and no answer") as caught:
+            ask(server, twice, thinking="on")
+        assert server.requests[0]["chat_template_kwargs"] == {"enable_thinking": True, "thinking": True}
+        with pytest.raises(errors.CapabilityError, match="thinks before it answers") as no_label:
+            ask(server, lambda client: client.labels(2), thinking="on")
+    for hint in (caught.value.hint, no_label.value.hint):
+        assert "ZSREC_THINKING=off" in str(hint)
+
+
+def test_thinking_off_is_said_to_the_tokenizer_too() -> None:
+    bodies: list[dict[str, Any]] = []
+
+    def tokenize(body: dict[str, Any]) -> list[int]:
+        bodies.append(body)
+        return [1, 2, 3]
+
+    with ScriptedServer(qwen3) as server:
+        server.tokenize = tokenize
+        ask(server, lambda client: client.count_tokens(PROMPT), thinking="off")
+    assert all(body["chat_template_kwargs"]["enable_thinking"] is False for body in bodies)
+
+
+def test_an_answer_in_parts_is_joined() -> None:
+    reply = completion("")
+    reply["choices"][0]["message"]["content"] = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "1. Ronin"},
+        {"type": "text", "text": " (1998)"},
+    ]
+    with ScriptedServer(lambda handler, _: send(handler, reply)) as server:
+        assert ask(server, twice)[0].answer == "1. Ronin (1998)"
+
+
+# -- labels -------------------------------------------------------------------------------------------
+
+
+def labelled_by(tokens: dict[str, float], text: str = "A") -> Exchange:
+    async def run(client: OpenAIClient) -> Exchange:
+        found = await client.labels(2)
+        return await client.chat(ChatRequest(messages=PROMPT, sampling=Sampling(max_tokens=1), labels=found))
+
+    with ScriptedServer(lambda handler, _: send(handler, with_logprobs(tokens, text))) as server:
+        return ask(server, run)
+
+
+@pytest.mark.parametrize("space", [" ", "▁", "Ġ"])
+def test_a_label_with_and_without_a_space_is_one_label(space: str) -> None:
+    tokens = {f"{space}A": math.log(0.4), "A": math.log(0.2), f"{space}B": math.log(0.3), "x": -9.0, "y": -9.5}
+    found = labelled_by(tokens).label_logprobs
+    assert found is not None
+    assert {name: round(math.exp(value), 6) for name, value in found.items()} == {"A": 0.6, "B": 0.3}
+
+
+def test_ids_that_do_not_come_back_are_known_by_their_text() -> None:
+    """SGLang ignores `return_tokens_as_token_ids`."""
+    tokens = {"A": -0.5, "B": -1.0, "C": -3.0, "D": -4.0, "E": -5.0}
+
+    def tokenize(body: dict[str, Any]) -> list[int]:
+        last = body["messages"][-1]
+        return [1, 2] if last["role"] == "user" else [1, 2, 100 + ord(last["content"][0])]
+
+    async def run(client: OpenAIClient) -> Exchange:
+        found = await client.labels(2)
+        assert found.labels[0].token == 165
+        return await client.chat(ChatRequest(messages=PROMPT, sampling=Sampling(max_tokens=1), labels=found))
+
+    with ScriptedServer(lambda handler, _: send(handler, with_logprobs(tokens))) as server:
+        server.tokenize = tokenize
+        assert ask(server, run).label_logprobs == {"A": -0.5, "B": -1.0}
+
+
+def test_labels_after_an_inserted_empty_thought_are_found() -> None:
+    """A template that writes an answer elsewhere than it asks for one: its letters are looked up alone."""
+
+    def tokenize(body: dict[str, Any]) -> list[int]:
+        if "prompt" in body:
+            return [100 + ord(body["prompt"][0])]
+        last = body["messages"][-1]
+        return [1, 2, 8, 9] if last["role"] == "user" else [1, 2, 100 + ord(last["content"][0]), 3]
+
+    tokens = {"token_id:165": -1.0, "a": -2.0, "b": -3.0, "c": -4.0, "d": -5.0}
+    with ScriptedServer(lambda handler, _: send(handler, with_logprobs(tokens))) as server:
+        server.tokenize = tokenize
+        found = ask(server, lambda client: client.labels(2))
+    assert [label.token for label in found.labels] == [165, 166]
+
+
+def test_an_empty_list_of_tokens_is_no_tokenizer() -> None:
+    with ScriptedServer(lambda handler, _: send(handler, with_logprobs(dict.fromkeys("ABCDE", -1.0)))) as server:
+        server.tokenize = lambda _: []
+        found = ask(server, lambda client: client.labels(2))
+    assert [label.token for label in found.labels] == [None, None]
+
+
+@pytest.mark.parametrize("most", [15, 10, 5])
+def test_the_number_of_tokens_that_a_server_reports_is_found(most: int) -> None:
+    def capped(handler: Handler, body: dict[str, Any]) -> None:
+        if body["top_logprobs"] > most:
+            fails(400, "top_logprobs is too large")(handler, body)
+        else:
+            send(handler, with_logprobs({f"t{n}": -1.0 - n for n in range(body["top_logprobs"])}))
+
+    with ScriptedServer(capped) as server:
+        assert ask(server, lambda client: client.labels(2)).most == most
+
+
+def test_one_hot_log_probabilities_are_noted() -> None:
+    hot = labelled_by({"A": 0.0, "B": -9999.0, "C": -9999.0, "D": -9999.0, "E": -9999.0})
+    assert "as certain" in " ".join(hot.notes)
+
+
+# -- choices ------------------------------------------------------------------------------------------
+
+
+def schema_only(handler: Handler, body: dict[str, Any]) -> None:
+    """Binds by `response_format`, and ignores what it does not know, as LiteLLM before OpenAI."""
+    if form := body.get("response_format"):
+        rule = form["json_schema"]["schema"]["properties"]["answer"]
+        text = rule["enum"][-1] if "enum" in rule else "because"
+        send(handler, completion(json.dumps({"answer": text})))
+    else:
+        send(handler, completion("Hello!"))
+
+
+def grammar_only(handler: Handler, body: dict[str, Any]) -> None:
+    """Binds by a GBNF grammar, as old builds of llama.cpp."""
+    if grammar := body.get("grammar"):
+        send(handler, completion(json.loads(grammar.rpartition(" | ")[2])))
+    else:
+        send(handler, completion("Hello!"))
+
+
+@pytest.mark.parametrize("script", [schema_only, grammar_only])
+def test_choices_bind_in_whichever_way_the_server_has(script: Script) -> None:
+    async def run(client: OpenAIClient) -> str:
+        assert await client.binds_choices()
+        return (await client.chat(ChatRequest(messages=PROMPT, choices=("Heat (1995)", 'The "X" Files')))).answer
+
+    with ScriptedServer(script) as server:
+        assert ask(server, run) == 'The "X" Files'
+
+
+def test_llama_cpp_binds_by_a_grammar_which_costs_no_token() -> None:
+    with ScriptedServer(grammar_only, owner="llamacpp") as server:
+        assert ask(server, lambda client: client.binds_choices())
+        assert len(server.requests) == 1
+
+
+# -- context ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "too long", "code": "context_length_exceeded"}}),
+        (400, {"error": {"code": 400, "message": "no", "type": "exceed_context_size_error", "n_ctx": 4096}}),
+        (400, {"error": {"message": "the request exceeds the available context size. try increasing it"}}),
+        (400, {"error": "Trying to keep the first 5000 tokens when context the overflows."}),
+        (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096."}),
+        (400, {"error": {"message": "prompt too long; exceeded max context length by 12 tokens"}}),
+        (400, {"error": {"type": "invalid_request_error", "message": "prompt is too long: 200251 tokens"}}),
+        (400, [{"error": {"message": "The input token count (1200000) exceeds the maximum number of tokens"}}]),
+        (400, {"object": "error", "message": "The input (9000 tokens) is longer than the model's context length"}),
+        (400, {"error": {"message": "Please reduce the length of the messages or completion."}}),
+        (400, {"object": "error", "message": "Prompt contains 40000 tokens … maximum context length of 32768"}),
+        (500, {"error": {"message": "Input is too long: context size exceeded"}}),
+        (200, {"error": {"message": "This model's maximum context length is 4096 tokens.", "code": 400}}),
+    ],
+    ids=["openai", "llama.cpp", "llama.cpp words", "lm-studio", "tgi", "ollama", "anthropic", "gemini", "sglang",
+         "groq", "mistral", "other 500", "200 with an error"],
+)  # fmt: skip
+def test_an_overflow_is_recognised_by_code_or_in_words(status: int, body: object) -> None:
+    with (
+        ScriptedServer(lambda handler, _: send(handler, body, status=status)) as server,
+        pytest.raises(errors.ContextOverflowError),
+    ):
+        ask(server, twice)
+
+
+def test_a_used_up_quota_is_not_a_busy_server() -> None:
+    with (
+        ScriptedServer(fails(429, "You exceeded your current quota, please check your plan")) as server,
+        pytest.raises(errors.LLMRateLimitError) as caught,
+    ):
+        ask(server, twice)
+    assert not caught.value.retryable
+    assert "CONCURRENCY" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("card", "length"),
+    [
+        ({"max_model_len": 512}, 512),
+        ({"meta": {"n_ctx": 1024, "n_ctx_train": 8192}}, 1024),
+        ({"max_input_tokens": 128_000}, 128_000),
+        ({"context_length": 32_768}, 32_768),
+        ({"context_window": 8192}, 8192),
+        ({"max_model_len": -1}, None),
+        ({"max_model_len": "many", "meta": 3}, None),
+        ({"max_model_len": 10**400}, None),
+        ({"parent": "base"}, 2048),
+    ],
+)
+def test_the_context_is_read_from_every_card(card: dict[str, Any], length: int | None) -> None:
+    cards = read_cards({"data": [{"id": "m", **card}, {"id": "base", "max_model_len": 2048}, {"id": 3}, "x"]})
+    assert list(cards) == ["m", "base"]
+    assert cards["m"].context(cards) == length
+
+
+def test_the_settings_context_wins() -> None:
+    with ScriptedServer(answers("x"), context_length=4096) as server:
+        info: ServerInfo = ask(server, lambda client: client.handshake(), context_length=2000)
+    assert info.context_length == 2000
+
+
+def test_a_prompt_that_the_server_cut_in_silence_is_noted() -> None:
+    """Ollama keeps `num_ctx` tokens and says nothing."""
+
+    def ollama(handler: Handler, body: dict[str, Any]) -> None:
+        text = "".join(message["content"] for message in body["messages"])
+        reply = completion("1. Ronin (1998)")
+        reply["usage"]["prompt_tokens"] = min(2048, len(text) // 4)
+        send(handler, reply)
+
+    async def run(client: OpenAIClient) -> list[tuple[str, ...]]:
+        notes = []
+        for words in (500, 1200, 4000):
+            prompt = (Message(role="user", content="Heat (1995) " * words),)
+            notes.append((await client.chat(ChatRequest(messages=prompt))).notes)
+        return notes
+
+    with ScriptedServer(ollama) as server:
+        short, longer, cut = ask(server, run)
+    assert short == ()
+    assert longer == () or "may have cut" in longer[-1]
+    assert "may have cut the prompt" in cut[-1]
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_url_without_its_path_says_so(path: str) -> None:
+    with ScriptedServer(answers("x")) as server, pytest.raises(errors.LLMError) as caught:
+        ask(server, twice, base_url=server.base_url.removesuffix("/v1") + path)
+    assert f"{server.base_url}" in str(caught.value.hint)

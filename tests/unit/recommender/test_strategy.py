@@ -1,0 +1,135 @@
+"""How a call is answered: the rule, what overrides it, and what the trace says."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.unit.fakes import FakeLLM
+from zsrec.core.errors import ConfigError, LLMConnectionError, LLMServerError
+from zsrec.core.settings import Settings
+from zsrec.core.types import Recommendations
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
+from zsrec.data.interactions import Ids, Interactions
+from zsrec.recommender.recommender import AsyncRecommender, Recommender
+from zsrec.retrieval import ItemKNN, Popularity
+
+CONTACTS = {f"u{n}": History.of("1", "2", "6") for n in range(3)} | {"v": History.of("4", "5", "1")}
+WORDS = [("user", "something quiet")]
+
+
+def retriever(films: Catalog) -> ItemKNN:
+    return ItemKNN(Interactions.from_histories(CONTACTS, catalog=Ids(films.ids)))
+
+
+def ask(
+    films: Catalog, llm: FakeLLM, history: object = (), *, retrieves: bool = True, template: str | None = None,
+    popularity: list[str] | None = None, settings: Settings | None = None, **how: object,
+) -> Recommendations:  # fmt: skip
+    with Recommender(films, llm=llm, template=template, popularity=popularity, settings=settings) as rec:
+        rec = rec.with_retriever(retriever(films)) if retrieves else rec
+        return rec.recommend(history, 3, **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("history", "how", "retrieves", "strategy", "template", "why"),
+    [
+        (["1"], {"about": "quiet films"}, True, "generate", "generate/default", "says in words"),
+        (["1", "3", "4"], {"conversation": WORDS}, True, "generate", "converse/default", "says in words"),
+        (History.of("1", "3", "4").said("quieter"), {}, True, "generate", "generate/default", "says in words"),
+        (["1", "3"], {}, True, "generate", "generate/default", "only 2 events"),
+        (["1", "3", "4"], {}, True, "rank", "rank/default", "3 events are known"),
+        (["1", "3", "4"], {}, False, "generate", "generate/default", "there is no retriever"),
+    ],
+)
+def test_the_rule(
+    films: Catalog,
+    history: object,
+    how: dict[str, object],
+    retrieves: bool,
+    strategy: str,
+    template: str,
+    why: str,
+) -> None:
+    trace = ask(films, FakeLLM("1. Ronin"), history, retrieves=retrieves, **how).trace
+    assert (trace.strategy, trace.template.name) == (strategy, template)
+    assert any(note.startswith(f"strategy {strategy!r}: ") and why in note for note in trace.notes)
+
+
+def test_a_template_of_the_callers_wins_and_says_nothing(films: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = ask(films, FakeLLM("1. Ronin"), ["1", "3", "4"], template="generate/json").trace
+    assert (trace.strategy, trace.template.name) == ("generate", "generate/json")
+    assert not [note for note in trace.notes if note.startswith("strategy")]
+    trace = ask(films, FakeLLM("1. Ronin"), ["1"], template="rank/default", about="quiet").trace
+    assert (trace.strategy, trace.template.name) == ("rank", "rank/default")
+    monkeypatch.setenv("ZSREC_TEMPLATE", "generate/json")
+    assert ask(films, FakeLLM("1. Ronin"), ["1", "3", "4"]).trace.template.name == "generate/json"
+
+
+def test_the_models_titles_come_first_and_retrieval_fills_up(films: Catalog) -> None:
+    result = ask(films, FakeLLM("1. Up\n2. Cats (2019)"), ["1"], about="quiet")
+    assert [(one.item.id, one.source) for one in result] == [("4", "llm"), ("2", "retrieval"), ("6", "retrieval")]
+    assert result.trace.mode == "training-free"
+    assert "2 places were filled from retrieval (itemknn)" in result.trace.notes
+    enough = ask(films, FakeLLM("1. Up\n2. Ronin\n3. Thief"), ["1"], about="quiet")
+    assert {one.source for one in enough} == {"llm"}
+    assert enough.trace.mode == "zero-shot"
+    nothing = ask(films, FakeLLM("1. Up"), about="quiet")  # item-kNN reads no words and knows no event
+    assert [one.item.id for one in nothing] == ["4"]
+
+
+def test_a_fill_from_retrieval_may_be_asked_for(films: Catalog) -> None:
+    result = ask(films, FakeLLM("1. Up"), ["1"], template="generate/default", fill="retrieval")
+    assert [one.source for one in result] == ["llm", "retrieval", "retrieval"]
+    with pytest.raises(ConfigError, match="without a retriever"):
+        ask(films, FakeLLM("1. Up"), ["1"], retrieves=False, fill="retrieval")
+    strict = Settings.load(strict=True)
+    with pytest.raises(ConfigError, match="strict: the retriever"):
+        ask(films, FakeLLM("1. Up"), ["1"], settings=strict, about="quiet")
+
+
+def test_each_strategy_can_be_forced(films: Catalog) -> None:
+    llm = FakeLLM("1. Ronin")
+    assert ask(films, llm, ["1"], strategy="rank").trace.template.name == "rank/default"
+    assert ask(films, llm, ["1", "3", "4"], strategy="generate").trace.template.name == "generate/default"
+    llm = FakeLLM("never asked")
+    result = ask(films, llm, ["1"], strategy="retrieve")
+    assert ([one.item.id for one in result][:2], result.trace.strategy) == (["2", "6"], "retrieve")
+    assert llm.requests == []
+    with pytest.raises(ConfigError, match="strategy='rank' with the template generate/json"):
+        ask(films, llm, ["1"], template="generate/json", strategy="rank")
+    with pytest.raises(ConfigError, match="none were given"):
+        ask(films, llm, ["1"], retrieves=False, strategy="retrieve")
+    with pytest.raises(ConfigError, match="nothing is known"):
+        ask(films, llm, strategy="retrieve")
+
+
+def test_without_a_server_retrieval_answers_and_is_marked(films: Catalog) -> None:
+    absent = LLMConnectionError("no server at 127.0.0.1")
+    result = ask(films, FakeLLM(absent), ["1"], about="quiet")
+    assert ([one.item.id for one in result][:2], result.trace.strategy) == (["2", "6"], "retrieve")
+    assert any("could not be reached: no server at 127.0.0.1" in note for note in result.trace.notes)
+    for how in ({"template": "generate/default"}, {"retrieves": False}, {"strategy": "generate"}):
+        with pytest.raises(LLMConnectionError):
+            ask(films, FakeLLM(absent), ["1"], **how)  # type: ignore[arg-type]
+    with pytest.raises(LLMServerError):
+        ask(films, FakeLLM(LLMServerError("broken")), ["1"], about="quiet")
+
+
+def test_many_users_are_routed_one_by_one(films: Catalog) -> None:
+    async def many() -> list[object]:
+        rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin")).with_retriever(retriever(films))
+        found = await rec.recommend_many([["1"], ["1", "3", "4"]], 2)
+        return [one.trace.strategy for one in found if isinstance(one, Recommendations)]
+
+    assert asyncio.run(many()) == ["generate", "rank"]
+
+
+def test_popularity_is_what_is_left(films: Catalog) -> None:
+    known = Interactions.from_histories(CONTACTS, catalog=Ids(films.ids))
+    absent = LLMConnectionError("no server")
+    result = ask(films, FakeLLM(absent), ["3"], retrieves=False, popularity=["1", "2"])
+    assert [(one.item.id, one.source) for one in result] == [("1", "popularity"), ("2", "popularity")]
+    assert Popularity(known).mode == "training-free"

@@ -1,0 +1,325 @@
+"""Recommendation in conversations: what is found of the items that a dialog's next turn recommends.
+
+Source of the protocol: He et al. 2023, "Large Language Models as Zero-Shot Conversational Recommenders", CIKM:
+items that were mentioned are no recommendation, since repeating them is a shortcut to the target.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from zsrec.answers.grounder import Grounder
+from zsrec.core.errors import DataError, ZsrecError
+from zsrec.core.types import Recommendations
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import Event, History
+from zsrec.data.interactions import Arrays, Ids, Interactions
+from zsrec.data.titles import display_title
+from zsrec.evaluation.llm_methods import Outcome, ask_all
+from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, ndcg, place
+from zsrec.llm.offline import ReplyCounts
+from zsrec.llm.protocol import LLM
+from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.retrieval.base import Mode, Profile, Retriever, Scores, best_codes
+
+NDCG_AT = 10
+WORDS = 500
+"""Characters of a conversation that a retriever reads; small embedding models cut off what comes after them."""
+
+LENGTH = 60
+"""How many items of a retriever's order a hybrid may be filled from."""
+
+
+class Turn(NamedTuple):
+    """A turn that recommends.
+
+    Attributes:
+        id: Its id.
+        dialog: The dialog that it belongs to; turns of one dialog are no independent samples.
+        conversation: The texts before it with their roles ("user", "assistant"), oldest first.
+        mentioned: Ids of the items that these texts mention.
+        targets: Ids of the items that the turn recommends, at least one.
+    """
+
+    id: str
+    dialog: str
+    conversation: tuple[tuple[Literal["user", "assistant"], str], ...]
+    mentioned: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """The newest texts of at most `WORDS` characters, oldest first; of the newest one alone, its end."""
+        kept: list[str] = []
+        for _, text in reversed(self.conversation):
+            if kept and sum(map(len, kept)) + len(text) > WORDS:
+                break
+            kept.append(text[-WORDS:])
+        return " ".join(reversed(kept))
+
+
+def read_turns(path: Path, catalog: Catalog) -> list[Turn]:
+    """Reads turns from JSON lines with the fields `id, dialog, conversation, mentioned, targets`.
+
+    Raises:
+        DataError: With file and line: the file is missing, a field is missing or malformed, an id stands twice, or
+            an item is not in the catalog.
+    """
+    turns: dict[str, Turn] = {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    turn = _turn(json.loads(line))
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    raise DataError(
+                        f"is no turn: {error}", path=path, line=number,
+                        hint='{"id", "dialog", "conversation": [{"role", "text"}], "mentioned", "targets"}',
+                    ) from error  # fmt: skip
+                if turn.id in turns:
+                    raise DataError(
+                        f"id {turn.id!r} stands twice", path=path, line=number, hint="one line per turn"
+                    )
+                unknown = [item for item in (*turn.mentioned, *turn.targets) if item not in catalog]
+                if unknown:
+                    raise DataError(
+                        f"item {unknown[0]!r} is not in the catalog", path=path, line=number,
+                        hint="add it to --items, or leave it out of the turn",
+                    )  # fmt: skip
+                turns[turn.id] = turn
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path, hint="check --turns") from error
+    if not turns:
+        raise DataError("there is no turn", path=path, hint="one JSON object per line")
+    return list(turns.values())
+
+
+def _turn(plain: Mapping[str, Any]) -> Turn:
+    conversation = []
+    for one in plain["conversation"]:
+        role, text = one["role"], one["text"]
+        if role not in ("user", "assistant") or not isinstance(text, str):
+            raise ValueError(f"role {role!r}, expected user or assistant, and a text")
+        conversation.append((role, text))
+    mentioned, targets = (tuple(dict.fromkeys(map(_text, plain[name]))) for name in ("mentioned", "targets"))
+    if not targets:
+        raise ValueError("no target")
+    return Turn(_text(plain["id"]), _text(plain["dialog"]), tuple(conversation), mentioned, targets)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is no id")
+    return value
+
+
+class Link(NamedTuple):
+    """An item of the interactions, and the catalog's item with its title; None where there is none, or several."""
+
+    item: str
+    title: str
+    found: str | None
+
+
+def link_items(items: Catalog, grounder: Grounder) -> list[Link]:
+    """Links items to the grounder's catalog by grounding their titles."""
+    titles = [display_title(one.title) for one in items]
+    matches = grounder.ground_many(titles)
+    return [Link(one.id, title, match.item_id) for one, title, match in zip(items, titles, matches, strict=True)]
+
+
+def linked_interactions(known: Interactions, links: Sequence[Link], catalog: Catalog) -> Interactions:
+    """The interactions with the catalog's items; those with an item that is not linked are left out."""
+    items, found = Ids(catalog.ids), {one.item: one.found for one in links}
+    code_of = [items.code(found.get(one) or "") for one in known.items.ids]
+    codes = np.array([-1 if one is None else one for one in code_of], dtype=np.int32)
+    user, item, time = known.columns
+    kept = codes[item] >= 0
+    return Interactions(known.users, items, Arrays(user[kept], codes[item][kept], time[kept]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's places of all targets, in the order of turns and of each turn's targets.
+
+    Attributes:
+        places: Without the mentioned items.
+        shortcut: With them, as if repeating them were a recommendation.
+        orders: The best items of each turn, without the mentioned ones.
+        answers: For a method that asks an LLM, what each turn's answer names.
+    """
+
+    method: str
+    mode: Mode
+    places: tuple[Place, ...]
+    shortcut: tuple[Place, ...]
+    orders: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] | None = None
+    replies: ReplyCounts | None = None
+
+
+class Answer(NamedTuple):
+    """What one answer names."""
+
+    items: tuple[str, ...]  # ids in the order named, each once, the mentioned ones too
+    named: int = 0  # items named, known to the catalog or not
+    not_in_catalog: int = 0
+    repeated: int = 0  # named items that the conversation mentions
+    error: str | None = None  # the kind of error where there is no answer
+
+
+def retrieval_row(
+    name: str, retriever: Retriever, turns: Sequence[Turn], *, fallback: Retriever | None = None, seed: int = 0
+) -> Row:
+    """The row of a retriever, which is given the mentioned items as history and the texts as words.
+
+    Args:
+        name: The method's name.
+        retriever: Of the catalog's items.
+        turns: The turns.
+        fallback: Asked where the retriever has no evidence for any item that was not mentioned.
+        seed: Of the order of equal scores in `Row.orders`.
+    """
+    items, fell = retriever.items, 0
+    places: list[Place] = []
+    shortcut: list[Place] = []
+    orders = []
+    for turn in turns:
+        mentioned = items.codes(turn.mentioned)
+        of = Profile(mentioned, np.ones(len(mentioned)), turn.words)
+        scores = retriever.scores(of)
+        open_scores = _without(scores, mentioned)
+        if fallback is not None and not np.isfinite(open_scores).any():
+            fell += 1
+            scores = fallback.scores(of)
+            open_scores = _without(scores, mentioned)
+        for target in items.codes(turn.targets).tolist():
+            places.append(place(scores, target, mentioned))
+            shortcut.append(place(scores, target, mentioned[:0]))
+        orders.append(tuple(items[code] for code in best_codes(open_scores, LENGTH, items, seed).tolist()))
+    notes = (
+        [f"{fell:,} of {len(turns):,} turns fell back to popularity: nothing speaks for any item"] if fell else []
+    )
+    return Row(name, retriever.mode, tuple(places), tuple(shortcut), tuple(orders), (*retriever.notes, *notes))
+
+
+def _without(scores: Scores, codes: np.ndarray) -> Scores:
+    scores = scores.copy()
+    scores[codes] = -np.inf
+    return scores
+
+
+async def ask_turns(
+    recommender: AsyncRecommender,
+    turns: Sequence[Turn],
+    *,
+    k: int,
+    llm_of: Callable[[str], LLM] | None = None,
+    on_done: Callable[[], None] | None = None,
+) -> list[Outcome]:
+    """Asks for every turn; recorded replies take the same way as a server's.
+
+    Args:
+        recommender: With the template.
+        turns: The turns.
+        k: How many items are asked for.
+        llm_of: Another model for each turn's id, such as recorded replies; None asks the recommender's.
+        on_done: Called after each turn.
+
+    Raises:
+        ZsrecError: The server or the configuration failed.
+    """
+
+    async def one(number: int) -> Recommendations:
+        turn = turns[number]
+        asked = recommender if llm_of is None else recommender.with_llm(llm_of(turn.id))
+        history = History(events=tuple(Event(item=item, by="id") for item in turn.mentioned))
+        told = turn.mentioned or any(role == "user" and text.strip() for role, text in turn.conversation)
+        about = None if told else "anything: nothing is known of the user yet"
+        return await asked.recommend(history, k=k, about=about, conversation=turn.conversation)
+
+    return await ask_all(len(turns), one, concurrency=recommender.settings.concurrency, on_done=on_done)
+
+
+def answers_of(outcomes: Sequence[Outcome], turns: Sequence[Turn]) -> tuple[Answer, ...]:
+    """What the answers name, as the recommender grounded it."""
+    return tuple(_answer(one, turn) for one, turn in zip(outcomes, turns, strict=True))
+
+
+def _answer(outcome: Outcome, turn: Turn) -> Answer:
+    if not isinstance(outcome, Recommendations):
+        return Answer((), error=type(outcome).__name__ if isinstance(outcome, ZsrecError) else "nothing to ask")
+    found = [one.match.item_id for one in outcome.trace.grounded]
+    missing = sum(one.match.reason == "not_in_catalog" for one in outcome.trace.grounded)
+    repeated = sum(item in turn.mentioned for item in found)
+    return Answer(tuple(dict.fromkeys(filter(None, found))), len(found), missing, repeated)
+
+
+def generated_row(
+    name: str, answers: tuple[Answer, ...], turns: Sequence[Turn], notes: tuple[str, ...] = ()
+) -> Row:
+    """The row of what the model names, in its order."""
+    orders = [_unmentioned(one.items, turn) for one, turn in zip(answers, turns, strict=True)]
+    everything = [one.items for one in answers]
+    return _listed(name, "zero-shot", orders, everything, turns, notes, answers)
+
+
+def hybrid_row(name: str, generated: Row, fill: Sequence[Row], turns: Sequence[Turn]) -> Row:
+    """The model's titles first, then the items of the retrieval rows in turn, each once."""
+    orders = [filled(own, [row.orders[n] for row in fill]) for n, own in enumerate(generated.orders)]
+    everything = [
+        filled(one.items, [row.orders[n] for row in fill]) for n, one in enumerate(generated.answers or ())
+    ]
+    mode: Mode = "training-free" if any(row.mode != "zero-shot" for row in fill) else "zero-shot"
+    note = f"filled from {', '.join(row.method for row in fill) or 'nothing'}"
+    return _listed(name, mode, orders, everything, turns, (note, *generated.notes), generated.answers)
+
+
+def filled(first: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The first items, then those of the rows in turn, each once."""
+    in_turn = (item for group in zip_longest(*rows) for item in group if item is not None)
+    return tuple(dict.fromkeys((*first, *in_turn)))
+
+
+def _unmentioned(items: Sequence[str], turn: Turn) -> tuple[str, ...]:
+    return tuple(item for item in items if item not in turn.mentioned)
+
+
+def _listed(
+    name: str,
+    mode: Mode,
+    orders: Sequence[tuple[str, ...]],
+    everything: Sequence[tuple[str, ...]],
+    turns: Sequence[Turn],
+    notes: tuple[str, ...],
+    answers: tuple[Answer, ...] | None,
+) -> Row:
+    places = _places(orders, turns)
+    return Row(name, mode, places, _places(everything, turns), tuple(orders), notes, answers)
+
+
+def _places(orders: Sequence[tuple[str, ...]], turns: Sequence[Turn]) -> tuple[Place, ...]:
+    return tuple(
+        Place(order.index(target)) if target in order else NOWHERE
+        for order, turn in zip(orders, turns, strict=True)
+        for target in turn.targets
+    )
+
+
+def metrics_of(places: Sequence[Place], ks: Sequence[int]) -> dict[str, np.ndarray]:
+    """Recall@k of each cut-off and NDCG@10 of each target, ties counted as the mean over their orders."""
+    above, tied = (np.array([getattr(one, name) for one in places], dtype=np.int64) for name in ("above", "tied"))
+    values = {f"Recall@{k}": hit_rate(above, tied, k) for k in ks}
+    return values | {f"NDCG@{NDCG_AT}": ndcg(above, tied, NDCG_AT)}
