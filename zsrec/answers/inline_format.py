@@ -29,7 +29,8 @@ _LIST_LABEL = re.compile(
     r"\s{0,8}[^:：\n]{0,20}(?:推荐|推薦|おすすめ|オススメ|以下|片单|清单|答案|リスト)[^:：\n]{0,10}[:：]"
 )
 _SEPARATORS = re.compile(
-    r"[;；]|、|\s[/•·>»›]\s|\s?\|\s?|\s{0,4}(?:→|⟶|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+|(?<=[\"”])\s(?=[\"“])"
+    r"[;；]|、|\s[/•·>»›]{1,2}\s|\s?\|\s?|\s{0,4}(?:[→⟶➔➜➞]|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+"
+    r"|(?<=[^\W\d_]),(?=[^\W\d_])|(?<=[\"”])\s(?=[\"“])|(?<=[》」』])\s?(?=[《「『])"
 )
 _TIGHT = re.compile(r"(?<!\d),|,(?!\d)|>")
 _OR = re.compile(r"\sor\s(?=[A-Z\"“*_\d])")
@@ -43,7 +44,7 @@ _LEAD = re.compile(
 )
 _FRANCHISE = frozenset("trilogy series saga franchise films movies film movie duology quadrilogy".split())
 _MOST_JOINED = 4
-_ARROW = re.compile(r"→|⟶|->|=>")
+_ARROW = re.compile(r"[→⟶➔➜➞]|->|=>")
 _QUOTES = '"“”'
 
 

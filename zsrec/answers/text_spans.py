@@ -187,7 +187,7 @@ GENRES = frozenset(
 """Words of genre labels: "Crime Drama" behind a title is an annotation, not a subtitle."""
 
 _GENERIC = re.compile(
-    r"\b(?:movies?|films?|books?|shows?|series|recommendations?|suggestions?|picks?|titles?|options?|items?"
+    r"\b(?:movies?|films?|books?|shows?|series|recommendations?|recommended|suggestions?|picks?|titles?|options?|items?"
     r"|products?|favou?rites|classics|comedies|dramas|thrillers|documentaries)\b",
     re.IGNORECASE,
 )
@@ -238,7 +238,8 @@ _TAG_MARK = re.compile(r"[;|]|,\s")
 _FOUR_DIGITS = re.compile(r"\d{4}")
 _MEDIA = frozenset("animated animation anime documentary short musical".split())
 _RATING = re.compile(
-    r"^\W*(?:\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)", re.I
+    r"^\W*(?:\d{1,3}\.\d{1,4}\W*$|\d{1,3}(?:\.\d+)?\s?(?:/\s?\d{1,3}|%|stars?|minutes|mins?)|[★☆⭐]+|(?:imdb|score|rating)\b)",
+    re.I,
 )
 _WORD = re.compile(r"[^\s,;:.!?\"“”()\[\]《》「」、。，]+")
 YEAR = re.compile(r"[(\[]\s?(?:18|19|20)\d\d(?:\s?[-–—,;/][^()\[\]\n]{0,120})?[)\]]")
@@ -327,7 +328,7 @@ def is_remark(text: str) -> bool:
     names = [word.lower() for word in _WORD.findall(text)]
     tags = (len(_TAG_MARK.findall(text)) > 0 and not any(c.isupper() for c in text)) or text.count(";") > 1
     listed = tags and len(names) > 1 and not _FOUR_DIGITS.search(text)
-    return listed or is_credit(text) or (_only_genres(names) and not _MEDIA.intersection(names))
+    return listed or is_credit(text) or is_label(text) or (_only_genres(names) and not _MEDIA.intersection(names))
 
 
 def _only_genres(names: list[str]) -> bool:
