@@ -264,7 +264,7 @@ def test_interactions_of_the_retriever_are_counted(films: Catalog) -> None:
     retriever = Popularity(Interactions.from_histories(histories, catalog=Ids(films.ids)))
     with Recommender(films, llm=FakeLLM("1. Solaris\n2. Up")).with_retriever(retriever) as rec:
         found = rec.recommend(["Thief (1981)"], 4)
-    assert ids(found) == SOLARIS + UP
+    assert ids(found).startswith(SOLARIS + UP)
     assert found.trace.grounded[0].match.score == 0.75
     assert found.trace.mode == "training-free"
 
