@@ -10,18 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from zsrec.answers.text_spans import (
-    SMALL,
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_reason,
-    is_talk,
-    lines,
-    trim,
-)
+from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import SMALL, capitalised, is_reason, is_talk
 
 WORD = re.compile(r"[^\s,;()（）\"“”。，；、]+")
 _VERB = re.compile(r"(?:try|watch|consider|check out|how about|what about|see|go with|maybe|perhaps)\s", re.I)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from zsrec.answers.inline_format import inline_pieces
 from zsrec.answers.json_reader import Box, Scalar, boxes, unescaped
 from zsrec.answers.list_format import bulleted_pieces, numbered_pieces
-from zsrec.answers.text_spans import SMALL, Piece, Span, has_word, is_title, lines, trim
+from zsrec.answers.text_spans import Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import SMALL, is_title
 
 _NOUNS = frozenset(
     "name names movie movies film films item items book books product products song songs show shows series game"

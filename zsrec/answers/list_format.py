@@ -9,21 +9,8 @@ from typing import Literal, NamedTuple
 
 from zsrec.answers.inline_format import JOINT, split_list
 from zsrec.answers.mention_spans import title_end, unlabelled
-from zsrec.answers.text_spans import (
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_heading,
-    is_label,
-    is_reason,
-    is_talk,
-    is_title,
-    lines,
-    trim,
-    year_label,
-)
+from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import capitalised, is_heading, is_label, is_reason, is_talk, is_title, year_label
 
 _NUMBER = re.compile(
     r"""

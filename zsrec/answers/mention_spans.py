@@ -10,19 +10,8 @@ from __future__ import annotations
 import re
 from itertools import islice, zip_longest
 
-from zsrec.answers.text_spans import (
-    QUOTES,
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_label,
-    is_reason,
-    is_remark,
-    plain,
-    trim,
-)
+from zsrec.answers.text_spans import QUOTES, YEAR, Piece, Span, has_word, plain, trim
+from zsrec.answers.wording import capitalised, is_label, is_reason, is_remark
 from zsrec.core.types import Mention
 
 MOST_READINGS = 10

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from zsrec.answers.text_spans import Skip, Span, has_word, is_heading, lines
+from zsrec.answers.text_spans import Skip, Span, has_word, lines
+from zsrec.answers.wording import is_heading
 
 _LONGEST_TURN = 20_000  # ten times the longest answers that name items
 _MOST_TURNS = 30
