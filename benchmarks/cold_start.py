@@ -2,16 +2,19 @@
 
 Leave-one-out by time on ml-latest-small, the whole catalog ranked; HR@10 by what is known of a user:
 
-- the newest 1, 3, 5 or 10 events before the target, or the newest 3 that they liked (a rating of 4 and more);
+- the newest 1, 2, 3, 5 or 10 events before the target, or the newest 3 that they liked (a rating of 4 and more);
 - the answers to 10 questions (`zsrec.retrieval.onboarding`): an item of the history is answered by its rating, any
   other gives nothing;
-- words only: the user's own tags, written before the target's time and not on the target. This needs the model
-  that made the vectors (`--model`), and only users who have such tags can be measured; the other points are
-  repeated for them, alone and together with the words.
+- words only: the user's own tags, written before the target's time and not on the target. Only users who have
+  such tags can be measured; the other points are repeated for them, alone and together with the words. Retrievers
+  that embed words need the model that made the vectors (`--model`); lexical needs none.
 
 The user's whole history is left out of the ranking at every point ("task"), so that points differ in what is known
 and in nothing else. "known only" leaves out just what is known: then a target competes with items that the user
 had before, as it would for a user who is really new.
+
+"First events" is another protocol: of users drawn by hash, unknown to the statistics, the first 1, 2, 3
+or 5 events are shown and the very next one is the target; a fifth of the users per draw, one draw per tie order.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from movielens_halves import load_vectors
@@ -31,13 +34,25 @@ from zsrec.data import movielens
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Codes, Ids, Interactions
 from zsrec.data.tables import read_rows
-from zsrec.evaluation import Split, leave_one_out
+from zsrec.evaluation import Split, cold_users, leave_one_out
 from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, place
 from zsrec.evaluation.statistics import bootstrap
-from zsrec.retrieval import Fused, ItemKNN, Popularity, Profile, Retriever, Semantic, profile, questions
+from zsrec.retrieval import (
+    Cooccurrence,
+    Fused,
+    ItemKNN,
+    Lexical,
+    Popularity,
+    Profile,
+    Retriever,
+    Semantic,
+    profile,
+    questions,
+)
 
 K = 10
-EVENTS = (1, 3, 5, 10)
+EVENTS = (1, 2, 3, 5, 10)
+FIRST = (1, 2, 3, 5)
 LIKED = 3
 ASKED = 10
 MOST_TAGS = 40
@@ -76,16 +91,20 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="an .npy file of item vectors, one row an item in file order")
     parser.add_argument("--model", type=Path, help="the sentence-transformers model that made them; for the words")
     parser.add_argument("--tie-orders", type=int, default=5, help="orders of events at one time to average over")
+    parser.add_argument("--first-only", action="store_true", help="only the first events")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders)
+    more = {"first_only": arguments.first_only}
+    found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders, **more)
     text = json.dumps(found, indent=1)
     print(text)
     if arguments.json is not None:
         arguments.json.write_text(text + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders: int) -> dict[str, object]:
+def measure(
+    folder: Path, vectors_path: Path | None, model: Path | None, orders: int, *, first_only: bool = False
+) -> dict[str, object]:
     """All points."""
     found = movielens.load(folder)
     items = Ids(found.catalog.ids)
@@ -93,23 +112,25 @@ def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders:
     known = Interactions.from_histories(histories, catalog=items)
     vectors = load_vectors(vectors_path, len(items))
     embedder = None if model is None or vectors is None else Remembered(SentenceEmbedder(str(model)))
-    tags = read_tags(folder / "tags.csv") if embedder is not None else {}
+    tags = read_tags(folder / "tags.csv") if (folder / "tags.csv").exists() else {}
+    lexical = Lexical(found.catalog)
+    if first_only:
+        return {"HR@10, first events": _first_events(known, lexical, vectors, embedder, orders)}
     points: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     answered: list[float] = []
     for seed in range(orders):
         split = leave_one_out(known, seed=seed)
         cases = list(_cases(split, histories, tags))
-        retrievers: list[Retriever] = [Popularity(split.training), ItemKNN(split.training)]
-        if vectors is not None:
-            retrievers.append(Semantic(items, vectors, embedder=embedder))
-            retrievers.append(Fused(split.training, vectors, embedder=embedder))
+        retrievers = _retrievers(split, lexical, vectors, embedder)
         asked = [one.id for one in questions(found.catalog, ASKED, interactions=split.training).items]
         answered.append(float(np.mean([sum(one in _before(case, items) for one in asked) for case in cases])))
-        for name, known_of in _points(items, asked, words=embedder is not None).items():
+        for name, known_of in _points(items, asked, words=bool(tags)).items():
             profiles = [known_of(case) if case.words or "words" not in name else None for case in cases]
             for retriever in retrievers:
                 if name == "nothing" and retriever.name != "pop":
-                    continue  # nothing speaks for any item
+                    continue  # there is no evidence for any item
+                if name == "words" and not getattr(retriever, "reads_words", False):
+                    continue
                 for task, hits in _hits(retriever, cases, profiles).items():
                     points.setdefault(name, {}).setdefault(f"{retriever.name}, {task}", []).append(hits)
     tagged = np.array([bool(case.words) for case in cases])  # at every tie order, up to a tag in the same second
@@ -121,7 +142,63 @@ def measure(folder: Path, vectors_path: Path | None, model: Path | None, orders:
         "questions": {"asked": ASKED, "answered on average": round(float(np.mean(answered)), 2)},
         "HR@10": _table(points, np.ones(len(tagged), dtype=bool), words=False),
         "HR@10, users with tags": _table(points, tagged, words=True) if tagged.any() else {},
+        "HR@10, first events": _first_events(known, lexical, vectors, embedder, orders),
     }
+
+
+def _retrievers(
+    split: Split, lexical: Lexical, vectors: NDArray[np.float32] | None, embedder: Embedder | None
+) -> list[Retriever]:
+    known = split.training
+    retrievers: list[Retriever] = [Popularity(known), ItemKNN(known), Cooccurrence(known), lexical]
+    retrievers.append(Named(Fused(known, lexical=lexical), "fused (words)"))
+    if vectors is not None:
+        retrievers.append(Semantic(known.items, vectors, embedder=embedder))
+        retrievers.append(Fused(known, vectors, embedder=embedder))
+    return retrievers
+
+
+class Named:
+    """A retriever under another name."""
+
+    def __init__(self, retriever: Retriever, name: str) -> None:
+        self.name, self._retriever = name, retriever
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._retriever, name)
+
+
+def _first_events(
+    known: Interactions,
+    lexical: Lexical,
+    vectors: NDArray[np.float32] | None,
+    embedder: Embedder | None,
+    draws: int,
+) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for n in FIRST:
+        hits: dict[str, list[NDArray[np.float64]]] = {}
+        for seed in range(draws):
+            split = cold_users(known, n, seed=seed)
+            for retriever in _retrievers(split, lexical, vectors, embedder):
+                ends = [
+                    place(retriever.scores(Profile.of(split.history(case))), int(target), split.history(case))
+                    for case, target in enumerate(split.targets)
+                ]
+                above, tied = (np.array([getattr(one, name) for one in ends]) for name in ("above", "tied"))
+                hits.setdefault(retriever.name, []).append(hit_rate(above, tied, K))
+        columns = {name: np.concatenate(values) for name, values in hits.items()}
+        row: dict[str, object] = {"cases": len(columns["itemknn"])}
+        for name, values in columns.items():
+            ends_ = bootstrap(np.stack([values, values - columns["itemknn"]], axis=1), seed=0)
+            row[name] = {
+                "mean": round(float(values.mean()), 4),
+                "interval": [round(float(x), 4) for x in ends_[:, 0]],
+                "against itemknn": round(float((values - columns["itemknn"]).mean()), 4),
+                "interval against itemknn": [round(float(x), 4) for x in ends_[:, 1]],
+            }
+        table[f"{n} events"] = row
+    return table
 
 
 class Remembered:

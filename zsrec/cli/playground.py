@@ -22,6 +22,7 @@ SAMPLE = "sample"
 def playground(
     catalog: CatalogOptions,
     source: Annotated[str, option("'sample', or a MovieLens folder or zip.", "--data", panel=CATALOG)] = SAMPLE,
+    retriever: options.RetrieverName = None,
     prompts: options.PromptsFolder = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
@@ -47,8 +48,10 @@ def playground(
         from zsrec.playground.state import Workshop
     except ModuleNotFoundError:
         raise MissingExtraError("the playground", "playground") from None
+    from zsrec.data.interactions import Ids, Interactions
     from zsrec.prompts import Library
     from zsrec.recommender.recommender import Recommender
+    from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, retriever_named
     from zsrec.retrieval.popularity import popularity
 
     hosts = check_exposure(host, expose or ())
@@ -62,6 +65,14 @@ def playground(
         template="generate/default",
         popularity=popularity(histories.values()) if histories else None,
     )
+    if retriever is not None:
+        if not histories and retriever not in WITHOUT_INTERACTIONS:
+            raise ConfigError(
+                f"--retriever {retriever} needs users' histories, which --catalog has none of",
+                hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
+            )
+        known = Interactions.from_histories(histories, catalog=Ids(items.ids))
+        recommender = recommender.with_retriever(retriever_named(retriever, known, items))
     recommender.grounder.ground("")  # builds the index before the first request
     given = {"base_url": base_url, "model": model}
     model_arguments = {name: value for name, value in given.items() if value is not None}

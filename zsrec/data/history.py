@@ -117,8 +117,8 @@ class History(Frozen):
     Attributes:
         events: The events in order; the last one is the newest.
         user: The user's id, for the caller; it is never sent to the model.
-        critiques: What the user said, oldest first. Prompts show it at its place among the events; retrievers do
-            not read it.
+        critiques: What the user said, oldest first. Prompts show it at its place among the events; of the
+            retrievers, those that compare words read it.
         shown: Ids of items that were recommended before and are not recommended again. They say nothing about the
             user's taste (an item that the user rejected is `skipped`).
     """

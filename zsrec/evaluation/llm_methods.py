@@ -186,6 +186,8 @@ async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender,
     if candidates is not None and case.shown:
         candidates = tuple(candidates[place] for place in case.shown)
     events = tuple(Event(item=item, by="id") for item in case.history[-method.newest :])
+    orders = recommender.pipeline.options.permutations  # as the template says, with a prior or without
+    recommender = recommender.with_ranking(permutations=orders)
     return await recommender.recommend(History(events=events), k=k, candidates=candidates)
 
 

@@ -117,6 +117,7 @@ class Results:
     def _code(self, one: Round, draft: Draft, person: Person) -> None:
         workshop = self._workshop
         known = workshop.histories.get(person.user) if person.user is not None else None
+        retriever = workshop.recommender.pipeline.retriever
         python = snippets.as_python(
             one.question,
             draft,
@@ -125,6 +126,7 @@ class Results:
             base=0 if known is None else len(known.events),
             model=dict(workshop.model or {}),
             popular=workshop.recommender.popularity is not None,
+            retriever=None if retriever is None else retriever.name,
         )
         with html.details():
             html.summary("The same in Python")

@@ -31,10 +31,12 @@ def as_python(
     base: int = 0,
     model: dict[str, str] | None = None,
     popular: bool = False,
+    retriever: str | None = None,
 ) -> str:
     """A script that asks the same question with the same draft."""
     edited = draft.edited
-    uses_popular = popular and question.template.task == "rank" and not question.candidates
+    retriever = retriever if question.template.task == "rank" else None
+    uses_popular = popular and question.template.task == "rank" and not question.candidates and retriever is None
     history = _history(question.history, base, None if known is None else f"histories[{known!r}]")
     imports = ["Catalog"] if any("Catalog." in line for line in opening) else []
     imports += ["History"] if history.startswith("History") else []
@@ -49,16 +51,28 @@ def as_python(
     lines.append(f"from zsrec import {', '.join(imports)}")
     lines += ["from zsrec.data import movielens"] if any("movielens." in line for line in opening) else []
     lines += ["from zsrec.retrieval import popularity"] if uses_popular else []
+    if retriever is not None:
+        lines += ["from zsrec.data.interactions import Ids, Interactions"]
+        lines += ["from zsrec.retrieval.by_name import retriever_named"]
+        histories = "histories" if any("histories" in line for line in opening) else "{}"
+        opening = (*opening, f"known = Interactions.from_histories({histories}, catalog=Ids(catalog.ids))")
     lines += ["", *opening]
     if edited:
         lines.append(f"Path({EDITED!r}).write_text({_literal(draft.text)}, encoding='utf-8')")
     lines += [
         f"history = {history}",
-        f"with Recommender({', '.join(arguments)}) as rec:",
+        f"with {_made(arguments, retriever)} as rec:",
         f"    for r in rec.recommend({', '.join(asked)}):",
         "        print(r.rank, r.item.title)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _made(arguments: Sequence[str], retriever: str | None) -> str:
+    made = f"Recommender({', '.join(arguments)})"
+    if retriever is None:
+        return made
+    return f"{made}.with_retriever(retriever_named({retriever!r}, known, catalog))"
 
 
 def as_curl(request: ChatRequest, server: ServerInfo) -> str:

@@ -17,6 +17,9 @@ from zsrec.llm.protocol import LLM, ChatRequest, LabelSet, chat_all
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 
+LOW_MASS, LEAST_MASS = 0.1, 0.001
+"""Below the first, the labels' probability together is a note; below the second an error."""
+
 
 async def rank_by_label(task: RankingTask, members: Order, options: Ranking, llm: LLM) -> RankingResult:
     """Ranks some of the candidates by the log-probabilities of their labels."""
@@ -44,6 +47,14 @@ async def rank_by_label(task: RankingTask, members: Order, options: Ranking, llm
                 stability.append((overlap(before, best, half), kendall(before, best)))
         if stability and stability[-1][0] == 1.0:
             break
+    mass = sum(one.mass for one in readings) / len(readings)
+    if mass < LEAST_MASS:
+        answer = reader.exchanges[0].answer
+        raise AnswerError(
+            f"all labels together have a probability of {mass:.1g}: the model begins with {answer[:20]!r}",
+            raw=answer,
+            hint="the template must ask for a label only, as its last words",
+        )
     means = log_softmax([sums[one] / len(readings) for one in members])
     unseen = sum(one.unseen for one in readings)
     return RankingResult(
@@ -54,10 +65,10 @@ async def rank_by_label(task: RankingTask, members: Order, options: Ranking, llm
             labels_by=labels.by,
             permutations=len(readings),
             stability=tuple(stability),
-            label_mass=sum(one.mass for one in readings) / len(readings),
+            label_mass=mass,
         ),
         probabilities={one: math.exp(logprob) for one, logprob in zip(members, means, strict=True)},
-        notes=_notes(labels, unseen, len(readings) * len(members)),
+        notes=_notes(labels, unseen, len(readings) * len(members), readings),
     )
 
 
@@ -77,11 +88,10 @@ def read_labels(reported: Mapping[str, float], labels: LabelSet, answer: str) ->
             raw=answer,
             hint="the template must ask for a label only, and show {{ item.label }} beside each candidate",
         )
+    mass = math.exp(_log_sum(list(reported.values())))
     lowest = min(reported.values()) - math.log(2.0)
     values = [reported.get(label.text, lowest) for label in labels.labels]
-    return LabelReading(
-        log_softmax(values), math.exp(_log_sum(list(reported.values()))), len(values) - len(reported)
-    )
+    return LabelReading(log_softmax(values), mass, len(values) - len(reported))
 
 
 class _LabelReader:
@@ -182,8 +192,15 @@ def _log_sum(values: Sequence[float]) -> float:
     return largest + math.log(sum(math.exp(value - largest) for value in values))
 
 
-def _notes(labels: LabelSet, unseen: int, wanted: int) -> tuple[str, ...]:
+def _notes(labels: LabelSet, unseen: int, wanted: int, readings: Sequence[LabelReading]) -> tuple[str, ...]:
     notes = []
+    mass = sum(one.mass for one in readings) / len(readings)
+    if mass < LOW_MASS:
+        notes.append(f"all labels together have a probability of {mass:.2g}: the model wanted to answer otherwise")
+    slots = {one.logprobs.index(max(one.logprobs)) for one in readings}
+    if len(readings) > 1 and len(slots) == 1:
+        label = labels.labels[slots.pop()].text
+        notes.append(f"label {label} was the likeliest in each of {len(readings)} orders: the order decides much")
     if labels.by == "top_logprobs":
         notes.append(
             f"the server lacks logprob_token_ids; labels were read from its {labels.most} most likely tokens"

@@ -254,7 +254,8 @@ async def _rank_candidates(
     pipeline: Pipeline, request: Request, prompts: Prompts, reader: _AnswerReader, candidates: Candidates, llm: LLM
 ) -> _Ranked:
     """The ranker's order of the candidates, fused with the retriever's where there is one."""
-    template, options, ids = pipeline.template, pipeline.options, candidates.ids
+    template, ids = pipeline.template, candidates.ids
+    options = pipeline.ranking_options(prior=candidates.prior is not None)
     reads_labels = options.reads_labels(template.ranker)
     # Labels of two letters stand for whatever labels there will be: one token each, or a short number.
     labels = ["AA"] * len(ids) if template.ranker == "choose" or reads_labels else []

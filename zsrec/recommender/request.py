@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, SupportsIndex
+from typing import Literal, SupportsIndex, get_args
 
 from pydantic import ValidationError
 
@@ -115,8 +115,8 @@ class Request:
         """The request of a caller's arguments; `ConfigError` names the one that is not valid."""
         if about is not None and not isinstance(about, str):
             raise ConfigError(f"about is {shown(about)}, expected text", hint="about='slow-burn heist films'")
-        if fill not in (None, "candidates", "popularity"):
-            raise ConfigError(f"fill is {shown(fill)}", hint="use 'candidates' or 'popularity'")
+        if fill is not None and fill not in get_args(Fill):
+            raise ConfigError(f"fill is {shown(fill)}", hint=f"one of {', '.join(get_args(Fill))}")
         chosen, conditions = as_candidates(candidates), (where,) if isinstance(where, str) else tuple(where)
         turns = as_turns(conversation)
         return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
@@ -171,6 +171,16 @@ class Pipeline:
             raise ConfigError(
                 f"{first['loc'][0]}: {first['msg']}, found {first['input']!r}", hint="see docs/ranking.md"
             ) from None
+
+    def ranking_options(self, *, prior: bool) -> Ranking:
+        """The ranker's options; labels without a prior are read in two orders unless something else was asked for.
+
+        A small model mostly answers the first label: one order would return the first candidate, whatever it is.
+        """
+        chosen = {*self.ranking, *self.template.ranking.model_fields_set}
+        if prior or self.template.ranker != "label" or chosen & {"permutations", "calibrate"}:
+            return self.options
+        return self.options.model_copy(update={"permutations": 2})
 
     def check(self, request: Request) -> None:
         """Checks that a request asks for something possible."""

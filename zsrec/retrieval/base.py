@@ -256,6 +256,16 @@ def profile_notes(retriever: Retriever, of: Profile) -> tuple[str, ...]:
     return (*notes, *more(of))
 
 
+def unreachable(users_per_item: NDArray[np.int64]) -> tuple[str, ...]:
+    """A note on items without interactions, for retrievers that read nothing else."""
+    n = int(np.count_nonzero(users_per_item == 0))
+    if not n or n == len(users_per_item):
+        return ()
+    return (
+        f"{n:,} of {len(users_per_item):,} items have no interactions and are not found; fused reads texts too",
+    )
+
+
 def best_codes(scores: Scores, n: int, items: Ids, seed: int = 0) -> NDArray[np.int64]:
     """The codes of the n highest scores above -inf, best first; ties by hash; shape (at most n,)."""
     places = np.flatnonzero(scores > -np.inf)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded, unreachable
 from zsrec.retrieval.sequences import Sequences, Window
 
 LARGE = 1_000_000
@@ -63,7 +63,6 @@ class Cooccurrence:
     config: CooccurrenceConfig = field(default_factory=CooccurrenceConfig)
     name: ClassVar[str] = "cooccurrence"
     mode: ClassVar[Mode] = "training-free"
-    notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_recency(self.config.last, self.config.decay)
@@ -81,6 +80,11 @@ class Cooccurrence:
         if newest is None:
             newest = 200 if len(self.interactions) > LARGE else 500
         return Sequences(self.interactions, newest)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note on items that cannot be found."""
+        return unreachable(self.sequences.users_per_item)
 
     @property
     def items(self) -> Ids:

@@ -91,7 +91,9 @@ class Fused:
         if self.vectors is not None:
             return ()
         why = f" ({self.no_vectors})" if self.no_vectors else ""
-        return ((NO_TEXTS if self.lexical is None else NO_VECTORS) + why,)
+        if self.lexical is not None:
+            return (NO_VECTORS + why,)
+        return (NO_TEXTS + why, *self.behaviour.notes)
 
     @property
     def reads_words(self) -> bool:

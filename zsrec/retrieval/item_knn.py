@@ -10,7 +10,7 @@ import numpy as np
 
 from zsrec.core.types import Frozen
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded, unreachable
 
 
 class ItemKNNConfig(Frozen):
@@ -49,10 +49,14 @@ class ItemKNN:
     config: ItemKNNConfig = field(default_factory=ItemKNNConfig)
     name: ClassVar[str] = "itemknn"
     mode: ClassVar[Mode] = "training-free"
-    notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_recency(self.config.last, self.config.decay)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note on items that cannot be found."""
+        return unreachable(self.interactions.users_per_item)
 
     @property
     def items(self) -> Ids:

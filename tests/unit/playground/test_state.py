@@ -21,6 +21,7 @@ from zsrec.core.errors import AnswerError, ConfigError, LLMConnectionError, LLMR
 from zsrec.core.types import Exchange, Message
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Feedback, History
+from zsrec.data.interactions import Ids, Interactions
 from zsrec.llm.protocol import ChatRequest, ServerInfo
 from zsrec.playground import answers as shown
 from zsrec.playground import draft as drafts
@@ -30,6 +31,7 @@ from zsrec.playground.preview import look
 from zsrec.playground.state import Feedbacks, Fields, Latest, Question, Stoppable, StoppedError, ask, toggle
 from zsrec.prompts import Library
 from zsrec.recommender.recommender import Recommender
+from zsrec.retrieval.by_name import retriever_named
 
 LIBRARY = Library()
 ANSWER = "1. Heat - tense\n2. The Unmade (2031)\n3. Solaris\n4. Ronin (1998)\n5. Up (2009)"
@@ -132,7 +134,7 @@ def test_users_are_listed_in_words(films: Catalog) -> None:
 
 
 def test_chips_are_the_newest_events_first(films: Catalog) -> None:
-    history = History.of("3", "gone").liked("1")
+    history = History.of("3", "gone").like("1")
     assert people.chips(history, films, most=2) == [("Heat (1995)", Feedback.LIKED), ("gone", Feedback.SEEN)]
     assert people.chips(History(), films) == []
 
@@ -347,6 +349,34 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
     assert script == page
     assert json.loads(curl[curl.index("{\n") : curl.rindex("JSON")]) == page
     assert "Heat" not in printed.getvalue()  # it was liked, so it is known
+
+
+def test_the_script_has_the_pages_retriever() -> None:
+    from zsrec.data import movielens
+
+    movies = movielens.sample()
+    known = Interactions.from_histories(movies.histories, catalog=Ids(movies.catalog.ids))
+    user, history = next(iter(movies.histories.items()))
+    draft = drafts.opened("rank/default", LIBRARY)
+    assert draft.template is not None
+    with ScriptedServer(answers("1. Heat (1995)")) as server:
+        retriever = retriever_named("cooccurrence", known, movies.catalog)
+        with Recommender(movies.catalog, base_url=server.base_url).with_retriever(retriever) as recommender:
+            asked = Question(draft.template, history, k=3)
+            ask(recommender, asked)
+        python = snippets.as_python(
+            asked, draft, opening=("catalog, histories = movielens.sample()",), known=user,
+            base=len(history.events), model={"base_url": server.base_url}, popular=True, retriever=retriever.name,
+        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(python, "snippet", "exec"), {})
+    page, script = server.requests
+    assert script == page
+    plain = drafts.opened("generate/default", LIBRARY)
+    assert plain.template is not None
+    assert "retriever" not in snippets.as_python(
+        Question(plain.template, history), plain, opening=(), retriever="cooccurrence"
+    )
 
 
 def test_a_typed_history_is_written_out() -> None:

@@ -26,6 +26,22 @@ BEST_FIRST = [str(number) for number in range(10, 0, -1)]
 A_FIRST = (9.0, 6.0, 3.0)
 
 
+class Massed(LabelLLM):
+    """Gives all labels together this probability, and answers "Sure"."""
+
+    def __init__(self, taste: dict[str, float], mass: float) -> None:
+        super().__init__(taste)
+        self.mass = mass
+
+    async def chat(self, request: ChatRequest) -> Exchange:
+        exchange = await super().chat(request)
+        own = exchange.label_logprobs or {}
+        shift = math.log(self.mass / sum(map(math.exp, own.values())))
+        return exchange.model_copy(
+            update={"answer": "Sure", "label_logprobs": {label: one + shift for label, one in own.items()}}
+        )
+
+
 @pytest.fixture
 def catalog() -> Catalog:
     rows = [{"id": str(number), "title": title} for number, title in enumerate(TITLES, start=1)]
@@ -79,6 +95,36 @@ def test_a_biased_model_is_less_wrong_over_several_orders(catalog: Catalog) -> N
     assert 2 <= use.permutations == len(llm.requests) <= 10
     assert len(use.stability) == use.permutations - 1
     assert use.stability[-1][0] == 1.0
+
+
+def test_without_a_prior_two_orders_are_asked_unless_something_else_was(catalog: Catalog) -> None:
+    first = LabelLLM({}, [30.0, 20.0, 10.0])  # answers the first label, whatever stands there
+    result = recommend(catalog, first, "rank/label")
+    assert len(first.requests) == 2
+    assert any("label A was the likeliest in each of 2 orders" in note for note in result.trace.notes)
+    for options in ({"permutations": 1}, {"calibrate": "labels"}):
+        chosen = LabelLLM(TASTE)
+        result = recommend(catalog, chosen, "rank/label", **options)
+        assert result.trace.ranking is not None
+        assert result.trace.ranking.permutations == 1
+        assert not any("order decides" in note for note in result.trace.notes)
+    calm = recommend(catalog, LabelLLM(TASTE), "rank/label")
+    assert not any("order decides" in note for note in calm.trace.notes)
+    known = Interactions.from_contacts([Contact("u", str(n), n) for n in range(11)], catalog=Ids(catalog.ids))
+    fused = LabelLLM(TASTE)
+    recommend(catalog, fused, "rank/label", retriever=Popularity(known))
+    assert len(fused.requests) == 1  # the prior gives an order
+
+
+@pytest.mark.parametrize(("mass", "note"), [(0.5, False), (0.09, True)])
+def test_labels_with_little_probability_are_a_note(catalog: Catalog, mass: float, note: bool) -> None:
+    result = recommend(catalog, Massed(TASTE, mass), "rank/label")
+    assert any("all labels together have a probability of" in one for one in result.trace.notes) is note
+
+
+def test_labels_with_no_probability_are_an_error_that_names_the_first_token(catalog: Catalog) -> None:
+    with pytest.raises(AnswerError, match=r"0\.0005: the model begins with 'Sure'"):
+        recommend(catalog, Massed(TASTE, 0.0005), "rank/label")
 
 
 def test_asking_stops_when_the_first_k_are_stable_and_not_before(catalog: Catalog) -> None:

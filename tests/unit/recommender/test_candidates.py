@@ -41,7 +41,10 @@ def test_the_retrievers_order_without_what_the_user_knows(films: Catalog) -> Non
     assert ids(result) == ["2", "6"]
     assert {one.source for one in result} == {"candidates"}
     assert (result.trace.mode, result.trace.exchanges) == ("training-free", ())
-    assert result.trace.notes == ("no model was asked: this is the order of itemknn",)
+    assert result.trace.notes == (
+        "itemknn: 3 of 8 items have no interactions and are not found; fused reads texts too",
+        "no model was asked: this is the order of itemknn",
+    )
     assert rec.llm.requests == []  # type: ignore[attr-defined]
 
 
@@ -99,8 +102,8 @@ def test_conditions_hold_for_a_models_own_titles(films: Catalog) -> None:
 
 
 def test_a_retriever_that_plays_no_part_is_said(films: Catalog) -> None:
-    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin")).with_retriever(item_knn(films))
-    result = asyncio.run(rec.recommend(["Heat (1995)"], 1))
+    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin"), template="generate/default")
+    result = asyncio.run(rec.with_retriever(item_knn(films)).recommend(["Heat (1995)"], 1))
     assert any("'itemknn' was not used: the template generate/default" in note for note in result.trace.notes)
 
 
@@ -116,7 +119,7 @@ def test_what_a_trained_model_listed_is_called_trained(films: Catalog) -> None:
 
 def test_critiques_reach_a_retriever_that_reads_them(films: Catalog) -> None:
     rec = recommender(films).with_retriever(Lexical(films))
-    result = rec.retrieval_order(History.of("1").said("something animated"), 2)
+    result = rec.retrieval_order(History.of("1").say("something animated"), 2)
     assert {one.item.id for one in result} == {"4", "5"}
     assert any("animation" in (one.reason or "") for one in result)
 
