@@ -22,13 +22,35 @@ SERVICES = COMPOSE["services"]
 def test_a_service_is_pinned_and_its_secrets_come_by_file(name: str) -> None:
     service = SERVICES[name]
     assert re.search(r":v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$", service["image"])
-    assert set(service["profiles"]) <= {"gpu", "cpu", "monitoring"}
+    assert set(service["profiles"]) <= {"gpu", "cpu", "monitoring", "fetch"}
     for secret in service.get("secrets", ()):
         assert COMPOSE["secrets"][secret]["file"] == f"./secrets/{secret}"
     for port in service.get("ports", ()):
         assert port.startswith("127.0.0.1:")
     given = json.dumps(service.get("environment", {}))
     assert not re.search(r"(KEY|PASSWORD|TOKEN)\"", given)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    if name != "fetch":
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+
+
+def test_prompts_have_no_way_out_and_the_engine_calls_nobody() -> None:
+    assert COMPOSE["networks"]["model"] == {"internal": True}
+    for kind in ("gpu", "cpu"):
+        engine = SERVICES[f"vllm-{kind}"]
+        assert engine["networks"] == ["model"]
+        quiet = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
+        assert {engine["environment"][name] for name in quiet} == {"1"}
+        assert any(part.startswith("--revision=") for part in engine["command"])
+    assert SERVICES["fetch"]["networks"] == ["egress"]
 
 
 @pytest.mark.parametrize("kind", ["gpu", "cpu"])

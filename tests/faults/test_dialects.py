@@ -394,6 +394,12 @@ def test_choices_bind_in_whichever_way_the_server_has(script: Script) -> None:
         assert ask(server, run) == 'The "X" Files'
 
 
+def test_llama_cpp_binds_by_a_grammar_which_costs_no_token() -> None:
+    with ScriptedServer(grammar_only, owner="llamacpp") as server:
+        assert ask(server, lambda client: client.binds_choices())
+        assert len(server.requests) == 1
+
+
 # -- context ------------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from tests.hostile.attacks import ATTACKS, Attack
 from tests.unit.fakes import FakeLLM
-from tests.unit.serve_fakes import ANSWER, client, make
+from tests.unit.serve_fakes import ANSWER, SlowLLM, client, make
+from zsrec.core.errors import LLMConnectionError
+from zsrec.serving.auth import Tenant
+from zsrec.serving.schemas import RecommendIn
 
 
 class Echo(FakeLLM):
@@ -61,3 +66,32 @@ def test_a_typed_refusal_or_a_sound_answer(served: tuple[TestClient, Echo], atta
     text = http.get("/metrics").text
     assert "forged" not in text
     assert "passwd" not in text
+
+
+def test_a_tenant_in_a_hurry_does_not_close_the_model_to_others(tmp_path: Path) -> None:
+    """Nothing was ever answered for this template, so nobody knows what is usual."""
+
+    async def run() -> None:
+        service = make(tmp_path, SlowLLM(ANSWER, seconds=0.3), breaker_failures=2)
+        hurried = RecommendIn.model_validate({"history": ["Heat"], "k": 3, "deadline": 0.1})
+        wanted = RecommendIn.model_validate({"history": ["Heat"], "k": 3})
+        mine, other = Tenant("in a hurry", admin=False), Tenant("other", admin=False)
+        reasons = [(await service.recommend(hurried, mine, str(n))).degraded for n in range(4)]
+        assert [one.reason for one in reasons if one is not None] == ["deadline"] * 2 + ["breaker_open"] * 2
+        assert service.breaker.state == "closed"
+        assert (await service.recommend(wanted, other, "5")).degraded is None
+
+    asyncio.run(run())
+
+
+def test_a_model_that_is_down_is_closed_to_all(tmp_path: Path) -> None:
+    async def run() -> None:
+        service = make(tmp_path, FakeLLM(LLMConnectionError("no")), breaker_failures=2)
+        wanted = RecommendIn.model_validate({"history": ["Heat"], "k": 3})
+        for name in ("a", "b"):
+            await service.recommend(wanted, Tenant(name, admin=False), name)
+        third = (await service.recommend(wanted, Tenant("c", admin=False), "c")).degraded
+        assert third is not None
+        assert third.reason == "breaker_open"
+
+    asyncio.run(run())

@@ -10,11 +10,12 @@ import typer
 from rich.text import Text
 
 from zsrec.cli import options
-from zsrec.cli.console import out, print_line
+from zsrec.cli.console import out, plain, print_line
 from zsrec.cli.options import CatalogOptions, expand_groups
-from zsrec.core.errors import CapabilityError, ZsrecError
-from zsrec.core.settings import Settings
-from zsrec.llm.protocol import LabelSet, ServerInfo
+from zsrec.core.errors import CapabilityError, LLMError, ZsrecError
+from zsrec.core.settings import Settings, shown_url
+from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
 from zsrec.prompts import load_template
 
 
@@ -41,7 +42,7 @@ def doctor(
     fine = True
     for one in _findings(catalog, base_url, model, template):
         mark = Text("ok   ", style="green") if one.fine else Text("FAIL ", style="bold red")
-        out.print(mark + Text(f"{one.name:<10} {one.what}"), soft_wrap=True)
+        out.print(mark + plain(f"{one.name:<10} {one.what}"), soft_wrap=True)
         if one.hint:
             print_line(f"     {'':<10} hint: {one.hint}", "dim")
         fine &= one.fine
@@ -59,7 +60,7 @@ def _findings(
         yield _failure("settings", error)
         return
     others = ", ".join(settings.allow_hosts) or "none"
-    what = f"histories go to {settings.base_url}; allowed besides this machine: {others}"
+    what = f"histories go to {shown_url(settings.base_url)}; allowed besides this machine: {others}"
     yield Finding("hosts", fine=True, what=what)
     yield _look("template", lambda: repr(load_template(settings.template)))
     yield from _server(settings)
@@ -67,7 +68,7 @@ def _findings(
 
 def _server(settings: Settings) -> Iterator[Finding]:
     try:
-        info, labels, binds = asyncio.run(_ask_server(settings))
+        info, chat, labels, binds = asyncio.run(_ask_server(settings))
     except ZsrecError as error:
         yield _failure("server", error)
         return
@@ -79,23 +80,45 @@ def _server(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "sampling", fine=True, what="; ".join(info.notes) or "all fields, including vLLM's own, are sent"
     )
+    if isinstance(chat, LLMError):
+        yield _failure("chat", chat)
+        tried = "not tried: the server answered no chat"
+        yield Finding("labels", fine=True, what=tried)
+        yield Finding("choices", fine=True, what=tried)
+        return
+    yield Finding(
+        "chat", fine=True, what=f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s"
+    )
     what = labels if isinstance(labels, str) else f"one token ranks up to {labels.most} candidates, by {labels.by}"
+    what = f"cannot: {what}" if isinstance(labels, str) else f"works: {what}"
     yield Finding("labels", fine=True, what=f"{what} (rank/label, rank/window, rank/pairwise)")
-    choices = "answers are limited to the candidates" if binds else "the server does not limit answers to a choice"
+    choices = (
+        "works: answers are limited to the candidates"
+        if binds
+        else "cannot: the server does not limit answers to a choice"
+    )
     yield Finding("choices", fine=True, what=f"{choices} (rank/choose)")
 
 
-async def _ask_server(settings: Settings) -> tuple[ServerInfo, LabelSet | str, bool]:
-    """What the server is, its labels or why it has none, and whether it enforces choices; each is tried out."""
+async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool]:
+    """What the server is, one answer, its labels or why it has none, and whether it enforces choices."""
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     async with OpenAIClient(settings) as client:
         info = await client.handshake()
+        hello = ChatRequest(
+            messages=(Message(role="user", content="Say hello."),), sampling=Sampling(max_tokens=8)
+        )
+        try:
+            chat = await client.chat(hello)
+        except LLMError as error:
+            return info, error, "", False
         try:
             labels: LabelSet | str = await client.labels(2)
         except CapabilityError as error:
             labels = error.message
-        return info, labels, await client.binds_choices()
+        binds = await client.binds_choices()
+        return await client.handshake(), chat, labels, binds
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:

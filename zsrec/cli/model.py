@@ -21,13 +21,17 @@ Port = Annotated[int, option("The TCP port; one server runs per port.", "--port"
 
 @app.command()
 def up(
-    model: Annotated[str | None, option("A model folder or a hub id; by default SmolLM2-135M-Instruct.")] = None,
+    model: Annotated[
+        str | None, option("A model folder, a hub id, or a .gguf file; by default SmolLM2-135M-Instruct.")
+    ] = None,
     name: Annotated[str | None, option("The name for requests; by default from the model.")] = None,
     port: Port = vllm_options.DEFAULT_PORT,
     host: Annotated[str, option("The address to listen on; 127.0.0.1 is this machine only.")] = "127.0.0.1",
     max_model_len: Annotated[int, option("The longest prompt plus answer, in tokens.")] = 4096,
     block_size: Annotated[int, option("Tokens per block of the prefix cache.")] = 32,
-    engine: Annotated[str, option("cpu, vllm (needs a GPU), or auto: vllm if there is a GPU.")] = "auto",
+    engine: Annotated[
+        str, option("cpu, vllm (needs a GPU), llamacpp (GGUF, light), or auto: vllm if there is a GPU.")
+    ] = "auto",
     python: Annotated[Path | None, option("The Python interpreter for the engine's environment.")] = None,
     extra_arg: Annotated[
         list[str] | None,

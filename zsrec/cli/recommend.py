@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,10 +146,20 @@ def recommend(
 def _lines(out: Path | None, *, as_json: bool) -> Iterator[TextIO | None]:
     """Where JSON lines go: a file, standard output, or nowhere (None)."""
     if out is not None:
-        with out.open("w", encoding="utf-8") as file:
+        with _private(out) as file:
             yield file
     else:
         yield sys.stdout if as_json else None
+
+
+def _private(path: Path) -> TextIO:
+    """A new file for histories, which only its owner may read; a link to a file is not written through."""
+    if path.is_symlink() and path.resolve().is_file():
+        raise ConfigError(f"{path} is a link to {path.resolve()}", hint="name the file itself with --out")
+    try:
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}", hint="check --out") from error
 
 
 def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) -> None:

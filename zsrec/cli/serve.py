@@ -13,6 +13,7 @@ from zsrec.core.settings import Settings, is_loopback
 
 LIMITS = "Limits"
 _GRACE = 5
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _KEEP_ALIVE = 75  # longer than balancers keep idle connections (60 s): who sends must be the one who closes
 
 
@@ -34,6 +35,10 @@ def serve(
     host: options.Host = "127.0.0.1",
     port: options.Port = 8080,
     keys: Annotated[Path | None, option("API keys: name:key or name:key:admin per line.", panel=SERVICE)] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        option("A further name in the Host header to answer; without --keys only this machine's.", panel=SERVICE),
+    ] = None,
     hash_key_file: Annotated[
         Path | None,
         option(
@@ -108,7 +113,9 @@ def serve(
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
     histories = UserHistories(journal)
     service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
-    app = create_app(service, tenants)
+    # Without keys a page in a caller's browser could ask under a name of its own: only known names are answered.
+    hosts = None if tenants is not None and not allow_host else {*_LOOPBACK, host, *(allow_host or ())}
+    app = create_app(service, tenants, hosts)
     uvicorn.run(
         app,
         host=host,

@@ -14,7 +14,7 @@ from itertools import islice, product
 from typing import Any, NamedTuple
 
 from zsrec.core.errors import BadReplyError, CapabilityError, LLMError, LLMRequestError, LLMServerError
-from zsrec.llm.dialects import BINDINGS, TOKEN_ID, Dialect, bind_fields, bound_answer, label_fields, opens_thought
+from zsrec.llm.dialects import TOKEN_ID, Dialect, bind_fields, bound_answer, label_fields, opens_thought
 from zsrec.llm.protocol import Capability, Label, LabelsBy, LabelSet
 from zsrec.llm.responses import Reply
 
@@ -84,7 +84,7 @@ class Probes:
 
     async def _find_binding(self) -> bool:
         thought = False
-        for binding in BINDINGS:
+        for binding in self._dialect.bindings:
             reply = await self._try({"max_tokens": 48, **bind_fields(binding, _UNLIKELY)})
             answer = None if reply is None else reply.answer
             if answer is not None and bound_answer(binding, answer).strip() in _UNLIKELY:

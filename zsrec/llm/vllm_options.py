@@ -16,8 +16,8 @@ from rich.markup import escape
 
 from zsrec.core.errors import ConfigError
 
-EngineChoice = Literal["auto", "cpu", "vllm"]
-ENGINES: tuple[EngineChoice, ...] = ("auto", "cpu", "vllm")
+EngineChoice = Literal["auto", "cpu", "vllm", "llamacpp"]
+ENGINES: tuple[EngineChoice, ...] = ("auto", "cpu", "vllm", "llamacpp")
 
 DEFAULT_MODEL_NAME = "smollm2"
 DEFAULT_PORT = 8000
@@ -59,6 +59,15 @@ class ServerOptions:
         if self.model is None:
             return None
         folder = Path(self.model).expanduser()
+        if self.model and folder.is_file() and folder.suffix == ".gguf":
+            if self.engine not in {"auto", "llamacpp"}:
+                raise ConfigError(f"{folder} is a GGUF file, which vLLM does not serve", hint="--engine llamacpp")
+            return str(folder.resolve())
+        if self.engine == "llamacpp":
+            raise ConfigError(
+                f"model {self.model!r} is not a GGUF file here, which llama.cpp serves",
+                hint="pass a .gguf file, or leave out --engine",
+            )
         if self.model and folder.is_dir():
             if not (folder / "config.json").is_file():
                 raise ConfigError(
@@ -73,6 +82,11 @@ class ServerOptions:
             )
         return self.model
 
+    @property
+    def by_llama_cpp(self) -> bool:
+        """Whether llama.cpp serves: it was named, or the model is a GGUF file."""
+        return self.engine == "llamacpp" or (self.resolved_model() or "").endswith(".gguf")
+
     def served_name(self) -> str:
         """The name that requests use: `name`, else the folder's name or the hub id."""
         if self.name is not None:
@@ -80,7 +94,7 @@ class ServerOptions:
         model = self.resolved_model()
         if model is None:
             return DEFAULT_MODEL_NAME
-        name = Path(model).name if os.path.isabs(model) else model
+        name = Path(model).name.removesuffix(".gguf") if os.path.isabs(model) else model
         if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"the folder name {name!r} is not a valid name for a served model", hint="pass --name"

@@ -81,6 +81,20 @@ def session_members(process: ProcessId, folder: Path) -> list[int]:
     ]
 
 
+def leaders_in(folder: Path, *arguments: str) -> list[ProcessId]:
+    """The session leaders that work in `folder` with these adjacent arguments: servers that no record names."""
+    found = []
+    for pid in psutil.pids():
+        if _session(pid) != pid or not _works_in(pid, folder):
+            continue
+        with suppress(psutil.Error):
+            command = psutil.Process(pid).cmdline()
+            starts = range(len(command) - len(arguments) + 1)
+            if any(tuple(command[at : at + len(arguments)]) == arguments for at in starts):
+                found.append(identify(pid))
+    return [one for one in found if one is not None]
+
+
 def _session(pid: int) -> int | None:
     try:
         return os.getsid(pid)

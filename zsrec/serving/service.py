@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import Request
-from zsrec.serving.admission import Breaker, Capacity, Queue, Shares, TooLateError
-from zsrec.serving.auth import Tenant
+from zsrec.serving.admission import Breakers, Capacity, FairSlot, Queue, Shares, TooLateError
+from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.histories import UserHistories
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
 from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
@@ -99,6 +100,7 @@ class _Call:
     history: History
     recommender: AsyncRecommender
     llm: MeteredLLM
+    tenant: Tenant
 
 
 class Service:
@@ -125,11 +127,13 @@ class Service:
         self.stock: Stock = sources.load(llm, settings)
         self.histories.serve(self.stock.known, self.stock.recommender.pipeline.retriever)
         loaded()
-        self.breaker = Breaker(options.breaker_failures, options.breaker_seconds)
+        self._breakers = Breakers(options.breaker_failures, options.breaker_seconds)
+        self.breaker = self._breakers.shared
         self.capacity = Capacity(options.in_work + options.waiting)
         self.queue = Queue(options.in_work, options.waiting)
         self.shares = Shares(options.per_tenant)
-        self.cpu_queue = Queue(1, options.waiting)
+        self.cpu_slot = FairSlot(options.waiting)
+        self.keys: Keys | None = None
         self.metrics = Metrics()
         self._reloading = asyncio.Lock()
         watch = self.metrics.watch
@@ -176,11 +180,17 @@ class Service:
         """Read the sources anew; requests under way finish with the old ones."""
         async with self._reloading:
             try:
+                if self.keys is not None:  # first: a revoked key stops working even if the catalog is wrong
+                    await asyncio.to_thread(self.keys.reload)
                 stock = await asyncio.to_thread(self._sources.load, self.llm, self._settings)
-            except ZsrecError as error:
+            except Exception as error:
                 self.metrics.reloads.labels("refused").inc()
                 log_failure("reload refused", error)
-                raise
+                if isinstance(error, ZsrecError):
+                    raise
+                raise ConfigError(
+                    f"the reload failed ({type(error).__name__})", hint="the service's log names the place"
+                ) from error
             self.histories.serve(stock.known, stock.recommender.pipeline.retriever)
             self.stock = stock
             self._loaded()
@@ -215,7 +225,7 @@ class Service:
         recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         llm = MeteredLLM(self.llm, salt)
-        return _Call(wanted, self._history(wanted), recommender.with_llm(llm), llm)
+        return _Call(wanted, self._history(wanted), recommender.with_llm(llm), llm, tenant)
 
     def _history(self, wanted: RecommendIn) -> History:
         """The request's history, or else what the service knows of its user."""
@@ -240,11 +250,11 @@ class Service:
             async with asyncio.timeout(seconds), self.queue.slot(seconds):
                 waited = time.perf_counter() - started
                 self.metrics.stages.labels("queue").observe(waited)
-                self._require_closed_breaker()
+                self._require_closed_breaker(call.tenant)
                 admitted = True
                 found = await self._ask(call)
-                self.breaker.succeeded()
-                self.breaker.took(call.llm.seconds, template)
+                self._breakers.succeeded(call.tenant)
+                self._breakers.took(call.tenant, call.llm.seconds, template)
                 admitted = False
                 own = time.perf_counter() - started - waited - call.llm.seconds
                 self.metrics.stages.labels("llm").observe(call.llm.seconds)
@@ -255,20 +265,22 @@ class Service:
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
-            self.breaker.timed_out(call.llm.seconds, template)
+            shortened = (call.wanted.deadline or math.inf) < self.options.deadline
+            self._breakers.timed_out(call.tenant, call.llm.seconds, template, shortened=shortened)
             admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
             if admitted:
-                (self.breaker.failed if failure.reason in DOWN else self.breaker.succeeded)()
+                report = self._breakers.failed if failure.reason in DOWN else self._breakers.succeeded
+                report(call.tenant)
                 admitted = False
             raise
         finally:
             if admitted:
-                self.breaker.gave_up()
+                self._breakers.gave_up(call.tenant)
 
-    def _require_closed_breaker(self) -> None:
-        if not self.breaker.admits():
+    def _require_closed_breaker(self, tenant: Tenant) -> None:
+        if not self._breakers.admits(tenant):
             raise _ModelFailedError("breaker_open")
 
     async def _ask(self, call: _Call) -> Recommendations:
@@ -318,6 +330,11 @@ class Service:
             raise refusal(error) from error
 
 
+def _rounded(score: float) -> float:
+    """A score without the noise of binary fractions (0.92 and not 0.9199999999999999)."""
+    return round(score, 9)
+
+
 def _response(
     found: Recommendations, degraded: Degraded | None, exchanges: list[Exchange], request_id: str
 ) -> RecommendOut:
@@ -330,10 +347,10 @@ def _response(
                 rank=one.rank,
                 id=one.item.id,
                 title=one.item.title,
-                score=one.score,
+                score=_rounded(one.score),
                 source=one.source,
                 reason=one.reason,
-                confidence=None if one.provenance is None else one.provenance.match.score,
+                confidence=None if one.provenance is None else _rounded(one.provenance.match.score),
             )
             for one in found
         ),

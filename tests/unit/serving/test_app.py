@@ -151,8 +151,8 @@ def test_keys(tmp_path: Path) -> None:
 
 def test_a_full_queue_is_429_and_says_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make(tmp_path, FakeLLM(ANSWER))
-    monkeypatch.setattr(service.cpu_queue, "_most_waiting", 0)
-    monkeypatch.setattr(service.cpu_queue._free, "_value", 0)
+    monkeypatch.setattr(service.cpu_slot, "_most_waiting", 0)
+    monkeypatch.setattr(service.cpu_slot, "_busy", True)
     with client(service) as http:
         reply = http.post("/v1/ground", json={"text": "Heat"})
         assert (reply.status_code, reply.json()["code"]) == (429, "Busy")
