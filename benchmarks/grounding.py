@@ -53,12 +53,12 @@ FOLDS = 5
 PEER_MENTIONS = 200
 REAL = 1.0
 RESAMPLES = 1_000
-REAL_RIGHT, REAL_WRONG = 6.0, 2.5  # real mentions count more than made distortions
+REAL_RIGHT, REAL_WRONG = 4.0, 2.0  # real mentions count more than made distortions
 
 STRENGTH = {
     "alternative": 5.0, "cut_note": 20.0, "cut_parenthesis": 5.0, "cut_year": 5.0, "edge": 3.0, "edge_words": 3.0,
     "edge_information": 3.0, "head_article": 2.0, "head_number": 5.0, "loose": 2.0,
-    "loose_one_word": 5.0, "respaced": 5.0, "suffix": 5.0, "year_far": 6.0,
+    "loose_one_word": 5.0, "edit_compound": 5.0, "respaced": 5.0, "suffix": 5.0, "year_far": 6.0,
     "year_near": 3.0,
 }  # fmt: skip
 """How firmly the prior holds features that the development data show rarely or one-sidedly."""

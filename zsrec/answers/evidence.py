@@ -122,6 +122,8 @@ class _Gathering:
                 agreement.franchise = _is_franchise(reading, item, self._index)
             elif _is_mixture(reading, item, self._index):
                 return
+            else:
+                agreement.franchise_more = _is_franchise(reading, item, self._index)
         found = features(agreement, cut, reading.year, self._index.year(item), dated=self._index.dated) | beside
         log_odds = self._calibration.log_odds(found)
         known = self.found.get(item)
@@ -162,7 +164,8 @@ class _Gathering:
         """What a piece says of an item as its creator, a label or another name of it; empty where it is none."""
         if not piece.words:
             return {}
-        if about is not None and about.creators:
+        names_title = " by " in piece.text and piece.cut is not Cut.OWNER  # "The Hunger Games: Mockingjay by …"
+        if about is not None and about.creators and not names_title:
             share = creator_agreement(piece.text, about.creators)
             if share:
                 return {"creator_same": 1.0} if share == 1.0 else {"creator_part": share}

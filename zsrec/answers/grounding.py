@@ -17,20 +17,21 @@ from zsrec.answers.text_spans import Skip, plain
 from zsrec.core.types import Abstention, Grounded, Item, Match, Mention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
+from zsrec.data.title_words import SMALL_WORDS
 from zsrec.data.titles import key, parse_title, split_year, words
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
 _CREATOR = re.compile(
     r"[\"'”»*_]{0,4}[,.]?[\"'”»*_]{0,4}\s{0,3}"
-    r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n()–—|]{2,80}?))"
-    r"\s{0,3}(?=[\n;:()–—|]|\s-\s|$)"
+    r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n\"“;:()–—|]{2,80}?)|[-–—(]\s{0,3}(?P<name>[^\n\"“()–—|]{2,80}?))"
+    r"\s{0,3}(?=[\n\"“;:()–—|]|\s-\s|$)"
 )
 _PLACEHOLDER = re.compile(
-    r"(?:(?:your|the|insert|example|sample|another|some|any) )?(?:movie|film|title|book|item|product|song|show"
-    r"|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)| of (?:the )?(?:movie"
-    r"|film|book|item))?(?: ?#?(?:\d{1,3}|[a-z]|one|two|three|four|five))?|n/?a|none|null|unknown|tbd|tba|string"
-    r"|placeholder|\.{3}",
+    r"(?:(?:your|the|insert|example|sample|another|some|any|recommended) )?(?:movie|film|title|book|item|product"
+    r"|song|show|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)"
+    r"| of (?:the )?(?:movie|film|book|item))?(?: ?#?(?:\d{1,3}|[a-z]|one|two|three|four|five))?|#?\d{1,3}|n/?a"
+    r"|none|null|unknown|untitled|tbd|tba|string|placeholder|\.{3}",
     re.IGNORECASE,
 )
 
@@ -144,8 +145,8 @@ class _Lookup:
         found = _CREATOR.match(self._answer, span[1]) if self._with_creators else None
         if found is None:
             return text
-        name = plain(found["by"] or found["name"])
-        return f"{text} by {name}" if found["by"] or self._grounder.index.is_creator(name) else text
+        name = _capitalised(plain(found["by"] or found["name"]))
+        return f"{text} by {name}" if (name and found["by"]) or self._grounder.index.is_creator(name) else text
 
     def are_slashed(self, parts: Sequence[_Span]) -> bool:
         """Whether two parts are the halves of "A / B": one title in two languages, or two titles."""
@@ -153,6 +154,18 @@ class _Lookup:
 
     def _text(self, span: _Span) -> str:
         return plain(self._answer[span[0] : span[1]])
+
+
+def _capitalised(text: str) -> str:
+    """The words of a name at the start of a text: "Lewis Carroll have all …" gives "Lewis Carroll"."""
+    kept: list[str] = []
+    for word in text.split():
+        if word[0].islower() and word.strip(".,") not in SMALL_WORDS | {"ft", "feat", "featuring"}:
+            break
+        kept.append(word)
+    while kept and kept[-1][0].islower():
+        kept.pop()
+    return " ".join(kept)
 
 
 def _key(name: str) -> str:
@@ -179,7 +192,7 @@ def _named(match: Match) -> bool:
 def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
     """The spans of a mention that are titles, with their matches; see `ground_answer`."""
     own = _span(mention)
-    if _PLACEHOLDER.fullmatch(plain(mention.text)) and not lookup.is_title(own):
+    if _PLACEHOLDER.fullmatch(plain(mention.text).strip("()[]{}<> ")) and not lookup.is_title(own):
         return [(own, Match(item_id=None, score=0.0, reason="not_in_catalog"))]
     queried = lookup.query(mention)
     if queried is not None and _named(queried):

@@ -36,6 +36,7 @@ NAMES = (
     "cut_note", "cut_year", "cut_parenthesis", "cut_number",
     "cut_subtitle", "cut_subtitle_number", "cut_subtitle_year", "cut_subtitle_words", "cut_subtitle_long",
     "cut_prefix", "cut_prefix_information", "cut_prefix_year", "cut_franchise",
+    "cut_franchise_more", "cut_twice",
     "cut_owner", "cut_owner_short", "cut_owner_one",
     "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
     # what was left out, where it says something of the item; what of its labels the mention leaves out
@@ -93,6 +94,7 @@ class Agreement:
     # The reading cut off another item's name, or the start of one, and kept a single word: "Alien: Covenant" is
     # no "Covenant" in a catalog that has "Alien".
     franchise: bool = False
+    franchise_more: bool = False  # the same, where several telling words were kept
     edits: int = 0  # letters that differ inside words that correspond
     edit_at_end: bool = False  # one word is the other with something at its end (plural, tense)
     edit_at_start: bool = False  # a first letter differs
@@ -215,6 +217,8 @@ def _cut(how: Agreement, cut: Cut, same: float) -> Features:
             "cut_prefix_information": min(max(how.information - 1.0, 0.0) / 3.0, 1.0),
             "cut_prefix_year": same,
             "cut_franchise": float(how.franchise),
+            "cut_franchise_more": float(how.franchise_more),
+            "cut_twice": float(bool(cut & (Cut.SUBTITLE | Cut.PARENTHESIS))),
         }
     if cut & Cut.OWNER:
         found |= {"cut_owner": 1.0, "cut_owner_short": _shortness(how), "cut_owner_one": float(how.owner_one)}

@@ -144,6 +144,7 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
             return None
         else:
             agreement.respaced = True
+            agreement.compound = _is_compound("".join(odd), "".join(lacking), lexicon)
             agreement.known_word = any(lexicon.known(word) for word in odd if len(word) > 3)
             agreement.wordlike = all(lexicon.wordlike(word) for word in odd)
     return agreement

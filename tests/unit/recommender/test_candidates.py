@@ -102,8 +102,8 @@ def test_conditions_hold_for_a_models_own_titles(films: Catalog) -> None:
 
 
 def test_a_retriever_that_plays_no_part_is_said(films: Catalog) -> None:
-    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin")).with_retriever(item_knn(films))
-    result = asyncio.run(rec.recommend(["Heat (1995)"], 1))
+    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin"), template="generate/default")
+    result = asyncio.run(rec.with_retriever(item_knn(films)).recommend(["Heat (1995)"], 1))
     assert any("'itemknn' was not used: the template generate/default" in note for note in result.trace.notes)
 
 
@@ -119,7 +119,7 @@ def test_what_a_trained_model_listed_is_called_trained(films: Catalog) -> None:
 
 def test_critiques_reach_a_retriever_that_reads_them(films: Catalog) -> None:
     rec = recommender(films).with_retriever(Lexical(films))
-    result = rec.retrieval_order(History.of("1").said("something animated"), 2)
+    result = rec.retrieval_order(History.of("1").say("something animated"), 2)
     assert {one.item.id for one in result} == {"4", "5"}
     assert any("animation" in (one.reason or "") for one in result)
 

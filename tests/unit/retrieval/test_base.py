@@ -279,7 +279,7 @@ def test_feedback_speaks_for_against_or_not_at_all() -> None:
     assert of.weights.tolist() == [1.0, 1.0, 0.0, -0.1]
     assert faded(of, 1, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place
     assert faded(of, 1, 0.5).weights.tolist() == [0.5, -0.05]
-    likes = History.of("a").liked("b").skipped("c")
+    likes = History.of("a").like("b").skip("c")
     plain, disliked = (Semantic(ITEMS, VECTORS).scores(profile(h, ITEMS)) for h in (likes, history))
     assert disliked[3] * 3 < plain[3] * 2  # sums of three events and of two
 
