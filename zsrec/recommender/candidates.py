@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -77,15 +78,40 @@ def retrieved(
     seen: frozenset[str],
     chosen: Sequence[Recommendation],
 ) -> Candidates | None:
-    """The retriever's best for a call beside those already chosen; None where nothing speaks for any item."""
-    if pipeline.retriever is None:
-        return None
+    """The best for a call beside those already chosen; None where nothing speaks for any item.
+
+    Lexical matches of the user's words and the retriever's candidates in turn; a retriever that reads words itself
+    is asked alone.
+    """
     taken = seen.union(one.item.id for one in chosen)
-    wanted = replace(pipeline, pool_size=request.k)
-    try:
-        return _retrieved(wanted, pipeline.retriever, _resolved(known, request.history), taken, request.words)
-    except ConfigError:
+    wanted, history = replace(pipeline, pool_size=request.k), _resolved(known, request.history)
+    found: list[Candidates] = []
+    for retriever, words in _fillers(pipeline, request):
+        try:
+            found.append(_retrieved(wanted, retriever, history, taken, words))
+        except ConfigError:
+            continue
+    if not found:
         return None
+    ids = dict.fromkeys(item_id for row in zip_longest(*(one.ids for one in found)) for item_id in row if item_id)
+    return Candidates(
+        Pool(source=" and ".join(one.pool.source for one in found), ids=tuple(ids)),
+        mode=next((one.mode for one in found if one.mode != "zero-shot"), "zero-shot"),
+        notes=tuple(note for one in found for note in one.notes),
+    )
+
+
+def _fillers(pipeline: Pipeline, request: Request) -> list[tuple[Retriever, str]]:
+    """The retrievers to fill from, each with the words that it reads."""
+    own, lexical = pipeline.retriever, None
+    if request.speaks and not getattr(own, "reads_words", False):
+        lexical = pipeline.shared_grounder.lexical
+    if lexical is None:
+        return [] if own is None else [(own, request.words)]
+    reader: Retriever = lexical
+    if request.where:
+        reader = Reranked(lexical, pipeline.catalog, filters(request.where, pipeline.catalog))
+    return [(reader, request.words), *([] if own is None else [(own, "")])]
 
 
 def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:

@@ -22,7 +22,11 @@ from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
 from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
 from zsrec.retrieval.base import Retriever
+from zsrec.retrieval.lexical import Lexical
 from zsrec.retrieval.rerank import Filter, Where
+
+MOST_INDEXED = 200_000
+"""Items up to which a catalog is indexed for the user's words without being asked to (25 µs per item)."""
 
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
@@ -81,6 +85,11 @@ class SharedGrounder:
         """The grounder; its index takes a second for 10,000 items."""
         return Grounder(self._catalog)
 
+    @cached_property
+    def lexical(self) -> Lexical | None:
+        """Retrieval by the user's words; None for a catalog that is too large to index unasked."""
+        return Lexical(self._catalog) if len(self._catalog) <= MOST_INDEXED else None
+
     def moved(self, catalog: Catalog) -> SharedGrounder:
         """That of another catalog; a calibration, an embedder and a fitting index are kept where they exist."""
         built: Grounder | None = vars(self).get("grounder")
@@ -127,9 +136,14 @@ class Request:
         return "\n".join(text for text in ((self.about or "").strip(), user_words(self.conversation)) if text)
 
     @property
+    def speaks(self) -> bool:
+        """Whether the user says in words what they want."""
+        return bool(self.words or self.history.critiques)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is known of the user."""
-        return not self.history.events and not self.history.critiques and not self.words
+        return not self.history.events and not self.speaks
 
 
 @dataclass(frozen=True)
@@ -198,8 +212,10 @@ class Pipeline:
                 "fill='popularity' without a popularity list",
                 hint="Recommender(…, popularity=zsrec.retrieval.popularity(histories))",
             )
-        if request.fill == "retrieval" and self.retriever is None:
-            raise ConfigError("fill='retrieval' without a retriever", hint="use with_retriever(…)")
+        if request.fill == "retrieval" and self.retriever is None and not request.speaks:
+            raise ConfigError(
+                "fill='retrieval' without a retriever or words", hint="use with_retriever(…) or about="
+            )
         retrieves = self.retriever is not None and self.ranks
         if request.fill == "candidates" and request.candidates is None and not retrieves:
             raise ConfigError("fill='candidates' without candidates", hint="pass candidates=[…] or another fill")

@@ -78,14 +78,15 @@ def route_of(pipeline: Pipeline, request: Request, strategy: Strategy, load: Cal
         pipeline = replace(pipeline, template=load(RANK_TEMPLATE))
     elif request.conversation:
         pipeline = replace(pipeline, template=load(CONVERSATION_TEMPLATE))
-    if strategy == "generate" and pipeline.retriever is not None and not request.candidates and not request.fill:
+    retrieves = pipeline.retriever is not None or request.speaks
+    if strategy == "generate" and retrieves and not request.candidates and not request.fill:
         request = replace(request, fill="retrieval")
     return Route(strategy, why, pipeline, request)
 
 
 def _chosen(pipeline: Pipeline, request: Request) -> tuple[Strategy, str]:
     events = len(request.history.events)
-    if request.words or request.history.critiques:
+    if request.speaks:
         return "generate", "the user says in words what they want"
     if events < FEW_EVENTS:
         return "generate", f"only {events} events are known"

@@ -70,14 +70,26 @@ def test_a_template_of_the_callers_wins_and_says_nothing(films: Catalog, monkeyp
 
 def test_the_models_titles_come_first_and_retrieval_fills_up(films: Catalog) -> None:
     result = ask(films, FakeLLM("1. Up\n2. Cats (2019)"), ["1"], about="quiet")
-    assert [(one.item.id, one.source) for one in result] == [("4", "llm"), ("2", "retrieval"), ("6", "retrieval")]
+    assert [one.source for one in result] == ["llm", "retrieval", "retrieval"]
+    assert [one.item.id for one in result][:2] == ["4", "2"]
     assert result.trace.mode == "training-free"
-    assert "2 places were filled from retrieval (itemknn)" in result.trace.notes
+    assert "2 places were filled from retrieval (lexical and itemknn)" in result.trace.notes
     enough = ask(films, FakeLLM("1. Up\n2. Ronin\n3. Thief"), ["1"], about="quiet")
     assert {one.source for one in enough} == {"llm"}
     assert enough.trace.mode == "zero-shot"
-    nothing = ask(films, FakeLLM("1. Up"), about="quiet")  # item-kNN reads no words and knows no event
+    nothing = ask(films, FakeLLM("1. Up"), about="quiet")  # no title has the word, and no event is known
     assert [one.item.id for one in nothing] == ["4"]
+
+
+def test_words_find_titles_without_a_retriever_and_in_turn_with_one(films: Catalog) -> None:
+    alone = ask(films, FakeLLM("1. Up"), about="about a thief", retrieves=False)
+    assert (alone[0].item.id, alone[0].source) == ("4", "llm")
+    assert {one.item.id for one in alone if one.source == "retrieval"} >= {"6"}
+    assert alone.trace.mode == "zero-shot"
+    both = ask(films, FakeLLM("1. Up"), ["1"], about="the matrix")
+    assert [one.item.id for one in both][1:] == ["3", "2"]  # by words, then by contacts
+    assert "2 places were filled from retrieval (lexical and itemknn)" in both.trace.notes
+    assert not any("were not used to find candidates" in note for note in both.trace.notes)
 
 
 def test_a_fill_from_retrieval_may_be_asked_for(films: Catalog) -> None:
