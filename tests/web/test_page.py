@@ -55,7 +55,7 @@ def test_the_whole_path(tab: Tab, playground: Playground, model: ScriptedServer)
     page.get_by_role("button", name="Next round").click()
     page.get_by_role("heading", name="Round 2").wait_for()
     sent = model.requests[-1]["messages"][0]["content"]
-    assert "The user liked:" in sent
+    assert "(liked)" in sent
     assert sent.rstrip().endswith("less violent")
     assert "Heat (1995)" in sent
     page.get_by_text("The same in Python").click()

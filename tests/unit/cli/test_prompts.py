@@ -39,7 +39,7 @@ def test_list_shows_every_template_and_what_hides_what(run, tmp_path: Path) -> N
     lines = run("list", "--prompts", str(tmp_path)).stdout.splitlines()
     rows = {tuple(line.split()[:4]) for line in lines}
     assert ("rank/default", "rank", "3", "prompts=") in rows
-    assert ("generate/default", "generate", "2", "built-in") in rows
+    assert ("generate/default", "generate", "3", "built-in") in rows
     assert [line for line in lines if line.startswith("rank/default") and line.endswith("(hidden by prompts=)")]
     assert len([line for line in lines if line.startswith("broken") and "zsrec prompts check" in line]) == 2
 

@@ -225,5 +225,5 @@ def test_other_templates_still_get_the_words_among_the_events(films: Catalog) ->
     llm = FakeLLM("1. Thief")
     with Recommender(films, llm=llm) as rec:
         found = Session(rec, ["Heat"]).say("less shooting").recommend(1)
-    assert "- less shooting" in llm.requests[0].messages[0].content
+    assert "- the user says: less shooting" in llm.requests[0].messages[0].content
     assert found.trace.conversation is None
