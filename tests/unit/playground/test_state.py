@@ -134,7 +134,7 @@ def test_users_are_listed_in_words(films: Catalog) -> None:
 
 
 def test_chips_are_the_newest_events_first(films: Catalog) -> None:
-    history = History.of("3", "gone").liked("1")
+    history = History.of("3", "gone").like("1")
     assert people.chips(history, films, most=2) == [("Heat (1995)", Feedback.LIKED), ("gone", Feedback.SEEN)]
     assert people.chips(History(), films) == []
 

@@ -119,7 +119,7 @@ def test_what_a_trained_model_listed_is_called_trained(films: Catalog) -> None:
 
 def test_critiques_reach_a_retriever_that_reads_them(films: Catalog) -> None:
     rec = recommender(films).with_retriever(Lexical(films))
-    result = rec.retrieval_order(History.of("1").said("something animated"), 2)
+    result = rec.retrieval_order(History.of("1").say("something animated"), 2)
     assert {one.item.id for one in result} == {"4", "5"}
     assert any("animation" in (one.reason or "") for one in result)
 

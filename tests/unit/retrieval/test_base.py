@@ -279,7 +279,7 @@ def test_feedback_speaks_for_against_or_not_at_all() -> None:
     assert of.weights.tolist() == [1.0, 1.0, 0.0, -0.1]
     assert faded(of, 1, 0.5).codes.tolist() == [1, 3]  # what says nothing takes no place
     assert faded(of, 1, 0.5).weights.tolist() == [0.5, -0.05]
-    likes = History.of("a").liked("b").skipped("c")
+    likes = History.of("a").like("b").skip("c")
     plain, disliked = (Semantic(ITEMS, VECTORS).scores(profile(h, ITEMS)) for h in (likes, history))
     assert disliked[3] * 3 < plain[3] * 2  # sums of three events and of two
 
@@ -318,3 +318,26 @@ def test_texts_and_vectors_of_a_growing_catalog(films: Catalog) -> None:
 def test_wrong_parameters_are_refused(make: object) -> None:
     with pytest.raises(ConfigError):
         make()
+
+
+def test_retrievers_from_what_a_caller_has(films: Catalog) -> None:
+    others = {"ann": History.of("1", "2"), "bob": History.of("1", "2", "6"), "eve": History.of("3", "6")}
+    knn = ItemKNN.from_histories(others, films)
+    assert list(knn.items.ids) == list(films.ids)
+    assert top(knn, ["1"], 1).ids == ("2",)
+    assert list(ItemKNN.from_histories(others).items.ids) == ["1", "2", "6", "3"]
+    semantic = Semantic.from_catalog(films, CountedWords())
+    assert list(semantic.items.ids) == list(films.ids)
+    assert semantic.reads_words
+    assert len(top(semantic, ["1"], 2).ids) == 2
+
+
+class CountedWords:
+    """An embedder whose dimensions are words."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        counts = np.zeros((len(texts), 64), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                counts[row, sum(map(ord, word)) % 64] += 1
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)

@@ -141,7 +141,7 @@ def test_new_users_and_items_count_at_once() -> None:
 def test_a_dislike_speaks_against() -> None:
     rows = [Contact("1", "a", 0), Contact("1", "x", 1), Contact("2", "b", 0), Contact("2", "y", 1)]
     one = Cooccurrence(Interactions.from_contacts(rows))
-    assert top(one, History.of("a").disliked("b"), 5).ids == ("x",)
+    assert top(one, History.of("a").dislike("b"), 5).ids == ("x",)
 
 
 def test_events_at_one_time_follow_the_seed_of_the_split() -> None:

@@ -70,13 +70,13 @@ def test_negated_words_speak_against_and_the_notes_say_so() -> None:
 
 
 def test_critiques_and_liked_items_are_read() -> None:
-    history = History.of("5").said("something with crime")
+    history = History.of("5").say("something with crime")
     result = top(LEXICAL, history, 9)
     assert {"2", "3", "6"} <= set(result.ids)
     assert set(result.ids[:2]) == {"2", "3"}
     assert not any("not used" in note for note in result.notes)
     assert top(LEXICAL, History.of("2"), 1).ids == ("3",)
-    assert top(LEXICAL, History.of("5").disliked("2"), 9).ids == ("6",)
+    assert top(LEXICAL, History.of("5").dislike("2"), 9).ids == ("6",)
 
 
 def test_new_items_are_found_at_once() -> None:
@@ -112,7 +112,7 @@ def test_wrong_parameters_are_refused(wrong: dict[str, Any]) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_read(text: str) -> None:
-    top(LEXICAL, History.of("1").said("x" + text), 3, about=text)
+    top(LEXICAL, History.of("1").say("x" + text), 3, about=text)
 
 
 def test_a_giant_text_takes_no_time() -> None:

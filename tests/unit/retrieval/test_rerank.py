@@ -105,7 +105,7 @@ def test_equal_scores_are_diverse_too() -> None:
 
 
 def test_the_retrievers_own_notes_stay() -> None:
-    history = History.of("1").said("more like it")
+    history = History.of("1").say("more like it")
     notes = top(Reranked(ALL, SHOP, ["year > 2000"]), history, 3, about="words").notes
     assert sum("not used" in note for note in notes) == 2
 
