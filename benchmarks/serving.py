@@ -12,6 +12,9 @@ With `--processes 2` two of `zsrec serve` run, asked in turn as by a balancer; t
 With `--faults 0.01`, of every hundred requests to the model one each is refused (503), cut in the body, garbage,
 and never answered.
 
+With `--hostile 0.02`, to every hundred requests come two clients that are idle, send a body slowly, send a head
+without an end, or ask as a tenant with a deadline of 10 ms.
+
 `--soak 30` runs for 30 minutes with 1% of each fault and without the echo, tells every minute how it goes, and
 ends with the slope of the memory: least squares over a sample a second, after the first sixth of the time. It
 fails where a request was lost, got another user's answer or an error without a code.
@@ -34,6 +37,7 @@ from pathlib import Path
 from serving_world import (
     ITEMS,
     Caller,
+    Hostile,
     Model,
     following,
     memory,
@@ -46,6 +50,7 @@ from serving_world import (
 )
 
 _SETTLING = 1 / 6
+KEYS = {"load": "the-key-of-the-load-1", "hurry": "the-key-of-the-hurry"}
 ECHO = """
 from fastapi import Body, FastAPI
 app = FastAPI()
@@ -68,7 +73,7 @@ class Load:
     """
 
     def __init__(self, ports: Sequence[int], model: Model | None = None) -> None:
-        self._callers = [Caller(port) for port in ports]
+        self._callers = [Caller(port, KEYS["load"]) for port in ports]
         self._model = model
         self.outcomes = Counter[str]()
         self.taken: list[float] = []
@@ -164,12 +169,13 @@ def _commands(folder: Path, args: argparse.Namespace, model: int) -> list[list[s
     (folder / "items.csv").write_text("id,title\n" + rows, encoding="utf-8")
     contacts = "".join(f"u{n % 500},{(n * 37) % ITEMS}\n" for n in range(20_000))
     (folder / "contacts.csv").write_text("userId,movieId\n" + contacts, encoding="utf-8")
+    (folder / "keys").write_text("".join(f"{name}:{key}\n" for name, key in KEYS.items()), encoding="utf-8")
     (folder / "echo.py").write_text(ECHO, encoding="utf-8")
     base = [sys.executable, "-m"]
     services = [
         [*base, "zsrec", "serve", "--port", str(args.port + place), "--base-url", f"http://127.0.0.1:{model}/v1",
          "--catalog", "items.csv", "--id", "id", "--interactions", "contacts.csv",
-         "--columns", "userId,movieId", "--deadline", "5"]
+         "--columns", "userId,movieId", "--deadline", "5", "--keys", "keys"]
         for place in range(args.processes)
     ]  # fmt: skip
     echo = ["uvicorn", "echo:app", "--port", str(args.port + args.processes), "--no-access-log"]
@@ -210,7 +216,9 @@ async def _loaded(args: argparse.Namespace, model: Model, pids: list[int]) -> di
     watch = Watch(pids[0], loads[0], args.seconds)
     watching = asyncio.ensure_future(watch.run(aloud=bool(args.soak)))
     before = [*map(processor, pids), time.process_time()]
-    await asyncio.gather(*(load.at(args.rate, args.seconds) for load in loads))
+    hostile = Hostile(services[0], KEYS["hurry"])
+    attacks = [hostile.at(args.rate * args.hostile, args.seconds)] if args.hostile else []
+    await asyncio.gather(*attacks, *(load.at(args.rate, args.seconds) for load in loads))
     busy = [now - then for now, then in zip([*map(processor, pids), time.process_time()], before, strict=True)]
     watching.cancel()
     requests = sum(loads[0].outcomes.values())
@@ -230,6 +238,7 @@ async def _loaded(args: argparse.Namespace, model: Model, pids: list[int]) -> di
         "processor_ms_a_request": {name: round(1000 * one / requests, 2) for name, one in spent.items()},
         "memory_mb": watch.told(),
         "burst": dict(flood.outcomes),
+        "hostile": dict(hostile.done),
         "model": {"asked": model.asked, "hung_and_left": model.left},
         "machine_load": [round(one, 1) for one in os.getloadavg()],
         "sound": not any(_unsound(one) for one in loads[0].outcomes + flood.outcomes),
@@ -241,6 +250,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--faults", type=float, default=0.0)
+    parser.add_argument("--hostile", type=float, default=0.0)
     parser.add_argument("--burst", type=int, default=0)
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES")
     parser.add_argument("--processes", type=int, default=1)

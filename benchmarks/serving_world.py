@@ -12,7 +12,8 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -112,10 +113,12 @@ class Caller:
 
     Args:
         port: The server's, on this machine.
+        key: The API key; none without it.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str | None = None) -> None:
         self._port = port
+        self._key = "" if key is None else f"\r\nAuthorization: Bearer {key}"
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self, path: str, content: object) -> tuple[int, bytes]:
@@ -126,7 +129,8 @@ class Caller:
             asyncio.IncompleteReadError: It broke.
         """
         body = json.dumps(content).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json{self._key}"
+        head += f"\r\nContent-Length: {len(body)}"
         reader, writer = await self._connection()
         writer.write(head.encode() + b"\r\n\r\n" + body)
         try:
@@ -151,6 +155,60 @@ class Caller:
         """Closes what is idle."""
         for _, writer in self._idle:
             writer.close()
+
+
+class Hostile:
+    """Clients that hold connections, send slowly, send heads without an end, or ask in a hurry.
+
+    Args:
+        port: The server's, on this machine.
+        key: Of the tenant that asks in a hurry.
+
+    Attributes:
+        done: How many of each kind there were.
+    """
+
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._caller = Caller(port, key)
+        self.done = Counter[str]()
+
+    async def at(self, rate: float, seconds: float) -> None:
+        """Starts so many a second, and waits for the last."""
+        kinds = (self._idle, self._slow_body, self._long_head, self._hurry)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(int(rate * seconds)):
+                tasks.create_task(self._one(kinds[number % len(kinds)]))
+                await asyncio.sleep(1 / rate)
+
+    async def _one(self, act: Callable[[], Awaitable[None]]) -> None:
+        self.done[act.__name__.lstrip("_")] += 1
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await act()
+
+    async def _idle(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await reader.read()
+        writer.close()
+
+    async def _slow_body(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"POST /v1/ground HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n")
+        while not reader.at_eof():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.5)
+        writer.close()
+
+    async def _long_head(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000)
+        await reader.read()
+        writer.close()
+
+    async def _hurry(self) -> None:
+        content = {"history": [title(1)], "k": 1, "deadline": 0.01}
+        await self._caller.post("/v1/recommend", content)
 
 
 async def up(port: int) -> None:

@@ -35,7 +35,7 @@ def test_reported_cases(test_data: Path, grounder: Grounder) -> None:
 
 def test_handwritten_cases(grounder: Grounder) -> None:
     cases = rows(HANDWRITTEN)
-    assert len(cases) >= 200
+    assert len(cases) >= 500
     assert wrong(cases, grounder) == []
 
 

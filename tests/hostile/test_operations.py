@@ -161,7 +161,7 @@ def test_a_turn_that_is_left_is_passed_on() -> None:
         ({"history": [{"item": "Heat", "feedback": "adored"}]}, "history.0.feedback: enum", ""),
         ({"history": [{"item": "Heat", "feedbak": "liked"}]}, "history.0.feedbak: extra_forbidden", "'feedback'"),
         ({"history": ["Heat"], "candidate": ["1"]}, "candidate: extra_forbidden", "'candidates'"),
-        ({"history": [3]}, "history.0: ", ""),
+        ({"history": [1.5]}, "history.0: ", ""),
         ({"history": "Heat"}, "history: ", ""),
     ],
 )

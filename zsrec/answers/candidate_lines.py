@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from zsrec.answers.list_format import permuted, read_lines
 from zsrec.answers.mention_spans import unlabelled
-from zsrec.answers.text_spans import Piece, Span, has_word, is_talk, same, trim
+from zsrec.answers.text_spans import Piece, Span, has_word, same, trim
+from zsrec.answers.wording import is_talk
 
 _LABEL = re.compile(
     r"[ \t]{0,8}[-*•]?[ \t]{0,4}[*_]{0,2}[\[(#]?([A-Za-z]|[A-Z]{2}|\d{1,3})(?:[\].):]|[ \t]{1,4}[-–—|])"

@@ -26,10 +26,10 @@ _MIND = r"(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|ana
 _THOUGHT = re.compile(
     rf"<\|?/?(?:[a-z]{{1,12}}[:_])?{_MIND}\|?>|<\|(?:(?:begin|end)(?:_of)?|start)_{_MIND}\|>"
     rf"|<\|{_MIND}_(?:start|begin|end)\|>|\[/?(?:think|thinking|thought)\]|◁/?think▷"
-    r"|<\|channel>\s{0,4}thought\b|<channel\|>|<unused94>(?:thought\b)?|<unused95>",
+    r"|<\|im_start\|>(?:think|thought|answer)\b|<\|channel>\s{0,4}thought\b|<channel\|>|<unused94>(?:thought\b)?|<unused95>",
     re.IGNORECASE,
 )
-_CLOSING = re.compile(r"/|<\|end|_end\||<channel\||unused95", re.IGNORECASE)
+_CLOSING = re.compile(r"/|<\|im_start\|>answer|<\|end|_end\||<channel\||unused95", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w{1,20})(?:\s*<\|message\|>)?")
 # The harmony format where the server took the special tokens out: "analysisThe user … assistantfinal1. Heat".
 _BARE_CHANNEL = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z\"'“]|\s)")

@@ -28,10 +28,10 @@ _CREATOR = re.compile(
     r"\s{0,3}(?=[\n\"“;:()–—|]|\s-\s|$)"
 )
 _PLACEHOLDER = re.compile(
-    r"(?:(?:your|the|insert|example|sample|another|some|any) )?(?:movie|film|title|book|item|product|song|show"
-    r"|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)| of (?:the )?(?:movie"
-    r"|film|book|item))?(?: ?#?(?:\d{1,3}|[a-z]|one|two|three|four|five))?|n/?a|none|null|unknown|tbd|tba|string"
-    r"|placeholder|\.{3}",
+    r"(?:(?:your|the|insert|example|sample|another|some|any|recommended) )?(?:movie|film|title|book|item|product"
+    r"|song|show|series|game|artist|album|recommendation|option|candidate|name)s?(?: (?:title|name)"
+    r"| of (?:the )?(?:movie|film|book|item))?(?: ?#?(?:\d{1,3}|[a-z]|one|two|three|four|five))?|#?\d{1,3}|n/?a"
+    r"|none|null|unknown|untitled|tbd|tba|string|placeholder|\.{3}",
     re.IGNORECASE,
 )
 
@@ -192,7 +192,7 @@ def _named(match: Match) -> bool:
 def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
     """The spans of a mention that are titles, with their matches; see `ground_answer`."""
     own = _span(mention)
-    if _PLACEHOLDER.fullmatch(plain(mention.text)) and not lookup.is_title(own):
+    if _PLACEHOLDER.fullmatch(plain(mention.text).strip("()[]{}<> ")) and not lookup.is_title(own):
         return [(own, Match(item_id=None, score=0.0, reason="not_in_catalog"))]
     queried = lookup.query(mention)
     if queried is not None and _named(queried):

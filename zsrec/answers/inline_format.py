@@ -10,18 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from zsrec.answers.text_spans import (
-    SMALL,
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_reason,
-    is_talk,
-    lines,
-    trim,
-)
+from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import SMALL, capitalised, is_reason, is_talk
 
 WORD = re.compile(r"[^\s,;()（）\"“”。，；、]+")
 _VERB = re.compile(r"(?:try|watch|consider|check out|how about|what about|see|go with|maybe|perhaps)\s", re.I)
@@ -29,7 +19,8 @@ _LIST_LABEL = re.compile(
     r"\s{0,8}[^:：\n]{0,20}(?:推荐|推薦|おすすめ|オススメ|以下|片单|清单|答案|リスト)[^:：\n]{0,10}[:：]"
 )
 _SEPARATORS = re.compile(
-    r"[;；]|、|\s[/•·>»›]\s|\s?\|\s?|\s{0,4}(?:→|⟶|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+|(?<=[\"”])\s(?=[\"“])"
+    r"[;；]|、|\s[/•·>»›]{1,2}\s|\s?\|\s?|\s{0,4}(?:[→⟶➔➜➞]|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+"
+    r"|(?<=[^\W\d_]),(?=[^\W\d_])|(?<=[\"”])\s(?=[\"“])|(?<=[》」』])\s?(?=[《「『])"
 )
 _TIGHT = re.compile(r"(?<!\d),|,(?!\d)|>")
 _OR = re.compile(r"\sor\s(?=[A-Z\"“*_\d])")
@@ -43,7 +34,7 @@ _LEAD = re.compile(
 )
 _FRANCHISE = frozenset("trilogy series saga franchise films movies film movie duology quadrilogy".split())
 _MOST_JOINED = 4
-_ARROW = re.compile(r"→|⟶|->|=>")
+_ARROW = re.compile(r"[→⟶➔➜➞]|->|=>")
 _QUOTES = '"“”'
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from zsrec.answers.inline_format import inline_pieces
 from zsrec.answers.json_reader import Box, Scalar, boxes, unescaped
 from zsrec.answers.list_format import bulleted_pieces, numbered_pieces
-from zsrec.answers.text_spans import SMALL, Piece, Span, has_word, is_title, lines, trim
+from zsrec.answers.text_spans import Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import SMALL, is_title
 
 _NOUNS = frozenset(
     "name names movie movies film films item items book books product products song songs show shows series game"
@@ -34,7 +35,7 @@ _AVOIDED = frozenset(
     " omitted filtered removed worst".split()
 )
 _KNOWN = frozenset(
-    "history watched seen liked loved previous previously input source sources seed seeds based basis"
+    "history from watched seen liked loved previous previously input source sources seed seeds based basis"
     " reference anchor query request trigger known".split()
 )
 _ASIDE = frozenset(
@@ -42,7 +43,7 @@ _ASIDE = frozenset(
     " authors writer writers tag tags keyword keywords user userid username language languages country"
     " countries rating ratings score scores confidence id ids theme themes mood moods thinking thought"
     " thoughts analysis preference preferences profile count total type category categories status"
-    " message error format studio producer producers composer character characters publisher runtime"
+    " error format studio producer producers composer character characters publisher runtime"
     " length platform streaming similarity original".split()
 )
 _YEARS = frozenset("year years release released date".split())
@@ -53,6 +54,7 @@ _NUMBERED = re.compile(r"^\D{0,24}?(\d{1,3})$")
 _FIELD = re.compile(r"[a-z]+(?:[_A-Z-][A-Za-z_-]*)?$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+")
+_RANK = re.compile(r"\W{0,4}(\d{1,5})(?:\.0{1,3}|st|nd|rd|th)?\W{0,4}$")
 _YEAR_DIGITS = re.compile(r"(?:18|19|20)\d\d")
 
 
@@ -142,7 +144,7 @@ def _object_titles(text: str, box: Box, side: str | None) -> list[Piece]:
         named = [field for field in named if field.strength in (2, 4) and is_title(_words_of(text, field.value))]
     said = {field.kind: _words_of(text, field.value) for field in reversed(fields)}
     year = _YEAR_DIGITS.search(said.get("year", ""))
-    rank = int(said["rank"]) if said.get("rank", "").isdigit() and len(said["rank"]) < 6 else None
+    rank = int(number[1]) if (number := _RANK.match(said.get("rank", ""))) else None
     for key, value in _chosen(text, named):
         one = _piece(text, value)._replace(reason=said.get("reason"), year=year[0] if year else None)
         several = _listed(text, value, plural=_is_plural(text, key))
@@ -151,6 +153,9 @@ def _object_titles(text: str, box: Box, side: str | None) -> list[Piece]:
         found = [found[0]._replace(rank=rank)]
     rest = [field for field in fields if field.kind in (("other", "extra") if not found else ("extra",))]
     found += [piece for field in rest for piece in _nested(text, field, side)]
+    if not found:  # {"content": "1. Heat …"}: a list in a text
+        texts = [field.value for field in rest if isinstance(field.value, Scalar) and field.value.string]
+        found = [piece for value in texts for piece in _listed(text, value, plural=True)]
     if not found:
         found = [_odd_title(text, field.key, field.value) for field in rest if field.key and field.key.string]
     if any(_is_denial(text, field) for field in fields):
@@ -231,7 +236,7 @@ def _field(text: str, key: Scalar | None, value: Scalar | Box) -> _Field:
         kind = "reason"
     elif words[-1:] and words[-1] in _YEARS:
         kind = "year"
-    elif words[-1:] and words[-1] in _RANKS and _words_of(text, value).isdigit():
+    elif words[-1:] and words[-1] in _RANKS and _RANK.match(_words_of(text, value)):
         kind = "rank"
     elif known & _ASIDE and (not known & _PICKS or words[-1] in _ASIDE):
         kind = "aside"

@@ -9,25 +9,12 @@ from typing import Literal, NamedTuple
 
 from zsrec.answers.inline_format import JOINT, split_list
 from zsrec.answers.mention_spans import title_end, unlabelled
-from zsrec.answers.text_spans import (
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_heading,
-    is_label,
-    is_reason,
-    is_talk,
-    is_title,
-    lines,
-    trim,
-    year_label,
-)
+from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, lines, trim
+from zsrec.answers.wording import capitalised, is_heading, is_label, is_reason, is_talk, is_title, year_label
 
 _NUMBER = re.compile(
     r"""
-    (?:\#{1,6}[ \t]{1,4})? (?:[-*•>][ \t]{1,4})? [*_]{0,3}
+    (?:\#{1,6}[ \t]{1,4})? (?:[-*•>][ \t]{1,4})? [*_`"“]{0,3}
     (?P<word>(?:no|number|rank|movie|film|book|item|pick|recommendation|option|choice|top|第)\b\.?[ \t]{0,2})?
     (?: [#№(\[（【]?[ \t]?(?P<digits>\d{1,3})(?:st|nd|rd|th|[部位名个番本首款门])?
         (?P<stop>[ \t]?(?:[.)\]．、。）】](?!\d)|[:：])|\ufe0f?\u20e3|[ \t]{1,4}[-–—](?=[ \t]))
@@ -122,18 +109,24 @@ def _numbered(text: str, begin: int, end: int, indent: int) -> list[Line]:
         number = _value(mark)
         following = _next_mark(text, mark.end(), end, number + 1)
         marked = mark["han"] is None and (mark["stop"] or ".").strip()[:1] not in ":：-–—"
-        sure = marked or mark["word"] is not None or mark["hash"] is not None
+        sure = marked or mark["word"] is not None or "#" in mark[0]
         found.append(Line(mark.end(), following.start() if following else end, indent, "number", number, sure))
         mark = following
     return found
 
 
 def _run_in(text: str, begin: int, end: int, indent: int) -> list[Line]:
-    """A line without a mark, or with a numbered list behind some words: "My picks: 1) Heat, 2) Ronin"."""
+    """A line without a number, or with a list in it: "My picks: 1) Heat, 2) Ronin", "• Heat • Ronin"."""
     first = _next_mark(text, begin, end, 1)
-    if first is None or _next_mark(text, first.end(), end, 2) is None:
-        return [_other(text, begin, end, indent)]
-    return [_other(text, begin, first.start(), indent), *_numbered(text, first.start(), end, indent)]
+    if first is not None and _next_mark(text, first.end(), end, 2) is not None:
+        return [_other(text, begin, first.start(), indent), *_numbered(text, first.start(), end, indent)]
+    line = _other(text, begin, end, indent)
+    if line.kind != "bullet" or text[begin] not in "•·▪●*":
+        return [line]
+    marks = list(re.finditer(rf"\s{re.escape(text[begin])}\s{{1,4}}", text[line.start : end]))
+    begins = [line.start, *(line.start + mark.end() for mark in marks)]
+    ends = [*(line.start + mark.start() for mark in marks), end]
+    return [line._replace(start=start, end=stop) for start, stop in zip(begins, ends, strict=True)]
 
 
 def _value(mark: re.Match[str]) -> int:
@@ -144,7 +137,7 @@ def _value(mark: re.Match[str]) -> int:
 
 
 def _next_mark(text: str, start: int, end: int, number: int) -> re.Match[str] | None:
-    for form in (f" {number}.", f" {number})", f" ({number})", f"、{number}.", f"，{number}."):
+    for form in (f" {number}.", f" {number})", f" ({number})", f"、{number}.", f"，{number}.", f" #{number} "):
         place = text.find(form, start, end)
         if place > start and (mark := _NUMBER.match(text, place + 1, end)) is not None and mark.end() < end:
             return mark
@@ -288,7 +281,7 @@ def _marked(text: str, found: Sequence[Line], kind: Kind) -> list[Piece]:
             heads.append(between[-1])
         elif not groups[-1]:
             heads[-1] = between[-1] if between else ""
-        if _is_closing(text[line.start : line.end]):
+        if _is_closing(text[line.start : line.end]) or _is_group(text[line.start : line.end]):
             continue
         if (kind == "bullet" or groups[-1]) and is_label(text[line.start : line.end].lstrip("*_ ")):
             year = year_label(text[line.start : line.end])  # "- **Year:** 2004" below "- **Title:** Collateral"
@@ -310,6 +303,11 @@ def _year_below(text: str, found: Sequence[Line], line: Line) -> str | None:
     place = found.index(line)
     labels = takewhile(lambda one: is_label(text[one.start : one.end]), found[place + 1 : place + 8])
     return next((year for one in labels if (year := year_label(text[one.start : one.end]))), None)
+
+
+def _is_group(words: str) -> bool:
+    # "✅ Recommended:" above a list, whose mark looks like a bullet
+    return words.rstrip("*_ ").endswith((":", "：")) and is_heading(words)
 
 
 def _is_closing(words: str) -> bool:

@@ -10,25 +10,15 @@ from __future__ import annotations
 import re
 from itertools import islice, zip_longest
 
-from zsrec.answers.text_spans import (
-    QUOTES,
-    YEAR,
-    Piece,
-    Span,
-    capitalised,
-    has_word,
-    is_reason,
-    is_remark,
-    plain,
-    trim,
-)
+from zsrec.answers.text_spans import QUOTES, YEAR, Piece, Span, has_word, plain, trim
+from zsrec.answers.wording import capitalised, is_label, is_reason, is_remark
 from zsrec.core.types import Mention
 
 MOST_READINGS = 10
 _LONGEST_TITLE = 160
 _LABEL = re.compile(
-    r"[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommended(?: \w{1,12})?|candidate"
-    r"|answer|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
+    r"[*_]{0,3}(?:movie|film|title|book|item|product|name|recommendation|recommend(?:ed(?: \w{1,12})?)?|watch"
+    r"|candidate|answer|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|[书片]名|电影|影片|书籍|作品|标题|名称|商品|课程"
     r"|my (?:pick|recommendation))(?: (?:title|name))?(?: ?#?\d{1,2})?[*_]{0,3}\s?[:：][*_]{0,3}\s*",
     re.IGNORECASE,
 )
@@ -61,7 +51,7 @@ _BEFORE_MARKS = re.compile(r"[^\W\d_]{1,12}(?<![和与及])[:：]?\s?《(?=[^》
 _BRACKETED = re.compile(r"[(（]([^()（）\n]{2,100}?)(?:[,，]\s?(?:18|19|20)\d\d)?[)）]")
 _YEAR_IN_FRONT = re.compile(
     r"[(\[]((?:18|19|20)\d\d)[)\]][*_]{0,3}\s{0,4}[-–—:]?\s{0,4}"
-    r"|((?:18|19|20)\d\d)(?:[*_]{1,3}\s{1,4}|[*_]{0,3}\s{0,2}[-–—:,][*_]{0,3}\s{1,4})"
+    r"|((?:18|19|20)\d\d)(?:[*_]{1,3}\s{1,4}|[*_]{0,3}\s{0,2}[-–—:,][*_]{0,3}\s{1,4}|\s{1,2}(?=[A-Z]))"
 )
 _YEAR_BEHIND = re.compile(r"\s{0,4}\|\s{0,4}((?:18|19|20)\d\d)\b")
 _OTHER_SCRIPT = re.compile(r"[\u0370-\u1dff\u2e80-\u2eff\u3040-\ud7ff\uf900-\uffdc]")
@@ -89,9 +79,9 @@ def mention_in(
     led, year = (start, end), piece.year
     front = None if YEAR.search(text, start + 6, end) else _YEAR_IN_FRONT.match(text, start, end)
     front = front if front and has_word(text, front.end(), end) else None
-    if front and front[1]:
+    if front and (front[1] or front[0].count("*")):
         start, end = trim(text, front.end(), end)
-        year = front[1]
+        year, front = front[1] or front[2], None
     start, end = trim(text, _led(text, start, end), end)
     outer = [led] if led[0] < start else []
     halves = [] if side is None else _halves(text, start, end, side)
@@ -100,7 +90,7 @@ def mention_in(
     if not has_word(text, start, end):
         return None
     closing = _closing(text, piece.start, start, end)
-    cuts = [closing] if closing else _cuts(text, front.end() - 1 if front and front[2] else start, end, separator)
+    cuts = [closing] if closing else _cuts(text, front.end() - 1 if front else start, end, separator)
     stop = cuts[0] if cuts else end
     title = trim(text, start, stop)
     if not has_word(text, *title) or title[0] != start:
@@ -119,7 +109,7 @@ def mention_in(
     dated = YEAR.search(text, *title)
     year = year or ((behind := _YEAR_BEHIND.match(text, title[1], end)) and behind[1])
     query = f"{plain(text[slice(*title)])} ({year})" if year and not dated else None
-    if front and front[2] and front.end() < title[1]:  # "2004: Collateral", "2001: A Space Odyssey"
+    if front and front.end() < title[1]:  # "2004: Collateral", "2001: A Space Odyssey"
         query = f"{plain(text[front.end() : title[1]])} ({front[2]})"
     return Mention(
         text=text[title[0] : title[1]],
@@ -155,7 +145,8 @@ def _translations(text: str, title: Span, end: int) -> list[Span]:
         year = YEAR.match(text, name.end() + 1, end) if text[name.end() : name.end() + 1].isspace() else None
         found.append((name.start(1), year.end()) if year else trim(text, *name.span(1)))
     if other:
-        runs = [trim(text, *run.span()) for run in islice(_LATIN_RUN.finditer(text, title[0], end), _MOST_CUTS)]
+        stop = title[1] if _LATIN_RUN.search(text, *title) else end
+        runs = [trim(text, *run.span()) for run in islice(_LATIN_RUN.finditer(text, title[0], stop), _MOST_CUTS)]
         found += sorted(runs, key=lambda run: run[0] - run[1])[:1]
     elif (dash := _DASH.search(text, *title)) and " " in text[dash.end() : title[1]].strip():
         found.append(trim(text, dash.end(), title[1]))
@@ -232,7 +223,7 @@ def _cuts(text: str, start: int, end: int, separator: str | None) -> list[int]:
 
 def _is_aside(rest: str) -> bool:
     # Behind a comma only a clear aside ends a title: "Heat, a crime film", not "The Good, the Bad and the Ugly".
-    return is_reason(rest) and (rest[:1].islower() or capitalised(rest) < 0.5)
+    return is_reason(rest) and (rest[:1].islower() or capitalised(rest) < 0.5 or is_label(rest))
 
 
 def _inner(text: str, start: int, end: int) -> list[Span]:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 
 from zsrec.answers.inline_format import JOINT, WORD, is_item, split_list, title_run
-from zsrec.answers.text_spans import SMALL, YEAR, Piece, Span, has_word, is_remark, is_talk, trim
+from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, trim
+from zsrec.answers.wording import SMALL, is_remark, is_talk
 
 _KNOWN = (
     r"(?:since|because|as|if|given that|considering(?: that)?) (?:you|the user|they)(?:'?ve| have| also| really|"

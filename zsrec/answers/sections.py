@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from zsrec.answers.text_spans import Skip, Span, has_word, is_heading, lines
+from zsrec.answers.text_spans import Skip, Span, has_word, lines
+from zsrec.answers.wording import is_heading
 
 _LONGEST_TURN = 20_000  # ten times the longest answers that name items
 _MOST_TURNS = 30
@@ -16,7 +17,8 @@ _MODEL = "assistant|ai|bot|chatbot|system|model|recommender|chatgpt|gpt|助手|�
 _FINAL = (
     r"(?:(?:so,? )?(?:the|my|here is (?:the|my)) )?final (?:answer|response|output|results?|recommendations?|list"
 )
-_FINAL += r"|picks?|ranking|order|selections?|suggestions?|choices?)|最终(?:答案|推荐|结果|列表)"
+_FINAL += r"|picks?|ranking|order|selections?|suggestions?|choices?)|here is my (?:answer|response)"
+_FINAL += r"|最终(?:答案|推荐|结果|列表)"
 _ANSWER = rf"(?:the |my )?(?:answer|response|output|results?)|{_FINAL}|回答|答案|推荐结果|输出"
 _ANSWER = _ANSWER.replace(" ", r"\ ")  # it becomes a part of a verbose pattern
 _ROLE = f"(?:{_USER}|{_MODEL}|{_ANSWER})"
@@ -27,7 +29,7 @@ _MARK = re.compile(
     | <\|?(?:im_start|start_header_id|start_of_turn|start)\|?>[ \t]{{0,4}}(?:{_ROLE})?(?:<\|end_header_id\|>)?
     | <\|[a-z][a-z_]{{0,24}}\|>                   # <|im_end|>, <|endoftext|>, <|user|>
     | <end_of_turn> | </?s> | \[/?INST\] | <</?SYS>>
-    | </?(?P<tag>(?:final_?)?(?:answer|response|output|solution|results?|recommendation))>
+    | </?(?P<tag>(?:final|(?:final_?)?(?:answer|response|output|solution|results?|recommendation)))>
     | (?P<box>\\boxed[ ]?\{{(?:\\text\{{)?)
     # User:, ### Human:, **Assistant:**, ## Final answer, **Answer**
     | ^[ \t]{{0,8}}(?:\#{{1,6}}[ \t]{{0,4}}|(?:\*\*|__)[ \t]{{0,4}}|>[ \t]{{0,4}})?
@@ -155,13 +157,13 @@ _OTHER_WORDS = frozenset(
 _AVOID = re.compile(
     r"\b(?:avoid|skip|not (?:be )?recommend\w*|(?:do not|don't|would not|wouldn't) (?:recommend|watch|like"
     r"|enjoy)|may not (?:like|enjoy)|might not (?:like|enjoy)|not for you|stay away|steer clear|excluded?"
-    r"|rejected|ruled out|discarded|filtered out|less suitable|poor (?:fit|match)|dis-?recommend\w*|不推荐"
+    r"|rejected|ruled out|discarded|filtered out|less suitable|worst|poor (?:fit|match)|dis-?recommend\w*|不推荐"
     r"|避免)\b",
     re.IGNORECASE,
 )
 _LABEL_LINE = re.compile(
-    r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4})?(?:\*\*|__)?(?P<name>[^\W\d_][^\n:：*_]{1,60})(?:\*\*|__)?[ \t]{0,4}"
-    r"(?:(?P<colon>[:：])(?:\*\*|__)?(?P<rest>[^\n]*)|$)"
+    r"[ \t]{0,8}(?:\#{1,6}[ \t]{1,4})?[^\w\s*\[{(\"'#-]{0,4}[ \t]{0,2}(?:\*\*|__)?"
+    r"(?P<name>[^\W\d_][^\n:：*_]{1,60})(?:\*\*|__)?[ \t]{0,4}(?:(?P<colon>[:：])(?:\*\*|__)?(?P<rest>[^\n]*)|$)"
 )
 _IS_ITEM = re.compile(r"[ \t]{0,12}(?:[-*•+>][ \t]|[#(\[]?\d{1,3}[.):\]])")
 

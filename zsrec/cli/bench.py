@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +19,7 @@ from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
+from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import RunOptions, columns_of, comma_separated, cut_offs, expand_groups, option, two_columns
 from zsrec.cli.tables import show, show_comparison
 from zsrec.core.embedding import default_embedder
@@ -26,7 +29,7 @@ from zsrec.core.settings import Keep, Settings
 from zsrec.core.types import Frozen
 from zsrec.data.download import SETS, named
 from zsrec.data.readers import read_targets
-from zsrec.evaluation.benchmark import Task, in_folder, in_memory, rebuild
+from zsrec.evaluation.benchmark import Task, add_requests, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
 from zsrec.evaluation.datasets import Data, from_movielens, from_tables
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
@@ -35,6 +38,7 @@ from zsrec.evaluation.report import Prices, Report
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, held_out
+from zsrec.llm.offline import RecordedReplies, RequestFolder
 from zsrec.prompts import Template, load_template
 from zsrec.retrieval.base import Method
 from zsrec.retrieval.by_name import ALL, CONFIGS, Configs, methods
@@ -186,6 +190,12 @@ def carry_out(
 
     task = _task(data, problems, run, texts)
     with TerminalWatch(task.prices) as watch:
+        if run.requests_only is not None:
+            settings = Settings.load(base_url=run.base_url, model=run.model)
+            requests = RequestFolder(run.requests_only, settings)
+            asyncio.run(add_requests(task, requests, watch, settings))
+            show_requests(requests)
+            raise typer.Exit
         if run.out is None and not _asks_llm(run):
             found = in_memory(task, watch)
         else:
@@ -215,7 +225,9 @@ def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dic
     at = None if run.at is None else run.at.isoformat()
     names = "protocol events strict_time tie_orders window_days text_columns model"
     names += "".join(f" {name}" for name in CONFIGS)
-    return {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
+    replies = [(name, sha256(Path(file))) for name, _, file in (one.partition("=") for one in run.replies or ())]
+    found = {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
+    return found | ({"replies": replies} if replies else {})
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
@@ -290,6 +302,7 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
     skipped: dict[str, str] = {}
     if without_llm or not templates:
         made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
+    sources: list[RecordedReplies | None] = [*read_replies(run.replies)] or [None]
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
         source = methods([run.candidates], texts, data.catalog, _configs(run))[0][run.candidates]
@@ -298,7 +311,11 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
         catalog=data.catalog,
         problems=problems,
         methods=made,
-        llm_methods=[_llm_method(name, one, source, run) for name, one in templates],
+        llm_methods=[
+            method if replies is None else replace(method, name=f"{method.name}[{replies.name}]", replies=replies)
+            for replies in sources
+            for method in (_llm_method(name, one, source, run) for name, one in templates)
+        ],
         ks=cut_offs(run.k),
         users=run.users,
         questions=run.probe,

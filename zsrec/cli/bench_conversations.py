@@ -14,6 +14,7 @@ from typing import Annotated
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
+from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import columns_of, comma_separated, cut_offs, option, two_columns
 from zsrec.cli.tables import interval, result_table
 from zsrec.core.errors import ConfigError, MissingExtraError
@@ -56,37 +57,6 @@ TEMPLATE = "converse/default"
 LLM_ROWS = ("generate", "hybrid")
 METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 
-Replies = Annotated[
-    list[str] | None,
-    option(
-        "Recorded replies as NAME=FILE instead of a server; repeatable, one file per round.",
-        "--replies",
-        panel=options.MODEL,
-    ),
-]
-RequestsOnly = Annotated[
-    Path | None,
-    option(
-        "Write what no reply answers as batch requests to this folder, and ask no server.", panel=options.MODEL
-    ),
-]
-
-
-def read_replies(given: Sequence[str] | None) -> list[RecordedReplies]:
-    """The replies of `--replies NAME=FILE`, the files of one name together.
-
-    Raises:
-        ConfigError: An option is not NAME=FILE.
-        DataError: A file cannot be read.
-    """
-    files: dict[str, list[str]] = {}
-    for one in given or ():
-        name, equals, file = one.partition("=")
-        if not (name and equals and file):
-            raise ConfigError(f"--replies is {one!r}, expected NAME=FILE", hint="for example gpt-4=answers.jsonl")
-        files.setdefault(name, []).append(file)
-    return [RecordedReplies.read(name, paths) for name, paths in files.items()]
-
 
 def conversations(
     turns: Annotated[Path, option("Turns as JSON lines: id, dialog, conversation, mentioned, targets.")],
@@ -109,8 +79,8 @@ def conversations(
     link: Annotated[
         bool, option("Print which item was linked to which, and stop.", "--link", panel=options.CATALOG)
     ] = False,
-    replies: Replies = None,
-    requests_only: RequestsOnly = None,
+    replies: options.Replies = None,
+    requests_only: options.RequestsOnly = None,
     template: options.TemplateName = None,
     prompts: options.PromptsFolder = None,
     base_url: options.BaseUrl = None,
@@ -253,19 +223,6 @@ async def _llm_rows(
             rows += [generated] if "generate" in names else []
             rows += [hybrid_row(f"hybrid{suffix}", generated, fill, turns)] if "hybrid" in names else []
     return rows
-
-
-def show_requests(requests: RequestFolder) -> None:
-    """Writes the requests and says how they are answered."""
-    files = requests.write()
-    if not files:
-        print_line("every request has a reply: leave --requests-only out for the report")
-        return
-    print_line(f"{len(requests):,} requests, which hold users' histories:")
-    for file in files:
-        answers = file.with_name(file.name.replace("requests", "replies"))
-        print_line(f"vllm run-batch -i {file} -o {answers} --model {requests.model}")
-    print_line("then the same command with --replies NAME=FILE for each file of replies")
 
 
 def show(report: ConversationReport) -> None:

@@ -213,6 +213,16 @@ Against = Annotated[str | None, option("Compare all others with this one only: f
 SetsFolder = Annotated[Path | None, option("The folder for downloads; by default zsrec's cache.", "--to")]
 
 
+Replies = Annotated[
+    list[str] | None,
+    option("Recorded replies, NAME=FILE, instead of a server; repeatable.", "--replies", panel=MODEL),
+]
+RequestsOnly = Annotated[
+    Path | None,
+    option("Only write what no reply answers, as batch requests, to this folder.", "--requests-only", panel=MODEL),
+]
+
+
 @dataclass(frozen=True)
 class AskingOptions:
     """How a benchmark asks the model; shared by `bench` and `prompts compare`."""
@@ -237,6 +247,8 @@ class AskingOptions:
         Keep | None,
         option("What is kept of requests and replies once the run is complete.", panel=OUTPUT, env="ZSREC_KEEP"),
     ] = None
+    replies: Replies = None
+    requests_only: RequestsOnly = None
 
     def __post_init__(self) -> None:
         if self.candidates not in RETRIEVERS:

@@ -90,10 +90,10 @@ def recommend(
         prompts=prompts,
         popularity=popularity(everybody.values()) if everybody else None,
     ).with_retriever(retrieve, pool=pool)
-    if retrieve is not None and not no_model and not made.pipeline.ranks:
+    if retrieve is not None and not no_model and made.pipeline.template_given and not made.pipeline.ranks:
         raise ConfigError(
             f"--retriever {retriever} goes with templates that rank; {made.pipeline.template.ref} generates",
-            hint="add --template rank/default, or --no-model for the retriever's order",
+            hint="leave --template out, name one that ranks, or use --no-model for the retriever's order",
         )
     if redact_name:
         made = made.with_redaction(redactor(made.settings.redact, redact_name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
-from zsrec.evaluation.llm_methods import LLMMethod, ask, cases, header, predictions, seconds
+from zsrec.evaluation.llm_methods import Case, LLMMethod, ask, cases, header, predictions, seconds
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
 from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
@@ -28,6 +28,7 @@ from zsrec.evaluation.run_folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, T
 from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run, timing
 from zsrec.evaluation.splits import Split
 from zsrec.llm.journal import Journal, JournalledLLM
+from zsrec.llm.offline import OfflineLLM, RequestFolder
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.retrieval.base import Method
@@ -74,6 +75,11 @@ class Task:
         return bool(self.llm_methods) or self.questions > 0
 
     @property
+    def is_offline(self) -> bool:
+        """Whether all methods that ask an LLM have recorded replies."""
+        return bool(self.llm_methods) and all(one.replies is not None for one in self.llm_methods)
+
+    @property
     def names(self) -> list[str]:
         """The names of all methods, in the order of the report."""
         return [*self.methods, *(one.name for one in self.llm_methods)]
@@ -110,6 +116,8 @@ def in_folder(
         raise ConfigError("methods that ask an LLM run on one order of ties", hint="leave --tie-orders out")
     if task.asks_llm:
         check_for_llm(task.problems[0])
+    if task.questions and task.is_offline:
+        raise ConfigError("the memorisation probe asks a server", hint="leave --probe or --replies out")
     settings = settings or Settings.load()
     hash_key = None if settings.hash_key is None else settings.hash_key.get_secret_value()
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
@@ -159,6 +167,31 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
     return found
 
 
+async def add_requests(task: Task, requests: RequestFolder, watch: Watch, settings: Settings) -> None:
+    """Adds what no reply of the methods answers to `requests`; no server is asked.
+
+    Raises:
+        ConfigError: An LLM cannot be asked this.
+    """
+    check_for_llm(split := task.problems[0])
+    for method in task.llm_methods:
+        known = cases(method, split, split.drawn(task.users, task.seed).tolist(), seed=task.seed)
+        watch.start(method.name, len(known))
+        recommender = AsyncRecommender(
+            task.catalog, template=method.template, settings=settings, llm=OfflineLLM("", method.replies, requests)
+        )
+        llm_of = offline_llms(method, split, known, requests)
+        await ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=watch.step)
+
+
+def offline_llms(
+    method: LLMMethod, split: Split, known: Sequence[Case], requests: RequestFolder | None = None
+) -> Callable[[int], LLM]:
+    """The recorded replies for each case's user, by the case's place."""
+    users = split.training.users
+    return lambda place: OfflineLLM(users[int(split.users[known[place].number])], method.replies, requests)
+
+
 def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
     """None for sampled candidates: their lists say nothing about the catalog."""
     split = task.problems[0]
@@ -205,6 +238,9 @@ class _Session:
         """What is served; what was served where all of it has been asked for already."""
         if not self.task.asks_llm:
             return None
+        if self.task.is_offline:
+            models = dict.fromkeys(one.replies.name for one in self.task.llm_methods if one.replies is not None)
+            return {"model": ", ".join(models), "version": None, "context_length": None}
         complete = all(map(self.folder.has, self.task.names))
         if complete and (not self.task.questions or (self.folder.path / PROBE).exists()):
             found: dict[str, Any] | None = self.folder.config()["server"]
@@ -232,6 +268,10 @@ class _Session:
         probing = self.task.questions and not (self.folder.path / PROBE).exists()
         if not todo and not probing:
             return
+        if self.task.is_offline:
+            for method in todo:
+                self._ask(method, OfflineLLM("", method.replies))
+            return
         with Journal(self.folder.path / JOURNAL) as journal:
             if journal.dropped:
                 self.watch.say("the journal ended in a torn line; its request will be sent again")
@@ -249,7 +289,8 @@ class _Session:
         known = cases(method, split, numbers.tolist(), seed=task.seed)
         self.watch.start(method.name, len(known))
         recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
-        request = ask(method, known, recommender, k=max(task.ks), on_done=self.watch.step)
+        llm_of = None if method.replies is None else offline_llms(method, split, known)
+        request = ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=self.watch.step)
         outcomes = self._loop.run(request)
         model = self._loop.run(llm.handshake()).model
         mode = None if method.retriever is None else method.retriever(split.training).mode

@@ -250,7 +250,9 @@ async def ask_turns(
         about = None if told else "anything: nothing is known of the user yet"
         return await asked.recommend(history, k=k, about=about, conversation=turn.conversation)
 
-    return await ask_all(len(turns), one, concurrency=recommender.settings.concurrency, on_done=on_done)
+    return await ask_all(
+        len(turns), one, concurrency=recommender.settings.concurrency, recorded=llm_of is not None, on_done=on_done
+    )
 
 
 def answers_of(outcomes: Sequence[Outcome], turns: Sequence[Turn]) -> tuple[Answer, ...]:

@@ -27,6 +27,8 @@ from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids
 from zsrec.evaluation.predictions import FUSED_WITH, Header, Prediction, Use
 from zsrec.evaluation.splits import Split
+from zsrec.llm.offline import RecordedReplies
+from zsrec.llm.protocol import LLM
 from zsrec.prompts import Template
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.retrieval.base import Method, Profile, best_codes
@@ -71,6 +73,7 @@ class LLMMethod:
     shuffled: bool = False
     newest: int = 50  # how many of the newest events the prompt shows, at least 1
     prior: bool = False
+    replies: RecordedReplies | None = None  # recorded replies instead of a server
 
 
 class Case(NamedTuple):
@@ -111,16 +114,19 @@ async def ask(
     recommender: AsyncRecommender,
     *,
     k: int,
+    llm_of: Callable[[int], LLM] | None = None,
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
-    """Asks for every case; see `ask_all`."""
+    """Asks for every case, each its own model where `llm_of` gives one for its place in `todo`; see `ask_all`."""
     items = Ids(recommender.catalog.ids) if method.prior else None
 
     async def one(number: int) -> Recommendations | None:
-        case = todo[number]
-        return await _ask_one(method, case, _with_prior(recommender, items, case), k)
+        asked = _with_prior(recommender, items, todo[number])
+        return await _ask_one(method, todo[number], asked if llm_of is None else asked.with_llm(llm_of(number)), k)
 
-    return await ask_all(len(todo), one, concurrency=recommender.settings.concurrency, on_done=on_done)
+    return await ask_all(
+        len(todo), one, concurrency=recommender.settings.concurrency, recorded=llm_of is not None, on_done=on_done
+    )
 
 
 async def ask_all(
@@ -128,11 +134,13 @@ async def ask_all(
     one: Callable[[int], Awaitable[Recommendations | None]],
     *,
     concurrency: int,
+    recorded: bool = False,
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
     """The outcomes of `one(0)` to `one(count - 1)`, several at once.
 
-    A server that fails stops the run; requests in flight are finished first, since they are paid for.
+    A server that fails stops the run; requests in flight are finished first, since they are paid for. `recorded`
+    replies may all fail: that costs nothing.
     """
     outcomes: list[Outcome] = [None] * count
     failures: list[ZsrecError] = []
@@ -152,8 +160,7 @@ async def ask_all(
     if failures:
         raise failures[0]
     errors = [error for error in outcomes if isinstance(error, ZsrecError)]
-    answered = any(isinstance(found, Recommendations | MissingReplyError) for found in outcomes)
-    if errors and not answered:
+    if errors and not recorded and not any(isinstance(found, Recommendations) for found in outcomes):
         raise errors[0]  # what fails for everybody is no user's own
     return outcomes
 
@@ -240,13 +247,14 @@ def _use(case: Case, outcome: Outcome) -> Use:
 
 
 def seconds(outcomes: Sequence[Outcome]) -> list[float | None]:
-    """The time that each user's requests took, one after the other; None for a user without an answer."""
-    return [
-        sum(one.seconds or 0.0 for one in outcome.trace.exchanges)
-        if isinstance(outcome, Recommendations)
-        else None
-        for outcome in outcomes
-    ]
+    """The time that each user's requests took, one after the other; None without an answer or a time."""
+    found: list[float | None] = []
+    for outcome in outcomes:
+        times = (
+            [one.seconds for one in outcome.trace.exchanges] if isinstance(outcome, Recommendations) else [None]
+        )
+        found.append(None if None in times else sum(one for one in times if one is not None))
+    return found
 
 
 def header(
@@ -258,6 +266,7 @@ def header(
     nothing = sum(one is None for one in outcomes)
     notes = [f"{len(failed):,} users got no answer; the first: {type(failed[0]).__name__}"] if failed else []
     notes += [f"{nothing:,} users were not asked for: no history, or no candidate"] if nothing else []
+    notes += [] if method.replies is None else method.replies.counts().notes
     order = f"shuffled by hash (seed {seed})" if method.shuffled else "best first"
     where = f"the best {method.pool} of {method.source}, {order}" if method.source else "none: the whole catalog"
     weight = method.template.ranking.llm_weight

@@ -7,8 +7,9 @@ Recorded answers of other origin are named by whom they answer: `{"id": "u1", "t
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
@@ -16,7 +17,6 @@ from typing import IO, Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from zsrec.core.errors import BadReplyError, CapabilityError, ConfigError, DataError, MissingReplyError
-from zsrec.core.files import atomic_write
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Frozen, Message
 from zsrec.llm.capabilities import read_labels
@@ -152,8 +152,10 @@ class RecordedReplies:
 class RequestFolder:
     """A folder of request files, one subfolder `round-N` for each time that a method asks.
 
+    Requests go to the disk as they come. The files hold users' histories, so only their owner may read them.
+
     Args:
-        path: The folder. Its files hold users' histories, so only their owner may read them.
+        path: The folder.
         settings: They name the model that the requests carry, and its further fields.
         shard_bytes: The most bytes of one file.
         shard_requests: The most requests of one file.
@@ -176,54 +178,64 @@ class RequestFolder:
         self.model = settings.model
         self._dialect = Dialect(settings)
         self._limits = shard_bytes, shard_requests
-        self._requests: dict[str, bytes] = {}
+        self._part = self.path / ".round.part"
+        self._keys: set[str] = set()
+        self._shards = self._bytes = self._count = 0
 
     def __len__(self) -> int:
-        return len(self._requests)
+        return len(self._keys)
 
     def add(self, request: ChatRequest) -> None:
-        """Takes a request for the next round; an equal one is asked once."""
-        key = batch_key(request)
-        if key not in self._requests:
-            line = {
-                "custom_id": key,
-                "method": "POST",
-                "url": "/v1/chat/completions",
-                "body": {"model": self.model, **self._dialect.body(request_fields(request))},
-            }
-            self._requests[key] = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-    def write(self) -> tuple[Path, ...]:
-        """Writes a round of what is missing; a round that is still unanswered is not written again.
-
-        Returns:
-            The files to be answered, of the last round where nothing new is missing; empty where nothing is.
+        """Takes a request for the next round; an equal one is asked once.
 
         Raises:
-            ConfigError: A file cannot be written.
+            ConfigError: It cannot be written.
         """
-        if not self._requests:
+        key = batch_key(request)
+        if key in self._keys:
+            return
+        body = {"model": self.model, **self._dialect.body(request_fields(request))}
+        plain = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        line = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        try:
+            with self._shard(len(line)) as file:
+                file.write(line)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written: {error}", hint="check --requests-only") from error
+        self._keys.add(key)
+
+    def write(self) -> tuple[Path, ...]:
+        """Closes the round of what is missing; a round that is still unanswered is not written again.
+
+        Returns:
+            The files to be answered; empty where nothing is missing.
+
+        Raises:
+            ConfigError: They cannot be written.
+        """
+        if not self._keys:
             return ()
         rounds = sorted(self.path.glob("round-*"), key=lambda one: int(one.name.removeprefix("round-")))
-        if rounds and (last := sorted(rounds[-1].glob("*.jsonl"))) and _keys(last) == set(self._requests):
-            return tuple(last)
-        folder = self.path / f"round-{len(rounds) + 1}"
-        return tuple(self._shards(folder))
+        if rounds and _keys(sorted(rounds[-1].glob("*.jsonl"))) == self._keys:
+            shutil.rmtree(self._part)
+            return tuple(sorted(rounds[-1].glob("*.jsonl")))
+        try:
+            folder = self._part.rename(self.path / f"round-{len(rounds) + 1}")
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written: {error}", hint="check --requests-only") from error
+        return tuple(sorted(folder.glob("*.jsonl")))
 
-    def _shards(self, folder: Path) -> Iterator[Path]:
+    def _shard(self, size: int) -> IO[bytes]:
+        """The file that takes so many more bytes."""
         most_bytes, most_requests = self._limits
-        size = count = number = 0
-        with ExitStack() as stack:
-            file: IO[bytes] | None = None
-            for line in self._requests.values():
-                if file is None or size + len(line) > most_bytes or count >= most_requests:
-                    stack.close()
-                    size, count, number = 0, 0, number + 1
-                    path = folder / f"requests-{number:04}.jsonl"
-                    file = stack.enter_context(atomic_write(path, private=True, hint="check --requests-only"))
-                    yield path
-                file.write(line)
-                size, count = size + len(line), count + 1
+        if not self._shards:  # a killed process may have left half a round
+            shutil.rmtree(self._part, ignore_errors=True)
+            self._part.mkdir(parents=True)
+        if not self._shards or self._bytes + size > most_bytes or self._count >= most_requests:
+            self._shards, self._bytes, self._count = self._shards + 1, 0, 0
+        self._bytes, self._count = self._bytes + size, self._count + 1
+        path = self._part / f"requests-{self._shards:04}.jsonl"
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 class OfflineLLM:
@@ -351,4 +363,8 @@ def _exchange(entry: _Entry, request: ChatRequest, name: str) -> Exchange:
 
 
 def _keys(files: Sequence[Path]) -> set[str]:
-    return {json.loads(line)["custom_id"] for file in files for line in file.read_bytes().splitlines()}
+    found: set[str] = set()
+    for path in files:
+        with path.open("rb") as file:
+            found.update(json.loads(line)["custom_id"] for line in file)
+    return found

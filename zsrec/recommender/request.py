@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, SupportsIndex
+from typing import Literal, SupportsIndex, get_args
 
 from pydantic import ValidationError
 
@@ -115,8 +115,8 @@ class Request:
         """The request of a caller's arguments; `ConfigError` names the one that is not valid."""
         if about is not None and not isinstance(about, str):
             raise ConfigError(f"about is {shown(about)}, expected text", hint="about='slow-burn heist films'")
-        if fill not in (None, "candidates", "popularity"):
-            raise ConfigError(f"fill is {shown(fill)}", hint="use 'candidates' or 'popularity'")
+        if fill is not None and fill not in get_args(Fill):
+            raise ConfigError(f"fill is {shown(fill)}", hint=f"one of {', '.join(get_args(Fill))}")
         chosen, conditions = as_candidates(candidates), (where,) if isinstance(where, str) else tuple(where)
         turns = as_turns(conversation)
         return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)

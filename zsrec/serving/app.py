@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Collection
@@ -46,7 +47,7 @@ from zsrec.serving.schemas import (
 from zsrec.serving.service import Service
 
 _HANDSHAKE_SECONDS = 2.0
-_BRANCHES = {"constrained-str", "EventIn"}  # pydantic's names for the two forms of an event
+_PART = re.compile(r"[a-z_]{1,40}|\d{1,9}")  # of a place: a field or an index
 _FIELDS = sorted({name for one in (RecommendIn, GroundIn, FeedbackIn, EventIn) for name in one.model_fields})
 _bearer = HTTPBearer(auto_error=False, description="A key of the file given as --keys.")
 router = APIRouter()
@@ -285,7 +286,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if found[0]["type"] == "json_invalid":
         return problem_response(RefusedError(400, "BadJson", "the body is not JSON"), request.state.id)
     first = max(found, key=lambda one: len(one["loc"]))  # of a union's errors the one that went deepest
-    place = ".".join(str(part) for part in first["loc"][1:] if part not in _BRANCHES)[:80] or "body"
+    # pydantic also names the branches of a union, as "EventIn" or "function-after[…]".
+    place = ".".join(part for part in map(str, first["loc"][1:]) if _PART.fullmatch(part))[:80] or "body"
     hint = "/openapi.json says what is expected"
     if first["type"] == "extra_forbidden":
         meant = get_close_matches(str(first["loc"][-1]), _FIELDS, n=1)

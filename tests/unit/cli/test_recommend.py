@@ -144,8 +144,9 @@ def test_without_a_model_every_item_says_why(zsrec: object, catalog: Path, tmp_p
 
 def test_a_retriever_that_would_not_be_used_is_an_error(zsrec: object, catalog: Path) -> None:
     argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1"]
-    code, _, complaint = zsrec(*argv, "--retriever", "lexical")  # type: ignore[operator]
-    assert (code, "add --template rank/default" in complaint) == (1, True)
+    generates = [*argv, "--retriever", "lexical", "--template", "generate/default"]
+    code, _, complaint = zsrec(*generates)  # type: ignore[operator]
+    assert (code, "leave --template out" in complaint) == (1, True)
     code, _, complaint = zsrec(*argv, "--diversity", "0.5")  # type: ignore[operator]
     assert (code, "--diversity without --retriever" in complaint) == (1, True)
 

@@ -127,7 +127,16 @@ def test_requests_are_sharded_and_each_is_asked_once(tmp_path: Path) -> None:
     assert len(sent) == len(folder) == 5
     assert sent[0]["custom_id"] == batch_key(request("question 0"))
     assert sent[0]["body"]["messages"] == [{"role": "user", "content": "question 0"}]
-    assert folder.write() == files  # the round is still unanswered
+    again = RequestFolder(tmp_path / "r", TINY)
+    for n in (4, 3, 2, 1, 0):
+        again.add(request(f"question {n}"))
+    assert again.write() == files  # the round is still unanswered
+    assert sorted(one.name for one in (tmp_path / "r").iterdir()) == ["round-1"]
+    (tmp_path / "r" / ".round.part").mkdir()
+    (tmp_path / "r" / ".round.part" / "requests-0001.jsonl").write_text("torn")  # by a process that was killed
+    more = RequestFolder(tmp_path / "r", TINY)
+    more.add(request("question 9"))
+    assert [file.parent.name for file in more.write()] == ["round-2"]
     small = RequestFolder(tmp_path / "s", TINY, shard_bytes=10)
     small.add(request("a"))
     small.add(request("b"))

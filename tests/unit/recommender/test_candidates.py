@@ -102,8 +102,8 @@ def test_conditions_hold_for_a_models_own_titles(films: Catalog) -> None:
 
 
 def test_a_retriever_that_plays_no_part_is_said(films: Catalog) -> None:
-    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin")).with_retriever(item_knn(films))
-    result = asyncio.run(rec.recommend(["Heat (1995)"], 1))
+    rec = AsyncRecommender(films, llm=FakeLLM("1. Ronin"), template="generate/default")
+    result = asyncio.run(rec.with_retriever(item_knn(films)).recommend(["Heat (1995)"], 1))
     assert any("'itemknn' was not used: the template generate/default" in note for note in result.trace.notes)
 
 

@@ -116,7 +116,7 @@ def test_any_text_is_read(text: str) -> None:
 
 
 def test_a_giant_text_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     tokens("a" * 1_000_000)
     top(LEXICAL, [], 3, about="crime " * 20_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

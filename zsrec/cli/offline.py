@@ -1,0 +1,38 @@
+"""Recorded replies and request files on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zsrec.cli.console import print_line
+from zsrec.core.errors import ConfigError
+from zsrec.llm.offline import RecordedReplies, RequestFolder
+
+
+def read_replies(given: Sequence[str] | None) -> list[RecordedReplies]:
+    """The replies of `--replies NAME=FILE`, the files of one name together.
+
+    Raises:
+        ConfigError: An option is not NAME=FILE.
+        DataError: A file cannot be read.
+    """
+    files: dict[str, list[str]] = {}
+    for one in given or ():
+        name, equals, file = one.partition("=")
+        if not (name and equals and file):
+            raise ConfigError(f"--replies is {one!r}, expected NAME=FILE", hint="for example gpt-4=answers.jsonl")
+        files.setdefault(name, []).append(file)
+    return [RecordedReplies.read(name, paths) for name, paths in files.items()]
+
+
+def show_requests(requests: RequestFolder) -> None:
+    """Writes the requests and says how they are answered."""
+    files = requests.write()
+    if not files:
+        print_line("every request has a reply: leave --requests-only out for the report")
+        return
+    print_line(f"{len(requests):,} requests, which hold users' histories:")
+    for file in files:
+        answers = file.with_name(file.name.replace("requests", "replies"))
+        print_line(f"vllm run-batch -i {file} -o {answers} --model {requests.model}")
+    print_line("then the same command with --replies NAME=FILE for each file of replies")
