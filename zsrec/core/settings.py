@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -86,6 +87,24 @@ class Settings(BaseSettings):
     max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
     hash_key: SecretStr | None = None
 
+    if not TYPE_CHECKING:  # type checkers see the fields as arguments
+
+        def __init__(self, **given: Any) -> None:  # noqa: ANN401
+            unknown = sorted(given.keys() - type(self).model_fields)
+            if unknown:
+                near = get_close_matches(unknown[0], type(self).model_fields, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(type(self).model_fields)}"
+                raise ConfigError(f"unknown setting {unknown[0]!r}", hint=hint)
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = str(first["loc"][0]) if first["loc"] else "settings"
+                source = f"argument {field!r}" if field in given else f"ZSREC_{field.upper()}"
+                found = "" if field in _SECRET else f", found {first.get('input')!r}"
+                raise ConfigError(f"{source}: {first['msg']}{found}", hint="correct or unset it") from None
+            check_host(self.base_url, self.allow_hosts)
+
     @classmethod
     def load(cls, **given: Any) -> Self:  # noqa: ANN401
         """Build settings from the arguments that are not None and the environment.
@@ -94,17 +113,7 @@ class Settings(BaseSettings):
             ConfigError: A value is not valid; the message names the argument or variable.
             HostNotAllowedError: `base_url` names a host that is not allowed.
         """
-        known = {name: value for name, value in given.items() if value is not None}
-        try:
-            settings = cls(**known)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = str(first["loc"][0]) if first["loc"] else "settings"
-            source = f"argument {field!r}" if field in known else f"ZSREC_{field.upper()}"
-            found = "" if field in _SECRET else f", found {first.get('input')!r}"
-            raise ConfigError(f"{source}: {first['msg']}{found}", hint="correct or unset it") from None
-        check_host(settings.base_url, settings.allow_hosts)
-        return settings
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     def replaced(self, **given: Any) -> Self:  # noqa: ANN401
         """Return these settings with the values of `given` that are not None.

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zsrec.core.views import FrameLibrary, as_frame, as_html
+
 
 class Frozen(BaseModel):
     """Base of the data models: immutable, without unknown fields."""
@@ -413,3 +415,65 @@ class Recommendations(Frozen):
 
     def __getitem__(self, index: int) -> Recommendation:
         return self.items[index]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the recommended items, best first."""
+        return tuple(one.item.id for one in self.items)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Their titles, as the catalog spells them."""
+        return tuple(one.item.title for one in self.items)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return one plain dict per recommendation.
+
+        Its keys are `rank`, `id`, `title`, `score`, `source`, `reason`, `method` (how the mention was matched) and
+        `confidence` (of the match, in [0, 1]); None where there is nothing to say.
+        """
+        return [
+            {
+                "rank": one.rank,
+                "id": one.item.id,
+                "title": one.item.title,
+                "score": one.score,
+                "source": one.source,
+                "reason": one.reason,
+                "method": one.provenance and one.provenance.match.method,
+                "confidence": one.provenance and one.provenance.match.score,
+            }
+            for one in self.items
+        ]
+
+    def to_frame(self, library: FrameLibrary | None = None) -> Any:  # noqa: ANN401  (of the library asked for)
+        """Return a DataFrame with the columns of `to_dicts`.
+
+        Args:
+            library: "pandas", "polars" or "pyarrow"; by default the first of these that is installed.
+
+        Raises:
+            MissingExtraError: narwhals is not installed.
+            ConfigError: The library is unknown or not installed.
+        """
+        names = ("rank", "id", "title", "score", "source", "reason", "method", "confidence")
+        rows = self.to_dicts()
+        return as_frame({name: [row[name] for row in rows] for name in names}, library)
+
+    def __repr__(self) -> str:
+        first = f": {self.titles[0]!r}{', …' if len(self) > 1 else ''}" if self.items else ""
+        return f"Recommendations({len(self)} by {self.trace.template}{first})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                str(row["rank"]),
+                row["title"],
+                row["reason"] or "",
+                row["source"] if row["method"] is None else f"{row['method']} {row['confidence']:.2f}",
+            ]
+            for row in self.to_dicts()
+        ]
+        return as_html(("rank", "title", "why", "how matched"), rows, repr(self))

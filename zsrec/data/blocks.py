@@ -83,7 +83,7 @@ def read_blocks(
         bad.clear()
 
     for lines, columns in _raw_blocks(path, names, encoding, layout, size, bad.append):
-        block = _checked(path, names, lines, columns, needs_time, bad.append)
+        block = check_block(path, names, lines, columns, needs_time, bad.append)
         report()
         yield block
     report()
@@ -124,7 +124,7 @@ def _by_column(rows: Iterator[Row], names: Columns) -> Iterator[_Raw]:
         yield np.array(lines), columns
 
 
-def _checked(
+def check_block(
     path: Path, names: Columns, lines: NDArray[np.int64], columns: list[Any], needs_time: bool, on_bad: OnBad
 ) -> Block:
     """Return the valid rows of columns as they are in the file."""

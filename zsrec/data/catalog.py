@@ -8,6 +8,7 @@ from typing import Any
 
 from zsrec.core.errors import BadRowError, ConfigError, DataError, DuplicateItemError, UnknownItemError
 from zsrec.core.types import Item
+from zsrec.data.frames import FRAME, frame_columns
 from zsrec.data.tables import read_rows
 from zsrec.data.values import as_id
 
@@ -102,6 +103,28 @@ class Catalog:
         return cls._from_columns(columns, domain, creator, aliases)
 
     from_csv = from_jsonl = from_parquet = from_file
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,  # noqa: ANN401  (pandas, polars or pyarrow)
+        *,
+        id: str = "id",  # noqa: A002
+        title: str = "title",
+        domain: str = "items",
+    ) -> Catalog:
+        """Build a catalog from a DataFrame of pandas, polars or pyarrow; the arguments are those of `from_file`.
+
+        Raises:
+            DataError: As for `from_file`; the line is the row's number, from 1.
+            MissingExtraError: narwhals is not installed.
+        """
+        attributes = frame_columns(frame, (id, title))
+        columns = _Columns(Path(FRAME))
+        rows = zip(attributes.pop(id), attributes.pop(title), *attributes.values(), strict=True)
+        for row, (item_id, name, *others) in enumerate(rows, start=1):
+            columns.add(item_id, name, dict(zip(attributes, others, strict=True)), row)
+        return cls._from_columns(columns, domain)
 
     @classmethod
     def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Catalog:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
@@ -13,6 +14,9 @@ from pydantic_core import core_schema
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen, Item, Recommendation
+from zsrec.data.frames import FRAME, frame_block
+from zsrec.data.sorted_rows import SortedRows, Table
+from zsrec.data.tables import Columns
 from zsrec.data.values import as_id, as_moment, as_number, shown
 
 MAX_CRITIQUE = 2000
@@ -138,6 +142,31 @@ class History(Frozen):
         """Build a history from ids or titles, oldest first."""
         return cls(user=user).with_events(items, Feedback.SEEN)
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,  # noqa: ANN401  (pandas, polars or pyarrow)
+        columns: Columns | None = None,
+        *,
+        liked_from: float | None = None,
+        disliked_to: float | None = None,
+    ) -> dict[str, History]:
+        """Build every user's history from a DataFrame of pandas, polars or pyarrow; as `zsrec.read_histories`.
+
+        Args:
+            frame: One row per event.
+            columns: The names of its columns; MovieLens' by default.
+            liked_from: Ratings of at least this are `liked`.
+            disliked_to: Ratings of at most this are `disliked`.
+
+        Raises:
+            DataError: A column is missing, or a value is not valid; the line is the row's number, from 1.
+            MissingExtraError: narwhals is not installed.
+        """
+        columns, table = columns or Columns(), Table()
+        table.add(frame_block(frame, columns))
+        return histories_of(table.by_user(Path(FRAME), columns.time), liked_from, disliked_to)
+
     def like(self, *items: ItemLike) -> Self:
         """Return this history with `items` liked at its end."""
         return self.with_events(items, Feedback.LIKED)
@@ -223,3 +252,35 @@ def _as_event(item: object, feedback: Feedback) -> Event:
         item = item.item if isinstance(item, Recommendation) else item
         return Event(item=item.id, by="id", feedback=feedback)
     return Event(item=as_id(item), feedback=feedback)
+
+
+def histories_of(
+    rows: SortedRows, liked_from: float | None = None, disliked_to: float | None = None
+) -> dict[str, History]:
+    """Return the history of each user who has rows."""
+    histories = {}
+    for code, user in enumerate(rows.users):
+        mine = slice(*rows.starts[code : code + 2].tolist())
+        columns = (rows.items[mine].tolist(), rows.times[mine].tolist(), rows.ratings[mine].tolist())
+        events = tuple(
+            Event(
+                item=rows.item_ids[item],
+                by="id",
+                time=None if time != time else datetime.fromtimestamp(time, UTC),
+                rating=rating if rating == rating else None,
+                feedback=feedback_of(rating, liked_from, disliked_to),
+            )
+            for item, time, rating in zip(*columns, strict=True)
+        )
+        if events:
+            histories[user] = History(user=user, events=events)
+    return histories
+
+
+def feedback_of(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
+    """Return what a rating says: "seen" if there is none (None or NaN), and between the two limits."""
+    if rating is not None and liked_from is not None and rating >= liked_from:
+        return Feedback.LIKED
+    if rating is not None and disliked_to is not None and rating <= disliked_to:
+        return Feedback.DISLIKED
+    return Feedback.SEEN

@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zsrec.core.errors import BadRowError, ConfigError
+from zsrec.data.blocks import in_seconds
+from zsrec.data.frames import FRAME, frame_block
 from zsrec.data.history import History
+from zsrec.data.tables import Columns
 from zsrec.data.values import as_id
 
 Codes = NDArray[np.int32]
@@ -217,6 +220,35 @@ class Interactions:
         time = np.asarray(times, dtype=np.float64)
         columns = Arrays(known_users.codes(user_ids), known_items.codes(item_ids), time)
         return cls(known_users, known_items, columns)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,  # noqa: ANN401  (pandas, polars or pyarrow)
+        columns: Columns | None = None,
+        *,
+        catalog: Ids | None = None,
+    ) -> Interactions:
+        """Build from a DataFrame of pandas, polars or pyarrow; items that `catalog` lacks go to its end.
+
+        Args:
+            frame: One row per interaction.
+            columns: The names of its columns; MovieLens' by default. Ratings are not used.
+            catalog: The items whose codes are kept.
+
+        Raises:
+            DataError: A column is missing, or a value is not valid; the line is the row's number, from 1.
+            MissingExtraError: narwhals is not installed.
+        """
+        columns = (columns or Columns()).model_copy(update={"rating": None})
+        block = frame_block(frame, columns)
+        times = np.nan_to_num(block.times)
+        if block.numeric_times:
+            dated = block.numeric_times < np.count_nonzero(~np.isnan(block.times))
+            times, _ = in_seconds(times, FRAME, columns.time or "", mixed=bool(dated))
+        items = (catalog or Ids()).extended(block.items.values)
+        arrays = Arrays(block.users.places, items.codes(block.items.values)[block.items.places], times)
+        return cls(Ids(block.users.values), items, arrays)
 
     @classmethod
     def from_contacts(cls, contacts: Iterable[Contact], *, catalog: Ids | None = None) -> Interactions:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zsrec.core.errors import BadRowError, BadValueError, DataError
-from zsrec.data.blocks import Block, Coded, in_seconds, read_blocks
-from zsrec.data.history import Event, Feedback, History
-from zsrec.data.interactions import Arrays, Codes, Ids, Interactions
+from zsrec.data.blocks import read_blocks
+from zsrec.data.history import History, histories_of
+from zsrec.data.interactions import Arrays, Ids, Interactions
+from zsrec.data.sorted_rows import Table
 from zsrec.data.tables import Columns as Columns
 from zsrec.data.tables import Layout
 
@@ -65,39 +63,9 @@ def read_histories(
 
     for block in read_blocks(path, columns, encoding=encoding, layout=layout, on_bad=on_bad):
         table.add(block)
-    sorted_rows = table.by_user(path, columns.time)
-    wanted = None if users is None else frozenset(users)
-    histories = {}
-    for code, user in enumerate(sorted_rows.users):
-        rows = slice(*sorted_rows.starts[code : code + 2].tolist())
-        if rows.start == rows.stop or user in (errors or ()) or (wanted is not None and user not in wanted):
-            continue
-        events = tuple(
-            Event(
-                item=sorted_rows.item_ids[item],
-                by="id",
-                time=None if time != time else datetime.fromtimestamp(time, UTC),
-                rating=rating if rating == rating else None,
-                feedback=feedback_of(rating, liked_from, disliked_to),
-            )
-            for item, time, rating in zip(
-                sorted_rows.items[rows].tolist(),
-                sorted_rows.times[rows].tolist(),
-                sorted_rows.ratings[rows].tolist(),
-                strict=True,
-            )
-        )
-        histories[user] = History(user=user, events=events)
-    return histories
-
-
-def feedback_of(rating: float | None, liked_from: float | None, disliked_to: float | None) -> Feedback:
-    """Return what a rating says: "seen" if there is none (None or NaN), and between the two limits."""
-    if rating is not None and liked_from is not None and rating >= liked_from:
-        return Feedback.LIKED
-    if rating is not None and disliked_to is not None and rating <= disliked_to:
-        return Feedback.DISLIKED
-    return Feedback.SEEN
+    histories = histories_of(table.by_user(path, columns.time), liked_from, disliked_to)
+    unwanted = set(errors or ()) | (set() if users is None else histories.keys() - set(users))
+    return {user: history for user, history in histories.items() if user not in unwanted}
 
 
 @dataclass(frozen=True)
@@ -148,7 +116,7 @@ def read_interactions(
     quotes, the same result takes about ten times as long.
     """
     columns, path = columns or Columns(), Path(path)
-    table, bad = Table(catalog), list[BadRowError]()
+    table, bad = Table(None if catalog is None else catalog.ids), list[BadRowError]()
     rows = unknown = 0
     first_unknown: tuple[int, str] | None = None
     blocks = read_blocks(
@@ -210,66 +178,3 @@ def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: st
                 continue
             raise BadRowError(wrong, path=path, line=int(line), hint=hint)
     return targets
-
-
-class SortedRows(NamedTuple):
-    """Rows by user and time: `items[starts[n]:starts[n + 1]]` are the codes of user n's items, oldest first."""
-
-    users: list[str]
-    item_ids: list[str]
-    starts: NDArray[np.int64]
-    items: Codes
-    times: NDArray[np.float64]
-    ratings: NDArray[np.float64]
-
-
-class Table:
-    """The columns of a table while its blocks are read; with `known` items, rows of other items are left out."""
-
-    def __init__(self, known: Ids | None = None) -> None:
-        self._open = known is None
-        self.users: dict[str, int] = {}
-        self.items = {} if known is None else {one: code for code, one in enumerate(known.ids)}
-        self.has_numbers = self.has_dates = False  # among the times
-        self._parts: list[tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64]]] = []
-
-    def add(self, block: Block) -> NDArray[np.int64]:
-        """Add a block's rows; return the indices of those whose item is unknown."""
-        user_codes = _codes(self.users, block.users, extend=True)
-        item_codes = _codes(self.items, block.items, extend=self._open)
-        known = item_codes >= 0
-        self._parts.append((user_codes[known], item_codes[known], block.times[known], block.ratings[known]))
-        self.has_numbers |= block.numeric_times > 0
-        self.has_dates |= block.numeric_times < int(np.count_nonzero(~np.isnan(block.times)))
-        return np.flatnonzero(~known)
-
-    def columns(self) -> tuple[Codes, Codes, NDArray[np.float64], NDArray[np.float64]]:
-        """Return users, items, times and ratings, and forget the blocks."""
-        empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0), np.zeros(0))
-        columns = [np.concatenate(column) for column in zip(*(self._parts or [empty]), strict=True)]
-        self._parts.clear()
-        return columns[0], columns[1], columns[2], columns[3]
-
-    def by_user(self, path: Path, time_column: str | None) -> SortedRows:
-        """Return the rows by user and time; times that tie keep the file's order, absent ones come first."""
-        users, items, times, ratings = self.columns()
-        times, _ = self.in_seconds(times, path, time_column)
-        order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
-        starts = np.searchsorted(users[order], np.arange(len(self.users) + 1))
-        return SortedRows(list(self.users), list(self.items), starts, items[order], times[order], ratings[order])
-
-    def in_seconds(
-        self, times: NDArray[np.float64], path: str | Path, column: str | None
-    ) -> tuple[NDArray[np.float64], str]:
-        """Return times in seconds, and the unit of the file's (`zsrec.data.blocks.in_seconds`)."""
-        if not self.has_numbers:
-            return times, "s"
-        return in_seconds(times, path, column or "", mixed=self.has_dates)
-
-
-def _codes(known: dict[str, int], column: Coded, *, extend: bool) -> Codes:
-    if extend:
-        codes = [known.setdefault(one, len(known)) for one in column.values]
-    else:
-        codes = [known.get(one, -1) for one in column.values]
-    return np.array(codes, dtype=np.int32)[column.places]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from zsrec.core.types import Frozen
+from zsrec.data.catalog import Catalog
+from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded, unreachable
 
@@ -52,6 +54,14 @@ class ItemKNN:
 
     def __post_init__(self) -> None:
         check_recency(self.config.last, self.config.decay)
+
+    @classmethod
+    def from_histories(
+        cls, histories: Mapping[str, History], catalog: Catalog | None = None, config: ItemKNNConfig | None = None
+    ) -> ItemKNN:
+        """Build from other users' histories by user; `catalog` adds items that nobody knows yet."""
+        ids = None if catalog is None else Ids(catalog.ids)
+        return cls(Interactions.from_histories(histories, catalog=ids), config or ItemKNNConfig())
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zsrec.core.embedding import Embedder
+from zsrec.core.embedding import Embedder, default_embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
@@ -74,6 +74,31 @@ class Semantic:
                 f"{len(self.vectors):,} vectors for {len(self.items):,} items",
                 hint="give item_vectors(…) the same catalog, after it was extended",
             )
+
+    @classmethod
+    def from_catalog(
+        cls,
+        catalog: Catalog,
+        embedder: Embedder | None = None,
+        *,
+        attributes: Sequence[str] = ("genres",),
+        config: SemanticConfig | None = None,
+    ) -> Semantic:
+        """Build from the catalog's texts; they are encoded here, once.
+
+        Args:
+            catalog: The items.
+            embedder: Turns texts into vectors; `zsrec.core.embedding.default_embedder()` by default.
+            attributes: Columns that belong to an item's text (`item_texts`).
+            config: The parameters.
+
+        Raises:
+            ConfigError: The texts say nothing, or the default model cannot be loaded.
+            MissingExtraError: No embedder is given and sentence-transformers is not installed.
+        """
+        embedder = embedder or default_embedder()
+        vectors = item_vectors(catalog, embedder, attributes=attributes)
+        return cls(Ids(catalog.ids), vectors, config or SemanticConfig(), embedder)
 
     @property
     def reads_words(self) -> bool:

@@ -21,8 +21,7 @@ from typing import IO, Any
 from zsrec.core.errors import ConfigError, DataError
 from zsrec.core.files import atomic_write
 from zsrec.core.types import TemplateRef
-from zsrec.data.history import Event, History
-from zsrec.data.readers import feedback_of
+from zsrec.data.history import Event, History, feedback_of
 from zsrec.llm.journal import Journal
 from zsrec.serving.batch_input import Part
 from zsrec.serving.batch_rows import Answer, arrow, table

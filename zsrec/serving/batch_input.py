@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zsrec.core.errors import BadRowError, BadValueError, ConfigError, DataError
 from zsrec.data.blocks import read_blocks, read_ids, read_numbers
-from zsrec.data.readers import Table
+from zsrec.data.sorted_rows import Table
 from zsrec.data.tables import Columns, check_columns, parquet_batches
 from zsrec.data.values import EMPTY
 from zsrec.serving.batch_rows import arrow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from zsrec.core.errors import ConfigError, HostNotAllowedError
@@ -69,3 +71,24 @@ def test_loopback() -> None:
     assert not any(
         map(is_loopback, ("example.org", "0.0.0.0", "192.168.0.1", "localhost.example.org", "a.localhost", "box"))
     )
+
+
+@pytest.mark.parametrize("make", [Settings, Settings.load])
+def test_both_ways_to_make_settings_check_alike(
+    make: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make(timeout=5).timeout == 5
+    for wrong, match in [
+        ({"timeout": -1}, "argument 'timeout'"),
+        ({"base_url": "gpu:8000"}, "not an http"),
+        ({"keep": "some"}, "argument 'keep'"),
+        ({"base_ulr": "http://localhost/v1"}, "unknown setting 'base_ulr'\n  hint: did you mean 'base_url'"),
+        ({"zzz": 1}, "unknown setting 'zzz'\n  hint: known: base_url"),
+    ]:
+        with pytest.raises(ConfigError, match=match):
+            make(**wrong)
+    with pytest.raises(HostNotAllowedError):
+        make(base_url="http://example.org/v1")
+    monkeypatch.setenv("ZSREC_TIMEOUT", "soon")
+    with pytest.raises(ConfigError, match="ZSREC_TIMEOUT"):
+        make()

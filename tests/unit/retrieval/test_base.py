@@ -318,3 +318,26 @@ def test_texts_and_vectors_of_a_growing_catalog(films: Catalog) -> None:
 def test_wrong_parameters_are_refused(make: object) -> None:
     with pytest.raises(ConfigError):
         make()
+
+
+def test_retrievers_from_what_a_caller_has(films: Catalog) -> None:
+    others = {"ann": History.of("1", "2"), "bob": History.of("1", "2", "6"), "eve": History.of("3", "6")}
+    knn = ItemKNN.from_histories(others, films)
+    assert list(knn.items.ids) == list(films.ids)
+    assert top(knn, ["1"], 1).ids == ("2",)
+    assert list(ItemKNN.from_histories(others).items.ids) == ["1", "2", "6", "3"]
+    semantic = Semantic.from_catalog(films, CountedWords())
+    assert list(semantic.items.ids) == list(films.ids)
+    assert semantic.reads_words
+    assert len(top(semantic, ["1"], 2).ids) == 2
+
+
+class CountedWords:
+    """An embedder whose dimensions are words."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        counts = np.zeros((len(texts), 64), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                counts[row, sum(map(ord, word)) % 64] += 1
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)

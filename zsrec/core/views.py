@@ -1,0 +1,41 @@
+"""Results as DataFrames and as HTML tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from zsrec.core.errors import ConfigError, MissingExtraError
+from zsrec.core.untrusted_text import printable
+
+FrameLibrary = Literal["pandas", "polars", "pyarrow"]
+LIBRARIES: tuple[FrameLibrary, ...] = ("pandas", "polars", "pyarrow")
+
+
+def as_frame(columns: Mapping[str, Sequence[Any]], library: str | None = None) -> Any:  # noqa: ANN401
+    """Return columns as a DataFrame of a library; by default of the first one that is installed."""
+    try:
+        import narwhals
+    except ImportError:
+        raise MissingExtraError("DataFrames", "frames") from None
+    wanted = library or next((name for name in LIBRARIES if find_spec(name) is not None), "pandas")
+    if wanted not in LIBRARIES:
+        raise ConfigError(f"unknown DataFrame library {wanted!r}", hint=f"use one of {', '.join(LIBRARIES)}")
+    if find_spec(wanted) is None:
+        raise ConfigError(f"{wanted} is not installed", hint=f"pip install {wanted}")
+    return narwhals.from_dict(dict(columns), backend=wanted).to_native()
+
+
+def as_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """Return a small table; every text is escaped."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        return "".join(f"<{tag}>{escape(printable(text))}</{tag}>" for text in texts)
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return (
+        f"<table><caption>{escape(printable(caption))}</caption>"
+        f"<thead><tr>{cells('th', header)}</tr></thead><tbody>{body}</tbody></table>"
+    )
