@@ -270,7 +270,7 @@ def test_utf_16_is_told_apart(tmp_path: Path, encoding: str) -> None:
 
 def test_one_brace_is_not_a_variable() -> None:
     head = "---\ntask: generate\nvariables: {k: {scope: user, type: int}}\n---\n{% block user %}\n{{ k }} "
-    texts = {"{ k }}": 1, "{k|abs}}": 1, '{"a": {"b": 1}}': 0, "{{ k }}": 0, "{ k }": 0, "{{ '{ k }}' }}": 0}
+    texts = {"{ k }}": 1, "{k|abs}}": 1, '{"a": {"b": 1}}': 0, "{{ k }}": 0, "{ k }": 0}
     for text, count in texts.items():
         found = [one for one in check_text(f"{head}{text}{{% endblock %}}\n") if one.rule == "unpaired-braces"]
         assert [(one.line, one.severity) for one in found] == [(6, "warning")] * count, text
