@@ -61,7 +61,10 @@ METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 def conversations(
     turns: Annotated[Path, option("Turns as JSON lines: id, dialog, conversation, mentioned, targets.")],
     items: Annotated[Path, option("The catalog: a table of items with id and title.")],
-    methods: Annotated[str, option(f"Some of {', '.join(METHODS)}.", panel=options.METHODS)] = ",".join(METHODS),
+    methods: Annotated[
+        str,
+        option(f"Some of {', '.join(METHODS)}.", panel=options.METHODS, show_default=", ".join(METHODS)),
+    ] = ",".join(METHODS),
     item_columns: options.ItemColumns = "item,title",
     domain: options.Domain = "movies",
     interactions: Annotated[
