@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_means_are_over_targets_and_intervals_over_dialogs() -> None:
     named = [tuple(f"i{i}" for i in rng.permutation(8)[:3]) for _ in turns]
     row = generated_row("generate", tuple(Answer(one, 3) for one in named), turns)
     pop = generated_row("pop", tuple(Answer(("i0",), 1) for _ in turns), turns)
-    plain_pop = type(pop)(**{**pop.__dict__, "answers": None})
+    plain_pop = replace(pop, answers=None)
     report = conversation_report([plain_pop, row], turns, (1, 10), data="x", items=8, seed=3)
     hits = [target in order for order, one in zip(named, turns, strict=True) for target in one.targets]
     found = report.methods[1].metrics
@@ -222,10 +223,14 @@ def test_means_are_over_targets_and_intervals_over_dialogs() -> None:
 def test_nothing_found_is_no_certainty() -> None:
     row = generated_row("generate", tuple(Answer((), 0) for _ in TURNS), TURNS)
     report = conversation_report([row], TURNS, (10,), data="x", items=8)
-    assert report.methods[0].metrics["Recall@10"].high == pytest.approx(1 - 0.025 ** (1 / 2))  # two dialogs
+    most = 1 - 0.025 ** (1 / 2)  # two dialogs
+    assert report.methods[0].metrics["Recall@10"].high == pytest.approx(most)
     assert report.methods[0].rates["no answer"].mean == 0.0
     assert "not in the catalog" not in report.methods[0].rates  # nothing was named
     assert report.lift == ()
+    other = replace(row, method="pop", answers=None)
+    (lift, *_) = conversation_report([other, row], TURNS, (10,), data="x", items=8).lift
+    assert (lift.difference, lift.low, lift.high) == (0.0, -most, most)
 
 
 # -- the command --------------------------------------------------------------------------------------------
