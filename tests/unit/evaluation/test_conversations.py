@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.faults.server import ScriptedServer, completion, send
 from tests.unit.fakes import FakeLLM
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import app
@@ -281,6 +283,26 @@ def test_recorded_answers_over_the_command_line(files: Path) -> None:
     assert result.output.index("lift of generate[gpt]") < result.output.index("Recall@1")
     assert json.loads((files / "out" / "report.json").read_text("utf-8")) == found
     assert (files / "out" / "report.md").read_text("utf-8").startswith("# Conversations: turns.jsonl\n")
+
+
+def test_a_server_is_asked_once_for_each_turn(files: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        send(handler, completion("1. Ronin\n2. Jaws"))
+
+    with ScriptedServer(answer) as server:
+        argv = ("--methods", "lexical,generate,hybrid", "--base-url", server.base_url, "--out", files / "out")
+        first = invoke(files, *argv, "--json", files / "a.json")
+        assert first.exit_code == 0, (first.output, first.exception)
+        sent = len(server.requests)
+        assert sent == len(TURNS)
+        second = invoke(files, *argv, "--json", files / "b.json")
+        assert second.exit_code == 0, (second.output, second.exception)
+        assert len(server.requests) == sent  # its replies are stored
+    found = json.loads((files / "a.json").read_text("utf-8"))
+    assert found == json.loads((files / "b.json").read_text("utf-8"))
+    assert [one["method"] for one in found["methods"]] == ["lexical", "generate", "hybrid"]
+    assert found["methods"][1]["metrics"]["Recall@1"]["mean"] == pytest.approx(2 / 4)
+    assert found["methods"][1]["replies"] is None
 
 
 def test_links_are_printed(files: Path) -> None:
