@@ -142,7 +142,7 @@ def conversations(
         fill = [row for name in WORDS for row in rows if row.method == name][:1]
         recommender = AsyncRecommender(
             catalog,
-            template=template or TEMPLATE,
+            template=template or (settings.template if "template" in settings.model_fields_set else TEMPLATE),
             prompts=prompts,
             settings=settings,
             llm=OfflineLLM("") if offline else None,

@@ -20,7 +20,6 @@ from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
-from zsrec.data.interactions import Interactions as NoInteractions
 from zsrec.data.readers import Columns, read_histories, read_interactions
 from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
@@ -31,7 +30,7 @@ from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
 from zsrec.retrieval.by_name import DEFAULT as DEFAULT_RETRIEVER
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, check_retriever, retriever_named
+from zsrec.retrieval.by_name import check_retriever, retriever_named
 
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
@@ -430,16 +429,9 @@ def made_retriever(name: str, catalog: Catalog, interactions: Path | None, colum
         DataError: The table cannot be read.
         MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
     """
-    check_retriever(name)
-    if interactions is None:
-        if name not in WITHOUT_INTERACTIONS:
-            raise ConfigError(
-                f"--retriever {name} without interactions",
-                hint="give others' interactions with --interactions FILE, "
-                f"or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
-            )
-        known = NoInteractions.from_contacts((), catalog=Ids(catalog.ids))
-    else:
+    check_retriever(name, interactions=interactions is not None)
+    known = None
+    if interactions is not None:
         reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
         known = reading.interactions
         for note in reading.notes:
