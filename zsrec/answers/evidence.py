@@ -72,8 +72,16 @@ class _Gathering:
             for item, kind in verbatim:
                 whole = Reading(read[0].parts, self._index.year(item), Cut.NOTHING)
                 agreement = exact_agreement(kind, key(whole.words), float(len(whole.words)))
-                agreement.labelled = True
+                about = self._index.about(item)
+                agreement.labelled = about is not None and any(label.kind != "s" for label in about.labels)
                 self._add(item, "exact", whole, agreement)
+            for item, kind in self._index.find(
+                key(read[0].words)
+            ):  # "The Snowman (Harry Hole, #7)" is one as well
+                about = self._index.about(item) if kind == Kind.FULL else None
+                if about is not None and about.labels and all(label.kind == "s" for label in about.labels):
+                    agreement = exact_agreement(kind, key(read[0].words), float(len(read[0].words)))
+                    self._add(item, "exact", read[0], agreement)
             return
         for reading in read:
             self._exact(reading)

@@ -12,7 +12,7 @@ from zsrec.answers.mention_readings import Cut, Reading, readings
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import Near, SemanticStage
 from zsrec.answers.title_compare import odd_number
-from zsrec.answers.title_forms import Kind
+from zsrec.answers.title_forms import Kind, verbatim_form
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
@@ -117,8 +117,10 @@ class Grounder:
         preferred = self._preferred(context, found)
         decision = decide(found, self.calibration.threshold, preferred, self._names_other_medium)
         if decision.reason == "ambiguous":
-            same = [item for item in decision.tied if self.catalog.titles[item] == mention.strip()]
-            if len(same) == 1:  # of names that are spelled alike, the one that is written so
+            titles = [self.catalog.titles[item] for item in decision.tied]
+            same = [item for item, title in zip(decision.tied, titles, strict=True) if title == mention.strip()]
+            alike = len({verbatim_form(title) for title in titles}) == 1
+            if alike and len(same) == 1:  # "Rihannà" and "Rihanna": the one that is written so
                 chosen = next(e for e in found if e.item == same[0])
                 decision = decision._replace(evidence=chosen, reason=None)
         return self._match(decision)

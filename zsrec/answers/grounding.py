@@ -22,6 +22,7 @@ from zsrec.data.titles import key, parse_title, split_year, words
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
+_LONGEST_SHORT_FORM = 5  # "feat." goes on, "Voltaire." ends a sentence
 _CREATOR = re.compile(
     r"[\"'”»*_]{0,4}[,.]?[\"'”»*_]{0,4}\s{0,3}"
     r"(?:(?:\([^()\n]{1,40}\)\s{0,3})?by\s{1,3}(?P<by>[^\n\"“;:()–—|]{2,80}?)"
@@ -164,6 +165,8 @@ def _capitalised(text: str) -> str:
         if word[0].islower() and word.strip(".,") not in SMALL_WORDS | {"ft", "feat", "featuring"}:
             break
         kept.append(word)
+        if word[-1] in ".!?" and len(word) > _LONGEST_SHORT_FORM:
+            break
     while kept and kept[-1][0].islower():
         kept.pop()
     return " ".join(kept)

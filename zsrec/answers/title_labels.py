@@ -14,7 +14,17 @@ from typing import Any, NamedTuple, Self
 
 from rapidfuzz.distance import OSA
 
-from zsrec.data.title_words import EDITIONS, FEATURES, MARKERS, MEDIA, NOTES, SETS, SMALL_WORDS, VERSIONS
+from zsrec.data.title_words import (
+    EDITIONS,
+    FEATURES,
+    MARKERS,
+    MEDIA,
+    NOTES,
+    SETS,
+    SMALL_WORDS,
+    VERSION_MODIFIERS,
+    VERSIONS,
+)
 from zsrec.data.titles import (
     ParsedTitle,
     is_han,
@@ -149,7 +159,7 @@ def is_version(text: str) -> bool:
     spelled = words(text)
     if text.lower().replace(".", "").startswith(_FEATURES) or (len(spelled) > 1 and spelled[-1] in EDITIONS):
         return True
-    soft = VERSIONS | SMALL_WORDS
+    soft = VERSIONS | VERSION_MODIFIERS | SMALL_WORDS
     return any(word in VERSIONS for word in spelled) and all(word in soft or is_number(word) for word in spelled)
 
 

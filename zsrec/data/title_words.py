@@ -69,7 +69,10 @@ EDITIONS = _all("editions")
 """Words that end the name of an edition."""
 
 VERSIONS = _all("versions")
-"""Words that make up the name of a version or recording, with numbers."""
+"""Words that name a version or a recording."""
+
+VERSION_MODIFIERS = _all("version_modifiers")
+"""Words beside them that tell no two works apart either."""
 
 FEATURES = _phrases("features")
 """What begins a note on guests or on where a recording is from."""
