@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from zsrec.data.blocks import Block, Coded, in_seconds
 
 Codes = NDArray[np.int32]
+_LOG = logging.getLogger("zsrec")
 
 
 class SortedRows(NamedTuple):
@@ -66,7 +68,10 @@ class Table:
         """Return times in seconds, and the unit of the file's (`zsrec.data.blocks.in_seconds`)."""
         if not self.has_numbers:
             return times, "s"
-        return in_seconds(times, path, column or "", mixed=self.has_dates)
+        seconds, unit = in_seconds(times, path, column or "", mixed=self.has_dates)
+        if unit != "s":
+            _LOG.info("%s: times are too large for seconds and were read as %s", path, unit)
+        return seconds, unit
 
 
 def _codes(known: dict[str, int], column: Coded, *, extend: bool) -> Codes:

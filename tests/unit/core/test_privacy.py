@@ -82,7 +82,7 @@ def test_nothing_of_it_reaches_the_model(films: Catalog) -> None:
     assert "My call with [card]" in sent
     assert "mail me at [email], [name]" in sent
     assert "Thief (1981)" in sent  # a title of the catalog is nobody's secret
-    assert [one.item.id for one in found] == ["2"]
+    assert [one.item.id for one in found if one.source == "llm"] == ["2"]
     assert "[email], Thief" in by_default
     assert "My call with [card]" in by_default
     assert "ann@example.org" in unchanged
