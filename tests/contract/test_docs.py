@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import zsrec
@@ -127,3 +130,69 @@ def test_every_page_is_on_the_map() -> None:
 def test_the_api_reference_has_every_public_name() -> None:
     text = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^::: zsrec\.(\w+)$", text, re.M)) == sorted(zsrec.__all__)
+
+
+PAGES = [REPO / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def _commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of every complete `zsrec …` command in a page's shell blocks."""
+    fences = re.findall(r"^ *```(\w*)\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.M | re.S)
+    for block in (block for language, block in fences if language in ("", "sh", "console")):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.match(r"(?:\$ )?(?:\w+=\S+ )*zsrec (.*)", line)
+            if found and not re.search("[…\\[]", found[1].partition(" #")[0]):
+                yield shlex.split(found[1], comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_on_every_page_are_accepted(page: Path) -> None:
+    for arguments in _commands(page):
+        command, rest = get_command(app), arguments
+        with command.make_context("zsrec", [], resilient_parsing=True) as context:
+            while isinstance(getattr(command, "commands", None), dict) and rest:
+                name, *rest = rest
+                found = command.get_command(context, name)  # type: ignore[attr-defined]
+                assert found is not None, arguments
+                command = found
+        try:
+            command.make_context("zsrec", list(rest), parent=context)
+        except typer.Exit:
+            assert "--help" in arguments
+
+
+def test_the_commands_are_found() -> None:
+    found = [" ".join(arguments) for page in PAGES for arguments in _commands(page)]
+    assert len(found) > 55
+    assert "model up" in found
+    assert "data info 20m" in found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_names_on_every_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in sorted(set(re.findall(r"`(zsrec(?:\.\w+)+)", text))):
+        _resolve(name)
+    for module, names in re.findall(r"^from (zsrec[\w.]*) import \(?([\w, \n]+?)\)?$", text, re.M):
+        for name in names.replace("\n", " ").split(","):
+            if name.strip():
+                _resolve(f"{module}.{name.strip()}")
+    for path in re.findall(r"`((?:tests|benchmarks|\.ci|docker)/[\w./-]+)`", text):
+        assert (REPO / path).exists(), path
+    for path in re.findall(r"`((?!zsrec_)\w+/\w+\.py)`", text):
+        assert (REPO / "zsrec" / path).exists() or (REPO / path).exists(), path
+
+
+def _resolve(name: str) -> None:
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = import_module(".".join(parts[:end]))
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("zsrec"):
+                pytest.skip(f"{name} needs {error.name}")
+            continue
+        for part in parts[end:]:
+            found = getattr(found, part, None) or getattr(found, "model_fields", {})[part]
+        return
+    raise AssertionError(name)

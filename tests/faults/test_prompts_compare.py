@@ -106,7 +106,7 @@ def test_own_folders_of_templates(data: Path, server: ScriptedServer) -> None:
         (("old/mine.j2", "rank/default", "--data", "100k"), "--interactions and --items together"),
         (("old/mine.j2", "explain/default"), "of the task 'explain'"),
         (("old/mine.j2", "old/mine.j2"), "one name"),
-        (("old/mine.j2", "rank/default", "--candidates", "magic"), "unknown method 'magic'"),
+        (("old/mine.j2", "rank/default", "--retriever", "magic"), "unknown method 'magic'"),
     ],
 )
 def test_what_cannot_be_compared(

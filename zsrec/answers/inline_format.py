@@ -16,7 +16,10 @@ from zsrec.answers.wording import SMALL, capitalised, is_reason, is_talk
 WORD = re.compile(r"[^\s,;()（）\"“”。，；、]+")
 _VERB = re.compile(r"(?:try|watch|consider|check out|how about|what about|see|go with|maybe|perhaps)\s", re.I)
 _LIST_LABEL = re.compile(
-    r"\s{0,8}[^:：\n]{0,20}(?:推荐|推薦|おすすめ|オススメ|以下|片单|清单|答案|リスト)[^:：\n]{0,10}[:：]"
+    r"\s{0,8}(?:[^:：\n]{0,20}(?:推荐|推薦|おすすめ|オススメ|以下|片单|清单|答案|リスト)[^:：\n]{0,10}|[*_]{0,2}"
+    r"(?:(?:my|the|your|final|top) ){0,2}(?:\d{1,2} )?(?:ranking|ranked list|order|list|picks|choices)[*_]{0,2})"
+    r"[:：]",
+    re.IGNORECASE,
 )
 _SEPARATORS = re.compile(
     r"[;；]|、|\s[/•·>»›]{1,2}\s|\s?\|\s?|\s{0,4}(?:[→⟶➔➜➞]|->|=>)\s{0,4}|，|,(?=[\s\"“*_'‘])|\t+"

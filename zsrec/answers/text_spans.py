@@ -128,7 +128,7 @@ def plain(text: str) -> str:
     text = text.translate(_PLAIN)
     if text.count(")") > text.count("("):  # "The Godfather) (1972)", of "Der Pate (The Godfather) (1972)"
         text = _LONE_BRACKET.sub(" ", text, count=1)
-    if "(" in text or "[" in text:
+    if ("(" in text or "[" in text) and ("," in text or ";" in text or "/" in text or "|" in text):
         text = _MORE_AND_YEAR.sub(r"(\1)", _YEAR_AND_MORE.sub(r"(\1)", text))
     return _SPACES.sub(" ", text).strip()
 

@@ -10,24 +10,42 @@ import typer
 
 from zsrec.cli import batch, bench, chat, data, doctor, ground, model, playground, prompts, recommend, serve
 from zsrec.cli.console import complain
+from zsrec.cli.options import accepting, examples
 from zsrec.core.errors import ZsrecError
 
 app = typer.Typer(
     name="zsrec",
     help="Zero-shot sequential recommendation: prompt templates, a local vLLM server, grounded answers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.command()(recommend.recommend)
+app.command(
+    epilog=examples(
+        'zsrec recommend --history "Heat; Ronin" -k 5',
+        'zsrec recommend --about "slow-burn heist films" --template generate/default',
+        "zsrec recommend --catalog books.csv --id isbn --title name --history sales.csv --out all.jsonl",
+    )
+)(recommend.recommend)
 app.command()(recommend.demo)
 app.command()(chat.chat)
-app.command()(batch.batch)
-app.command()(serve.serve)
-app.command()(playground.playground)
-app.command()(ground.ground)
-app.command()(ground.ground_fit)
+app.command(
+    epilog=examples(
+        "zsrec batch --input users.parquet --columns user,items,,ratings --catalog films.parquet --out lists"
+    )
+)(batch.batch)
+app.command(epilog=examples("zsrec serve --catalog films.csv --interactions ratings.csv --port 8080"))(serve.serve)
+app.command(epilog=examples("zsrec playground", "zsrec playground --catalog books.csv --id isbn --title name"))(
+    playground.playground
+)
+app.command(
+    cls=accepting(ground.OLD_NAMES),
+    epilog=examples("zsrec ground --catalog films.csv --id movieId --input mentions.jsonl --out matches.jsonl"),
+)(ground.ground)
+app.command(
+    cls=accepting(ground.OLD_NAMES),
+    epilog=examples("zsrec ground-fit --catalog books.csv --input labels.jsonl --out weights.json"),
+)(ground.ground_fit)
 app.command()(doctor.doctor)
 for _group in (prompts, model, bench, data):
     app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])

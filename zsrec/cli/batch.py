@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, print_line
+from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import COLUMNS, MODEL, CatalogOptions, columns_of, expand_groups, option
+from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
 from zsrec.recommender.request import DEFAULT_POOL
@@ -50,6 +52,8 @@ def batch(
         option("A model server's address, with /v1; several share the users.", panel=MODEL, env="ZSREC_BASE_URL"),
     ] = None,
     model: options.ModelName = None,
+    replies: options.Replies = None,
+    requests_only: options.RequestsOnly = None,
     engine: Annotated[Literal["local", "ray"], option("This process, or Ray Data.", panel=ENGINE)] = "local",
     workers: Annotated[int, option("The number of Ray workers.", panel=ENGINE, min=1)] = 1,
     address: Annotated[
@@ -70,6 +74,7 @@ def batch(
     If it is killed, the same command continues, and nobody who is done is asked again. A user for whom the model
     fails is a row with the error's code. docs/scaling.md describes the columns, and how to run it on a cluster.
     """
+    from zsrec.llm.offline import Offline, RequestFolder
     from zsrec.recommender.loader import Recipe
     from zsrec.serving.batch_input import Input
     from zsrec.serving.batch_job import run_batch
@@ -77,6 +82,11 @@ def batch(
 
     urls = tuple(base_url or ())
     settings = Settings.load(model=model, base_url=urls[0] if urls else None, concurrency=concurrency)
+    recorded = read_replies(replies)
+    if len(recorded) > 1:
+        raise ConfigError("--replies of two names", hint="a batch job has one model: give its files one NAME")
+    requests = None if requests_only is None else RequestFolder(requests_only, settings)
+    offline = Offline(recorded[0] if recorded else None, requests) if recorded or requests is not None else None
     job = Batch(
         source=Input(source, columns_of(columns)),
         recipe=Recipe(
@@ -100,6 +110,7 @@ def batch(
         liked_from=liked_from,
         disliked_to=disliked_to,
         stop_after=stop_after,
+        offline=offline,
     )
     with TerminalWatch() as watch:
         found = run_batch(
@@ -113,6 +124,13 @@ def batch(
             on_done=watch.step,
             on_note=watch.say,
         )
+    if recorded:
+        for note in recorded[0].counts().notes:
+            print_line(note, "yellow", error=True)
+    if found is None or requests is not None:
+        show_requests(requests)
+    if found is None:
+        return
     print_line(f"{found.users:,} users, {found.rows:,} rows in {out}", error=True)
     tokens = f"{found.prompt_tokens:,}+{found.completion_tokens:,} tokens"
     print_line(f"{found.requests:,} requests, {tokens}, {found.cached_tokens:,} from the prefix cache", error=True)

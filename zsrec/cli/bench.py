@@ -20,7 +20,17 @@ from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
-from zsrec.cli.options import RunOptions, columns_of, comma_separated, cut_offs, expand_groups, option, two_columns
+from zsrec.cli.options import (
+    RunOptions,
+    accepting,
+    columns_of,
+    comma_separated,
+    cut_offs,
+    examples,
+    expand_groups,
+    option,
+    two_columns,
+)
 from zsrec.cli.tables import show, show_comparison
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import ConfigError
@@ -51,7 +61,17 @@ app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired 
 app.command()(conversations)
 
 
-@app.command(name="run")
+OLD_NAMES = {"--candidates": "--retriever"}
+
+
+@app.command(
+    name="run",
+    cls=accepting(OLD_NAMES),
+    epilog=examples(
+        "zsrec bench run --interactions sales.csv --items books.csv --domain books --methods pop,itemknn",
+        "zsrec bench run --interactions sales.csv --items books.csv --methods itemknn,label --users 200 --out RUN",
+    ),
+)
 @expand_groups
 def bench_run(
     interactions: Annotated[Path, option("A table of user, item and timestamp.")],
@@ -88,7 +108,13 @@ def bench_run(
     show(carry_out(data, problems_, run, more))
 
 
-@app.command()
+@app.command(
+    cls=accepting(OLD_NAMES),
+    epilog=examples(
+        "zsrec bench movielens latest-small --methods pop,itemknn",
+        "zsrec bench movielens latest-small --methods itemknn,generate --users 200 --probe 50 --out RUN",
+    ),
+)
 @expand_groups
 def movielens(
     run: RunOptions,
@@ -215,7 +241,7 @@ def run_folder(run: RunOptions, arguments: Mapping[str, Any]) -> Path:
     if run.out is not None:
         return run.out
     names, ks = comma_separated(run.methods), cut_offs(run.k)
-    asked = [names, run.template or [], run.candidates, run.pool, run.shuffle, run.newest]
+    asked = [names, run.template or [], run.retriever, run.pool, run.shuffle, run.newest]
     text = json.dumps([arguments, *asked, ks, run.users, run.probe, run.seed], sort_keys=True, default=str)
     return Path(f"zsrec-bench-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
@@ -305,7 +331,7 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
     sources: list[RecordedReplies | None] = [*read_replies(run.replies)] or [None]
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):
-        source = methods([run.candidates], texts, data.catalog, _configs(run))[0][run.candidates]
+        source = methods([run.retriever], texts, data.catalog, _configs(run))[0][run.retriever]
     return Task(
         data=data.name,
         catalog=data.catalog,
@@ -346,7 +372,7 @@ def _llm_method(name: str, template: Template, source: Method | None, run: RunOp
     return LLMMethod(
         name=name,
         template=template,
-        source=run.candidates if ranks else None,
+        source=run.retriever if ranks else None,
         retriever=source if ranks else None,
         pool=run.pool,
         shuffled=run.shuffle and ranks,

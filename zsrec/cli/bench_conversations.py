@@ -61,7 +61,10 @@ METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 def conversations(
     turns: Annotated[Path, option("Turns as JSON lines: id, dialog, conversation, mentioned, targets.")],
     items: Annotated[Path, option("The catalog: a table of items with id and title.")],
-    methods: Annotated[str, option(f"Some of {', '.join(METHODS)}.", panel=options.METHODS)] = ",".join(METHODS),
+    methods: Annotated[
+        str,
+        option(f"Some of {', '.join(METHODS)}.", panel=options.METHODS, show_default=", ".join(METHODS)),
+    ] = ",".join(METHODS),
     item_columns: options.ItemColumns = "item,title",
     domain: options.Domain = "movies",
     interactions: Annotated[
@@ -139,7 +142,7 @@ def conversations(
         fill = [row for name in WORDS for row in rows if row.method == name][:1]
         recommender = AsyncRecommender(
             catalog,
-            template=template or TEMPLATE,
+            template=template or (settings.template if "template" in settings.model_fields_set else TEMPLATE),
             prompts=prompts,
             settings=settings,
             llm=OfflineLLM("") if offline else None,

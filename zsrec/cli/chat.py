@@ -74,8 +74,6 @@ def chat(
     items = catalog.open()
     recommender = Recommender(items, model=model, base_url=base_url, template=template, prompts=prompts)
     if retriever is not None:
-        if interactions is None:
-            raise ConfigError("--retriever without interactions", hint="give others' with --interactions FILE")
         recommender = recommender.with_retriever(
             made_retriever(retriever, items, interactions, columns_of(columns))
         )

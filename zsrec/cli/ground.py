@@ -30,7 +30,8 @@ from zsrec.data.titles import display_title, has_han, simplified_letters
 Creator = Annotated[str | None, option("The catalog's column of authors, artists or makers.", "--creator")]
 Aliases = Annotated[str | None, option('The catalog\'s column of other titles, separated by "|".', "--aliases")]
 DomainWord = Annotated[str, option("What the items are, such as books or music.", "--domain")]
-Source = Annotated[str, option("JSON lines to read; - is standard input.", "--in")]
+Source = Annotated[str, option("JSON lines to read; - is standard input.", "--input")]
+OLD_NAMES = {"--in": "--input"}
 
 
 def ground(

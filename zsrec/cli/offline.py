@@ -25,12 +25,13 @@ def read_replies(given: Sequence[str] | None) -> list[RecordedReplies]:
     return [RecordedReplies.read(name, paths) for name, paths in files.items()]
 
 
-def show_requests(requests: RequestFolder) -> None:
+def show_requests(requests: RequestFolder | None) -> None:
     """Writes the requests and says how they are answered."""
-    files = requests.write()
+    files = () if requests is None else requests.write()
     if not files:
         print_line("every request has a reply: leave --requests-only out for the report")
         return
+    assert requests is not None  # noqa: S101  (it has files)
     print_line(f"{len(requests):,} requests, which hold users' histories:")
     for file in files:
         answers = file.with_name(file.name.replace("requests", "replies"))

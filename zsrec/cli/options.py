@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import wraps
@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from zsrec.cli.console import err, plain
+from zsrec.cli.console import err, plain, print_line
 from zsrec.core.errors import BadValueError, ConfigError
 from zsrec.core.settings import Keep
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
-from zsrec.data.interactions import Interactions as NoInteractions
 from zsrec.data.readers import Columns, read_histories, read_interactions
 from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS
+from zsrec.prompts import Library
 from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
 from zsrec.retrieval.by_name import DEFAULT as DEFAULT_RETRIEVER
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, check_retriever, retriever_named
+from zsrec.retrieval.by_name import check_retriever, retriever_named
 
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
@@ -42,6 +43,40 @@ def option(text: str, *names: str, panel: str | None = None, env: str | None = N
     """A typer option with a help text; `env` is the environment variable that is read in its absence."""
     text = text if env is None else f"{text} [env: {env}]"
     return typer.Option(*names, help=text, rich_help_panel=panel, **further)
+
+
+def completing(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Shell completion from a list of values, which is made only when it is asked for."""
+    return lambda incomplete: [value for value in values() if value.startswith(incomplete)]
+
+
+def template_names() -> list[str]:
+    """The names of all templates that can be found without `--prompts`."""
+    return [entry.name for entry in Library().entries() if entry.shadowed_by is None]
+
+
+def accepting(old_names: Mapping[str, str]) -> type[TyperCommand]:
+    """A kind of command that still takes old option names, with a warning on standard error."""
+
+    class Accepting(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer's own context)
+            return super().parse_args(ctx, [self._current(one) for one in args])
+
+        @staticmethod
+        def _current(argument: str) -> str:
+            name, equals, value = argument.partition("=")
+            if name not in old_names:
+                return argument
+            warning = f"warning: {name} is now {old_names[name]}; the old name will be removed in the next version"
+            print_line(warning, "yellow", error=True)
+            return f"{old_names[name]}{equals}{value}"
+
+    return Accepting
+
+
+def examples(*commands: str) -> str:
+    """Examples for the end of a command's help."""
+    return "\n\n".join(["Examples:", *(f"- `{command}`" for command in commands)])
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,7 +195,22 @@ class UserOptions:
 
 BaseUrl = Annotated[str | None, option("The model server's address, with /v1.", panel=MODEL, env="ZSREC_BASE_URL")]
 ModelName = Annotated[str | None, option("The served model's name.", "--model", panel=MODEL, env="ZSREC_MODEL")]
-TemplateName = Annotated[str | None, option("Its name or path.", "--template", panel=MODEL, env="ZSREC_TEMPLATE")]
+TemplateName = Annotated[
+    str | None,
+    option(
+        "A template's name or path.",
+        "--template",
+        panel=MODEL,
+        env="ZSREC_TEMPLATE",
+        autocompletion=completing(template_names),
+    ),
+]
+TemplateArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A template's name or path.", metavar="TEMPLATE", autocompletion=completing(template_names)
+    ),
+]
 PromptsFolder = Annotated[
     Path | None,
     option("A folder of your own templates, searched first.", "--prompts", panel=MODEL, env="ZSREC_PROMPTS"),
@@ -175,10 +225,14 @@ PromptsFolders = Annotated[
     ),
 ]
 HowMany = Annotated[int, option("How many items per user.", "-k", "--k", panel=MODEL, min=1)]
-RetrieverName = Annotated[
-    str | None,
-    option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", "--retriever", panel=MODEL),
-]
+_RETRIEVER = option(
+    f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.",
+    "--retriever",
+    panel=MODEL,
+    autocompletion=completing(lambda: RETRIEVERS),
+)
+RetrieverName = Annotated[str | None, _RETRIEVER]
+RequiredRetriever = Annotated[str, _RETRIEVER]
 Where = Annotated[
     list[str] | None,
     option('Only items that meet a condition, such as "year >= 2010"; repeatable.', "--where", panel=MODEL),
@@ -201,6 +255,15 @@ Port = Annotated[int, option("The port; 0 takes a free one.", "--port", panel=SE
 JsonToStdout = Annotated[bool, option("Print one JSON document.", "--json", panel=OUTPUT)]
 
 
+ProtocolName = Annotated[
+    str,
+    option(
+        f"One of {', '.join(PROTOCOLS)}.",
+        "--protocol",
+        panel=PROTOCOL,
+        autocompletion=completing(lambda: PROTOCOLS),
+    ),
+]
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
 ItemColumns = Annotated[str, option("The items' columns: id,title.", "--item-columns", panel=CATALOG)]
 Domain = Annotated[str, option("What the items are, in the plural, for prompts.", "--domain", panel=CATALOG)]
@@ -230,9 +293,7 @@ class AskingOptions:
     base_url: BaseUrl = None
     model: ModelName = None
     prompts: PromptsFolders = None
-    candidates: Annotated[
-        str, option(f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.", panel=MODEL)
-    ] = DEFAULT_RETRIEVER
+    retriever: RequiredRetriever = DEFAULT_RETRIEVER
     pool: PoolSize = 20
     shuffle: Annotated[bool, option("Shuffle the candidates by hash.", "--shuffle", panel=MODEL)] = False
     newest: Annotated[int, option("How many of a user's newest events a prompt shows.", panel=MODEL, min=1)] = 50
@@ -251,9 +312,9 @@ class AskingOptions:
     requests_only: RequestsOnly = None
 
     def __post_init__(self) -> None:
-        if self.candidates not in RETRIEVERS:
+        if self.retriever not in RETRIEVERS:
             raise ConfigError(
-                f"unknown method {self.candidates!r} for --candidates", hint=f"one of {', '.join(RETRIEVERS)}"
+                f"unknown method {self.retriever!r} for --retriever", hint=f"one of {', '.join(RETRIEVERS)}"
             )
 
 
@@ -261,7 +322,14 @@ class AskingOptions:
 class RunOptions(AskingOptions):
     """What a benchmark measures and how, apart from the data."""
 
-    methods: Annotated[str, option(f"Some of {', '.join(ALL_METHODS)}.", panel=METHODS)] = ",".join(RETRIEVERS)
+    methods: Annotated[
+        str,
+        option(
+            f"Some of {', '.join(ALL_METHODS)}, separated by commas.",
+            panel=METHODS,
+            show_default=", ".join(RETRIEVERS),
+        ),
+    ] = ",".join(RETRIEVERS)
     template: Annotated[
         list[str] | None, option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS)
     ] = None
@@ -279,7 +347,7 @@ class RunOptions(AskingOptions):
     fused: Annotated[str | None, option("Options of fused, such as text_weight=0.3.", panel=METHODS)] = None
     ease: Annotated[str | None, option("Options of ease, such as regularization=200.", panel=METHODS)] = None
     sasrec: Annotated[str | None, option("Options of sasrec, such as epochs=20,factors=64.", panel=METHODS)] = None
-    protocol: Annotated[str, option(f"One of {', '.join(PROTOCOLS)}.", panel=PROTOCOL)] = "leave-one-out"
+    protocol: ProtocolName = "leave-one-out"
     events: Annotated[int | None, option("cold-users: events that are shown per user.", panel=PROTOCOL, min=0)] = (
         None
     )
@@ -361,16 +429,9 @@ def made_retriever(name: str, catalog: Catalog, interactions: Path | None, colum
         DataError: The table cannot be read.
         MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
     """
-    check_retriever(name)
-    if interactions is None:
-        if name not in WITHOUT_INTERACTIONS:
-            raise ConfigError(
-                f"--retriever {name} without interactions",
-                hint="give others' interactions with --interactions FILE, "
-                f"or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
-            )
-        known = NoInteractions.from_contacts((), catalog=Ids(catalog.ids))
-    else:
+    check_retriever(name, interactions=interactions is not None)
+    known = None
+    if interactions is not None:
         reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
         known = reading.interactions
         for note in reading.notes:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from zsrec.cli import options
-from zsrec.cli.options import option, template_target
+from zsrec.cli.bench import OLD_NAMES
+from zsrec.cli.options import accepting, examples, option, template_target
 from zsrec.cli.prompts_compare import compare
 from zsrec.cli.prompts_render import diff, render
 from zsrec.core.errors import ConfigError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # imported only to count tokens
     from zsrec.cli.prompts_cost import Cost
 
 TASKS: tuple[str, ...] = get_args(Task)
-TemplateArgument = Annotated[str, typer.Argument(help="A template's name or path.", metavar="TEMPLATE")]
 
 
 def list_templates(prompts: options.PromptsFolders = None) -> None:
@@ -47,7 +47,7 @@ def _row(entry: Entry) -> tuple[str, str, str, str, str]:
     return entry.name, front.task or "", str(front.version), entry.origin, note
 
 
-def show(name: TemplateArgument, prompts: options.PromptsFolders = None) -> None:
+def show(name: options.TemplateArgument, prompts: options.PromptsFolders = None) -> None:
     """Show a template's file: its path, front matter and text, and what it extends."""
     bundle = Library(prompts).open(template_target(name))
     front = bundle.front
@@ -189,10 +189,20 @@ def _expand(name: str) -> list[str]:
 
 
 app = typer.Typer(help="Write, check, render and compare prompt templates.", no_args_is_help=True)
-app.command("new")(new)
+app.command("new", epilog=examples("zsrec prompts new books/rank --task rank --into prompts"))(new)
 app.command("list")(list_templates)
 app.command("show")(show)
-app.command("render")(render)
+app.command(
+    "render",
+    epilog=examples(
+        'zsrec prompts render rank/default --history "Heat; Ronin" --candidates "Thief; Cats"',
+        "zsrec prompts render mine.j2 --sample",
+    ),
+)(render)
 app.command("diff")(diff)
-app.command("check")(check_templates)
-app.command("compare")(compare)
+app.command(
+    "check", epilog=examples("zsrec prompts check mine.j2", "zsrec prompts check ./mine --strict --budget")
+)(check_templates)
+app.command(
+    "compare", cls=accepting(OLD_NAMES), epilog=examples("zsrec prompts compare rank/default mine.j2 --users 100")
+)(compare)

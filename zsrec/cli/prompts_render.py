@@ -49,7 +49,7 @@ class OptionalCatalog(CatalogOptions):
 
 @expand_groups
 def render(
-    name: Annotated[str, typer.Argument(help="A template's name or path.", metavar="TEMPLATE")],
+    name: options.TemplateArgument,
     catalog: OptionalCatalog,
     who: UserOptions,
     prompts: options.PromptsFolders = None,
@@ -97,9 +97,7 @@ def render(
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A template's name or path.")],
-    second: Annotated[str, typer.Argument(help="Another one's.")],
-    prompts: options.PromptsFolders = None,
+    first: options.TemplateArgument, second: options.TemplateArgument, prompts: options.PromptsFolders = None
 ) -> None:
     """Show what changes from one template to another: front matter, and roles for a user of the sample."""
     library = Library(prompts)

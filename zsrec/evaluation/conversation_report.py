@@ -197,6 +197,8 @@ class _Groups:
             for n, ((a, b), p, p_holm) in enumerate(zip(pairs, p_values, holm(p_values), strict=True)):
                 difference = float(sums[:, n].sum() / len(self._group))
                 low, high = ends[:, n].tolist()
+                if not sums[:, n].any():  # resampling zeros says nothing
+                    low, high = -clopper_pearson(self._count), clopper_pearson(self._count)
                 found.append(
                     Comparison(
                         metric=metric, a=a, b=b, difference=difference, low=low, high=high, p=p, p_holm=p_holm,

@@ -238,6 +238,23 @@ class RequestFolder:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
+@dataclass(frozen=True)
+class Offline:
+    """What stands in a server's place: recorded replies, and where requests without one go."""
+
+    replies: RecordedReplies | None = None
+    requests: RequestFolder | None = None
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.replies.name if self.replies else self.requests.model if self.requests else "offline"
+
+    def llm(self, asker: str) -> OfflineLLM:
+        """The model for one user or turn."""
+        return OfflineLLM(asker, self.replies, self.requests)
+
+
 class OfflineLLM:
     """An `LLM` of recorded replies for one user or turn; what is not recorded becomes a request of the next round.
 
@@ -254,8 +271,8 @@ class OfflineLLM:
 
     async def handshake(self) -> ServerInfo:
         """The model's name; neither its context nor a tokenizer is known, so nothing is cut to fit."""
-        name = self._replies.name if self._replies else self._requests.model if self._requests else "offline"
-        return ServerInfo(base_url="offline", model=name, vllm=True)
+        model = Offline(self._replies, self._requests).model
+        return ServerInfo(base_url="offline", model=model, vllm=True)
 
     async def chat(self, request: ChatRequest) -> Exchange:
         """The recorded reply.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,9 @@ def read_source(path: Path, name: str, place: int = -1) -> Source:
         raise TemplateError(f"cannot be read: {error.strerror}", path=shown) from None
     if len(data) > _MAX_BYTES:
         raise TemplateError(f"the file is longer than {_MAX_BYTES} bytes", path=shown)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:64]:
+        hint = "save it as UTF-8, without a null character"
+        raise TemplateError("the file is UTF-16 or binary, not UTF-8", path=shown, line=1, hint=hint)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -81,6 +81,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "outside-block": "Text, output or control flow outside a block is never sent.",
         "blocks": "A block is missing, or is never sent.",
         "labels": "The ranker needs labels that the prompt does not show.",
+        "unpaired-braces": "A variable has one brace on one side, so that it is sent as text.",
         "control-token": "The template's own text holds a chat format's control token.",
         "untrusted-text": "The template undoes what makes titles and users' words harmless.",
         "render": "The template fails on a synthetic user.",

@@ -207,7 +207,11 @@ def parse_front_matter(
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        return None, {}, (Problem(path, line, f"the front matter is not valid YAML: {error.problem}"),)
+        return (
+            None,
+            {},
+            (Problem(path, line, f"the front matter is not valid YAML: {_in_words(error, yaml_text)}"),),
+        )
     except (yaml.YAMLError, ValueError) as error:
         return None, {}, (Problem(path, 1, f"the front matter cannot be read: {error}"),)
     finally:
@@ -242,6 +246,22 @@ def _refuse(yaml_text: str) -> tuple[int, str] | None:
         if depth > _MAX_DEPTH:
             return line, "the front matter is nested too deeply"
     return None
+
+
+def _in_words(error: yaml.MarkedYAMLError, yaml_text: str) -> str:
+    """What is wrong with the line of a YAML error, and how to write it."""
+    mark = error.problem_mark
+    line = yaml_text.split("\n")[mark.line] if mark is not None and mark.line <= yaml_text.count("\n") else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab at the start of a line; indent with spaces"
+    key, colon, value = line.partition(": ")
+    if colon and (": " in value or value.strip()[:1] in ("@", "`", "%", "|", ">", "]", "}", ",")):
+        return f'the value of {key.strip()!r} has a special character; quote the text: {key.strip()}: "…"'
+    if colon and (value.count('"') % 2 or value.count("'") % 2):
+        return f"the value of {key.strip()!r} has an unclosed quote"
+    if line.strip() and not colon and not line.rstrip().endswith(":") and ":" in line:
+        return "a colon without a space after it; write 'key: value'"
+    return str(error.problem)
 
 
 def _walk(node: yaml.Node, at: _Path, lines: dict[_Path, int], path: str) -> Iterator[Problem]:
@@ -333,6 +353,12 @@ def _explain(invalid: ValidationError, lines: Mapping[_Path, int], path: str) ->
             case "extra_forbidden":
                 known = _known_keys(error["loc"])
                 message = f"unknown key {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}"
+                if len(at) > 1 and name in FrontMatter.model_fields:
+                    message = f"{name!r} belongs one level up, beside {str(at[-2])!r}"
+                elif name in Sampling.model_fields and len(error["loc"]) == 1:
+                    message = f"{name!r} belongs in 'sampling:'"
+                elif name in Ranking.model_fields and len(error["loc"]) == 1:
+                    message = f"{name!r} belongs in 'ranking:'"
             case "literal_error":
                 known = tuple(error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
                 guess = did_you_mean(str(found), known)

@@ -267,7 +267,8 @@ def _probed(bundle: Bundle, template: Template) -> list[Problem]:
                 prompts.append(rendered(template, user))
             except TemplateError as error:
                 path = error.path or bundle.main.path
-                message = f"{_message(error, path)} [{user['says']}]"
+                hint = f"; {error.hint}" if error.hint else ""
+                message = f"{_message(error, path)} [{user['says']}]{hint}"
                 problem = Problem(path, error.line or 1, message, rule="render")
                 return [*(one for one in unknown_fields(bundle, asked) if one.line != problem.line), problem]
     return [

@@ -94,6 +94,7 @@ def check_bundle(bundle: Bundle, whole: bool) -> Iterator[Problem]:
         if unit.tree is None:
             continue
         yield from syntax.own_control_tokens(unit.tree, unit.source.path)
+        yield from syntax.unpaired_braces(unit.tree, unit.source.path)
         unknown = list(syntax.unknown_helpers(unit.tree, unit.source.path))
         yield from unknown
         if whole and not unknown:  # the search for names trips over unknown filters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
@@ -178,6 +179,18 @@ def own_control_tokens(tree: nodes.Template, path: str) -> Iterator[Problem]:
             line = first + text.count("\n", 0, token.start)
             message = f"{token.text!r} is a control token of a chat format; a block already is one role"
             yield Problem(path, line, message, rule="control-token")
+
+
+_UNPAIRED = re.compile(r"(?<!\{)\{\s*([a-zA-Z_][\w.]*)\s*(\|[^{}\n]*)?\}\}(?!\})")
+
+
+def unpaired_braces(tree: nodes.Template, path: str) -> Iterator[Problem]:
+    """Variables with one opening brace: `{ title }}` is text for Jinja, and is sent as it is."""
+    for text, first in literals(tree):
+        for found in _UNPAIRED.finditer(text):
+            line = first + text.count("\n", 0, found.start())
+            message = f"{found[0]!r} is sent as text; write {{{{ {found[1]} }}}} with two braces on each side"
+            yield Problem(path, line, message, "warning", rule="unpaired-braces")
 
 
 def _plain(message: str) -> str:

@@ -259,7 +259,7 @@ class Template:
             name = message.rsplit("'", 2)[-2]
             message = f"{message}{did_you_mean(name, FIELDS)}"
             return TemplateError(
-                message, path=path, line=line, hint=f"write item.{name}|default('') where some items lack it"
+                message, path=path, line=line, hint=f'write item.{name}|default("") if some items do not have it'
             )
         return TemplateError(message, path=path, line=line)
 

@@ -21,7 +21,7 @@ from zsrec.prompts import Library, Template, load_template
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Request
 from zsrec.retrieval.base import Retriever, top
-from zsrec.retrieval.by_name import DEFAULT, WITHOUT_INTERACTIONS, check_retriever, retriever_named
+from zsrec.retrieval.by_name import DEFAULT, check_retriever, retriever_named
 from zsrec.retrieval.lists import Backed
 from zsrec.retrieval.popularity import Popularity
 
@@ -69,18 +69,9 @@ class Sources:
         return Stock(recommender, templates, None if retriever is None else retriever.name, known)
 
     def _retriever(self, catalog: Catalog, known: Interactions | None) -> Retriever | None:
-        if self.retriever is not None:
-            check_retriever(self.retriever)
         if known is not None:
             return Backed(retriever_named(self.retriever or DEFAULT, known, catalog), Popularity(known))
-        if self.retriever is None:
-            return None
-        if self.retriever not in WITHOUT_INTERACTIONS:
-            raise ConfigError(
-                f"--retriever {self.retriever} without interactions",
-                hint=f"give --interactions FILE, or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
-            )
-        return retriever_named(self.retriever, Interactions.from_contacts((), catalog=Ids(catalog.ids)), catalog)
+        return None if self.retriever is None else retriever_named(self.retriever, None, catalog)
 
     def read(self) -> tuple[Catalog, Interactions | None]:
         """The catalog, and the interactions where there are any."""
@@ -161,7 +152,7 @@ class Recipe(Sources):
                 f"the template {template.ref} is of the task {template.task!r}", hint="name one that recommends"
             )
         if self.retriever is not None:
-            check_retriever(self.retriever)
+            check_retriever(self.retriever, interactions=self.interactions is not None)
         if self.pool < 1:
             raise ConfigError(f"pool is {self.pool}", hint="show the model at least one candidate")
         if self.interactions is not None:
@@ -171,8 +162,7 @@ class Recipe(Sources):
                 f"the template {template.ref} ranks candidates, and nothing gives any",
                 hint="give --interactions FILE (popularity), with --retriever for candidates of each user's own",
             )
-        needs = {"--retriever": self.retriever, "--fallback": self.fallback}
-        needs["--fill popularity"] = self.fill == "popularity"
+        needs = {"--fallback": self.fallback, "--fill popularity": self.fill == "popularity"}
         for option, given in needs.items():
             if given:
                 raise ConfigError(f"{option} without interactions", hint="give others' with --interactions FILE")
@@ -215,9 +205,7 @@ class Recipe(Sources):
         from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
         catalog, known = self.read()
-        retriever = None
-        if known is not None and self.retriever is not None:
-            retriever = retriever_named(self.retriever, known, catalog)
+        retriever = None if self.retriever is None else retriever_named(self.retriever, known, catalog)
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
         template = self.loaded_template()
         first = self.made(catalog, known, retriever, template, servers[0], OpenAIClient(servers[0]))

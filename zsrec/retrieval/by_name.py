@@ -10,7 +10,7 @@ from zsrec.core.embedding import Embedder, default_embedder
 from zsrec.core.errors import ConfigError, MissingExtraError, ZsrecError
 from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
-from zsrec.data.interactions import Interactions
+from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Method, Retriever
 from zsrec.retrieval.cooccurrence import Cooccurrence, CooccurrenceConfig
 from zsrec.retrieval.fused import Fused, FusedConfig
@@ -52,22 +52,24 @@ class Configs:
 
 
 def retriever_named(
-    name: str, known: Interactions, catalog: Catalog, *, vectors: Callable[[], Vectors] | None = None
+    name: str, known: Interactions | None, catalog: Catalog, *, vectors: Callable[[], Vectors] | None = None
 ) -> Retriever:
     """Return the retriever of that name, as `zsrec bench` has it.
 
     Args:
         name: One of `NAMES`.
-        known: All users' interactions.
+        known: All users' interactions; those of `WITHOUT_INTERACTIONS` need none.
         catalog: The items; texts are embedded only where the retriever needs vectors, and then the user's own
             words are read too.
         vectors: Gives the item vectors instead of the default embedder.
 
     Raises:
-        ConfigError: No such retriever.
+        ConfigError: No such retriever, or it needs interactions.
         MissingExtraError: It needs vectors, and the extra "embed" is not installed.
     """
-    check_retriever(name)
+    check_retriever(name, interactions=known is not None)
+    if known is None:
+        known = Interactions.from_contacts((), catalog=Ids(catalog.ids))
     texts = _Texts(catalog)
     if name in NEEDS_VECTORS:
         texts.load(vectors)
@@ -76,10 +78,16 @@ def retriever_named(
     return _method(name, texts, Configs())(known)
 
 
-def check_retriever(name: str) -> None:
-    """Raise `ConfigError` where the name is none of `NAMES`."""
+def check_retriever(name: str, *, interactions: bool = True) -> None:
+    """Raise `ConfigError` where the name is none of `NAMES`, or needs interactions and there are none."""
     if name not in NAMES:
         raise ConfigError(f"--retriever is {name!r}", hint=f"write one of {', '.join(NAMES)}")
+    if not interactions and name not in WITHOUT_INTERACTIONS:
+        raise ConfigError(
+            f"--retriever {name} without interactions",
+            hint="give others' interactions with --interactions FILE, "
+            f"or name one that needs none: {', '.join(WITHOUT_INTERACTIONS)}",
+        )
 
 
 def methods(

@@ -73,7 +73,7 @@ def run_batch(
     on_read: OnDone = lambda _: None,
     on_done: OnDone = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
-) -> Summary:
+) -> Summary | None:
     """Run a job, or resume one that was ended in any way; a finished job is only summarised again.
 
     Args:
@@ -87,6 +87,9 @@ def run_batch(
         on_done: Called with a number of further users that are done.
         on_note: Called with sentences on what was read and skipped.
 
+    Returns:
+        The summary; None where users still wait for replies to their requests (`Batch.offline`).
+
     Raises:
         ConfigError: Something does not fit, or the folder holds another job; the message names the field.
         DataError: A file cannot be read.
@@ -98,6 +101,8 @@ def run_batch(
     arrow()
     if engine == "local" and (workers != 1 or address is not None):
         raise ConfigError("--workers and --address are Ray's", hint="add --engine ray")
+    if engine == "ray" and batch.offline is not None:
+        raise ConfigError("recorded replies and request files go with the local engine", hint="leave --engine out")
     if engine == "ray":
         from zsrec.serving.batch_ray import check_ray
 
@@ -124,6 +129,8 @@ def run_batch(
             from zsrec.serving.batch_ray import run_on_ray
 
             run_on_ray(work, left, workers=workers, address=address, on_done=on_done)
+        if batch.offline is not None and unfinished(files, read["chunks"]):
+            return None
         summary = _summary(files, read)
         if not (folder.path / _SUMMARY).exists():
             folder.write_json(_SUMMARY, asdict(summary))
@@ -138,7 +145,7 @@ def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
     if model is None and (folder.path / _SUMMARY).exists():
         model = folder.config()["model"]  # a finished job asks nobody
     elif not (folder.path / _SUMMARY).exists():
-        model = asyncio.run(_served(recipe))
+        model = asyncio.run(_served(recipe)) if batch.offline is None else model or batch.offline.model
     return {
         "format": _FORMAT,
         "input": batch.source.fingerprint(),

@@ -13,15 +13,18 @@ from typing import NamedTuple
 from zsrec.core.concurrency import for_each
 from zsrec.core.errors import (
     AnswerError,
+    BadReplyError,
     BatchStoppedError,
     ConfigError,
     ContextOverflowError,
     LLMError,
+    MissingReplyError,
     ZsrecError,
 )
 from zsrec.core.types import TemplateRef
 from zsrec.data import movielens
 from zsrec.data.history import History
+from zsrec.llm.offline import Offline
 from zsrec.recommender.loader import Recipe
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import Fill
@@ -46,6 +49,8 @@ class Batch:
         disliked_to: Ratings of at most this are dislikes; None for none.
         stop_after: After so many users in a row for whom a server failed, the job stops and can be resumed; 0
             never stops.
+        offline: Recorded replies instead of a server. Users without a reply stay to be done where their requests
+            are written, else they are rows with the error "missing_reply".
     """
 
     source: Input
@@ -54,6 +59,7 @@ class Batch:
     liked_from: float | None = movielens.LIKED_FROM
     disliked_to: float | None = movielens.DISLIKED_TO
     stop_after: int = 20
+    offline: Offline | None = None
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.stop_after < 0:
@@ -85,7 +91,7 @@ class Work:
         await work_through(
             Files(self.out),
             numbers,
-            Asker(recommenders, recipe.k, fill=recipe.fill, fallback=recipe.fallback),
+            Asker(recommenders, recipe.k, fill=recipe.fill, fallback=recipe.fallback, offline=self.batch.offline),
             template=recommenders[0].template.ref,
             concurrency=self.concurrency,
             liked_from=self.batch.liked_from,
@@ -102,6 +108,7 @@ class Outcome(NamedTuple):
     replica: int = 0
     failure: LLMError | None = None
     answered: bool = False
+    waits: bool = False  # for a reply to a request that was written to a file
 
 
 Ask = Callable[[str, History], Awaitable[Outcome]]
@@ -112,12 +119,19 @@ class Asker:
     """Asks recommenders, one per server."""
 
     def __init__(
-        self, recommenders: Sequence[AsyncRecommender], k: int, *, fill: Fill | None = None, fallback: bool = False
+        self,
+        recommenders: Sequence[AsyncRecommender],
+        k: int,
+        *,
+        fill: Fill | None = None,
+        fallback: bool = False,
+        offline: Offline | None = None,
     ) -> None:
         self._recommenders = recommenders
         self._k = k
         self._fill: Fill | None = fill
         self._fallback = fallback
+        self._offline = offline
 
     async def __call__(self, user: str, history: History) -> Outcome:
         """See `Ask`."""
@@ -125,11 +139,18 @@ class Asker:
         recommender = self._recommenders[replica]
         if not history.events:
             return Outcome(self._without_model(recommender, user, history, "no_history"), replica)
+        offline = self._offline
+        if offline is not None:
+            recommender = recommender.with_llm(offline.llm(user))
         try:
             found = await recommender.recommend(history, self._k, fill=self._fill)
             return Outcome(Answer.of(user, found), replica, answered=True)
         except ZsrecError as error:
-            answer = self._without_model(recommender, user, history, code(error))
+            why = "missing_reply" if isinstance(error, MissingReplyError) else code(error)
+            answer = self._without_model(recommender, user, history, why)
+            if offline is not None:  # there is no server that could be down
+                waits = offline.requests is not None and isinstance(error, MissingReplyError | BadReplyError)
+                return Outcome(answer, replica, answered=True, waits=waits)
             own = isinstance(error, ContextOverflowError)
             failure = error if isinstance(error, LLMError) and not own else None
             return Outcome(answer, replica, failure, answered=isinstance(error, AnswerError))
@@ -238,6 +259,8 @@ async def work_through(
             outcome = Outcome(Answer(chunk.user(index), error="bad_value", history_given=len(history.events)))
         else:
             outcome = await ask(chunk.user(index), history)
+        if outcome.waits:
+            return
 
         def write() -> None:
             chunk.write(outcome.answer)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, WithJsonSchema
 
+from zsrec.core.settings import Ambiguous
 from zsrec.core.types import Abstention, Frozen, Match
 from zsrec.data.history import Event, Feedback, History, Turn
 from zsrec.data.values import as_id
@@ -82,6 +83,9 @@ class RecommendIn(Frozen):
     template: Id | None = Field(default=None, description="One of /v1/templates.")
     fill: Literal["candidates", "popularity"] | None = Field(
         default=None, description="Where a short list is filled up from."
+    )
+    ambiguous: Ambiguous | None = Field(
+        default=None, description="What a title that several items have means: the most popular one, or none."
     )
     names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(),

@@ -293,6 +293,7 @@ class Service:
                 conversation=wanted.conversation,
                 candidates=wanted.candidates,
                 fill=wanted.fill,
+                ambiguous=wanted.ambiguous,
                 where=wanted.where,
             )
         except (LLMError, AnswerError, TemplateError) as error:

@@ -121,7 +121,7 @@ def test_retrieval_fills_up_and_answers_without_a_server(
 
 def test_bad_options_and_long_words_are_errors(chat: Chat, server: ScriptedServer) -> None:
     code, _, errors = chat("x\n", "--retriever", "itemknn")
-    assert (code, "--retriever without interactions" in errors) == (1, True)
+    assert (code, "--retriever itemknn without interactions" in errors) == (1, True)
     code, _, errors = chat("x" * 3000 + "\nquiet\n")
     assert (code, "has 3,000 characters" in errors) == (0, True)
     assert len(prompts(server)) == 1

@@ -38,7 +38,7 @@ def run(catalog: Path) -> Run:
             "movieId",
             "--title",
             "title",
-            "--in",
+            "--input",
             "-",
             "--out",
             "-",
@@ -173,13 +173,13 @@ def test_any_characters_come_out_as_json(run: Run) -> None:
 def test_files(run: Run, tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"id": 1, "mention": "Heat"}\n{"id": 2}\n')
-    result = run("--in", source, "--out", target)
+    result = run("--input", source, "--out", target)
     assert result.exit_code == 1
     assert f"{source}:2:" in result.stderr
     assert [json.loads(line)["item_id"] for line in target.read_text().splitlines()] == ["1"]
 
 
 def test_files_that_cannot_be_opened(run: Run, tmp_path: Path) -> None:
-    assert isinstance(run("--in", tmp_path / "absent.jsonl").exception, ConfigError)
+    assert isinstance(run("--input", tmp_path / "absent.jsonl").exception, ConfigError)
     assert isinstance(run("--out", tmp_path / "absent" / "out.jsonl").exception, ConfigError)
     assert isinstance(run("--id", "nope").exception, MissingColumnError)

@@ -27,7 +27,7 @@ def films_csv(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(films_csv: Path) -> Run:
     def call(command: str, *options: object, lines: str = "") -> Result:
-        given = [command, "--catalog", films_csv, "--in", "-", *options]
+        given = [command, "--catalog", films_csv, "--input", "-", *options]
         return CliRunner().invoke(app, list(map(str, given)), input=lines)
 
     return call

@@ -107,7 +107,7 @@ def test_hyper_parameters_reach_the_method_and_the_configuration(
         (("--methods", "pop,ease", "--strict-time"), "trained for each user"),
         (("--methods", "ease", "--ease", "lambda=3"), "NAME=VALUE"),
         (("--methods", "sasrec", "--sasrec", "epochs"), "NAME=VALUE"),
-        (("--methods", "pop,label", "--candidates", "ease"), "'ease' for --candidates"),
+        (("--methods", "pop,label", "--retriever", "ease"), "'ease' for --retriever"),
     ],
 )
 def test_what_is_refused(files: Path, more: tuple[str, ...], match: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.faults.server import ScriptedServer, completion, send
 from tests.unit.fakes import FakeLLM
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import app
@@ -196,7 +199,7 @@ def test_means_are_over_targets_and_intervals_over_dialogs() -> None:
     named = [tuple(f"i{i}" for i in rng.permutation(8)[:3]) for _ in turns]
     row = generated_row("generate", tuple(Answer(one, 3) for one in named), turns)
     pop = generated_row("pop", tuple(Answer(("i0",), 1) for _ in turns), turns)
-    plain_pop = type(pop)(**{**pop.__dict__, "answers": None})
+    plain_pop = replace(pop, answers=None)
     report = conversation_report([plain_pop, row], turns, (1, 10), data="x", items=8, seed=3)
     hits = [target in order for order, one in zip(named, turns, strict=True) for target in one.targets]
     found = report.methods[1].metrics
@@ -222,10 +225,14 @@ def test_means_are_over_targets_and_intervals_over_dialogs() -> None:
 def test_nothing_found_is_no_certainty() -> None:
     row = generated_row("generate", tuple(Answer((), 0) for _ in TURNS), TURNS)
     report = conversation_report([row], TURNS, (10,), data="x", items=8)
-    assert report.methods[0].metrics["Recall@10"].high == pytest.approx(1 - 0.025 ** (1 / 2))  # two dialogs
+    most = 1 - 0.025 ** (1 / 2)  # two dialogs
+    assert report.methods[0].metrics["Recall@10"].high == pytest.approx(most)
     assert report.methods[0].rates["no answer"].mean == 0.0
     assert "not in the catalog" not in report.methods[0].rates  # nothing was named
     assert report.lift == ()
+    other = replace(row, method="pop", answers=None)
+    (lift, *_) = conversation_report([other, row], TURNS, (10,), data="x", items=8).lift
+    assert (lift.difference, lift.low, lift.high) == (0.0, -most, most)
 
 
 # -- the command --------------------------------------------------------------------------------------------
@@ -276,6 +283,26 @@ def test_recorded_answers_over_the_command_line(files: Path) -> None:
     assert result.output.index("lift of generate[gpt]") < result.output.index("Recall@1")
     assert json.loads((files / "out" / "report.json").read_text("utf-8")) == found
     assert (files / "out" / "report.md").read_text("utf-8").startswith("# Conversations: turns.jsonl\n")
+
+
+def test_a_server_is_asked_once_for_each_turn(files: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        send(handler, completion("1. Ronin\n2. Jaws"))
+
+    with ScriptedServer(answer) as server:
+        argv = ("--methods", "lexical,generate,hybrid", "--base-url", server.base_url, "--out", files / "out")
+        first = invoke(files, *argv, "--json", files / "a.json")
+        assert first.exit_code == 0, (first.output, first.exception)
+        sent = len(server.requests)
+        assert sent == len(TURNS)
+        second = invoke(files, *argv, "--json", files / "b.json")
+        assert second.exit_code == 0, (second.output, second.exception)
+        assert len(server.requests) == sent  # its replies are stored
+    found = json.loads((files / "a.json").read_text("utf-8"))
+    assert found == json.loads((files / "b.json").read_text("utf-8"))
+    assert [one["method"] for one in found["methods"]] == ["lexical", "generate", "hybrid"]
+    assert found["methods"][1]["metrics"]["Recall@1"]["mean"] == pytest.approx(2 / 4)
+    assert found["methods"][1]["replies"] is None
 
 
 def test_links_are_printed(files: Path) -> None:

@@ -89,7 +89,7 @@ def test_the_example_with_two_questions_of_the_documentation_is_sound(tmp_path: 
 
 def test_the_macros_of_the_documentation_work(tmp_path: Path) -> None:
     text = (REPO / "docs" / "packs.md").read_text(encoding="utf-8")
-    body = re.findall(r"## What to build on\n.*?```jinja\n(.*?)```", text, re.DOTALL)[0]
+    body = re.findall(r"## Building blocks\n.*?```jinja\n(.*?)```", text, re.DOTALL)[0]
     imports, _, rest = body.partition("\n")
     path = tmp_path / "macros.j2"
     head = '---\ntask: rank\n---\n{% extends "rank/default" %}\n'

@@ -238,3 +238,39 @@ def test_declared_columns_make_every_other_one_an_error() -> None:
 def test_every_rule_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "linter.md").read_text(encoding="utf-8")
     assert [rule for rule in RULES if f"`{rule}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ranking: {ranker: label}", "'ranker' belongs one level up, beside 'ranking'"),
+        ("temperature: 0", "'temperature' belongs in 'sampling:'"),
+        ("permutations: 3", "'permutations' belongs in 'ranking:'"),
+        ("description: what: now", "quote the text: description:"),
+        ("description: @x", "quote the text: description:"),
+        ("\tversion: 1", "indent with spaces"),
+        ('description: "open', "an unclosed quote"),
+        ("version:1", "write 'key: value'"),
+    ],
+)
+def test_a_yaml_mistake_is_explained_with_its_line(line: str, message: str) -> None:
+    text = f"---\ntask: rank\n{line}\n---\n{{% block user %}}hi{{% endblock %}}\n"
+    (problem,) = [one for one in check_text(text) if one.rule == "front-matter"]
+    assert (problem.line, problem.severity) == (3, "error")
+    assert message in problem.message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf_16_is_told_apart(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "wide.j2"
+    path.write_bytes("---\ntask: rank\n---\n".encode(encoding))
+    (problem,) = check(path)
+    assert (problem.rule, problem.message) == ("unreadable", "the file is UTF-16 or binary, not UTF-8")
+
+
+def test_one_brace_is_not_a_variable() -> None:
+    head = "---\ntask: generate\nvariables: {k: {scope: user, type: int}}\n---\n{% block user %}\n{{ k }} "
+    texts = {"{ k }}": 1, "{k|abs}}": 1, '{"a": {"b": 1}}': 0, "{{ k }}": 0, "{ k }": 0}
+    for text, count in texts.items():
+        found = [one for one in check_text(f"{head}{text}{{% endblock %}}\n") if one.rule == "unpaired-braces"]
+        assert [(one.line, one.severity) for one in found] == [(6, "warning")] * count, text

@@ -127,7 +127,7 @@ def test_catalog_attributes_and_what_happens_where_one_is_missing(write) -> None
         template.render(candidates=["Up"])
     assert str(raised.value) == (
         f"{path}:15: an item has no attribute 'genres'\n"
-        "  hint: write item.genres|default('') where some items lack it"
+        '  hint: write item.genres|default("") if some items do not have it'
     )
 
 

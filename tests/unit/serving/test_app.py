@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.unit import serve_fakes
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, CATALOG, client, make
 from zsrec.core.errors import LLMConnectionError
@@ -33,6 +34,21 @@ def test_a_recommendation(tmp_path: Path) -> None:
     assert (body["degraded"], body["mode"]) == (None, "zero-shot")
     assert body["request_id"] == reply.headers["x-request-id"]
     assert any("Heat (1995)" in message.content for message in llm.requests[0].messages)
+
+
+def test_what_an_ambiguous_title_means_is_the_callers_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "movieId,title,popularity\n1,Heat (1995),3\n7,Solaris (1972),30\n8,Solaris (2002),10\n"
+    monkeypatch.setattr(serve_fakes, "CATALOG", rows)
+    with client(make(tmp_path, FakeLLM("1. Solaris"), contacts=False)) as http:
+        found = {
+            how: http.post("/v1/recommend", json={"history": ["Heat"], "ambiguous": how})
+            for how in (None, "popular", "abstain", "newest")
+        }
+    assert [[one["id"] for one in found[how].json()["items"]] for how in (None, "popular", "abstain")] == [
+        ["7"], ["7"], []]  # fmt: skip
+    assert found["newest"].status_code == 422
 
 
 def test_a_template_by_name_and_never_by_path(tmp_path: Path) -> None:

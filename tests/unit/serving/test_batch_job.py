@@ -193,7 +193,7 @@ def _popular(folder: Path) -> Path:
 def test_a_ranking_template_with_a_retriever(tmp_path: Path, job: Callable[..., Summary]) -> None:
     with pytest.raises(ConfigError, match="ranks candidates, and nothing gives any"):
         job(template="rank/default")
-    with pytest.raises(ConfigError, match="--retriever without interactions"):
+    with pytest.raises(ConfigError, match="--retriever pop without interactions"):
         job(template="rank/default", retriever="pop")
     with pytest.raises(ConfigError, match="--retriever is 'magic'"):
         job(template="rank/default", retriever="magic", interactions=_popular(tmp_path))
