@@ -183,7 +183,8 @@ class Hostile:
 
     async def _one(self, act: Callable[[], Awaitable[None]]) -> None:
         self.done[act.__name__.lstrip("_")] += 1
-        with suppress(OSError, asyncio.IncompleteReadError):
+        # uvloop raises RuntimeError where the service closed a connection that is being written to.
+        with suppress(OSError, asyncio.IncompleteReadError, RuntimeError):
             await act()
 
     async def _idle(self) -> None:

@@ -10,6 +10,7 @@
 Names are loaded on first use, so that the import stays fast.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from zsrec.recommender.session import AsyncSession, Session
 
 __version__ = "0.1.0"
+
+logging.getLogger("zsrec").addHandler(logging.NullHandler())
 
 _HOME = {
     "AsyncRecommender": "recommender.recommender",

@@ -490,6 +490,20 @@ def test_a_prompt_that_the_server_cut_in_silence_is_noted() -> None:
     assert "may have cut the prompt" in cut[-1]
 
 
+def test_a_key_of_openai_is_named_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-key")
+    seen: list[str] = []
+
+    def refuses(handler: Handler, body: dict[str, Any]) -> None:
+        seen.append(handler.headers["authorization"])
+        fails(401, "no")(handler, body)
+
+    with ScriptedServer(refuses) as server, pytest.raises(errors.LLMRequestError) as caught:
+        ask(server, twice)
+    assert "ZSREC_API_KEY=$OPENAI_API_KEY" in str(caught.value.hint)
+    assert seen == ["Bearer none"]
+
+
 @pytest.mark.parametrize("path", ["", "/"])
 def test_a_url_without_its_path_says_so(path: str) -> None:
     with ScriptedServer(answers("x")) as server, pytest.raises(errors.LLMError) as caught:

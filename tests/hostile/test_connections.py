@@ -76,7 +76,8 @@ def test_idle_connections_do_not_stop_the_service(served: Process) -> None:
 def test_what_does_not_come_in_time_is_closed(served: Process, sent: bytes) -> None:
     started = time.monotonic()
     with opened(served, sent) as one:
-        assert b" 408 " in reply(one)
+        received = reply(one)
+    assert b" 408 " in received if sent else received == b""
     assert time.monotonic() - started < 4
 
 

@@ -11,6 +11,8 @@ from zsrec.core.errors import ConfigError, MissingExtraError
 from zsrec.core.untrusted_text import printable
 
 FrameLibrary = Literal["pandas", "polars", "pyarrow"]
+TYPES = {"rank": "Int64", "score": "Float64", "confidence": "Float64"}
+"""The types of the columns that are no text."""
 LIBRARIES: tuple[FrameLibrary, ...] = ("pandas", "polars", "pyarrow")
 
 
@@ -25,7 +27,8 @@ def as_frame(columns: Mapping[str, Sequence[Any]], library: str | None = None) -
         raise ConfigError(f"unknown DataFrame library {wanted!r}", hint=f"use one of {', '.join(LIBRARIES)}")
     if find_spec(wanted) is None:
         raise ConfigError(f"{wanted} is not installed", hint=f"pip install {wanted}")
-    return narwhals.from_dict(dict(columns), backend=wanted).to_native()
+    schema = {name: getattr(narwhals, TYPES.get(name, "String")) for name in columns}
+    return narwhals.from_dict(dict(columns), schema, backend=wanted).to_native()
 
 
 def as_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:

@@ -116,7 +116,7 @@ def read_interactions(
     quotes, the same result takes about ten times as long.
     """
     columns, path = columns or Columns(), Path(path)
-    table, bad = Table(None if catalog is None else catalog.ids), list[BadRowError]()
+    table, bad = Table(None if catalog is None else catalog.ids, ratings=False), list[BadRowError]()
     rows = unknown = 0
     first_unknown: tuple[int, str] | None = None
     blocks = read_blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from zsrec.data.blocks import Block, Coded, in_seconds
 
 Codes = NDArray[np.int32]
+_LOG = logging.getLogger("zsrec")
 
 
 class SortedRows(NamedTuple):
@@ -28,7 +30,8 @@ class SortedRows(NamedTuple):
 class Table:
     """The columns of a table while its blocks are read; with `known` items, rows of other items are left out."""
 
-    def __init__(self, known: Sequence[str] | None = None) -> None:
+    def __init__(self, known: Sequence[str] | None = None, *, ratings: bool = True) -> None:
+        self._ratings = ratings
         self._open = known is None
         self.users: dict[str, int] = {}
         self.items = {} if known is None else {one: code for code, one in enumerate(known)}
@@ -40,7 +43,8 @@ class Table:
         user_codes = _codes(self.users, block.users, extend=True)
         item_codes = _codes(self.items, block.items, extend=self._open)
         known = item_codes >= 0
-        self._parts.append((user_codes[known], item_codes[known], block.times[known], block.ratings[known]))
+        ratings = block.ratings[known] if self._ratings else block.ratings[:0]
+        self._parts.append((user_codes[known], item_codes[known], block.times[known], ratings))
         self.has_numbers |= block.numeric_times > 0
         self.has_dates |= block.numeric_times < int(np.count_nonzero(~np.isnan(block.times)))
         return np.flatnonzero(~known)
@@ -66,7 +70,10 @@ class Table:
         """Return times in seconds, and the unit of the file's (`zsrec.data.blocks.in_seconds`)."""
         if not self.has_numbers:
             return times, "s"
-        return in_seconds(times, path, column or "", mixed=self.has_dates)
+        seconds, unit = in_seconds(times, path, column or "", mixed=self.has_dates)
+        if unit != "s":
+            _LOG.info("%s: times are too large for seconds and were read as %s", path, unit)
+        return seconds, unit
 
 
 def _codes(known: dict[str, int], column: Coded, *, extend: bool) -> Codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -23,6 +24,7 @@ from zsrec.llm.responses import CacheCounters, Reply, read_counters
 from zsrec.llm.transport import BoundedClient, environment_proxy
 from zsrec.llm.truncation import TruncationCheck
 
+_LOG = logging.getLogger("zsrec")  # never texts of users
 _RETRIES = "x-stainless-retry-count"  # a header that the openai package adds to each request
 _RETRY_PAUSE = 1.0  # seconds
 _MOST_TOKENS = 1_000_000_000
@@ -135,10 +137,12 @@ class OpenAIClient:
             try:
                 return await self._chat(request)
             except LLMError as error:
-                now = time.monotonic()
+                now, is_first = time.monotonic(), until is None
                 until = now + self._settings.restart_wait if until is None else until
                 if not (self._was_up and _is_gone(error) and now < until):
                     raise
+                if is_first:
+                    _LOG.warning("the server is gone (%s): waiting %.0f s", type(error).__name__, until - now)
             await asyncio.sleep(min(_RETRY_PAUSE, until - now))
 
     async def _chat(self, request: ChatRequest) -> Exchange:
@@ -159,6 +163,9 @@ class OpenAIClient:
                     self._info = None  # it may come back with another model or context: the next call asks anew
                 raise
             seconds = time.perf_counter() - started
+        retries = int(response.request.headers.get(_RETRIES, 0))
+        if retries:
+            _LOG.info("a request was answered after %d retries in %.1f s", retries, seconds)
         labels = request.labels.labels if request.labels is not None else None
         answer = self._answer(reply, request, response.headers.get("x-request-id"))
         logprobs = None if labels is None else read_labels(reply, labels, self._base_url)
@@ -174,7 +181,7 @@ class OpenAIClient:
             model=reply.model,
             usage=reply.tokens(),
             seconds=seconds,
-            retries=int(response.request.headers.get(_RETRIES, 0)),
+            retries=retries,
             request_id=reply.id,
             label_logprobs=logprobs,
             notes=tuple(notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -129,6 +130,8 @@ def _of_status(error: openai.APIStatusError, base_url: str, prompt: Sequence[Mes
         hint = "`zsrec doctor` shows what the server can do"
         if status in {401, 403}:
             hint = "check ZSREC_API_KEY; some gateways take the key in a header: ZSREC_EXTRA_HEADERS"
+            if "OPENAI_API_KEY" in os.environ:
+                hint += "; OPENAI_API_KEY is set, but not sent: ZSREC_API_KEY=$OPENAI_API_KEY"
         elif status in {404, 405}:
             hint = _url_hint(base_url)
     return kind(what, hint=hint, retryable=retryable, status=status, request_id=request_id)

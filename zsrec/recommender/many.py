@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from zsrec.recommender.request import Fill, Request, User, as_count
 Outcome = Recommendations | ZsrecError
 OnDone = Callable[[int, Outcome], None]
 Key = TypeVar("Key")
+_LOG = logging.getLogger("zsrec")  # never texts of users
 
 
 async def recommend_many(
@@ -39,6 +41,7 @@ async def recommend_many(
             outcome: Outcome = await answer(Request.of(todo[number], k, fill=fill))
         except ZsrecError as error:
             outcome = error
+            _LOG.warning("user %d of %d failed: %s", number + 1, len(todo), type(error).__name__)
         outcomes[number] = outcome
         if on_done is not None:
             on_done(number, outcome)

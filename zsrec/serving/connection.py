@@ -36,6 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._received = 0
+        self._silent = True  # nothing came yet: a balancer or browser that connected in advance
         self._refusal = (400, "Invalid HTTP request received.")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is None and idle:  # after an answer on a connection that was kept
             self._wait(HEAD_SECONDS)
         self._received += len(data)
+        self._silent = False
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -120,7 +122,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        self._refuse(408, "The request took too long.")
+        if self._silent:
+            self._drop()
+        else:
+            self._refuse(408, "The request took too long.")
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer and close; nothing is logged, since a client that is refused can come again at once."""

@@ -145,6 +145,8 @@ def test_results_in_other_forms(films: Catalog) -> None:
     empty = Recommendations(items=(), trace=found.trace)
     assert (repr(empty), empty.ids) == (f"Recommendations(0 by {found.trace.template})", ())
     assert len(empty.to_frame("polars")) == 0
+    types = [pl.Int64, pl.String, pl.String, pl.Float64, pl.String, pl.String, pl.String, pl.Float64]
+    assert empty.to_frame("polars").dtypes == found.to_frame("polars").dtypes == types
 
 
 def test_html_is_a_small_table_of_escaped_text(films: Catalog) -> None:

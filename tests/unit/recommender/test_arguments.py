@@ -12,7 +12,7 @@ from tests.unit.data.test_type_rule import PYTHON, VALUES
 from tests.unit.fakes import FakeLLM
 from zsrec import Catalog, Event, History, Recommendations, Recommender
 from zsrec.answers.grounder import Grounder
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, LLMServerError
 from zsrec.data.interactions import Ids
 from zsrec.retrieval.lists import Listed
 
@@ -154,3 +154,13 @@ def test_the_old_verbs_of_a_history_warn(old: str, new: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"History.{old} is History.{new} now"):
         history = getattr(History.of("Heat"), old)("Ronin")
     assert history == getattr(History.of("Heat"), new)("Ronin")
+
+
+def test_the_logger_names_failures_and_no_texts(films: Catalog, caplog: pytest.LogCaptureFixture) -> None:
+    llm = FakeLLM("Ronin", LLMServerError("dead: Secret Film"), "Ronin")
+    with caplog.at_level("INFO", logger="zsrec"), Recommender(films, llm=llm) as rec:
+        rec.recommend_many({"ann": ["Heat"], "bob": ["Secret Film"], "eve": None}, 1, concurrency=1)
+    assert [record.getMessage() for record in caplog.records if record.name == "zsrec"] == [
+        "user 2 of 3 failed: LLMServerError",
+        "user 3 of 3 failed: ConfigError",
+    ]
