@@ -356,6 +356,8 @@ def _clean(block: bytes, layout: Layout, line: int, names: Columns, encoding: st
     import pyarrow
     from pyarrow import csv
 
+    if block.count(b"\r") != block.count(b"\r\n"):
+        return None  # lines would be counted wrong
     if not encoding.lower().startswith("utf"):
         block = block.decode(encoding).encode()
     if len(layout.delimiter) > 1:
