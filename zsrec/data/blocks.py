@@ -280,12 +280,12 @@ def in_seconds(
     The whole column has one unit, so its order stays. `mixed` columns hold dates too, which leaves only seconds;
     NaN is absent.
     """
-    there = times[~np.isnan(times)]
-    largest = float(there[np.abs(there).argmax()]) if len(there) else 0.0
+    low, high = (float(reduce(times)) if len(times) else np.nan for reduce in (np.fmin.reduce, np.fmax.reduce))
+    largest = 0.0 if np.isnan(low) else max(high, low, key=abs)
     unit, scale = unit_of(largest)
     if mixed and unit != "s":
         problem = f"dates are mixed with {largest:.0f}, which is too large for seconds and would be {unit}"
-    elif not unit or (len(there) and there.min() / scale < _EARLIEST):
+    elif not unit or low / scale < _EARLIEST:
         problem = f"{largest:.0f} {unit or 'ns'} since 1970 is not between the years 1 and 9999"
     else:
         return (times if scale == 1 else times / scale), unit
@@ -356,6 +356,8 @@ def _clean(block: bytes, layout: Layout, line: int, names: Columns, encoding: st
     import pyarrow
     from pyarrow import csv
 
+    if block.count(b"\r") != block.count(b"\r\n"):
+        return None  # lines would be counted wrong
     if not encoding.lower().startswith("utf"):
         block = block.decode(encoding).encode()
     if len(layout.delimiter) > 1:

@@ -151,7 +151,7 @@ def read_interactions(
         )
     user_codes, item_codes, times, _ = table.columns()
     times, unit = table.in_seconds(times, path, columns.time)
-    arrays = Arrays(user_codes, item_codes, np.nan_to_num(times, nan=0.0))
+    arrays = Arrays(user_codes, item_codes, np.nan_to_num(times, copy=False, nan=0.0))
     read = Interactions(Ids(table.users), catalog or Ids(table.items), arrays)
     first_bad = (bad[0].line or 0, _problem(bad[0])) if bad else None
     return ReadResult(read, rows, unknown, first_unknown, len(arrays.time) - len(read), len(bad), first_bad, unit)
