@@ -61,13 +61,14 @@ def quality(report: Report) -> str:
 def readme_table(report: Report, config: Mapping[str, Any]) -> str:
     """A short table for a README: all methods on the same users, what went wrong, and what it means."""
     keys, same = report.metrics, report.same_users
-    head = ["method", "mode", *keys, "not in the catalog", "tokens per user", "the model recites"]
-    rows = []
+    asked = any(one.llm is not None for one in report.methods)
+    costs = ["not in the catalog", "tokens per user", "the model recites"] if asked else []
+    head, rows = ["method", "mode", *keys, *costs], []
     for one in report.methods:
         metrics = one.metrics if same is None else same.metrics[one.method]
         row = [escaped(one.method), one.mode, *(interval(metrics[key]) for key in keys)]
         if one.llm is None:
-            row += ["", "", ""]
+            row += [""] * len(costs)
         else:
             tokens = one.llm.prompt_tokens.mean + one.llm.completion_tokens.mean
             missing = one.llm.rates.get("not in the catalog")
