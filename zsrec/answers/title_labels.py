@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -197,11 +197,6 @@ def _content(spelled: Sequence[str]) -> tuple[set[str], set[str]]:
     light = SMALL_WORDS | MARKERS | SETS
     content = {word for word in spelled if word not in light and not is_number(word)}
     return content, {word for word in spelled if is_number(word)}
-
-
-def is_set(spelled: Iterable[str]) -> bool:
-    """Whether a name says that it is of several items ("Trilogy")."""
-    return any(word in SETS for word in spelled)
 
 
 def _series(text: str) -> Iterator[Label]:
