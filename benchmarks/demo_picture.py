@@ -1,4 +1,4 @@
-"""Draws the demo's picture in the docs from a real run: `zsrec demo --users 1 | python benchmarks/demo_picture.py`."""
+"""Draws the demo's picture from a real run: `zsrec demo --users 1 | python benchmarks/demo_picture.py`."""
 
 from __future__ import annotations
 
