@@ -14,18 +14,7 @@ from typing import NamedTuple
 
 from zsrec.answers.title_labels import Anatomy, split_creators
 from zsrec.data.title_words import MARKERS
-from zsrec.data.titles import (
-    ParsedTitle,
-    fold,
-    is_number,
-    key,
-    loose_key,
-    segment_words,
-    segments,
-    tidy,
-    without_owner,
-    words,
-)
+from zsrec.data.titles import ParsedTitle, is_number, key, loose_key, name_parts, tidy, without_owner, words
 
 
 class Kind(IntEnum):
@@ -79,11 +68,6 @@ def names(parsed: ParsedTitle, aliases: Sequence[str] = ()) -> list[Name]:
     return found
 
 
-def name_parts(text: str) -> tuple[tuple[str, ...], ...]:
-    """The words of each segment of a name."""
-    return tuple([spelled for part in segments(text) if (spelled := segment_words(part))])
-
-
 def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]:
     """The keys under which the item can be found, each with its kind (`Kind`, plus `LOOSE`)."""
     for name in spelled:
@@ -129,14 +113,4 @@ def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
     if not strict:
         return
     yield strict, int(kind)
-    yield loose_form(spelled), int(kind) + LOOSE
-
-
-def verbatim_form(title: str) -> str:
-    """The key of a whole catalog title, year and other names included; its mark keeps it apart from other keys."""
-    return "=" + "".join(fold(tidy(title)).split())
-
-
-def loose_form(spelled: tuple[str, ...]) -> str:
-    """The key for the loose comparison; its mark keeps it apart from strict keys."""
-    return "~" + loose_key(spelled)
+    yield loose_key(spelled), int(kind) + LOOSE

@@ -294,8 +294,21 @@ def content(spelled: Sequence[str]) -> list[str]:
 
 
 def loose_key(spelled: Sequence[str]) -> str:
-    """The `content` words joined: equal also where small words were dropped, added or moved to the end."""
-    return "".join(content(spelled))
+    """The `content` words joined: equal also where small words were dropped, added or moved to the end.
+
+    Its mark keeps it apart from other keys.
+    """
+    return "~" + "".join(content(spelled))
+
+
+def verbatim_key(title: str) -> str:
+    """The letters of a whole title, year and other names included; its mark keeps it apart from other keys."""
+    return "=" + "".join(fold(tidy(title)).split())
+
+
+def name_parts(name: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each of a name's `segments`."""
+    return tuple([spelled for part in segments(name) if (spelled := segment_words(part))])
 
 
 def segments(name: str) -> list[str]:
