@@ -72,6 +72,15 @@ def as_candidates(candidates: object) -> tuple[str, ...] | None:
     return tuple(found)
 
 
+class PopularityList(tuple[str, ...]):
+    """Item ids, most popular first; their places are counted once for all calls."""
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """A weight for each item: its place counted from the end."""
+        return {item: float(len(self) - place) for place, item in enumerate(self)}
+
+
 class SharedGrounder:
     """A catalog's grounder, built on first use and shared by all recommenders derived from one another."""
 
@@ -154,7 +163,7 @@ class Pipeline:
     template: Template
     settings: Settings
     shared_grounder: SharedGrounder
-    popularity: tuple[str, ...] | None = None
+    popularity: PopularityList | None = None
     retriever: Retriever | None = None
     pool_size: int = DEFAULT_POOL
     ranking: Mapping[str, object] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.data.interactions import Ids, Interactions
+from zsrec.data.interactions import Codes, Ids, Interactions
 from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded, unreachable
 from zsrec.retrieval.sequences import Sequences, Window
 
@@ -105,7 +105,8 @@ class Cooccurrence:
     def counts(self, of: Profile) -> Scores:
         """The weighted co-occurrences of each item, before its norm; shape (number of items,), a new array."""
         sums = np.zeros(len(self.items))
-        for _, near, weights in self._near(of, self.recent(of)):
+        recent = self.recent(of)
+        for _, near, weights in self._near(self._places(of, recent), recent.weights):
             sums += np.bincount(near.items, weights, minlength=len(sums))
         return sums
 
@@ -116,10 +117,11 @@ class Cooccurrence:
     def contributions(self, of: Profile, codes: Sequence[int]) -> list[tuple[float, Evidence] | None]:
         """The same with the part of `counts` that it stands for."""
         recent, best = self.recent(of), dict[int, tuple[float, Evidence]]()
-        sizes = [len(self.sequences.places(code, self.sequences.user(of.user))) for code in recent.codes.tolist()]
+        newest = self._places(of, recent)
+        sizes = [len(one) for one in newest]
         events = np.repeat(np.arange(len(sizes)), sizes)
-        for before, near, weights in self._near(of, recent):
-            wanted = np.isin(near.items, codes)
+        for before, near, weights in self._near(newest, recent.weights):
+            wanted = np.flatnonzero(np.isin(near.items, codes))
             items, places, parts = near.items[wanted], near.places[wanted], weights[wanted]
             for item, event in set(zip(items.tolist(), events[places].tolist(), strict=True)):
                 here = (items == item) & (events[places] == event)
@@ -131,13 +133,18 @@ class Cooccurrence:
                     best[item] = (part, one)
         return [best.get(code) for code in codes]
 
-    def _near(self, of: Profile, recent: Profile) -> Iterator[tuple[bool, Window, NDArray[np.float64]]]:
-        """The events after and before the newest places of recent items, with their weights."""
+    def _places(self, of: Profile, recent: Profile) -> list[NDArray[np.int64]]:
+        """The newest places of each recent item in the sequences of other users."""
         me = self.sequences.user(of.user)
-        places = [self.sequences.places(code, me) for code in recent.codes.tolist()]
+        return [self.sequences.places(code, me) for code in recent.codes.tolist()]
+
+    def _near(
+        self, places: Sequence[NDArray[np.int64]], weights: NDArray[np.float64]
+    ) -> Iterator[tuple[bool, Window, NDArray[np.float64]]]:
+        """The events after and before the places of items, with the items' weights at their distances."""
         if not places:
             return
-        weights = np.repeat(recent.weights, [len(one) for one in places])
+        weights = np.repeat(weights, [len(one) for one in places])
         joined = np.concatenate(places)
         for before, factor in ((False, 1.0), (True, self.config.before)):
             if factor:
@@ -151,13 +158,17 @@ class Cooccurrence:
     def recent(self, of: Profile) -> Profile:
         """The newest events with the weights f_t."""
         recent = faded(of, self.config.last, self.config.decay)
-        return recent._replace(weights=recent.weights * self.norms[recent.codes])
+        return recent._replace(weights=recent.weights * self._norms(recent.codes))
 
     @property
     def norms(self) -> NDArray[np.float64]:
         """(n_x + shrink)^-½ of each item; shape (number of items,)."""
-        counts: NDArray[np.float64] = np.maximum(self.sequences.users_per_item + self.config.shrink, 1e-9) ** -0.5
-        return counts
+        return self._norms(slice(None))
+
+    def _norms(self, codes: Codes | slice) -> NDArray[np.float64]:
+        users = self.sequences.users_per_item[codes]
+        norms: NDArray[np.float64] = np.maximum(users + self.config.shrink, 1e-9) ** -0.5
+        return norms
 
     @cached_property
     def _distance_weights(self) -> NDArray[np.float64]:
