@@ -45,6 +45,7 @@ class OpenAIClient:
         self._base_url = shown_url(settings.base_url.rstrip("/"))
         proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
         base_url = settings.base_url.rstrip("/")
+        self._chat_url = f"{base_url}/chat/completions"  # a relative one would be joined anew for each request
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
@@ -216,7 +217,7 @@ class OpenAIClient:
     ) -> tuple[httpx2.Response, Reply]:
         try:
             response = await self._openai.post(
-                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **body}
+                self._chat_url, cast_to=httpx2.Response, body={"model": model, **body}
             )
             reply = Reply.model_validate_json(response.content)
         except (openai.OpenAIError, ValueError) as error:

@@ -198,7 +198,9 @@ class _AnswerReader:
         )
         allowed = self._pipeline.eligible if shown is None else frozenset(shown)
         grounded = [
-            self._ambiguity.settle(one.model_copy(update={"exchange": self._answers}), allowed)
+            self._ambiguity.settle(
+                one.model_copy(update={"exchange": self._answers}) if self._answers else one, allowed
+            )
             for one in answer.grounded
         ]
         seen = self._seen - self._ambiguity.unlikely(grounded)

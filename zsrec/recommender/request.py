@@ -51,6 +51,8 @@ def as_history(user: User) -> History:
 
 def as_count(value: object, name: str) -> int:
     """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
+    if type(value) is int:  # by far the most common; the check below is a slow one
+        return value
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return operator.index(value)
     raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")

@@ -106,8 +106,9 @@ class Cooccurrence:
         """The weighted co-occurrences of each item, before its norm; shape (number of items,), a new array."""
         sums = np.zeros(len(self.items))
         recent = self.recent(of)
-        for _, near, weights in self._near(self._places(of, recent), recent.weights):
-            sums += np.bincount(near.items, weights, minlength=len(sums))
+        newest = self._places(of, recent)
+        for before, near in self._near(newest):
+            sums += np.bincount(near.items, self._parts(near, newest, recent, before), minlength=len(sums))
         return sums
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
@@ -117,19 +118,23 @@ class Cooccurrence:
     def contributions(self, of: Profile, codes: Sequence[int]) -> list[tuple[float, Evidence] | None]:
         """The same with the part of `counts` that it stands for."""
         recent, best = self.recent(of), dict[int, tuple[float, Evidence]]()
+        is_asked = np.zeros(len(self.items), dtype=bool)
+        is_asked[codes] = True
         newest = self._places(of, recent)
-        sizes = [len(one) for one in newest]
-        events = np.repeat(np.arange(len(sizes)), sizes)
-        for before, near, weights in self._near(newest, recent.weights):
-            wanted = np.flatnonzero(np.isin(near.items, codes))
-            items, places, parts = near.items[wanted], near.places[wanted], weights[wanted]
-            for item, event in set(zip(items.tolist(), events[places].tolist(), strict=True)):
-                here = (items == item) & (events[places] == event)
-                part, users = float(parts[here].sum()), len(np.unique(places[here]))
+        for before, near in self._near(newest):
+            asked = is_asked[near.items]
+            if not asked.any():
+                continue
+            near = Window(near.items[asked], near.distances[asked], near.places[asked])
+            parts = self._parts(near, newest, recent, before)
+            events = np.repeat(np.arange(len(newest)), [len(one) for one in newest])[near.places]
+            for item, event in set(zip(near.items.tolist(), events.tolist(), strict=True)):
+                here = (near.items == item) & (events == event)
+                part, users = float(parts[here].sum()), len(np.unique(near.places[here]))
                 if part > best.get(item, (0.0,))[0]:
                     kind: EvidenceKind = "before" if before else "after"
                     latest = bool(self.sequences.users_per_item[recent.codes[event]] > self.sequences.newest)
-                    one = Evidence(kind, int(recent.codes[event]), users, sizes[event], latest=latest)
+                    one = Evidence(kind, int(recent.codes[event]), users, len(newest[event]), latest=latest)
                     best[item] = (part, one)
         return [best.get(code) for code in codes]
 
@@ -138,22 +143,22 @@ class Cooccurrence:
         me = self.sequences.user(of.user)
         return [self.sequences.places(code, me) for code in recent.codes.tolist()]
 
-    def _near(
-        self, places: Sequence[NDArray[np.int64]], weights: NDArray[np.float64]
-    ) -> Iterator[tuple[bool, Window, NDArray[np.float64]]]:
-        """The events after and before the places of items, with the items' weights at their distances."""
-        if not places:
-            return
-        weights = np.repeat(weights, [len(one) for one in places])
-        joined = np.concatenate(places)
-        for before, factor in ((False, 1.0), (True, self.config.before)):
-            if factor:
-                near = self.sequences.near(joined, self.config.window, before=before)
-                yield (
-                    before,
-                    near,
-                    (factor * weights)[near.places] * self._distance_weights[np.abs(near.distances)],
-                )
+    def _near(self, newest: Sequence[NDArray[np.int64]]) -> Iterator[tuple[bool, Window]]:
+        """The events after the places of recent items, and those before them where they count."""
+        if newest:
+            places = np.concatenate(newest)
+            for before in (False, True) if self.config.before else (False,):
+                yield before, self.sequences.near(places, self.config.window, before=before)
+
+    def _parts(
+        self, near: Window, newest: Sequence[NDArray[np.int64]], recent: Profile, before: bool
+    ) -> NDArray[np.float64]:
+        """What each event of a window adds to `counts`; shape (n,)."""
+        weights = np.repeat(recent.weights, [len(one) for one in newest])
+        if before:
+            weights *= self.config.before
+        parts: NDArray[np.float64] = weights[near.places] * self._distance_weights[np.abs(near.distances)]
+        return parts
 
     def recent(self, of: Profile) -> Profile:
         """The newest events with the weights f_t."""
