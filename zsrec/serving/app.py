@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Any
 
@@ -24,11 +22,12 @@ from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
 from zsrec.serving.admission import CallerGoneError, TooLateError, while_connected, within
 from zsrec.serving.auth import Keys, Tenant
+from zsrec.serving.docs_page import POLICY, docs_page
+from zsrec.serving.invalid_request import invalid
 from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_response
 from zsrec.serving.observability import log
 from zsrec.serving.problem_details import RefusedError, refusal
 from zsrec.serving.schemas import (
-    EventIn,
     EventOut,
     FeedbackIn,
     FeedbackOut,
@@ -47,8 +46,6 @@ from zsrec.serving.schemas import (
 from zsrec.serving.service import Service
 
 _HANDSHAKE_SECONDS = 2.0
-_PART = re.compile(r"[a-z_]{1,40}|\d{1,9}")  # of a place: a field or an index
-_FIELDS = sorted({name for one in (RecommendIn, GroundIn, FeedbackIn, EventIn) for name in one.model_fields})
 router = APIRouter()
 
 
@@ -59,10 +56,11 @@ def create_app(service: Service, keys: Keys | None = None, allow_hosts: Collecti
         version=version("zsrec"),
         summary="Zero-shot sequential recommendation, grounded in a catalog.",
         lifespan=_lifespan,
-        docs_url=None,  # the pages load scripts from elsewhere; /openapi.json is there
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; /docs is our own
         redoc_url=None,
     )
     app.state.service = service
+    app.state.docs = None
     service.keys = keys
     hosts = None if allow_hosts is None else frozenset(host.lower() for host in allow_hosts)
     app.add_middleware(Limits, max_body=service.options.max_body, capacity=service.capacity, allow_hosts=hosts)
@@ -271,6 +269,15 @@ async def metrics(request: Request) -> Response:
     return Response(_service(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """The routes as a page; as open as /openapi.json, since a browser sends no key."""
+    app: FastAPI = request.app
+    if app.state.docs is None:
+        app.state.docs = docs_page(app.openapi())
+    return Response(app.state.docs, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101  (registered for it)
     if error.problem.status == 429:
@@ -291,20 +298,8 @@ async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """Name the first field that is wrong, without its value: it may be somebody's history."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = error.errors()
-    if found[0]["type"] == "json_invalid":
-        return problem_response(RefusedError(400, "BadJson", "the body is not JSON"), request.state.id)
-    first = max(found, key=lambda one: len(one["loc"]))  # of a union's errors the one that went deepest
-    # pydantic also names the branches of a union, as "EventIn" or "function-after[…]".
-    place = ".".join(part for part in map(str, first["loc"][1:]) if _PART.fullmatch(part))[:80] or "body"
-    hint = "/openapi.json says what is expected"
-    if first["type"] == "extra_forbidden":
-        meant = get_close_matches(str(first["loc"][-1]), _FIELDS, n=1)
-        hint = f"did you mean {meant[0]!r}?" if meant else hint
-    problem = RefusedError(422, "Invalid", "the request is wrong", f"{place}: {first['type']}", hint=hint)
-    return problem_response(problem, request.state.id)
+    return problem_response(invalid(error.errors(), request.url.path), request.state.id)
 
 
 async def _http(request: Request, error: Exception) -> Response:
