@@ -118,6 +118,12 @@ def parse_title(title: str) -> ParsedTitle:
     return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
 
 
+def names_title(text: str, title: str) -> bool:
+    """Whether a text is one of the names of a title and nothing more, a year aside."""
+    spelled, parsed = key(words(split_year(text)[0])), parse_title(title)
+    return any(spelled == key(words(name)) for name in (parsed.main, *parsed.alternatives))
+
+
 def _opening(text: str) -> int:
     """Where the parenthesis opens that the last character closes; -1 where it does not."""
     depth = 0
