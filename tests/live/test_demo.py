@@ -38,9 +38,9 @@ def test_the_demo_shows_what_the_benchmark_measures(
     assert bench.exit_code == 0, bench.output
     for row in json.loads(report.read_text(encoding="utf-8"))["methods"]:
         shown = next(line for line in run.output.splitlines() if line.startswith(demo.ROWS[row["method"]]))
-        assert [f"{row['metrics'][name]['mean']:.4f}" for name in ("HR@5", "NDCG@5")] == shown.split()[-2:]
+        assert all(f" {row['metrics'][name]['mean']:.3f} [" in shown for name in ("HR@5", "NDCG@5"))
     assert "again with the model" in run.output
-    assert run.output.count("in retrieval, ") == 10
+    assert run.output.count("retrieval #") == 10
     assert "Somebody new, in their own words" in run.output
     assert "What the model said by itself:" in run.output
     assert "model down --port 9" in run.output

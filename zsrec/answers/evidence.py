@@ -80,6 +80,10 @@ class _Gathering:
             self._exact(reading)
             if reading.cut & ~_HARMLESS == Cut.NOTHING and self._best() > _CONVINCING:
                 return
+            if not reading.cut and any(
+                e.agreement.literal and e.log_odds > _GOOD_ENOUGH for e in self.found.values()
+            ):
+                return  # "Jurassic Park - The Game" is a title, so "The Game" is no note
         if self._best() <= _GOOD_ENOUGH:
             for reading in _worth_fuzzy(read):
                 for item, name, _ in self._index.shortlist(reading.key, size=_SHORTLIST, budget=_BUDGET):
@@ -192,10 +196,13 @@ class _Gathering:
             same = label_agreement(piece.words, entry.labels)
             if same is not None:
                 return {"label_same": 1.0} if same else {"label_clash": 1.0}
-        if piece.cut & (Cut.PARENTHESIS | Cut.HALF | Cut.SUBTITLE | Cut.PREFIX) and any(
-            name.words == piece.words for name in self._index.names(item)
-        ):
-            return {"name_same": 1.0}
+        if piece.cut & (Cut.PARENTHESIS | Cut.LABEL | Cut.HALF | Cut.SUBTITLE | Cut.PREFIX):
+            begins = piece.cut & (Cut.PARENTHESIS | Cut.LABEL) and len(piece.words) > 1  # perhaps cut off
+            for name in self._index.names(item):
+                if name.words == piece.words or (
+                    begins and name.alternative and name.words[: len(piece.words)] == piece.words
+                ):
+                    return {"name_same": 1.0}
         return {}
 
 

@@ -113,7 +113,7 @@ _YEAR_NOTE = re.compile(
     rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?"
 )
 _BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
-_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})[)\]]\s*$")
+_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})(?:[)\]]\s*)?$")  # closed, or cut off
 _BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
 _CREDIT = re.compile(rf"[,;]?\s+(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)", re.IGNORECASE)
 _BY = re.compile(r",?\s+by\s+(?=[^a-z\s])(.{2,80})$")

@@ -7,6 +7,7 @@ dashes. People mention the whole name, drop the subtitle, drop the franchise in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class Kind(IntEnum):
     WHOLE = 10
 
 
+_COUNT_IN_FRONT = re.compile(r"[(\[][^()\[\]]{1,20}[)\]]\s+(?=\S{2,}\s+\S)")  # "(4) Wii …", "[2 Pack] …"
+
 LOOSE = 16
 """Added to a kind where the form is the name's content words only."""
 
@@ -52,7 +55,9 @@ class Name(NamedTuple):
 def names(parsed: ParsedTitle, aliases: Sequence[str] = ()) -> list[Name]:
     """The names of an item; one without a single letter or digit gets its raw text as the only word."""
     found: list[Name] = []
-    for place, text in enumerate((parsed.main, *parsed.alternatives, *aliases)):
+    counted = _COUNT_IN_FRONT.match(parsed.main) if parsed.main.startswith(("(", "[")) else None
+    bare = (parsed.main[counted.end() :],) if counted else ()
+    for place, text in enumerate((parsed.main, *bare, *parsed.alternatives, *aliases)):
         parts = name_parts(text)
         name = Name(parts, place > 0, sum(parts, ()))
         if parts and all(name.words != other.words for other in found):

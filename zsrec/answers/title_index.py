@@ -168,8 +168,8 @@ class TitleIndex:
         return segment.entry(place)
 
     def is_label(self, text: str) -> bool:
-        """Whether a text is a learned label of the catalog's titles."""
-        return self.conventions.is_label(text)
+        """Whether a text is a learned label of the catalog's titles, or a slip of one."""
+        return self.conventions.resembles_label(text)
 
     def is_creator(self, text: str) -> bool:
         """Whether a text is the name of a creator of any item."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from zsrec.cli.console import TerminalWatch, out, print_line, print_table, show
 from zsrec.cli.options import option
-from zsrec.cli.tables import interval, result_table
+from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
 from zsrec.core.types import Recommendations
@@ -25,6 +25,7 @@ from zsrec.evaluation.llm_methods import NAMED, LLMMethod
 from zsrec.evaluation.report import Report
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, leave_one_out
+from zsrec.evaluation.statistics import Estimate
 from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
 from zsrec.llm.vllm_server import running_server, up
 from zsrec.prompts import load_template
@@ -119,10 +120,14 @@ def _show_scores(found: Report) -> None:
     metrics = [name for name in found.metrics if "@" in name]
     table = result_table("", *metrics)
     for one in found.methods:
-        table.add_row(ROWS[one.method], *(interval(one.metrics[name]) for name in metrics))
+        table.add_row(ROWS[one.method], *(_interval(one.metrics[name]) for name in metrics))
     print_table(table)
-    print_line("HR: the share that is; NDCG counts the place too; below them 95% intervals.", "dim")
+    print_line("HR: the share that is; NDCG counts the place too; 95% intervals.", "dim")
     out.print()
+
+
+def _interval(found: Estimate) -> str:
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _show_user(ranking: Recommender, split: Split, case: int) -> tuple[str, ...]:
@@ -138,7 +143,7 @@ def _show_user(ranking: Recommender, split: Split, case: int) -> tuple[str, ...]
     print_line(f"newest first: {'; '.join(_title(catalog, one) for one in history[:-4:-1])}")
     for one in found:
         hit = one.item.id == target
-        places = f"{retrieved.index(one.item.id) + 1} in retrieval, {ranked.index(one.item.id) + 1} for the model"
+        places = f"retrieval #{retrieved.index(one.item.id) + 1}, model #{ranked.index(one.item.id) + 1}"
         title = f"{one.rank}  {_title(catalog, one.item.id)}{'  ← the hidden film' if hit else ''}"
         print_line(title, "green" if hit else None)
         print_line(f"   {one.reason or 'nobody shares it'} · {places}", "dim")
