@@ -64,7 +64,7 @@ def overlapping(
     if not sum(map(len, chunks)):
         return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int64)
     found = np.concatenate(chunks)
-    found.sort()
+    found.sort(kind="stable")  # merges the chunks, which are sorted
     edges = np.empty(found.size, dtype=np.bool_)
     edges[0] = True
     np.not_equal(found[1:], found[:-1], out=edges[1:])
