@@ -71,8 +71,8 @@ class _Gathering:
         first = next(rest, None)
         if first is None:
             return
-        if verbatim := self._index.find(verbatim_key(mention[:MAX_LENGTH])):
-            self._verbatim(verbatim, first)
+        if whole := self._index.find(verbatim_key(mention[:MAX_LENGTH])):
+            self._verbatim(whole, self._index.find(first.key), first)
             return
         read: list[Reading] = []
         for reading in chain((first,), rest):
@@ -94,15 +94,18 @@ class _Gathering:
     def _best(self) -> float:
         return max((e.log_odds for e in self.found.values()), default=float("-inf"))
 
-    def _verbatim(self, found: Sequence[Found], first: Reading) -> None:
-        """A mention that is all of a catalog title, with its first reading."""
+    def _verbatim(self, whole: Sequence[Found], named: Sequence[Found], first: Reading) -> None:
+        """A mention that is all of a catalog title: the straight way, without any further reading.
+
+        `named` are the items that its first reading names.
+        """
         information = float(len(first.words))
-        for item, kind in found:
+        for item, kind in whole:
             entry = self._entry(item)
             agreement = exact_agreement(kind, first.key, information)
             agreement.labelled = any(label.kind != "s" for label in entry.labels)
             self._add(item, "exact", Reading(first.words, first.key, entry.year, Cut.NOTHING), agreement)
-        for item, kind in self._index.find(first.key):
+        for item, kind in named:
             labels = self._entry(item).labels if kind == Kind.FULL else ()
             if labels and all(label.kind == "s" for label in labels):  # "The Snowman (Harry Hole, #7)" is one
                 self._add(item, "exact", first, exact_agreement(kind, first.key, information))
