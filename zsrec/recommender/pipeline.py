@@ -73,8 +73,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
-    events, turns = prompts.parts(fitted.shown)
-    use = history_use(known, events)
+    shown = prompts.shown(fitted)
+    use = history_use(known, shown.events)
     found = candidates.notes if candidates else ()
     notes = [
         *unsaid(restrictions, found),
@@ -83,7 +83,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         *result.notes,
         *reader.notes,
         *ambiguity.notes(),
-        *prompts.notes(fitted),
+        *shown.notes,
     ]
     mode = candidates.mode if candidates else "zero-shot"
     if pipeline.retriever is not None and not pipeline.ranks and request.fill != "retrieval":
@@ -112,13 +112,13 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     trace = Trace(
         template=template.ref,
         mode=mode,
-        evidence=prompts.evidence(fitted),
+        evidence=shown.evidence,
         exchanges=exchanges,
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
         history=use,
-        conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
+        conversation=conversation_use(request.conversation, mentions, shown.turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),
