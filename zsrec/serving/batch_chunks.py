@@ -5,8 +5,10 @@
     OUT/part-00012.parquet              finished; written atomically
     OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
     OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
+    OUT/_zsrec/work/part-00012.sha256   the part's checksum, written before the part takes its name
 
-A user is done when the line is written, so a resumed job asks again only for what was under way.
+A user is done when the line is written, so a resumed job asks again only for what was under way. The checksums of
+chunks, and of parts once the job is done, are in `OUT/_zsrec/SHA256SUMS`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import fcntl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from zsrec.core.checksums import Checksums, Sums
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.core.files import atomic_write
+from zsrec.core.files import atomic_write, sha256
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Event, History, feedback_of
 from zsrec.llm.journal import Journal
@@ -35,6 +40,22 @@ class Files:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.work = self.out / "_zsrec" / "work"
+        self.sums = Checksums(self.out / "_zsrec")
+
+    @cached_property
+    def recorded(self) -> Sums:
+        """The checksums when they were first needed."""
+        return self.sums.read()
+
+    @cached_property
+    def job(self) -> str:
+        """The job's configuration as a checksum; empty for chunks without a job."""
+        path = self.out / "_zsrec" / CONFIG
+        return sha256(path) if path.exists() else ""
+
+    def purpose(self, number: int) -> str:
+        """What the journal of a chunk is of."""
+        return f"batch {self.job} chunk {number}"
 
     def part(self, number: int) -> Path:
         """The finished rows of a chunk."""
@@ -47,6 +68,10 @@ class Files:
     def journal(self, number: int) -> Path:
         """The journal of a chunk's users that are done."""
         return self.work / f"chunk-{number:05d}.jsonl"
+
+    def digest(self, number: int) -> Path:
+        """The checksum of a part, until the driver records it."""
+        return self.work / f"part-{number:05d}.sha256"
 
 
 def write_chunk(files: Files, number: int, part: Part) -> None:
@@ -117,8 +142,12 @@ class Chunk:
         """Write the chunk's part of the output atomically, and remove what it was made from."""
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
         path = self._files.part(self.number)
-        with atomic_write(path, part=_part_of(path, self._files)) as file:
+        part = _part_of(path, self._files)
+        with atomic_write(path, part=part) as file:
             arrow().parquet.write_table(rows, file, compression="zstd")
+            file.flush()
+            with atomic_write(self._files.digest(self.number)) as digest:
+                digest.write(sha256(part).encode())
         self.close()
 
     def close(self) -> None:
@@ -140,13 +169,15 @@ def open_chunk(files: Files, number: int) -> Chunk | None:
         if files.part(number).exists():
             _remove(files, number)
             return None
+        for fault in files.sums.faults([files.sums.name(files.chunk(number))], files.recorded):
+            raise fault
         try:
             with pa.ipc.open_file(file) as reader:
                 rows = reader.read_all().combine_chunks()
         except pa.ArrowException as error:
             raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
         stack.callback(_remove_finished, files, number)
-        journal = stack.enter_context(Journal(files.journal(number), usable=Answer.usable))
+        journal = stack.enter_context(Journal(files.journal(number), files.purpose(number), usable=Answer.usable))
         return Chunk(number, files, rows, journal, stack.pop_all())
     raise AssertionError  # for the type checker: an ExitStack might swallow an exception
 
