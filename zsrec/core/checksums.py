@@ -77,9 +77,9 @@ class Checksums:
 
     def faults(self, names: Iterable[str] | None = None, sums: Sums | None = None) -> Iterator[DamagedError]:
         """The damage in some files, or in all that are recorded; `sums` are those already read."""
-        found = self.read() if sums is None else sums
-        if not found:
+        if not self.exists:
             return
+        found = self.read() if sums is None else sums
         for name in found if names is None else names:
             path = Path(os.path.normpath(self.folder / name))
             if name not in found:

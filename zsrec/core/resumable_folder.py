@@ -116,7 +116,7 @@ class ResumableFolder:
 
     def faults(self) -> Iterator[DamagedError]:
         """What in the folder is damaged."""
-        yield from self.sums.faults()
+        yield from self.sums.faults(sorted({*self.sums.read(), *self._stored()}))
 
     def repair(self) -> list[DamagedError]:
         """Remove what is damaged, so that the same command makes it again, and return what it was.

@@ -51,16 +51,16 @@ class BatchFolder(ResumableFolder):
     def faults(self) -> Iterator[DamagedError]:
         """What in the folder is damaged."""
         self.collect()
-        sums = self.sums.read()
-        yield from self.sums.faults([name for name in sums if "/" not in name], sums)
-        yield from self.part_faults()
-        chunks = [self.sums.name(path) for path in sorted(self.files.work.glob("chunk-*.arrow"))]
-        yield from self.sums.faults(chunks, sums)
+        for error in super().faults():
+            path = Path(error.path or "")
+            if path.suffix != ".arrow" or path.exists():  # a chunk goes when its part is there
+                yield error
         for path in sorted(self.files.work.glob("chunk-*.jsonl")):
             purpose = self.files.purpose(int(path.stem.removeprefix("chunk-")))
             yield from read_lines(path, purpose, lambda line: is_entry(line.entry)).errors(path)
 
     def _stored(self) -> Iterator[str]:
+        """The files that have checksums."""
         yield from super()._stored()
         for path in (*self.files.out.glob("part-*.parquet"), *self.files.work.glob("chunk-*.arrow")):
             yield self.sums.name(path)
