@@ -13,6 +13,7 @@ from zsrec.cli import (
     bench,
     chat,
     data,
+    demo,
     doctor,
     ground,
     model,
@@ -40,7 +41,7 @@ app.command(
         "zsrec recommend --catalog books.csv --id isbn --title name --history sales.csv --out all.jsonl",
     )
 )(recommend.recommend)
-app.command()(recommend.demo)
+app.command()(demo.demo)
 app.command()(chat.chat)
 app.command(
     epilog=examples(

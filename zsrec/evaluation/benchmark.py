@@ -144,7 +144,9 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
         notes=tuple(split["notes"]),
         users=split["users"],
         items=split["items"],
-        methods=tuple(measured(folder.predictions(name), ks) for name in config["methods"]),
+        methods=tuple(
+            measured(folder.predictions(name), ks, short=bool(config["llm_methods"])) for name in config["methods"]
+        ),
     )
     recited: ProbeReport | None = None
     if config["questions"]:

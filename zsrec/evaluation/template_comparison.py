@@ -107,7 +107,7 @@ class Comparing(Frozen):
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
     """Compares the templates of a run, from its folder alone."""
     config = folder.config()
-    runs = [measured(folder.predictions(name), config["ks"]) for name in config["llm_methods"]]
+    runs = [measured(folder.predictions(name), config["ks"], short=True) for name in config["llm_methods"]]
     names = [one.name for one in runs]
     if len(names) < 2:
         raise ConfigError("there are no two templates to compare", hint="name at least two")
