@@ -1,8 +1,8 @@
-"""zsrec inside LensKit's pipelines and RecTools' cross-validation: `python benchmarks/adapters.py lenskit|rectools DATA`.
+"""zsrec in LensKit's pipelines and RecTools' cross-validation: `python benchmarks/adapters.py LIBRARY DATA`.
 
-Each library splits, asks and measures by itself, its own models beside zsrec's; DATA is a folder in the format of
-MovieLens. Run it in the library's environment (`make extras`). With `--base-url` and `--model`, a recommender that asks
-the model takes part too, on `--users` users.
+LIBRARY, lenskit or rectools, splits, asks and measures by itself, its own models beside zsrec's; DATA is a folder
+in the format of MovieLens. Run it in the library's environment (`make extras`). With `--base-url` and `--model`, a
+recommender that asks it takes part instead of the library's models, on `--users` users.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def ratings(folder: Path) -> Any:  # noqa: ANN401
 
 
 def lenskit(folder: Path, recommender: Recommender | None, users: int) -> dict[str, Any]:
-    """LensKit's own sample_users split would be random; its last-one-per-user holdout is by time."""
+    """Five folds of users, the last event of each the target."""
+    from lenskit.basic import PopScorer
     from lenskit.batch import recommend
     from lenskit.data import ItemListCollection, UserIDKey, from_interactions_df
     from lenskit.knn import ItemKNNScorer
-    from lenskit.basic import PopScorer
     from lenskit.metrics import NDCG, Hit, RunAnalysis
     from lenskit.pipeline import topn_pipeline
     from lenskit.splitting import LastN, crossfold_users
@@ -64,7 +64,9 @@ def lenskit(folder: Path, recommender: Recommender | None, users: int) -> dict[s
 
     data = from_interactions_df(ratings(folder))
     scorers: dict[str, Any] = {
-        "pop": PopScorer(), "itemknn": ItemKNNScorer(feedback="implicit"), "zsrec": ZsrecScorer()
+        "pop": PopScorer(),
+        "itemknn": ItemKNNScorer(feedback="implicit"),
+        "zsrec": ZsrecScorer(),
     }
     if recommender is not None:
         scorers = {"zsrec": ZsrecScorer(), "zsrec with a model": ZsrecScorer(recommender=recommender)}
@@ -77,7 +79,9 @@ def lenskit(folder: Path, recommender: Recommender | None, users: int) -> dict[s
             fitted = time.perf_counter()
             asked = split.test
             if recommender is not None:
-                asked = ItemListCollection.from_dict({key.user_id: one for key, one in list(asked)[:users]}, UserIDKey)
+                asked = ItemListCollection.from_dict(
+                    {key.user_id: one for key, one in list(asked)[:users]}, UserIDKey
+                )
             lists = recommend(pipeline, asked, n=K, n_jobs=1)
             done = time.perf_counter()
             analysis = RunAnalysis()
@@ -99,10 +103,10 @@ def lenskit(folder: Path, recommender: Recommender | None, users: int) -> dict[s
 
 
 def rectools(folder: Path, recommender: Recommender | None, users: int) -> dict[str, Any]:
-    """The newest week, or the last item of each user, of RecTools' own splitters."""
+    """The last event of each user is the target."""
     import pandas as pd
     from rectools.dataset import Dataset
-    from rectools.metrics import NDCG, HitRate
+    from rectools.metrics import NDCG, HitRate, calc_metrics
     from rectools.model_selection import LastNSplitter, cross_validate
     from rectools.models import EASEModel, PopularModel
 
@@ -110,22 +114,24 @@ def rectools(folder: Path, recommender: Recommender | None, users: int) -> dict[
 
     rows = ratings(folder)
     rows["datetime"], rows["weight"] = pd.to_datetime(rows.pop("timestamp"), unit="s"), 1.0
-    models: dict[str, Any] = {"pop": PopularModel(), "zsrec": ZsrecModel()}
-    if recommender is not None:
-        models = {"zsrec": ZsrecModel(), "zsrec with a model": ZsrecModel(recommender=recommender)}
-        kept = rows["user_id"].unique()[:users]
-        rows = rows[rows["user_id"].isin(kept)]
-    else:
-        models["ease"] = EASEModel(regularization=100.0, recommend_use_gpu_ranking=False)
-    found = cross_validate(
-        Dataset.construct(rows),
-        LastNSplitter(1, n_splits=1),
-        {"HR@10": HitRate(K), "NDCG@10": NDCG(K)},
-        models,
-        k=K,
-        filter_viewed=True,
-    )
-    return {one.pop("model"): one for one in found["metrics"]}
+    data, splitter = Dataset.construct(rows), LastNSplitter(1, n_splits=1)
+    metrics = {"HR@10": HitRate(K), "NDCG@10": NDCG(K)}
+    if recommender is None:
+        ease = EASEModel(regularization=100.0, recommend_use_gpu_ranking=False)
+        models = {"pop": PopularModel(), "ease": ease, "zsrec": ZsrecModel()}
+        found = cross_validate(data, splitter, metrics, models, k=K, filter_viewed=True)
+        return {one.pop("model"): one for one in found["metrics"]}
+    [(train, test, _)] = splitter.split(data.interactions)
+    part = data.filter_interactions(train, keep_external_ids=True)
+    targets = rows.loc[test]
+    targets = targets[targets["user_id"].isin(targets["user_id"].unique()[:users])]
+    compared = {}
+    for name, model in {"zsrec": ZsrecModel(), "zsrec with a model": ZsrecModel(recommender=recommender)}.items():
+        started = time.perf_counter()
+        lists = model.fit(part).recommend(targets["user_id"].unique(), part, k=K, filter_viewed=True)
+        took = time.perf_counter() - started
+        compared[name] = calc_metrics(metrics, reco=lists, interactions=targets) | {"seconds": took}
+    return compared
 
 
 if __name__ == "__main__":
