@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import islice, zip_longest
 
-from zsrec.answers.text_spans import QUOTES, YEAR, Piece, Span, has_word, plain, trim
+from zsrec.answers.text_spans import CLOSING, QUOTES, YEAR, Piece, Span, has_word, plain, trim
 from zsrec.answers.wording import capitalised, is_label, is_reason, is_remark
 from zsrec.core.types import Mention
 
@@ -174,16 +174,22 @@ def _halves(text: str, start: int, end: int, side: str) -> list[Span]:
 
 def _closing(text: str, outer: int, start: int, end: int) -> int | None:
     """Where the title ends if it is quoted or emphasised from its first letter; a year behind it belongs to it."""
-    opened = start
-    while opened > outer and text[opened - 1] in QUOTES and opened > start - 4:
-        opened -= 1
-    if opened == start:
+    opened = start - (text[start - 1 : start] == " ")  # "« Dune »"
+    mark = text[opened - 1 : opened]
+    if opened < outer or mark not in QUOTES or (opened < start and mark not in "«»‹›„“"):
         return None
-    close = text.find(QUOTES[text[start - 1]], start, end)
-    if close < 0 or (text[start - 1] in "'‘" and text[close + 1 : close + 2].isalnum()):
+    closings = [text.find(closing, start, end) for closing in QUOTES[mark]]
+    if mark in "'‘":  # not an apostrophe
+        closings = [
+            close
+            for close in range(start, end)
+            if text[close] in "'’" and not text[close + 1 : close + 2].isalnum()
+        ]
+    close = min((place for place in closings if place >= 0), default=-1)
+    if close < 0:
         return None
     after = close
-    while after < end and (text[after] in QUOTES.values() or text[after].isspace()):
+    while after < end and (text[after] in CLOSING or text[after].isspace()):
         after += 1
     year = _YEAR_WITHIN.match(text, after, end)
     return year.end() if year else close

@@ -24,6 +24,7 @@ from zsrec.answers.json_reader import without_objects
 from zsrec.answers.list_format import bare_pieces, bulleted_pieces, headed_pieces, labelled_pieces, numbered_pieces
 from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
+from zsrec.answers.quoted_format import quoted_pieces
 from zsrec.answers.sections import turns, unwanted
 from zsrec.answers.table_format import table_pieces
 from zsrec.answers.text_spans import YEAR, Piece, Skip, Span, blank, plain, same
@@ -45,9 +46,10 @@ def _sideless(reader: Callable[[str, Span], list[Piece]]) -> _Reader:
 
 
 _NUMBERED, _PROSE = _sideless(numbered_pieces), _sideless(prose_pieces)
-_MARKED = (bulleted_pieces, headed_pieces, labelled_pieces)
+_MARKED = (headed_pieces, labelled_pieces)
 _OTHERS: tuple[_Reader, ...] = (
-    table_pieces, *map(_sideless, _MARKED), inline_pieces, _sideless(bare_pieces), _PROSE
+    table_pieces, _sideless(bulleted_pieces), quoted_pieces, *map(_sideless, _MARKED), inline_pieces,
+    _sideless(bare_pieces), _PROSE
 )  # fmt: skip
 
 PARSERS: Mapping[str, tuple[_Reader, ...]] = MappingProxyType(
