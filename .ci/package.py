@@ -1,7 +1,7 @@
 """The wheel and the sdist, built here and installed in fresh environments, where each extra does what it is for.
 
-`python .ci/package.py` tries the light ones; with `--heavy` those of which one takes minutes (torch, spaCy, Ray), for
-`make extras`. Names of extras choose some of them.
+`python .ci/package.py` tries the light ones; with `--heavy` those of which one takes minutes (torch, spaCy, Ray),
+for `make extras`. Names of extras choose some of them.
 """
 
 # ruff: noqa: S603, T201  (our own commands; what it prints is its report)

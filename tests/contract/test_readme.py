@@ -61,6 +61,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ratings.csv").write_text(f"userId,movieId,rating,timestamp\n{ratings}", encoding="utf-8")
     books = "".join(f'{{"isbn": "{n}", "name": "{name}"}}\n' for n, name in enumerate(["Dune", "Emma", "Kim"]))
     (tmp_path / "books.jsonl").write_text(books, encoding="utf-8")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    numbers = [str(number) for number in range(1, len(FILMS) + 1)]
+    pq.write_table(pa.table({"movieId": numbers, "title": FILMS}), tmp_path / "films.parquet")
+    lists = {"user": ["ann", "ben"], "items": [["1", "2"], ["5"]], "ratings": [[5.0, 4.0], [1.0]]}
+    pq.write_table(pa.table(lists), tmp_path / "users.parquet")
     (tmp_path / "mentions.jsonl").write_text('{"id": 1, "mention": "Heat"}\n', encoding="utf-8")
     if "prompts new my" not in README:
         (tmp_path / "my.j2").write_text(next(blocks("jinja")), encoding="utf-8")

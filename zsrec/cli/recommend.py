@@ -32,7 +32,6 @@ from zsrec.recommender.many import Outcome
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.popularity import popularity
 from zsrec.retrieval.rerank import Reranked
 
 
