@@ -5,11 +5,8 @@
     OUT/part-00012.parquet              finished; written atomically
     OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
     OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
-<<<<<<< HEAD
     OUT/_zsrec/work/chunk-00012.lock    held by the process that works on it
-=======
     OUT/_zsrec/work/part-00012.sha256   the part's checksum, written before the part takes its name
->>>>>>> damage
 
 A user is done when the line is written, so a resumed job asks again only for what was under way. The checksums of
 chunks, and of parts once the job is done, are in `OUT/_zsrec/SHA256SUMS`.
