@@ -63,7 +63,7 @@ AnyConfig = TypeVar("AnyConfig", bound=Frozen)
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 OLD_NAMES = {"--candidates": "--retriever", "--items": "--catalog", "--item-columns": "--id --title"}
 app.command(cls=accepting(OLD_NAMES))(conversations)
-app.command("split")(split_command)
+app.command("split", cls=accepting(OLD_NAMES))(split_command)
 
 
 @app.command(

@@ -168,8 +168,8 @@ def one_target_metrics(
 ) -> dict[str, Values]:
     """HR, NDCG and MRR of n places (`Place`) by name; shape (n,) each.
 
-    `short` says that some lists that these are compared with end at the largest of `ks`: MRR is cut there, and named
-    so.
+    `short` says that some lists that these are compared with end at the largest of `ks`: MRR is cut there, and
+    named so.
     """
     values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
     values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
