@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.errors import ConfigError
 from zsrec.data.catalog import Catalog
@@ -95,7 +95,7 @@ def test_a_series_abstains_with_its_books(books: Grounder) -> None:
     ],
 )
 def test_creators_behind_the_mentions_of_an_answer(answer: str, books: Grounder) -> None:
-    assert list(item_ids(ground_answer(answer, books))) == ["snow-n", "candide"]
+    assert list(item_ids(read_answer(answer, books).grounded)) == ["snow-n", "candide"]
 
 
 @pytest.mark.parametrize(
