@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+import zsrec
 from zsrec.cli import batch, bench, chat, data, demo, doctor, ground, model, playground, prompts, recommend, serve
 from zsrec.cli.console import complain
 from zsrec.cli.options import accepting, examples
@@ -53,7 +53,7 @@ for _group in (prompts, model, bench, data):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zsrec {version('zsrec')}")
+        typer.echo(f"zsrec {zsrec.__version__}")
         raise typer.Exit
 
 

@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
-from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -17,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+import zsrec
 from zsrec.answers.grounder import Context
 from zsrec.answers.grounding import item_ids, read_answer, resolve_history
 from zsrec.core.errors import LLMError, ZsrecError
@@ -57,7 +57,7 @@ def create_app(service: Service, keys: Keys | None = None, allow_hosts: Collecti
     """The ASGI application of a service; it closes the service's client when it ends."""
     app = FastAPI(
         title="zsrec",
-        version=version("zsrec"),
+        version=zsrec.__version__,
         summary="Zero-shot sequential recommendation, grounded in a catalog.",
         lifespan=_lifespan,
         docs_url=None,  # the pages load scripts from elsewhere; /openapi.json is there
