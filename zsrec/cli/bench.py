@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
+from zsrec.cli.bench_lists import external_lists, split_command
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
@@ -62,6 +63,7 @@ AnyConfig = TypeVar("AnyConfig", bound=Frozen)
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
 OLD_NAMES = {"--candidates": "--retriever", "--items": "--catalog", "--item-columns": "--id --title"}
 app.command(cls=accepting(OLD_NAMES))(conversations)
+app.command("split", cls=accepting(OLD_NAMES))(split_command)
 
 
 @app.command(
@@ -255,9 +257,13 @@ def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dic
     at = None if run.at is None else run.at.isoformat()
     names = "protocol events strict_time tie_orders window_days text_columns model"
     names += "".join(f" {name}" for name in CONFIGS)
-    replies = [(name, sha256(Path(file))) for name, _, file in (one.partition("=") for one in run.replies or ())]
     found = {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
-    return found | ({"replies": replies} if replies else {})
+    given = {"replies": run.replies or (), "lists": run.lists or ()}
+    files = {
+        kind: [(name, sha256(Path(file))) for name, _, file in (one.partition("=") for one in named)]
+        for kind, named in given.items()
+    }
+    return found | {kind: named for kind, named in files.items() if named}
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
@@ -330,8 +336,12 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
-    if without_llm or not templates:
+    lists = external_lists(run.lists, data.interactions.items)
+    if without_llm or not (templates or lists):
         made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
+    if taken := [name for name in lists if name in made or name in dict(templates)]:
+        raise ConfigError(f"--lists {taken[0]}=… has the name of a method", hint="write another name")
+    made = {**made, **lists}
     sources: list[RecordedReplies | None] = [*read_replies(run.replies)] or [None]
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):

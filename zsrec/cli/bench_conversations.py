@@ -228,7 +228,7 @@ async def _llm_rows(
                 asked = recommender
                 if not offline and out is not None:
                     out.mkdir(parents=True, exist_ok=True)
-                    journal = stack.enter_context(Journal(out / JOURNAL))
+                    journal = stack.enter_context(Journal(out / JOURNAL, JOURNAL))
                     asked = recommender.with_llm(JournalledLLM(recommender.llm, journal, on_reply=watch.reply))
                 llm_of = partial(OfflineLLM, replies=replies, requests=requests) if offline else None
                 outcomes = await ask_turns(asked, turns, k=k, llm_of=llm_of, on_done=watch.step)

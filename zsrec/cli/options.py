@@ -324,6 +324,18 @@ ProtocolName = Annotated[
         autocompletion=completing(lambda: PROTOCOLS),
     ),
 ]
+ShownEvents = Annotated[
+    int | None, option("cold-users: events that are shown per user.", "--events", panel=PROTOCOL, min=0)
+]
+SplitTime = Annotated[
+    datetime | None,
+    option(
+        "time-split, cold-items: the time of the split (UTC); by default 80% of the events are before.",
+        "--at",
+        panel=PROTOCOL,
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+    ),
+]
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
 Seed = Annotated[int, option("Seed of subsets, tie orders, intervals and tests.", "--seed", panel=PROTOCOL)]
 ReportFile = Annotated[Path | None, option("Write the whole report to this file.", "--json", panel=OUTPUT)]
@@ -388,6 +400,14 @@ class RunOptions(AskingOptions):
             show_default=", ".join(RETRIEVERS),
         ),
     ] = ",".join(RETRIEVERS)
+    lists: Annotated[
+        list[str] | None,
+        option(
+            "Another system's lists, NAME=FILE: a table of user and item, best first; repeatable. "
+            "NAME:training-free=FILE where nothing was trained.",
+            panel=METHODS,
+        ),
+    ] = None
     template: Annotated[
         list[str] | None, option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS)
     ] = None
@@ -406,17 +426,8 @@ class RunOptions(AskingOptions):
     ease: Annotated[str | None, option("Options of ease, such as regularization=200.", panel=METHODS)] = None
     sasrec: Annotated[str | None, option("Options of sasrec, such as epochs=20,factors=64.", panel=METHODS)] = None
     protocol: ProtocolName = "leave-one-out"
-    events: Annotated[int | None, option("cold-users: events that are shown per user.", panel=PROTOCOL, min=0)] = (
-        None
-    )
-    at: Annotated[
-        datetime | None,
-        option(
-            "time-split, cold-items: the time of the split (UTC); by default 80% of the events are before.",
-            panel=PROTOCOL,
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-        ),
-    ] = None
+    events: ShownEvents = None
+    at: SplitTime = None
     k: Annotated[str, option("Cut-offs, separated by commas.", "-k", "--k", panel=PROTOCOL)] = "10"
     strict_time: Annotated[
         bool, option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL)
