@@ -25,8 +25,9 @@ class MethodRun:
     """What one method did.
 
     Attributes:
-        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR", or "MRR@10" beside an LLM; with several targets a user also
-            "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on); shape (n,) each.
+        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR", or "MRR@10" beside an LLM; with several
+            targets a user also "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on);
+            shape (n,) each.
     """
 
     name: str  # the name it was run under

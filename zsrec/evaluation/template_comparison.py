@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.evaluation.comparison import lift
+from zsrec.evaluation.comparison import lifts
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.predictions import Use
 from zsrec.evaluation.run_folder import TIMES, RunFolder
@@ -130,7 +130,7 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
         means=_means({main: Kind("more", 1.0), **kinds}, columns, seed),
         pairs=tuple(paired),
         verdicts=tuple(verdict(a, b, paired, columns) for a, b in pairs),
-        lift=tuple(pair for one in runs for pair in lift(one, config["ks"], seed=seed)),
+        lift=tuple(chain.from_iterable(lifts(runs, config["ks"], seed=seed).values())),
     )
 
 
