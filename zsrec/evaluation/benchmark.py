@@ -146,7 +146,8 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
         users=split["users"],
         items=split["items"],
         methods=tuple(
-            measured(folder.predictions(name), ks, short=bool(config["llm_methods"])) for name in config["methods"]
+            measured(folder.predictions(name), ks, short=bool(config.get("llm_methods")))
+            for name in config["methods"]
         ),
     )
     recited: ProbeReport | None = None

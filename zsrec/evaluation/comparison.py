@@ -94,7 +94,7 @@ def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, .
         ],
         dtype=np.int64,
     )
-    retrieval = one_target_metrics(above, np.zeros_like(above), ks, short=True)
+    retrieval = one_target_metrics(above, np.zeros_like(above), ks, short="MRR" not in one.metrics)
     return comparisons(
         [Pair(key, one.name, RETRIEVAL, one.metrics[key] - values) for key, values in retrieval.items()], seed=seed
     )
@@ -160,7 +160,7 @@ def _methods(folders: Sequence[RunFolder]) -> tuple[list[MethodRun], list[str]]:
     same: list[str] = []
     targets: dict[tuple[str, int], str] = {}
     configs = [folder.config() for folder in folders]
-    short = any(config["llm_methods"] for config in configs)
+    short = any(config.get("llm_methods") for config in configs)
     for run, folder, config in zip(names, folders, configs, strict=True):
         for name in config["methods"]:
             one = measured(folder.predictions(name), config["ks"], short=short)

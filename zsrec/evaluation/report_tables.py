@@ -243,7 +243,7 @@ def written(cell: Cell, *, interval: str = " [{}, {}]") -> str:
 def number(value: float) -> str:
     """A number with four digits that tell something, and no leading zero below 1."""
     if abs(value) > 1.0:
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
     text = f"{value:.4f}"
     return text.removeprefix("0") if text.startswith("0.") else text
 
