@@ -78,6 +78,10 @@ class Paired(Frozen):
                 why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
             else:
                 why = f"one of about {size} shows four times in five"
+            if found.metric in (*_COSTS, *_PARTS) and self.differing:  # what was spent is known, not estimated
+                return (
+                    f"{found.metric}: {difference}; measured on these {found.users:,} users, not shown for others"
+                )
             return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
         return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
 
@@ -259,14 +263,15 @@ def verdict(a: str, b: str, paired: Sequence[Paired], columns: Columns) -> str:
 
 
 def _costs(a: str, b: str, mine: Sequence[Paired], columns: Columns) -> Iterator[str]:
-    """How much more the dearer one takes, of what is shown to differ."""
+    """How much more the dearer one took; seconds, which depend on the server's load, only if that is shown."""
     for one in mine:
-        if one.comparison.metric in _COSTS and one.winner:
-            key = one.comparison.metric
+        key = one.comparison.metric
+        if key in _COSTS and (one.winner or (key == "tokens" and one.comparison.difference)):
             both = ~np.isnan(columns[a][key] + columns[b][key])
             of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
-            dearer = a if one.winner == b else b
-            yield f"{dearer} takes {written(of[dearer])} {key} per user, {one.winner} {written(of[one.winner])}."
+            dearer, other = (a, b) if of[a] > of[b] else (b, a)
+            shown = "" if one.winner else " (of these users; not shown for others)"
+            yield f"{dearer} takes {written(of[dearer])} {key} per user, {other} {written(of[other])}{shown}."
 
 
 def _people(number: int) -> str:
