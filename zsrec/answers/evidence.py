@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Literal
 
 from zsrec.answers.creator_compare import creator_agreement
-from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, is_note_word, readings
+from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, readings
 from zsrec.answers.scoring import Agreement, Calibration, Features, exact_agreement, features
 from zsrec.answers.title_compare import compare
 from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import Entry, Found, TitleIndex
 from zsrec.answers.title_labels import label_agreement
-from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, NOTES, SMALL_WORDS
 from zsrec.data.titles import is_number, key, loose_key, verbatim_key, without_article
 
 _CONVINCING = 2.9
@@ -71,8 +71,8 @@ class _Gathering:
         first = next(rest, None)
         if first is None:
             return
-        if verbatim := self._index.find(verbatim_key(mention[:MAX_LENGTH])):
-            self._verbatim(verbatim, first)
+        if whole := self._index.find(verbatim_key(mention[:MAX_LENGTH])):
+            self._verbatim(whole, self._index.find(first.key), first)
             return
         read: list[Reading] = []
         for reading in chain((first,), rest):
@@ -94,15 +94,18 @@ class _Gathering:
     def _best(self) -> float:
         return max((e.log_odds for e in self.found.values()), default=float("-inf"))
 
-    def _verbatim(self, found: Sequence[Found], first: Reading) -> None:
-        """A mention that is all of a catalog title, with its first reading."""
+    def _verbatim(self, whole: Sequence[Found], named: Sequence[Found], first: Reading) -> None:
+        """A mention that is all of a catalog title: the straight way, without any further reading.
+
+        `named` are the items that its first reading names.
+        """
         information = float(len(first.words))
-        for item, kind in found:
+        for item, kind in whole:
             entry = self._entry(item)
             agreement = exact_agreement(kind, first.key, information)
             agreement.labelled = any(label.kind != "s" for label in entry.labels)
             self._add(item, "exact", Reading(first.words, first.key, entry.year, Cut.NOTHING), agreement)
-        for item, kind in self._index.find(first.key):
+        for item, kind in named:
             labels = self._entry(item).labels if kind == Kind.FULL else ()
             if labels and all(label.kind == "s" for label in labels):  # "The Snowman (Harry Hole, #7)" is one
                 self._add(item, "exact", first, exact_agreement(kind, first.key, information))
@@ -241,7 +244,7 @@ def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
 
 def _is_mixture(reading: Reading, item: int, year: int | None, index: TitleIndex) -> bool:
     """Whether a reading of several telling words left out all of another item's title that heads no series."""
-    if all(map(is_note_word, reading.prefix)):
+    if NOTES.issuperset(reading.prefix):
         return False
     if reading.year is not None and reading.year == year:
         return False

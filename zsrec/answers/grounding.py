@@ -18,7 +18,7 @@ from zsrec.core.types import Abstention, Grounded, Item, Match, Mention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.data.title_words import SMALL_WORDS
-from zsrec.data.titles import key, parse_title, split_year, words
+from zsrec.data.titles import names_title
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
@@ -137,7 +137,9 @@ class _Lookup:
         self.ground(asked)
         for span, text, query in zip(new, texts, asked, strict=True):
             match = self._matches[query]
-            self._looked[span] = _Looked(span, text, match, _is_named(match) and self._is_title(text, match))
+            ids = _ids(match)[:_MOST_COMPARED] if _is_named(match) else ()
+            is_title = any(names_title(text, self._grounder.catalog.title(item)) for item in ids)
+            self._looked[span] = _Looked(span, text, match, is_title)
 
     def __getitem__(self, span: _Span) -> _Looked:
         if span not in self._looked:
@@ -147,12 +149,6 @@ class _Lookup:
     def query(self, mention: Mention) -> Match | None:
         """The match of the title and year that a mention puts together."""
         return None if mention.query is None else self._matches[mention.query]
-
-    def _is_title(self, text: str, match: Match) -> bool:
-        catalog = self._grounder.catalog
-        spelled = key(words(split_year(text)[0]))
-        titles = [parse_title(catalog.title(item)) for item in _ids(match)[:_MOST_COMPARED]]
-        return any(spelled == key(words(name)) for title in titles for name in (title.main, *title.alternatives))
 
     def _with_creator(self, text: str, end: int) -> str:
         found = _CREATOR.match(self._answer, end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 Span = tuple[int, int]
@@ -169,13 +169,15 @@ def blank(text: str, spans: Iterable[Span]) -> str:
     return "".join([*parts, text[done:]]) if parts else text
 
 
-def lines(text: str, start: int, end: int) -> Iterator[Span]:
+def lines(text: str, start: int, end: int) -> list[Span]:
     """The lines of a span, without their newlines."""
+    found: list[Span] = []
     while start < end:
         stop = text.find("\n", start, end)
         stop = end if stop < 0 else stop
-        yield start, stop
+        found.append((start, stop))
         start = stop + 1
+    return found
 
 
 def same(text: str) -> str:

@@ -49,7 +49,7 @@ _HAN_LETTER = re.compile(f"[{_HAN}]")
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")  # each Han character is a word
 _HAN_ORDINAL = re.compile(rf"第([{''.join(HAN_NUMBERS)}\d]{{1,3}})[{HAN_COUNTERS}]")
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}
-_SYMBOLS = dict.fromkeys(map(ord, "™®©℠℗"), None)
+_NARROW = _WIDE | dict.fromkeys(map(ord, "™®©℠℗"))
 _SPELLED_SIGNS = re.compile(r"\((?:TM|R|SM)\)", re.IGNORECASE)
 _LETTER_SIGNS = re.compile(r"(?<=[^\W\d_])([$!])(?=[^\W\d_])")  # "Ke$ha", "P!nk"
 _ING = re.compile(r"(?<=[^\W\d_]{2}in)['’](?!\w)", re.IGNORECASE)
@@ -84,7 +84,7 @@ def tidy(text: str) -> str:
         text = html.unescape(text)
     if "(" in text:
         text = _SPELLED_SIGNS.sub("", text)
-    return text if text.isascii() else text.translate(_WIDE | _SYMBOLS)
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 def split_year(text: str) -> tuple[str, int | None]:
@@ -121,6 +121,12 @@ def parse_title(title: str) -> ParsedTitle:
     names = [name for group in reversed(groups) for name in _alternatives(group)]
     main = article_first(rest)
     return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
+
+
+def names_title(text: str, title: str) -> bool:
+    """Whether a text is one of the names of a title and nothing more, a year aside."""
+    spelled, parsed = key(words(split_year(text)[0])), parse_title(title)
+    return any(spelled == key(words(name)) for name in (parsed.main, *parsed.alternatives))
 
 
 def _opening(text: str) -> int:

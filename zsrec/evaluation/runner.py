@@ -131,7 +131,7 @@ def _retrieved(
                 retriever = method(split.known_at(case))
             history = split.history(case)
             started = time.perf_counter()
-            scores = retriever.scores(Profile.of(history))
+            scores = retriever.scores(Profile.of(history)._replace(user=users[int(split.users[case])]))
             seconds = time.perf_counter() - started
             stands = standing(split, case, scores, ks)
             best = best_codes(stands.ranked, max(ks), items)
