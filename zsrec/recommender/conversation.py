@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from zsrec.answers.grounder import Grounder
 from zsrec.answers.title_forms import Kind
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, ConversationTooLongError
 from zsrec.core.types import ConversationUse, Match, Mention, TurnMention
 from zsrec.data.history import Event, Feedback, History, Turn
 from zsrec.data.titles import content, key, words
@@ -112,16 +112,16 @@ def check_turns(
     """Checks a conversation's length.
 
     Raises:
-        ConfigError: There are too many turns, or one is too long.
+        ConversationTooLongError: There are too many turns, or one is too long.
     """
     if len(turns) > most_turns:
-        raise ConfigError(
+        raise ConversationTooLongError(
             f"the conversation has {len(turns):,} turns, at most {most_turns:,} are allowed",
             hint="pass the newest turns only",
         )
     for number, turn in enumerate(turns, start=1):
         if len(turn.text) > most_characters:
-            raise ConfigError(
+            raise ConversationTooLongError(
                 f"conversation, turn {number} has {len(turn.text):,} characters, at most {most_characters:,} are "
                 "allowed",
                 hint="shorten the text",

@@ -23,13 +23,14 @@ from typing import Any, Literal
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import CONFIG, ResumableFolder
 from zsrec.recommender.loader import Recipe
+from zsrec.recommender.strategy import CONVERSATION_TEMPLATE
 from zsrec.serving.batch_chunks import Files, unfinished, write_chunk
 from zsrec.serving.batch_input import Counts, read_parts
 from zsrec.serving.batch_rows import arrow
 from zsrec.serving.batch_worker import Batch, OnDone, Work
 
 _INPUT, _SUMMARY = "input.json", "summary.json"
-_FORMAT = 1
+_FORMAT = 2
 _EVENTS = ("history_given", "history_unknown")
 
 
@@ -108,6 +109,11 @@ def run_batch(
 
         check_ray()
     batch.recipe.check()
+    template = batch.recipe.loaded_template()
+    if batch.source.conversation is not None and "conversation" not in template.variables:
+        raise ConfigError(
+            f"the template {template.ref} leaves out conversations", hint=f"--template {CONVERSATION_TEMPLATE}"
+        )
     out = Path(out).absolute()
     folder, files = ResumableFolder(out / "_zsrec"), Files(out)
     if not (folder.path / CONFIG).exists() and out.is_dir() and any(one.name != "_zsrec" for one in out.iterdir()):
@@ -150,6 +156,7 @@ def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
         "format": _FORMAT,
         "input": batch.source.fingerprint(),
         "columns": batch.source.columns.model_dump(),
+        "conversation": batch.source.conversation,
         "liked_from": batch.liked_from,
         "disliked_to": batch.disliked_to,
         "chunk": batch.chunk,
