@@ -45,13 +45,13 @@ def playground(
         import uvicorn
 
         from zsrec.playground.app import check_exposure, create_app
-        from zsrec.playground.state import Workshop
+        from zsrec.playground.state import NO_RETRIEVER, Workshop
     except ModuleNotFoundError:
         raise MissingExtraError("the playground", "playground") from None
     from zsrec.data.interactions import Ids, Interactions
     from zsrec.prompts import Library
     from zsrec.recommender.recommender import Recommender
-    from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, retriever_named
+    from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS
     from zsrec.retrieval.popularity import popularity
 
     hosts = check_exposure(host, expose or ())
@@ -65,19 +65,26 @@ def playground(
         template="generate/default",
         popularity=popularity(histories.values()) if histories else None,
     )
-    if retriever is not None:
-        if not histories and retriever not in WITHOUT_INTERACTIONS:
-            raise ConfigError(
-                f"--retriever {retriever} needs users' histories, which --catalog has none of",
-                hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
-            )
-        known = Interactions.from_histories(histories, catalog=Ids(items.ids))
-        recommender = recommender.with_retriever(retriever_named(retriever, known, items))
+    if retriever is not None and not histories and retriever not in WITHOUT_INTERACTIONS:
+        raise ConfigError(
+            f"--retriever {retriever} needs users' histories, which --catalog has none of",
+            hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
+        )
     recommender.grounder.ground("")  # builds the index before the first request
     given = {"base_url": base_url, "model": model}
     model_arguments = {name: value for name, value in given.items() if value is not None}
-    workshop = Workshop(recommender, Library(prompts), histories, opening=opening, model=model_arguments)
+    known = Interactions.from_histories(histories, catalog=Ids(items.ids)) if histories else None
+    workshop = Workshop(
+        recommender,
+        Library(prompts),
+        histories,
+        opening=opening,
+        model=model_arguments,
+        known=known,
+        retriever=retriever or NO_RETRIEVER,
+    )
     workshop.templates, workshop.users  # noqa: B018  (a broken folder fails here, not on the page)
+    workshop.with_retriever(workshop.retriever)
     app = create_app(workshop, hosts)
     with recommender, _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host

@@ -29,6 +29,9 @@ MOST_CHARACTERS = 4000
 READ_CHARACTERS = 12_000
 """Characters of a conversation, its newest, that are looked through for titles; it bounds the time of a call."""
 
+HEARD_CHARACTERS = 500
+"""Characters of a conversation, its newest, that retrievers read (docs/strategy.md)."""
+
 AnyTurn = Turn | tuple[str, str] | Mapping[str, str]
 """A turn as callers write it: ("user", "…"), {"role": "user", "text": "…"}, or a `Turn`."""
 
@@ -131,6 +134,25 @@ def check_turns(
 def user_words(turns: Iterable[Turn]) -> str:
     """All that the user said, oldest first, as one text."""
     return "\n".join(turn.text.strip() for turn in turns if turn.role == "user" and turn.text.strip())
+
+
+def heard(turns: Sequence[Turn], mentions: Iterable[TurnMention] = ()) -> str:
+    """What retrievers read of a conversation: its newest texts of at most `HEARD_CHARACTERS`, oldest first.
+
+    Titles that the assistant names are left out: they say what was offered, not what is wanted. Of the newest text
+    alone its end is read.
+    """
+    texts = [turn.text for turn in turns]
+    for one in sorted(mentions, key=lambda one: one.mention.start, reverse=True):
+        if one.role == "assistant":
+            text = texts[one.turn]
+            texts[one.turn] = f"{text[: one.mention.start]} {text[one.mention.end :]}"
+    kept: list[str] = []
+    for text in reversed(texts):
+        if kept and sum(map(len, kept)) + len(text) > HEARD_CHARACTERS:
+            break
+        kept.append(text[-HEARD_CHARACTERS:])
+    return "\n".join(text.strip() for text in reversed(kept) if text.strip())
 
 
 def named_items(turns: Sequence[Turn], grounder: Grounder) -> tuple[TurnMention, ...]:

@@ -19,7 +19,7 @@ from zsrec.data.titles import words
 from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
 
 _NEGATION = frozenset("no not less never nothing without avoid dislike hate dont isnt".split())
-_ENDS_NEGATION = re.compile(r"[.,;:!?]|\b(?:but|and more|more|rather|instead|only)\b")
+_ENDS_NEGATION = re.compile(r"[.,;:!?\n]|\b(?:but|and more|more|rather|instead|only)\b")
 _STOP = frozenset(
     "a about all also am an and any are as at be because been but by can could do does else few for from get "
     "give go good great had has have he her him his how i if in into is it its just kind like liked likes "
