@@ -135,7 +135,7 @@ class Page:
             self._turns = named(html.ol().classes("turns"), "The conversation")
             with html.div().classes("bar ends"):
                 self._say = ui.input("Say what you want", on_change=self._speaking)
-                self._say.props("outlined dense debounce=300").classes("grow")
+                self._say.props("outlined dense").classes("grow")
                 _hint(self._say, "For example “I loved Heat. Something quieter?”")
                 self._say.on("keydown.enter", self._send)
                 ui.button("Send", on_click=self._send).props("no-caps")
