@@ -296,7 +296,7 @@ def test_a_conversation(tab: Tab, playground: Playground, model: ScriptedServer,
         "You: Casino (1995)",
         "User: older",
     ]
-    assert "Casino (1995) (liked)" in sent
+    assert "The user liked: Casino (1995); Heat (1995)" in sent
     page.get_by_role("button", name="Start over").click()
     page.get_by_role("list", name="The conversation").locator("li").first.wait_for(state="detached")
     if options is SIZES[1]:

@@ -233,7 +233,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     The pipeline's template plays no part.
     """
     pipeline, restrictions = restricted(pipeline, request)
-    request = request.with_mentions(pipeline.grounder)
+    request = request.with_mentions(pipeline.shared_grounder.titles)
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
     seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)

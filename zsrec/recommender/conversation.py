@@ -7,7 +7,9 @@ capitalised words, and word sequences that are an item's whole name. What a sent
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -35,6 +37,7 @@ HEARD_CHARACTERS = 500
 AnyTurn = Turn | tuple[str, str] | Mapping[str, str]
 """A turn as callers write it: ("user", "…"), {"role": "user", "text": "…"}, or a `Turn`."""
 
+_REMEMBERED = 2_000  # texts of turns whose titles are known
 _LONGEST = 9  # words of a title that is found by its words alone
 _WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*|&")
 _QUOTED = re.compile(
@@ -155,16 +158,16 @@ def heard(turns: Sequence[Turn], mentions: Iterable[TurnMention] = ()) -> str:
     return "\n".join(text.strip() for text in reversed(kept) if text.strip())
 
 
-def named_items(turns: Sequence[Turn], grounder: Grounder) -> tuple[TurnMention, ...]:
+def named_items(turns: Sequence[Turn], grounder: Grounder | TurnTitles) -> tuple[TurnMention, ...]:
     """The items that a conversation names, in its order; each with what the sentence around it says.
 
     An assistant's mention never says what the user thinks: its feedback is "unseen". Titles are looked for in the
     newest turns, of `READ_CHARACTERS` together.
     """
     found: list[TurnMention] = []
-    titles = _Titles(grounder)
+    titles = grounder if isinstance(grounder, TurnTitles) else TurnTitles(grounder)
     for number, turn in list(enumerate(turns))[unread_turns(turns) :]:
-        for span in _TitleFinder(turn.text, titles).spans():
+        for span in titles.spans(turn.text):
             mention = Mention(text=turn.text[span.start : span.end], start=span.start, end=span.end)
             feedback = feedback_around(turn.text, span.start, span.end) if turn.role == "user" else "unseen"
             found.append(
@@ -240,8 +243,30 @@ class _Span(NamedTuple):
     match: Match
 
 
+class TurnTitles:
+    """Finds the titles in turns, and remembers those of the newest texts by a hash: conversations come again.
+
+    The texts themselves are not kept.
+    """
+
+    def __init__(self, grounder: Grounder) -> None:
+        self._grounder = grounder
+        self._spans: OrderedDict[bytes, tuple[_Span, ...]] = OrderedDict()
+
+    def spans(self, text: str) -> tuple[_Span, ...]:
+        """The titles in a text, in its order."""
+        hashed = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = self._spans.get(hashed)
+        if found is None:
+            found = tuple(_TitleFinder(text, _Titles(self._grounder)).spans())
+            self._spans[hashed] = found
+            if len(self._spans) > _REMEMBERED:
+                self._spans.popitem(last=False)
+        return found
+
+
 class _Titles:
-    """Looks titles up, each once per conversation."""
+    """Looks titles up, each once per text."""
 
     def __init__(self, grounder: Grounder) -> None:
         self._grounder = grounder

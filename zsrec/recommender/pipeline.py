@@ -56,7 +56,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     pipeline.check(request)
     pipeline, restrictions = restricted(pipeline, request)
     template, catalog = pipeline.template, pipeline.catalog
-    request = request.with_mentions(pipeline.grounder)
+    request = request.with_mentions(pipeline.shared_grounder.titles)
     known = resolve_history(request.history, catalog, pipeline.grounder)
     seen = known_ids(known).union(request.history.shown)
     ambiguity = Ambiguity(pipeline, request, known)

@@ -23,6 +23,7 @@ from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
 from zsrec.recommender.conversation import (
     AnyTurn,
+    TurnTitles,
     as_turns,
     check_turns,
     heard,
@@ -95,6 +96,11 @@ class SharedGrounder:
         return Grounder(self._catalog)
 
     @cached_property
+    def titles(self) -> TurnTitles:
+        """Finds titles in conversations."""
+        return TurnTitles(self.grounder)
+
+    @cached_property
     def lexical(self) -> Lexical | None:
         """Retrieval by the user's words; None for a catalog that is too large to index unasked."""
         return Lexical(self._catalog) if len(self._catalog) <= MOST_INDEXED else None
@@ -140,11 +146,11 @@ class Request:
         turns = as_turns(conversation)
         return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
 
-    def with_mentions(self, grounder: Grounder) -> Request:
+    def with_mentions(self, titles: TurnTitles) -> Request:
         """The request with the items that its conversation names: the user's as events of the history."""
         if not self.conversation:
             return self
-        mentions = named_items(self.conversation, grounder)
+        mentions = named_items(self.conversation, titles)
         return replace(self, history=with_named(self.history, mentions), mentions=mentions)
 
     @property

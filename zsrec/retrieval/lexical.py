@@ -246,13 +246,14 @@ class _Index:
         if least >= 1 or len(word) < 4:
             return found
         trigrams = _trigrams(word)
-        shared: Counter[int] = Counter()
-        for one in trigrams:
-            shared.update(self._trigrams.get(one, ()))
-        for place, count in shared.items():
-            dice = 2 * count / (len(trigrams) + self._sizes[place])
-            if dice >= least and place != exact and len(self.vocabulary[place]) >= 4:
-                found.append((place, dice))
+        having = [np.array(self._trigrams[one]) for one in trigrams if one in self._trigrams]
+        if not having:
+            return found
+        places, counts = np.unique(np.concatenate(having), return_counts=True)
+        dice = 2 * counts / (len(trigrams) + np.array(self._sizes)[places])
+        for place, similarity in zip(places[dice >= least].tolist(), dice[dice >= least].tolist(), strict=True):
+            if place != exact and len(self.vocabulary[place]) >= 4:
+                found.append((place, similarity))
         return found
 
     def idf(self, alike: Iterable[tuple[int, float]]) -> float:
