@@ -21,15 +21,19 @@ help:
 	@echo "make lock    docker/*.lock and .ci/audit.lock anew, with the newest versions"
 	@echo "make docs    the documentation as a site, in site/; a broken link is an error"
 
-# The environment is ready when this file is newer than pyproject.toml.
-$(VENV)/.ready: pyproject.toml
+# What `make demo` needs, and what everything else needs: each is ready when its file is newer than pyproject.toml.
+$(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "zsrec needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/.ready
+demo: $(VENV)/.installed
 	$(BIN)/zsrec demo
 
 test: $(VENV)/.ready

@@ -33,7 +33,7 @@ from rapidfuzz import fuzz, process
 
 from zsrec.answers.calibration_fit import Labelled, f1, fit_calibration, reliability
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import ground_answer
+from zsrec.answers.grounding import read_answer
 from zsrec.answers.scoring import NAMES, Calibration
 from zsrec.answers.semantic_match import SemanticStage
 from zsrec.answers.title_index import TitleIndex
@@ -341,7 +341,7 @@ def semantic(model: str | None) -> None:
             wrong = sum(match.item_id is not None and match.item_id != label.item_id for label, match in judged)
             print(f"{name}, {what}: {right} right, {wrong} wrong of {len(judged)}, F1 {f1(judged):.3f}")
         answers = [row["text"] for row in read("answers")[:200]]
-        seconds = [_timed(lambda text, by=whole: ground_answer(text, by), text) for text in answers]
+        seconds = [_timed(lambda text, by=whole: read_answer(text, by).grounded, text) for text in answers]
         print(f"{name}, a whole answer: {percentiles(seconds)} ms")
 
 

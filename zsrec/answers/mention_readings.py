@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from enum import IntFlag
 from typing import NamedTuple, Protocol
 
-from zsrec.answers.title_forms import name_parts
 from zsrec.answers.title_labels import is_version
 from zsrec.data.title_words import CREDITS, EDITIONS, HOUSES, MARKERS, MEDIA, NOTES, SETS, SMALL_WORDS
-from zsrec.data.titles import article_first, is_number, split_scripts, tidy, words
+from zsrec.data.titles import article_first, is_number, key, name_parts, split_scripts, tidy, words
 
 MAX_LENGTH = 300
 """Characters of a mention that are read; titles are shorter, and the rest would only cost time."""
@@ -25,8 +23,8 @@ _MOST_PIECES = 4
 _MOST_BREAKS = 4
 
 
-class Cut(IntFlag):
-    """What a reading leaves out of the mention."""
+class Cut:
+    """What a reading leaves out of the mention: flags, whole numbers since they are compared all the time."""
 
     NOTHING = 0
     NOTE = 1  # description, cast, genre, edition: says nothing about which title it is
@@ -46,28 +44,24 @@ class Piece(NamedTuple):
     """What was cut off in one place."""
 
     text: str
-    cut: Cut
+    cut: int
     words: tuple[str, ...]
 
 
 class Reading(NamedTuple):
     """One way to read a mention."""
 
-    parts: tuple[tuple[str, ...], ...]  # the words of each segment of the supposed title
+    words: tuple[str, ...]  # of the supposed title, in order
+    key: str  # the same as one key (`zsrec.data.titles.key`)
     year: int | None  # the year that was named
-    cut: Cut  # what was left out, pieces included
+    cut: int  # what was left out, pieces included
     medium: str = ""  # the words of a note that names a medium ("tv series", "novel")
     pieces: tuple[Piece, ...] = ()  # what was cut off, where it may be a creator, a label or another name
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """All words of the supposed title, in order."""
-        return self.parts[0] if len(self.parts) == 1 else tuple(word for part in self.parts for word in part)
-
-    @property
     def prefix(self) -> tuple[str, ...]:
         """The words cut off in front of a colon or dash."""
-        return next((piece.words for piece in self.pieces if piece.cut is Cut.PREFIX), ())
+        return next((piece.words for piece in self.pieces if piece.cut == Cut.PREFIX), ())
 
 
 class Known(Protocol):
@@ -94,7 +88,7 @@ class _State(NamedTuple):
 
     name: str
     year: int | None = None
-    cut: Cut = Cut.NOTHING
+    cut: int = Cut.NOTHING
     medium: str = ""
     pieces: tuple[Piece, ...] = ()
     final: bool = False  # nothing more is to be cut off
@@ -119,7 +113,7 @@ _YEAR_NOTE = re.compile(
     rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?"
 )
 _BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
-_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})[)\]]\s*$")
+_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})(?:[)\]]\s*)?$")  # closed, or cut off
 _BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
 _CREDIT = re.compile(rf"[,;]?\s+(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)", re.IGNORECASE)
 _BY = re.compile(r",?\s+by\s+(?=[^a-z\s])(.{2,80})$")
@@ -191,7 +185,7 @@ def _object(text: str) -> str:
 def readings(mention: str, known: Known | None = None) -> Iterator[Reading]:
     """All readings of a mention, the most literal first, each title once."""
     seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
-    cutter = _Cutter(known or _Unknown())
+    cutter = _Cutter(_Unknown() if known is None else known)
     for state in cutter.states(clean(mention)):
         parts = name_parts(article_first(state.name))
         if not parts or (
@@ -200,7 +194,8 @@ def readings(mention: str, known: Known | None = None) -> Iterator[Reading]:
             continue
         if (parts, state.year) not in seen:
             seen.add((parts, state.year))
-            yield Reading(parts, state.year, state.cut, state.medium, state.pieces)
+            spelled = parts[0] if len(parts) == 1 else sum(parts, ())
+            yield Reading(spelled, key(spelled), state.year, state.cut, state.medium, state.pieces)
 
 
 class _Cutter:
@@ -272,7 +267,7 @@ class _Cutter:
                 yield _cut(
                     state,
                     name[: credit.start()],
-                    name[credit.end() if cut is Cut.NOTE else credit.start(1) :],
+                    name[credit.end() if cut == Cut.NOTE else credit.start(1) :],
                     cut,
                 )
         yield from self._without_break(state)
@@ -281,7 +276,7 @@ class _Cutter:
     def _without_group(self, state: _State, group: re.Match[str]) -> Iterator[_State]:
         name, note = state.name, group[1]
         cut = Cut.LABEL if self._is_label(note) else Cut.NOTE if _is_note(note) else Cut.PARENTHESIS
-        if cut is Cut.PARENTHESIS:
+        if cut == Cut.PARENTHESIS:
             yield state._replace(cut=state.cut | cut, final=True)
         shorter = _cut(state, name[: group.start()], note, cut)
         yield shorter._replace(medium=state.medium or _medium(note))
@@ -342,13 +337,13 @@ def _has_group(name: str) -> bool:
     return group is not None and bool(name[: group.start()].strip(_EDGE))
 
 
-def _cut(state: _State, name: str, text: str, cut: Cut) -> _State:
+def _cut(state: _State, name: str, text: str, cut: int) -> _State:
     """A state with one more piece cut off."""
     pieces = (*state.pieces, _piece(text, cut))
     return state._replace(name=name.strip(_EDGE) or name, cut=state.cut | cut, pieces=pieces, silent=False)
 
 
-def _piece(text: str, cut: Cut) -> Piece:
+def _piece(text: str, cut: int) -> Piece:
     text = text.strip(_EDGE)
     return Piece(text, cut, words(article_first(text)))
 
@@ -363,7 +358,7 @@ def _groups(text: str) -> list[str]:
 
 
 def _medium(note: str) -> str:
-    if len(note.split()) > _LONGEST_MEDIUM:
+    if not 0 < len(note.split()) <= _LONGEST_MEDIUM:
         return ""
     return " ".join(found.group().lower() for found in _MEDIUM.finditer(note))
 

@@ -131,7 +131,7 @@ def size_of(form: str) -> int:
     return len(form) if form.isascii() else len(form) + 2 * sum(map(is_han, form))
 
 
-def features(how: Agreement, cut: Cut, named: int | None, actual: int | None, *, dated: bool = False) -> Features:
+def features(how: Agreement, cut: int, named: int | None, actual: int | None, *, dated: bool = False) -> Features:
     """The features of a pair."""
     gap = None if named is None or actual is None else abs(named - actual)
     same = float(gap == 0)
@@ -201,7 +201,7 @@ def _name(how: Agreement, same: float) -> Features:
     return found
 
 
-def _cut(how: Agreement, cut: Cut, same: float) -> Features:
+def _cut(how: Agreement, cut: int, same: float) -> Features:
     found = {name: 1.0 for flag, name in _CUTS.items() if cut & flag}
     if cut & Cut.SUBTITLE:
         found |= {

@@ -84,19 +84,24 @@ def compare(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | No
     kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
     return (
         _whole(read, name.words, kind, lexicon)
-        or (_edge(read, name.words, lexicon) if len(name.parts) == 1 else None)
+        or _edge(read, name, lexicon)
         or _by_words(read, name, kind, lexicon)
     )
 
 
-def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agreement | None:
-    """The agreement of a reading that is the first or the last words of a name, cut at a small word."""
-    mine, its = without_article(read), without_article(written)
+def _edge(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
+    """The agreement of a reading that is the first or the last words of a name, cut at a small word.
+
+    Where a name has segments only many words are enough.
+    """
+    mine, its = without_article(read), without_article(name.words)
     rest = len(its) - len(mine)
     telling = [word for word in mine if word not in _LIGHT]
     if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
         return None
     opened = len(telling) >= _LEAST_OPEN_WORDS
+    if len(name.parts) > 1 and not opened:
+        return None
     if its[: len(mine)] == mine and (its[len(mine)] in EDGE_WORDS or opened):
         kind = Kind.PREFIX
     elif its[rest:] == mine and its[rest - 1] in EDGE_WORDS:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zsrec.cli import batch, bench, chat, data, doctor, ground, model, playground, prompts, recommend, serve
+from zsrec.cli import batch, bench, chat, data, demo, doctor, ground, model, playground, prompts, recommend, serve
 from zsrec.cli.console import complain
 from zsrec.cli.options import accepting, examples
 from zsrec.core.errors import ZsrecError
@@ -27,7 +27,7 @@ app.command(
         "zsrec recommend --catalog books.csv --id isbn --title name --history sales.csv --out all.jsonl",
     )
 )(recommend.recommend)
-app.command()(recommend.demo)
+app.command()(demo.demo)
 app.command()(chat.chat)
 app.command(
     epilog=examples(

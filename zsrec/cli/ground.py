@@ -14,7 +14,7 @@ import typer
 
 from zsrec.answers.calibration_fit import Labelled, cross_fitted, f1, fit_calibration, reliability
 from zsrec.answers.grounder import Context, Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import NameVectors, SemanticStage
 from zsrec.answers.title_index import TitleIndex
@@ -142,14 +142,14 @@ def _grounded(row: Mapping[str, Any], grounder: Grounder, source: str, number: i
         return {"id": row["id"], **_as_json(grounder.ground(row["mention"], context))}
     known = [display_title(grounder.catalog[i].title) for i in history if i in grounder.catalog]
     try:
-        found = ground_answer(
+        found = read_answer(
             row["text"],
             grounder,
             side=row.get("side"),
             context=context,
             echo=known,
             cut=row.get("finish_reason") == "length",
-        )
+        ).grounded
     except ConfigError as error:
         raise BadRowError(error.message, path=source, line=number, hint=error.hint) from error
     return {"id": row["id"], "items": list(item_ids(found)), "mentions": [_mention(one) for one in found]}

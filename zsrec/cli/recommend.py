@@ -26,10 +26,6 @@ from zsrec.cli.options import (
 from zsrec.core.errors import BadValueError, ConfigError, ZsrecError
 from zsrec.core.privacy import redactor
 from zsrec.core.types import Recommendations
-from zsrec.data import movielens
-from zsrec.data.titles import display_title
-from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
-from zsrec.llm.vllm_server import running_server
 from zsrec.recommender.many import Outcome
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
@@ -166,36 +162,3 @@ def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) ->
     found = result.model_dump(mode="json", exclude=None if trace else {"trace"})
     lines.write(json.dumps({"user": user or None, **found}, ensure_ascii=False) + "\n")
     lines.flush()
-
-
-COLD_START = "I love slow-burn heist films and clever thrillers. Nothing gory, please."
-
-
-def demo(
-    k: options.HowMany = 5,
-    users: Annotated[int, option("How many MovieLens users.", min=1, max=50)] = 3,
-    template: options.TemplateName = None,
-    port: Annotated[int, option("The server's port.")] = 8321,
-) -> None:
-    """Start a local vLLM server, recommend for MovieLens users and for one known by words only, and stop it.
-
-    The small model names few films that are in the catalog and new to the user: other places are filled from
-    popularity and marked so. A server that `zsrec model up` started at this port is used and stays up.
-    """
-    movies = movielens.sample()
-    with (
-        running_server(ServerOptions(port=port), progress=ConsoleProgress()) as base_url,
-        Recommender(
-            movies.catalog, base_url=base_url, template=template, popularity=popularity(movies.histories.values())
-        ) as recommender,
-    ):
-        for name, history in list(movies.histories.items())[:users]:
-            newest = [display_title(movies.catalog[event.item].title) for event in history.events[-3:]]
-            print_line(f"Their newest films: {'; '.join(newest)}")
-            show(
-                recommender.recommend(history, k, fill="popularity"),
-                f"MovieLens user {name} ({len(history)} films known)",
-            )
-        print_line(f"In their own words: {COLD_START}")
-        show(recommender.recommend(k=k, about=COLD_START, fill="popularity"), "A new user, known by words only")
-    print_line("Done. `zsrec model status` lists the servers that are up; next: `zsrec recommend --help`.")

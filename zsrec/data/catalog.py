@@ -207,6 +207,10 @@ class Catalog:
                 f"no item with the id {item_id!r} among {len(self)}", hint="look items up by id, not by title"
             ) from None
 
+    def title(self, item_id: str) -> str:
+        """The title of an item of the catalog."""
+        return self._titles[self._place[item_id]]
+
     def _item(self, place: int) -> Item:
         return Item(
             id=self._ids[place],

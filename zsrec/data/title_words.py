@@ -91,3 +91,9 @@ CREDITS = _phrases("credits")
 
 HOUSES = _all("houses")
 """Companies that are named before a title."""
+
+JOINTS = _all("joints")
+"""Words that join the titles of a list."""
+
+MAKERS = _all("makers")
+"""Words between a title and who made it."""

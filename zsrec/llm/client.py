@@ -156,8 +156,10 @@ class OpenAIClient:
             started = time.perf_counter()
             try:
                 response, reply = await self._complete(info.model, fields, request.messages)
-                if self._thought_only(reply, request) and self._dialect.turn_thinking_off():
+                thought = _thought_only(reply, request)
+                if thought and self._dialect.turn_thinking_off():
                     response, reply = await self._complete(info.model, fields, request.messages)
+                    thought = _thought_only(reply, request)
             except LLMError as failure:
                 if isinstance(failure, ModelNotServedError | LLMConnectionError):
                     self._info = None  # it may come back with another model or context: the next call asks anew
@@ -167,7 +169,7 @@ class OpenAIClient:
         if retries:
             _LOG.info("a request was answered after %d retries in %.1f s", retries, seconds)
         labels = request.labels.labels if request.labels is not None else None
-        answer = self._answer(reply, request, response.headers.get("x-request-id"))
+        answer = self._answer(reply, request, response.headers.get("x-request-id"), thought=thought)
         logprobs = None if labels is None else read_labels(reply, labels, self._base_url)
         notes = [*self._dialect.notes]
         if labels is not None and one_hot(reply):
@@ -225,21 +227,16 @@ class OpenAIClient:
             raise error_in_reply(reply.error, self._base_url, prompt, reply.id)
         return response, reply
 
-    def _thought_only(self, reply: Reply, request: ChatRequest) -> bool:
-        if request.labels is not None:
-            return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
-        return bool(reply.choices) and only_thought(reply.answer, thought=reply.thought)
-
-    def _answer(self, reply: Reply, request: ChatRequest, request_id: str | None) -> str:
+    def _answer(self, reply: Reply, request: ChatRequest, request_id: str | None, *, thought: bool) -> str:
         """The answer's text; one without text is an error, unless only its log-probabilities are wanted."""
         hint = "see the server's log"
         if not reply.choices:
             what = "without choices"
-        elif self._thought_only(reply, request):
+        elif thought:
             what = f"with the model's thoughts and no answer (finish reason {reply.finish_reason!r})"
             hint = "set ZSREC_THINKING=off, or raise max_tokens in the template so that thoughts and answer fit"
-        elif reply.answer is not None:
-            return reply.answer
+        elif (text := reply.answer) is not None:
+            return text
         elif request.labels is not None:
             return ""
         else:
@@ -316,6 +313,12 @@ class OpenAIClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _thought_only(reply: Reply, request: ChatRequest) -> bool:
+    if request.labels is not None:
+        return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
+    return bool(reply.choices) and only_thought(reply.answer, thought=reply.thought)
 
 
 def _is_gone(error: LLMError) -> bool:

@@ -44,7 +44,6 @@ def choose_candidates(
     The caller's candidates keep their order; a retriever scores them too, where there is one.
     """
     catalog, retriever = pipeline.catalog, pipeline.retriever
-    history = _resolved(known, request.history)
     if request.candidates is not None:
         ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
@@ -56,11 +55,11 @@ def choose_candidates(
                 raise ConfigError("no candidate meets where=", hint="give other candidates or fewer conditions")
         if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(retriever, unseen, history, request.words)
+        return _scored(retriever, unseen, _resolved(known, request.history), request.words)
     if not ranks:
         return None
     if retriever is not None:
-        return _retrieved(pipeline, retriever, history, seen, request.words)
+        return _retrieved(pipeline, retriever, _resolved(known, request.history), seen, request.words)
     if pipeline.popularity is None:
         raise ConfigError(
             f"the template {pipeline.template.ref} ranks candidates, and none were given",

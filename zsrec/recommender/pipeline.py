@@ -71,8 +71,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
-    events, turns = prompts.parts(fitted.shown)
-    use = history_use(known, events)
+    shown = prompts.shown(fitted)
+    use = history_use(known, shown.events)
     found = candidates.notes if candidates else ()
     notes = [
         *unsaid(restrictions, found),
@@ -81,7 +81,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         *result.notes,
         *reader.notes,
         *ambiguity.notes(),
-        *prompts.notes(fitted),
+        *shown.notes,
     ]
     mode = candidates.mode if candidates else "zero-shot"
     if pipeline.retriever is not None and not pipeline.ranks and request.fill != "retrieval":
@@ -91,7 +91,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes.append(f"none of the {use.given:,} events of the history is in the catalog")
     ranked = len(items)
     # A critique alone ("less violent") is no wish that words of titles could meet.
-    turns_taken = by_text and (pipeline.retriever is not None or bool(request.words))
+    turns_taken = candidates is None and (pipeline.retriever is not None or bool(request.words))
     if request.fill == "retrieval" and (turns_taken or ranked < request.k):
         more = retrieved(pipeline, request, known, seen)
         ids, how = (more.ids, f" ({more.pool.source})") if more is not None else ((), "")
@@ -122,13 +122,13 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     trace = Trace(
         template=template.ref,
         mode=mode,
-        evidence=prompts.evidence(fitted),
+        evidence=shown.evidence,
         exchanges=exchanges,
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
         history=use,
-        conversation=conversation_use(request.conversation, request.mentions, turns, prompts.turns),
+        conversation=conversation_use(request.conversation, request.mentions, shown.turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),

@@ -43,7 +43,7 @@ async def summarize_taste(pipeline: Pipeline, request: Request, llm: LLM) -> Tas
     prompts = Prompts(pipeline, request, known)
     exchange, fitted = await ask_once(llm, prompts.render, prompts.size, template.sampling)
     text = inline(clean(exchange.answer), TEXT_LIMIT)
-    notes = prompts.notes(fitted)
+    notes = prompts.shown(fitted).notes
     if not text:
         notes.append("the model answered nothing")
     elif exchange.finish_reason == "length":

@@ -18,7 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from zsrec.answers.grounder import Context
-from zsrec.answers.grounding import ground_answer, item_ids, resolve_history
+from zsrec.answers.grounding import item_ids, read_answer, resolve_history
 from zsrec.core.errors import LLMError, ZsrecError
 from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
@@ -158,16 +158,16 @@ async def ground(wanted: GroundIn, service: Called, tenant: By) -> GroundOut:
     try:
         with service.shares.hold(tenant):
             async with service.cpu_slot.slot(tenant, service.options.deadline):
-                found = await asyncio.to_thread(
-                    ground_answer, wanted.text, grounder, side=wanted.side, context=context
+                answer = await asyncio.to_thread(
+                    read_answer, wanted.text, grounder, side=wanted.side, context=context
                 )
     except ZsrecError as error:
         raise refusal(error) from error
     return GroundOut(
-        items=tuple(item_ids(found)),
+        items=tuple(item_ids(answer.grounded)),
         mentions=tuple(
             MentionOut(text=one.mention.text, start=one.mention.start, end=one.mention.end, match=one.match)
-            for one in found
+            for one in answer.grounded
         ),
     )
 
