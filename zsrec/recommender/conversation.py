@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -37,6 +37,7 @@ HEARD_CHARACTERS = 500
 AnyTurn = Turn | tuple[str, str] | Mapping[str, str]
 """A turn as callers write it: ("user", "…"), {"role": "user", "text": "…"}, or a `Turn`."""
 
+_LIST_OF_TITLES = 0.7  # an assistant's text of which more is titles is a list of them
 _REMEMBERED = 2_000  # texts of turns whose titles are known
 _LONGEST = 9  # words of a title that is found by its words alone
 _WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*|&")
@@ -142,16 +143,16 @@ def user_words(turns: Iterable[Turn]) -> str:
 def heard(turns: Sequence[Turn], mentions: Iterable[TurnMention] = ()) -> str:
     """What retrievers read of a conversation: its newest texts of at most `HEARD_CHARACTERS`, oldest first.
 
-    Titles that the assistant names are left out: they say what was offered, not what is wanted. Of the newest text
-    alone its end is read.
+    A list of titles that the assistant gave is left out: it says what was offered, not what is wanted. Of the
+    newest text alone its end is read.
     """
-    texts = [turn.text for turn in turns]
-    for one in sorted(mentions, key=lambda one: one.mention.start, reverse=True):
-        if one.role == "assistant":
-            text = texts[one.turn]
-            texts[one.turn] = f"{text[: one.mention.start]} {text[one.mention.end :]}"
+    named = Counter[int]()
+    for one in mentions:
+        named[one.turn] += one.mention.end - one.mention.start
     kept: list[str] = []
-    for text in reversed(texts):
+    for number, (role, text) in reversed(list(enumerate((turn.role, turn.text) for turn in turns))):
+        if role == "assistant" and named[number] > _LIST_OF_TITLES * len(text):
+            continue
         if kept and sum(map(len, kept)) + len(text) > HEARD_CHARACTERS:
             break
         kept.append(text[-HEARD_CHARACTERS:])

@@ -108,8 +108,13 @@ def test_no_turns_at_all(tmp_path: Path) -> None:
         read_turns(tmp_path / "none.jsonl", CATALOG)
 
 
-def test_a_retriever_reads_the_newest_words_without_the_assistants_titles() -> None:
-    said = (("user", "Alien was fine"), ("assistant", "How about Ronin?"), ("user", "no, slower"))
+def test_a_retriever_reads_the_newest_words_without_the_assistants_lists() -> None:
+    said = (
+        ("user", "Alien was fine"),
+        ("assistant", "How about Ronin?"),
+        ("assistant", "Ronin (1998); Paterson; Jaws"),
+        ("user", "no, slower"),
+    )
     asked = [
         turn("t", "i1"),
         turn("t", "i1")._replace(conversation=()),
@@ -118,7 +123,7 @@ def test_a_retriever_reads_the_newest_words_without_the_assistants_titles() -> N
     assert words_of(asked, Grounder(CATALOG)) == [
         "something like Heat",
         "",
-        "Alien was fine\nHow about  ?\nno, slower",
+        "Alien was fine\nHow about Ronin?\nno, slower",
     ]
 
 
