@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Literal
 
 from zsrec.answers.creator_compare import creator_agreement
-from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, is_note_word, readings
+from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, readings
 from zsrec.answers.scoring import Agreement, Calibration, Features, exact_agreement, features
 from zsrec.answers.title_compare import compare
 from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import Entry, Found, TitleIndex
 from zsrec.answers.title_labels import label_agreement
-from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, NOTES, SMALL_WORDS
 from zsrec.data.titles import is_number, key, loose_key, verbatim_key, without_article
 
 _CONVINCING = 2.9
@@ -244,7 +244,7 @@ def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
 
 def _is_mixture(reading: Reading, item: int, year: int | None, index: TitleIndex) -> bool:
     """Whether a reading of several telling words left out all of another item's title that heads no series."""
-    if all(map(is_note_word, reading.prefix)):
+    if NOTES.issuperset(reading.prefix):
         return False
     if reading.year is not None and reading.year == year:
         return False

@@ -363,11 +363,6 @@ def _medium(note: str) -> str:
     return " ".join(found.group().lower() for found in _MEDIUM.finditer(note))
 
 
-def is_note_word(word: str) -> bool:
-    """Whether a word, in small letters, names a genre or an edition: alone it says nothing of a title."""
-    return word in NOTES
-
-
 def _only_counts(text: str) -> bool:
     """Whether a text only counts: "Part 2" is no subtitle that one might leave out."""
     spelled = words(text)

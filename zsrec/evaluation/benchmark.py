@@ -123,6 +123,8 @@ def in_folder(
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
         check_key(folder, hash_key, growing=not all(map(folder.has, task.names)))
         folder.start(_config(task, arguments, session.server()))
+        for note in folder.notes:
+            watch.say(note)
         for name, method in task.methods.items():
             if not folder.has(name):
                 session.retrieve(name, method)
@@ -142,13 +144,15 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
         notes=tuple(split["notes"]),
         users=split["users"],
         items=split["items"],
-        methods=tuple(measured(folder.predictions(name), ks) for name in config["methods"]),
+        methods=tuple(
+            measured(folder.predictions(name), ks, short=bool(config["llm_methods"])) for name in config["methods"]
+        ),
     )
     recited: ProbeReport | None = None
     if config["questions"]:
         asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
         recited = probe_report(config["server"]["model"], asked, seed=seed)
-    times = folder.read_json(TIMES)
+    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
     if task is not None:
         shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
         folder.write_json(TITLES, {item: task.catalog[item].title for item in sorted(shown)})
@@ -272,9 +276,9 @@ class _Session:
             for method in todo:
                 self._ask(method, OfflineLLM("", method.replies))
             return
-        with Journal(self.folder.path / JOURNAL) as journal:
-            if journal.dropped:
-                self.watch.say("the journal ended in a torn line; its request will be sent again")
+        with Journal(self.folder.path / JOURNAL, self.folder.purpose) as journal:
+            for note in journal.notes:
+                self.watch.say(note)
             if len(journal):
                 self.watch.say(f"going on: {len(journal):,} replies are there already")
             llm = JournalledLLM(self._model(), journal, on_reply=self.watch.reply)

@@ -93,7 +93,7 @@ def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, .
         ],
         dtype=np.int64,
     )
-    retrieval = one_target_metrics(above, np.zeros_like(above), ks)
+    retrieval = one_target_metrics(above, np.zeros_like(above), ks, short=True)
     return comparisons(
         [Pair(key, one.name, RETRIEVAL, one.metrics[key] - values) for key, values in retrieval.items()], seed=seed
     )
@@ -145,10 +145,11 @@ def _methods(folders: Sequence[RunFolder]) -> tuple[list[MethodRun], list[str]]:
     found: list[MethodRun] = []
     same: list[str] = []
     targets: dict[tuple[str, int], str] = {}
-    for run, folder in zip(names, folders, strict=True):
-        config = folder.config()
+    configs = [folder.config() for folder in folders]
+    short = any(config["llm_methods"] for config in configs)
+    for run, folder, config in zip(names, folders, configs, strict=True):
         for name in config["methods"]:
-            one = measured(folder.predictions(name), config["ks"])
+            one = measured(folder.predictions(name), config["ks"], short=short)
             one = replace(one, name=f"{run}:{name}" if len(folders) > 1 else name)
             _check_targets(one, targets)
             twin = next((other for other in found if _equal(one, other)), None)

@@ -148,6 +148,8 @@ class Comparison(Frozen):
     @property
     def verdict(self) -> str:
         """What the comparison says, in plain words."""
+        if self.low == self.high == 0.0:
+            return f"{self.a} and {self.b} have the same {self.metric} for each of {self.users:,} users"
         if self.p_holm >= LEVEL:
             return (
                 f"{self.a} against {self.b}: no difference in {self.metric} that {self.users:,} users could show "

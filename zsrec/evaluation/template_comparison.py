@@ -107,13 +107,14 @@ class Comparing(Frozen):
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
     """Compares the templates of a run, from its folder alone."""
     config = folder.config()
-    runs = [measured(folder.predictions(name), config["ks"]) for name in config["llm_methods"]]
+    runs = [measured(folder.predictions(name), config["ks"], short=True) for name in config["llm_methods"]]
     names = [one.name for one in runs]
     if len(names) < 2:
         raise ConfigError("there are no two templates to compare", hint="name at least two")
     if against is not None and against not in names:
         raise ConfigError(f"{against!r} is not among the templates", hint=f"one of {', '.join(names)}")
-    k, seed, times = max(config["ks"]), config["seed"], folder.read_json(TIMES)
+    k, seed = max(config["ks"]), config["seed"]
+    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
     kinds = _kinds(k)
     columns = {one.name: _columns(one, k, times.get(one.name, {}).get("users")) for one in runs}
     main = f"NDCG@{k}"

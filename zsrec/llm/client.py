@@ -16,6 +16,7 @@ from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, LLMRe
 from zsrec.core.settings import Settings, check_host, shown_url
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.capabilities import Probes, one_hot, read_labels
+from zsrec.llm.control_tokens import control_tokens, unshaped
 from zsrec.llm.dialects import Dialect, bound_answer, only_thought, opens_thought, request_fields
 from zsrec.llm.failures import as_llm_error, error_in_reply
 from zsrec.llm.model_cards import ModelCard, read_cards
@@ -45,6 +46,7 @@ class OpenAIClient:
         self._base_url = shown_url(settings.base_url.rstrip("/"))
         proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
         base_url = settings.base_url.rstrip("/")
+        self._chat_url = f"{base_url}/chat/completions"  # a relative one would be joined anew for each request
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
@@ -101,13 +103,18 @@ class OpenAIClient:
         card = cards.get(model, ModelCard())
         if card.llama_cpp:
             self._dialect.llama_cpp()
+        counts_tokens = await self._tokenize(model, (Message(role="user", content="a"),)) is not None
+        tokens: tuple[str, ...] = ()
+        if counts_tokens or card.llama_cpp:
+            tokens = await control_tokens(self._ask_root, model, llama_cpp=card.llama_cpp)
         return ServerInfo(
             base_url=self._base_url,
             model=model,
             context_length=self._settings.context_length or card.context(cards),
             version=await self._version(),
             vllm=card.owned_by == "vllm",
-            counts_tokens=await self._tokenize(model, (Message(role="user", content="a"),)) is not None,
+            counts_tokens=counts_tokens,
+            control_tokens=unshaped(tokens),
         )
 
     async def _cards(self) -> Mapping[str, ModelCard]:
@@ -119,11 +126,18 @@ class OpenAIClient:
                 return {}  # a gateway without a list; the first chat tells whether the model is there
             raise self._typed(error) from error
 
-    async def _version(self) -> str | None:
+    async def _ask_root(self, path: str, body: Mapping[str, Any] | None = None) -> object:
+        """What the server says beside the OpenAI API; None where it says nothing."""
+        once = self._root.with_options(max_retries=0)
         try:
-            answer = await self._root.with_options(max_retries=0).get("/version", cast_to=object)
+            if body is None:
+                return await once.get(path, cast_to=object)
+            return await once.post(path, cast_to=object, body=dict(body))
         except (openai.OpenAIError, ValueError):
             return None
+
+    async def _version(self) -> str | None:
+        answer = await self._ask_root("/version")
         found = answer.get("version") if isinstance(answer, dict) else None
         return "".join(filter(str.isprintable, str(found)))[:60] if found else None
 
@@ -218,7 +232,7 @@ class OpenAIClient:
     ) -> tuple[httpx2.Response, Reply]:
         try:
             response = await self._openai.post(
-                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **body}
+                self._chat_url, cast_to=httpx2.Response, body={"model": model, **body}
             )
             reply = Reply.model_validate_json(response.content)
         except (openai.OpenAIError, ValueError) as error:

@@ -15,7 +15,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import in_turn, places
 from zsrec.recommender.conversation import conversation_use
-from zsrec.recommender.request import Pipeline, Request
+from zsrec.recommender.request import Pipeline, PopularityList, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 from zsrec.retrieval.because import because
 from zsrec.retrieval.rerank import Reranked, eligible, filters
@@ -182,7 +182,7 @@ def restricted(pipeline: Pipeline, request: Request) -> tuple[Pipeline, tuple[st
     ids, note = eligible(where, pipeline.catalog)
     popular = pipeline.popularity
     if popular is not None:
-        popular = tuple(one for one in popular if one in ids)
+        popular = PopularityList(one for one in popular if one in ids)
     retriever = pipeline.retriever
     if retriever is not None:
         if isinstance(retriever, Reranked):  # conditions come before diversity
@@ -201,10 +201,10 @@ def with_reasons(
     pipeline: Pipeline, request: Request, known: Sequence[Known], items: Sequence[Recommendation]
 ) -> tuple[Recommendation, ...]:
     """Items without a reason of the model's get the retriever's: the history item that contributed most."""
-    if pipeline.retriever is None:
+    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
+    if pipeline.retriever is None or not silent:
         return tuple(items)
     of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
-    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
     found = because(pipeline.retriever, of, silent, pipeline.catalog)
     return tuple(
         one.model_copy(update={"reason": found[one.item.id].text}) if one.item.id in found else one

@@ -91,9 +91,8 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
         )
     if template.pattern:
         await require_patterns(llm)
-    prompts = Prompts(
-        pipeline, request, resolve_history(request.history, pipeline.catalog, pipeline.grounder), items
-    )
+    known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
+    prompts = Prompts(pipeline, request, known, items, tokens=(await llm.handshake()).control_tokens)
     longest = max(range(len(items)), key=lambda one: len(items[one].title))
 
     async def ask(fitted: Fitted) -> list[_Answer]:

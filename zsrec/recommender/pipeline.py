@@ -61,7 +61,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     seen = known_ids(known).union(request.history.shown)
     ambiguity = Ambiguity(pipeline, request, known)
     candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
-    prompts = Prompts(pipeline, request, known, [catalog[one] for one in (candidates.ids if candidates else ())])
+    offered = [catalog[one] for one in (candidates.ids if candidates else ())]
+    prompts = Prompts(pipeline, request, known, offered, tokens=(await llm.handshake()).control_tokens)
     steps = await _ask_steps(pipeline, prompts, llm)
     reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
@@ -209,7 +210,9 @@ class _AnswerReader:
         )
         allowed = self._pipeline.eligible if shown is None else frozenset(shown)
         grounded = [
-            self._ambiguity.settle(one.model_copy(update={"exchange": self._answers}), allowed)
+            self._ambiguity.settle(
+                one.model_copy(update={"exchange": self._answers}) if self._answers else one, allowed
+            )
             for one in answer.grounded
         ]
         seen = self._seen - self._ambiguity.unlikely(grounded)

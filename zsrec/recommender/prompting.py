@@ -111,11 +111,18 @@ class Prompts:
 
     What does not fit is left out from its start: the oldest events, then the oldest turns of the conversation. The
     last turn always stays. `size` is how many events and turns can be left out, one by one; `turns` how many turns
-    a prompt may show; `answers` has the answers to the template's earlier steps.
+    a prompt may show; `answers` has the answers to the template's earlier steps. `tokens` are broken in every
+    prompt (`ServerInfo.control_tokens`).
     """
 
     def __init__(
-        self, pipeline: Pipeline, request: Request, known: Sequence[Known], candidates: Sequence[Item] = ()
+        self,
+        pipeline: Pipeline,
+        request: Request,
+        known: Sequence[Known],
+        candidates: Sequence[Item] = (),
+        *,
+        tokens: Sequence[str] = (),
     ) -> None:
         template, redact = pipeline.template, pipeline.redact
         variable = template.variables.get("history")
@@ -133,6 +140,7 @@ class Prompts:
         self.size = self.history.events + max(0, self.turns - 1)
         self.answers: dict[str, str] = {}
         self._request = request
+        self._tokens = tokens
         self._template = template
         self._k, self._domain = request.k, pipeline.catalog.domain
         self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
@@ -167,9 +175,10 @@ class Prompts:
         further: dict[str, str | list[ItemView] | list[TurnView]] = {**answers, **self._shown}
         if conversation:
             further["conversation"] = conversation
-        return self._template.render(
+        messages = self._template.render(
             step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
         )
+        return self._template.without_tokens(messages, self._tokens)
 
     def parts(self, newest: int) -> tuple[int, int]:
         """How many events and how many turns the newest so many of them are."""
