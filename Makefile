@@ -98,6 +98,7 @@ docs: $(VENV)/.ready
 	$(BIN)/python .ci/template_gallery.py
 	$(BIN)/python .ci/notebook_page.py
 	$(BIN)/zensical build --strict --config-file .mkdocs.yml
+	$(BIN)/python .ci/site_search.py
 	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
 
 format: $(VENV)/.ready
