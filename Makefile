@@ -19,6 +19,7 @@ help:
 	@echo "make check   format, lint and types"
 	@echo "make audit   the service image's packages: hashes, known vulnerabilities, licences"
 	@echo "make lock    docker/*.lock and .ci/audit.lock anew, with the newest versions"
+	@echo "make extras  RecTools and LensKit in environments of their own, and the tests that need them"
 	@echo "make docs    the documentation as a site, in site/; a broken link is an error"
 
 # The environment is ready when this file is newer than pyproject.toml.
@@ -77,6 +78,22 @@ lock:
 	cd docker && $(UV_COMPILE) build.in --output-file build.lock
 	cd .ci && $(UV_COMPILE) audit.in --output-file audit.lock
 
+# Libraries that zsrec runs in and is measured beside (docs/adapters.md); not part of CI. RecTools wants numpy 1.
+LIBRARY = $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --editable . hypothesis pytest pytest-timeout
+
+.venv-rectools/.ready: pyproject.toml
+	$(LIBRARY) 'rectools[torch]>=0.19,<0.20' 'numpy<2' 'torch<2.14'
+	touch $@
+
+.venv-lenskit/.ready: pyproject.toml
+	$(LIBRARY) 'lenskit==2025.8.*' implicit 'torch<2.14'
+	touch $@
+
+.PHONY: extras
+extras: .venv-rectools/.ready .venv-lenskit/.ready
+	.venv-rectools/bin/python -m pytest tests/unit/recommender/test_rectools_model.py tests/unit/retrieval/test_trained.py
+	.venv-lenskit/bin/python -m pytest tests/unit/recommender/test_lenskit_scorer.py
+
 docs: $(VENV)/.ready
 	$(BIN)/python .ci/template_reference.py
 	$(BIN)/zensical build --strict --config-file .mkdocs.yml
@@ -87,4 +104,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .venv-image .venv-audit dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-image .venv-audit .venv-rectools .venv-lenskit dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
