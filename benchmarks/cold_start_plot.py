@@ -18,7 +18,7 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 360, 230, 50, 34, 40
 
 def main() -> None:
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    panels = [
+    panels: list[tuple[str, str, Any, Sequence[str], Sequence[str]]] = [
         (f"all users (n = {found['users']})", "known events", found["HR@10"], ALL, ("0", "1", "2", "3", "5", "10"))
     ]
     if found["HR@10, users with tags"]:

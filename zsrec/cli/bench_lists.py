@@ -8,22 +8,22 @@ from typing import Annotated, get_args
 
 from zsrec.cli import options
 from zsrec.cli.console import print_line
-from zsrec.cli.options import columns_of, option, two_columns
+from zsrec.cli.options import BenchCatalog, columns_of, expand_groups, option
 from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.evaluation.datasets import from_tables
+from zsrec.evaluation.datasets import from_sources
 from zsrec.evaluation.protocols import check, problems
 from zsrec.evaluation.split_files import write_split
 from zsrec.retrieval.base import Method, Mode
 from zsrec.retrieval.lists import Lists, read_lists
 
 
+@expand_groups
 def split_command(
     interactions: Annotated[Path, option("A table of user, item and timestamp.")],
-    items: Annotated[Path, option("The catalog: a table of items with id and title.")],
+    catalog: BenchCatalog,
     out: Annotated[Path, option("The folder for training.csv, histories.csv and targets.csv.")],
     columns: options.EventColumns = "user,item,timestamp",
-    item_columns: options.ItemColumns = "item,title",
     protocol: options.ProtocolName = "leave-one-out",
     events: options.ShownEvents = None,
     at: options.SplitTime = None,
@@ -35,10 +35,7 @@ def split_command(
     NAME=FILE` with the same options: both then have the same users, targets and tests.
     """
     check(protocol, events=events, at=at)
-    data = from_tables(
-        interactions, items,
-        columns=columns_of(columns, rating=False), item_columns=two_columns(item_columns, "--item-columns"),
-    )  # fmt: skip
+    data = from_sources(catalog.sources(interactions=interactions, columns=columns_of(columns, rating=False)))
     split = problems(protocol, data.interactions, seed=seed, events=events, at=at)[0]
     for path in write_split(split, out):
         print_line(f"{path}")

@@ -193,7 +193,7 @@ def _launch(python: Path, model: str, options: ServerOptions, recipe: Recipe, ho
         program = ["-P", str(LLAMACPP_SCRIPT), "--alias", options.served_name()]
     else:
         program = ["-m", SERVER_MODULE, "--served-model-name", options.served_name()]
-        program += ["--block-size", str(options.block_size)]
+        program += ["--block-size", str(options.block_size), "--enable-tokenizer-info-endpoint"]
     command = [
         str(python),
         *program,

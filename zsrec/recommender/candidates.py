@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 import numpy as np
 
@@ -14,9 +13,9 @@ from zsrec.core.errors import ConfigError, UnknownItemError
 from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, Trace
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
-from zsrec.ranking.fusion import places
-from zsrec.recommender.conversation import conversation_use, named_items, with_named
-from zsrec.recommender.request import Pipeline, Request
+from zsrec.ranking.fusion import in_turn, places
+from zsrec.recommender.conversation import conversation_use
+from zsrec.recommender.request import Pipeline, PopularityList, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 from zsrec.retrieval.because import because
 from zsrec.retrieval.rerank import Reranked, eligible, filters
@@ -45,7 +44,6 @@ def choose_candidates(
     The caller's candidates keep their order; a retriever scores them too, where there is one.
     """
     catalog, retriever = pipeline.catalog, pipeline.retriever
-    history = _resolved(known, request.history)
     if request.candidates is not None:
         ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
@@ -57,11 +55,11 @@ def choose_candidates(
                 raise ConfigError("no candidate meets where=", hint="give other candidates or fewer conditions")
         if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(retriever, unseen, history, request.words)
+        return _scored(retriever, unseen, _resolved(known, request.history), request.words)
     if not ranks:
         return None
     if retriever is not None:
-        return _retrieved(pipeline, retriever, history, seen, request.words)
+        return _retrieved(pipeline, retriever, _resolved(known, request.history), seen, request.words)
     if pipeline.popularity is None:
         raise ConfigError(
             f"the template {pipeline.template.ref} ranks candidates, and none were given",
@@ -72,30 +70,24 @@ def choose_candidates(
 
 
 def retrieved(
-    pipeline: Pipeline,
-    request: Request,
-    known: Sequence[Known],
-    seen: frozenset[str],
-    chosen: Sequence[Recommendation],
+    pipeline: Pipeline, request: Request, known: Sequence[Known], seen: frozenset[str]
 ) -> Candidates | None:
-    """The best for a call beside those already chosen; None where nothing speaks for any item.
+    """The retrieved half of a hybrid (docs/strategy.md); None where nothing speaks for any item.
 
     Lexical matches of the user's words and the retriever's candidates in turn; a retriever that reads words itself
     is asked alone.
     """
-    taken = seen.union(one.item.id for one in chosen)
     wanted, history = replace(pipeline, pool_size=request.k), _resolved(known, request.history)
     found: list[Candidates] = []
     for retriever, words in _fillers(pipeline, request):
         try:
-            found.append(_retrieved(wanted, retriever, history, taken, words))
+            found.append(_retrieved(wanted, retriever, history, seen, words))
         except ConfigError:
             continue
     if not found:
         return None
-    ids = dict.fromkeys(item_id for row in zip_longest(*(one.ids for one in found)) for item_id in row if item_id)
     return Candidates(
-        Pool(source=" and ".join(one.pool.source for one in found), ids=tuple(ids)),
+        Pool(source=" and ".join(one.pool.source for one in found), ids=in_turn(*(one.ids for one in found))),
         mode=next((one.mode for one in found if one.mode != "zero-shot"), "zero-shot"),
         notes=tuple(note for one in found for note in one.notes),
     )
@@ -190,7 +182,7 @@ def restricted(pipeline: Pipeline, request: Request) -> tuple[Pipeline, tuple[st
     ids, note = eligible(where, pipeline.catalog)
     popular = pipeline.popularity
     if popular is not None:
-        popular = tuple(one for one in popular if one in ids)
+        popular = PopularityList(one for one in popular if one in ids)
     retriever = pipeline.retriever
     if retriever is not None:
         if isinstance(retriever, Reranked):  # conditions come before diversity
@@ -209,10 +201,10 @@ def with_reasons(
     pipeline: Pipeline, request: Request, known: Sequence[Known], items: Sequence[Recommendation]
 ) -> tuple[Recommendation, ...]:
     """Items without a reason of the model's get the retriever's: the history item that contributed most."""
-    if pipeline.retriever is None:
+    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
+    if pipeline.retriever is None or not silent:
         return tuple(items)
     of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
-    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
     found = because(pipeline.retriever, of, silent, pipeline.catalog)
     return tuple(
         one.model_copy(update={"reason": found[one.item.id].text}) if one.item.id in found else one
@@ -240,8 +232,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     The pipeline's template plays no part.
     """
     pipeline, restrictions = restricted(pipeline, request)
-    mentions = named_items(request.conversation, pipeline.grounder)
-    request = replace(request, history=with_named(request.history, mentions))
+    request = request.with_mentions(pipeline.shared_grounder.titles)
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
     seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
@@ -260,7 +251,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
         mode=found.mode,
         evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
         history=history_use(known),
-        conversation=conversation_use(request.conversation, mentions, 0, 0),
+        conversation=conversation_use(request.conversation, request.mentions, 0, 0),
         pool=found.pool,
         notes=(
             *unsaid(restrictions, found.notes),

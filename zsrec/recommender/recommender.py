@@ -25,8 +25,17 @@ from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
-from zsrec.recommender.many import Key, OnDone, Outcome, recommend_many
-from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, Request, SharedGrounder, User, as_candidates
+from zsrec.recommender.many import Conversations, Key, OnDone, Outcome, recommend_many
+from zsrec.recommender.request import (
+    DEFAULT_POOL,
+    Fill,
+    Pipeline,
+    PopularityList,
+    Request,
+    SharedGrounder,
+    User,
+    as_candidates,
+)
 from zsrec.recommender.strategy import answer
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
@@ -61,7 +70,7 @@ class _Base:
             template_given=template is not None or settings.template != Settings.model_fields["template"].default,
             settings=settings,
             shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
-            popularity=as_candidates(popularity),
+            popularity=None if popularity is None else PopularityList(as_candidates(popularity) or ()),
             retriever=retriever,
             redact=redactor_of(settings.redact) if redactor is None else redactor,
         )
@@ -260,13 +269,13 @@ class Recommender(_Base):
     @overload
     def recommend_many(  # type: ignore[overload-overlap]
         self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     def recommend_many(
         self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> list[Outcome]: ...  # fmt: skip
 
     def recommend_many(
@@ -276,6 +285,7 @@ class Recommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
+        conversations: Conversations | None = None,
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
@@ -285,6 +295,8 @@ class Recommender(_Base):
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
+            conversations: One per user (see `recommend`), in the same order or by the same keys; a user without
+                one may be missing from a dict.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
@@ -292,7 +304,9 @@ class Recommender(_Base):
             keys.
         """
         return self._loop.run(
-            recommend_many(self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done)
+            recommend_many(
+                self._answer, histories, k, concurrency or self.settings.concurrency, fill, conversations, on_done
+            )
         )
 
     def explain(
@@ -413,13 +427,13 @@ class AsyncRecommender(_Base):
     @overload
     async def recommend_many(  # type: ignore[overload-overlap]
         self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     async def recommend_many(
         self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> list[Outcome]: ...  # fmt: skip
 
     async def recommend_many(
@@ -429,11 +443,12 @@ class AsyncRecommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
+        conversations: Conversations | None = None,
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
         return await recommend_many(
-            self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done
+            self._answer, histories, k, concurrency or self.settings.concurrency, fill, conversations, on_done
         )
 
     async def explain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, SupportsIndex, get_args
 
@@ -14,13 +14,23 @@ from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor
 from zsrec.core.settings import Ambiguous, Settings
+from zsrec.core.types import TurnMention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History, ItemLike, Turn
 from zsrec.data.values import as_id, shown
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
-from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
+from zsrec.recommender.conversation import (
+    AnyTurn,
+    TurnTitles,
+    as_turns,
+    check_turns,
+    heard,
+    named_items,
+    user_words,
+    with_named,
+)
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.lexical import Lexical
 from zsrec.retrieval.rerank import Filter, Where
@@ -51,6 +61,8 @@ def as_history(user: User) -> History:
 
 def as_count(value: object, name: str) -> int:
     """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
+    if type(value) is int:  # by far the most common; the check below is a slow one
+        return value
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return operator.index(value)
     raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")
@@ -72,6 +84,15 @@ def as_candidates(candidates: object) -> tuple[str, ...] | None:
     return tuple(found)
 
 
+class PopularityList(tuple[str, ...]):
+    """Item ids, most popular first; their places are counted once for all calls."""
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """A weight for each item: its place counted from the end."""
+        return {item: float(len(self) - place) for place, item in enumerate(self)}
+
+
 class SharedGrounder:
     """A catalog's grounder, built on first use and shared by all recommenders derived from one another."""
 
@@ -84,6 +105,11 @@ class SharedGrounder:
     def grounder(self) -> Grounder:
         """The grounder; its index takes a second for 10,000 items."""
         return Grounder(self._catalog)
+
+    @cached_property
+    def titles(self) -> TurnTitles:
+        """Finds titles in conversations."""
+        return TurnTitles(self.grounder)
 
     @cached_property
     def lexical(self) -> Lexical | None:
@@ -108,6 +134,7 @@ class Request:
     conversation: tuple[Turn, ...] = ()
     ambiguous: Ambiguous | None = None
     where: tuple[Filter | str, ...] = ()
+    mentions: tuple[TurnMention, ...] = ()
 
     @classmethod
     def of(
@@ -130,15 +157,23 @@ class Request:
         turns = as_turns(conversation)
         return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
 
+    def with_mentions(self, titles: TurnTitles) -> Request:
+        """The request with the items that its conversation names: the user's as events of the history."""
+        if not self.conversation:
+            return self
+        mentions = named_items(self.conversation, titles)
+        return replace(self, history=with_named(self.history, mentions), mentions=mentions)
+
     @property
     def words(self) -> str:
-        """Everything that the user says of what they want, as one text for retrievers; may be empty."""
-        return "\n".join(text for text in ((self.about or "").strip(), user_words(self.conversation)) if text)
+        """What retrievers read of what is wanted, as one text; may be empty."""
+        talk = heard(self.conversation, self.mentions)
+        return "\n".join(text for text in ((self.about or "").strip(), talk) if text)
 
     @property
     def speaks(self) -> bool:
         """Whether the user says in words what they want."""
-        return bool(self.words or self.history.critiques)
+        return bool((self.about or "").strip() or user_words(self.conversation) or self.history.critiques)
 
     @property
     def is_empty(self) -> bool:
@@ -154,7 +189,7 @@ class Pipeline:
     template: Template
     settings: Settings
     shared_grounder: SharedGrounder
-    popularity: tuple[str, ...] | None = None
+    popularity: PopularityList | None = None
     retriever: Retriever | None = None
     pool_size: int = DEFAULT_POOL
     ranking: Mapping[str, object] = field(default_factory=dict)

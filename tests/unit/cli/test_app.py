@@ -6,13 +6,13 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from zsrec import __version__
 from zsrec.cli import app
 from zsrec.core.errors import ConfigError
 
@@ -28,7 +28,7 @@ COMMANDS = dict(_commands())
 
 
 def test_the_version() -> None:
-    assert CliRunner().invoke(app, ["--version"]).output == f"zsrec {version('zsrec')}\n"
+    assert CliRunner().invoke(app, ["--version"]).output == f"zsrec {__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -65,11 +65,13 @@ def test_an_option_that_several_commands_have_is_declared_once(option: str) -> N
         (["ground", "--catalog", "c.csv", "--in=x", "--out", "-"], "--in", "--input"),
         (["ground-fit", "--catalog", "c.csv", "--in", "x", "--out", "w"], "--in", "--input"),
         (
-            ["bench", "run", "--interactions", "i", "--items", "j", "--candidates", "no"],
+            ["bench", "run", "--interactions", "i", "--catalog", "j", "--candidates", "no"],
             "--candidates",
             "--retriever",
         ),
         (["bench", "movielens", "--candidates", "no"], "--candidates", "--retriever"),
+        (["bench", "run", "--interactions", "i", "--items", "j"], "--items", "--catalog"),
+        (["bench", "conversations", "--turns", "i", "--items=j"], "--items", "--catalog"),
         (["prompts", "compare", "a", "b", "--candidates", "no"], "--candidates", "--retriever"),
     ],
 )

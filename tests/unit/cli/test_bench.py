@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def invoke(files: Path, *more: object) -> Result:
-    argv = ["bench", "run", "--interactions", files / "inter.csv", "--items", files / "items.csv", *more]
+    argv = ["bench", "run", "--interactions", files / "inter.csv", "--catalog", files / "items.csv", *more]
     return CliRunner().invoke(app, [str(part) for part in argv])
 
 
@@ -51,13 +51,23 @@ def test_the_contract(files: Path) -> None:
     assert any("line 152: 'gone'" in note for note in found["notes"])
 
 
+def test_columns_of_items_by_their_old_option(files: Path) -> None:
+    (files / "items.csv").write_text((files / "items.csv").read_text().replace("item,title", "isbn,name"))
+    new = bench_json(files, "--methods", "pop", "--id", "isbn", "--title", "name")
+    for old in (("--item-columns", "isbn,name"), ("--item-columns=isbn,name",)):
+        assert bench_json(files, "--methods", "pop", *old)["methods"][0]["metrics"] == new["methods"][0]["metrics"]
+        assert "--item-columns is now --id and --title" in invoke(files, "--methods", "pop", *old).stderr
+
+
 def test_the_table_shows_what_the_json_says(files: Path) -> None:
     found = bench_json(files, "--methods", "pop,itemknn", "--k", "1,5")
     output = invoke(files, "--methods", "pop,itemknn", "--k", "1,5").output
     for one in found["methods"]:
         for metric in one["metrics"].values():
             assert f"{metric['mean']:.4f}" in output
-    assert "NDCG@5 pop − itemknn" in output
+    assert "Who beats whom: Row minus column in NDCG@1;" in output
+    pair = next(one for one in found["comparisons"] if one["metric"] == "NDCG@1")
+    assert f"{abs(pair['difference']):.4f}".removeprefix("0") in output
 
 
 def test_without_the_extra(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

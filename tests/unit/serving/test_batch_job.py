@@ -83,7 +83,7 @@ def test_a_job_and_what_its_rows_say(tmp_path: Path, job: Callable[..., Summary]
     assert rows[3] == {
         "user": "3", "rank": 1, "item": "4", "score": 1.0, "source": "llm", "mode": "zero-shot", "degraded": None,
         "error": None, "unmatched": 1, "dropped": 0, "history_given": 1, "history_unknown": 0, "requests": 1,
-        "prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": None, "model": "tiny",
+        "prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": None, "model": "tiny", "named": [],
         "template": rows[3]["template"], "template_sha256": rows[3]["template_sha256"],
     }  # fmt: skip
     assert rows[3]["template"].startswith("generate/default@")
@@ -268,6 +268,7 @@ def test_a_ray_worker_without_ray(tmp_path: Path, job: Callable[..., Summary], s
     files.work.mkdir()
     users = [str(n) for n in range(5, 10)]
     write_chunk(files, 1, Part(pa.array(users), np.arange(6), pa.array(users), None))
+    files.sums.adopt([files.sums.name(files.chunk(1))])
     recipe = Recipe(catalog=tmp_path / "films.csv", settings=Settings.load(base_url=server.base_url), k=3)
     worker = Worker(Work(tmp_path / "out", Batch(Input(tmp_path / "in.parquet", COLUMNS), recipe), concurrency=2))
     assert worker({"chunk": np.array([0, 1, 2])}) == {"users": [5], "wrong": [""], "hint": [""]}
