@@ -24,6 +24,7 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+VERSION = re.findall(r'__version__ = "(.+)"', (REPO / "zsrec/__init__.py").read_text(encoding="utf-8"))[0]
 NEEDED = (
     "zsrec/py.typed",
     "zsrec/_prompts/generate/default.j2",
@@ -97,7 +98,7 @@ def fetched(url: str) -> bytes:
 
 def base(one: Environment) -> None:
     """The version, what is inside, an answer without a model, and nothing heavy."""
-    check(one.run(one.zsrec, "--version").strip() == f"zsrec {PROJECT['version']}", "another version is installed")
+    check(one.run(one.zsrec, "--version").strip() == f"zsrec {VERSION}", "another version is installed")
     missing = f"import importlib.util as u; print([n for n in '{HEAVY}'.split() if u.find_spec(n)])"
     check(one.python_runs(missing).strip() == "[]", f"the base install brings {one.python_runs(missing)}")
     size = sum(file.stat().st_size for file in one.folder.rglob("*") if file.is_file()) >> 20

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+import zsrec
 from zsrec.cli import (
     batch,
     bench,
@@ -68,7 +68,7 @@ for _group in (prompts, model, bench, data):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zsrec {version('zsrec')}")
+        typer.echo(f"zsrec {zsrec.__version__}")
         raise typer.Exit
 
 

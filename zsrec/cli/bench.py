@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.bench_lists import external_lists, split_command
+from zsrec.cli.bench_options import RunOptions
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import (
     BenchCatalog,
     CatalogOptions,
-    RunOptions,
     accepting,
     columns_of,
     comma_separated,
@@ -48,6 +48,7 @@ from zsrec.evaluation.datasets import Data, from_movielens, from_sources
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
 from zsrec.evaluation.protocols import check, problems
 from zsrec.evaluation.report import Prices, Report
+from zsrec.evaluation.report_export import export
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, held_out
@@ -135,11 +136,22 @@ def bench_report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     price_in: options.PriceIn = None,
     price_out: options.PriceOut = None,
+    export_to: Annotated[
+        Path | None,
+        option("Also write each table as CSV and LaTeX, each figure as SVG and PNG, here.", "--export"),
+    ] = None,
 ) -> None:
     """Rebuild metrics.json, report.md and report.html from a run's folder, without a server."""
     prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
-    show(rebuild(RunFolder(run), prices))
+    folder = RunFolder(run)
+    found = rebuild(folder, prices)
+    show(found)
+    for note in folder.notes:
+        print_line(note, "yellow")
     print_line(f"{run / 'report.html'}")
+    if export_to is not None:
+        files = export(found, export_to)
+        print_line(f"{len(files)} files in {export_to}")
 
 
 @app.command(name="scrub")

@@ -13,11 +13,13 @@ from pydantic import ValidationError
 import zsrec
 from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
 from zsrec.evaluation.llm_methods import Case, LLMMethod, ask, cases, header, predictions, seconds
+from zsrec.evaluation.machine import measured_on, model_server
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
 from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
@@ -145,7 +147,8 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
         users=split["users"],
         items=split["items"],
         methods=tuple(
-            measured(folder.predictions(name), ks, short=bool(config["llm_methods"])) for name in config["methods"]
+            measured(folder.predictions(name), ks, short=bool(config.get("llm_methods")))
+            for name in config["methods"]
         ),
     )
     recited: ProbeReport | None = None
@@ -161,7 +164,10 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
         prices=prices or Prices(*config["prices"]), probe=recited,
-        times={name: Seconds(p50=one["p50"], p95=one["p95"]) for name, one in times.items()},
+        times={
+            name: Seconds(p50=one["p50"], p95=one["p95"], measured=one.get("measured", {}))
+            for name, one in times.items()
+        },
         titles=folder.read_json(TITLES),
         statistics=_read_statistics(folder),
     )  # fmt: skip
@@ -245,7 +251,7 @@ class _Session:
         if self.task.is_offline:
             models = dict.fromkeys(one.replies.name for one in self.task.llm_methods if one.replies is not None)
             return {"model": ", ".join(models), "version": None, "context_length": None}
-        complete = all(map(self.folder.has, self.task.names))
+        complete = all(map(self.folder.has, self.task.names)) and not any(self.folder.sums.faults([CONFIG]))
         if complete and (not self.task.questions or (self.folder.path / PROBE).exists()):
             found: dict[str, Any] | None = self.folder.config()["server"]
             return found
@@ -296,11 +302,15 @@ class _Session:
         llm_of = None if method.replies is None else offline_llms(method, split, known)
         request = ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=self.watch.step)
         outcomes = self._loop.run(request)
-        model = self._loop.run(llm.handshake()).model
+        server = self._loop.run(llm.handshake())
         mode = None if method.retriever is None else method.retriever(split.training).mode
-        self._write_times(method.name, seconds(outcomes), by_user=True)
+        about: dict[str, int | str] = {}
+        if llm_of is None:
+            about["requests_at_once"] = self.settings.concurrency
+            about["model_server"] = model_server(server.base_url, server.version)
+        self._write_times(method.name, seconds(outcomes), by_user=True, **about)
         self.folder.write_predictions(
-            header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
+            header(method, server.model, outcomes, mode, task.seed), predictions(split, known, outcomes)
         )
 
     def _probe(self, llm: LLM) -> None:
@@ -314,10 +324,13 @@ class _Session:
         questions = self._loop.run(request)
         self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
 
-    def _write_times(self, name: str, took: Sequence[float | None], *, by_user: bool = False) -> None:
+    def _write_times(
+        self, name: str, took: Sequence[float | None], *, by_user: bool = False, **about: int | str
+    ) -> None:
         """Before the predictions: a kill between the two then only makes the method run again."""
         found = quantiles([one for one in took if one is not None])
         if found is not None:
+            found = found.model_copy(update={"measured": measured_on(**about)})
             self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 

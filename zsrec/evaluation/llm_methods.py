@@ -49,7 +49,7 @@ NAMED: Mapping[str, str] = {
 
 SHORT_LISTS = (
     "A list of an LLM is shorter than the catalog: a target that it does not name is a miss, with HR, NDCG and "
-    "reciprocal rank 0."
+    "reciprocal rank 0. So MRR is cut at the same length for all methods."
 )
 
 Outcome = Recommendations | ZsrecError | None

@@ -77,7 +77,7 @@ def ndcg(above: Counts, tied: Counts, k: int) -> Values:
 
 
 def mrr(above: Counts, tied: Counts, k: int | None = None) -> Values:
-    """1 / place, 0 for a target that is no candidate or not within the first k (None: all); shape (n,)."""
+    """1 / place within the first k (None: the whole ranking), 0 for a target that is not there; shape (n,)."""
     longest = k or int(np.max(above + tied, initial=0)) + 1
     return expected_gain(1.0 / np.arange(1, longest + 1), above, tied)
 
@@ -168,8 +168,7 @@ def one_target_metrics(
 ) -> dict[str, Values]:
     """HR, NDCG and MRR of n places (`Place`) by name; shape (n,) each.
 
-    `short` says that some lists that these are compared with end at the largest of `ks`: MRR is cut there, and
-    named so.
+    `short` says that some lists beside them end at the largest of `ks`: MRR is cut there too, and named so.
     """
     values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
     values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}

@@ -26,9 +26,8 @@ from zsrec.core.types import (
     Skipped,
     Trace,
 )
-from zsrec.core.untrusted_text import TITLE_LIMIT, inline
-from zsrec.data.titles import display_title
 from zsrec.llm.protocol import LLM
+from zsrec.prompts.item_view import ItemView
 from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
 from zsrec.ranking.fusion import fill, fuse, select, take_turns
 from zsrec.ranking.rankers import rank
@@ -64,7 +63,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     offered = [catalog[one] for one in (candidates.ids if candidates else ())]
     prompts = Prompts(pipeline, request, known, offered, tokens=(await llm.handshake()).control_tokens)
     steps = await _ask_steps(pipeline, prompts, llm)
-    reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
+    reader = _AnswerReader(pipeline, seen, candidates, prompts.candidates, ambiguity, len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
     if candidates is None or by_text:
         items, result, fitted = await _rank_by_answer(pipeline, request, prompts, reader, llm)
@@ -177,6 +176,7 @@ class _AnswerReader:
         pipeline: Pipeline,
         seen: frozenset[str],
         candidates: Candidates | None,
+        views: Sequence[ItemView],
         ambiguity: Ambiguity,
         answers: int,
     ) -> None:
@@ -185,6 +185,7 @@ class _AnswerReader:
         self._ambiguity = ambiguity
         self._ids = None if candidates is None else candidates.ids
         self._numbers = {item_id: number for number, item_id in enumerate(self._ids or ())}
+        self._views = dict(zip(self._ids or (), views, strict=True))  # as the prompts show the candidates
         self._answers = answers  # exchanges of the trace before the next answer
         self.grounded: list[Grounded] = []
         self.dropped: list[Dropped] = []
@@ -243,9 +244,10 @@ class _AnswerReader:
     def _names(self, shown: Sequence[str]) -> Iterator[tuple[str, str]]:
         """What a prompt may call the candidates that it shows."""
         for item_id in shown:
-            title = self._pipeline.catalog[item_id].title
-            yield item_id, inline(display_title(title), TITLE_LIMIT)
-            yield item_id, inline(title, TITLE_LIMIT)
+            view = self._views[item_id]
+            yield item_id, view.display
+            if view.title != view.display:
+                yield item_id, view.title
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
