@@ -295,8 +295,7 @@ class Recommender(_Base):
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
-            conversations: One per user (see `recommend`), in the same order or by the same keys; a user without
-                one may be missing from a dict.
+            conversations: One per user (see `recommend`), in the same order or by some of the same keys.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
