@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zsrec.core.errors import LLMError
 from zsrec.core.settings import Settings
 from zsrec.llm.failures import refused_fields
-from zsrec.llm.protocol import ChatRequest, Label, LabelsBy
+from zsrec.llm.protocol import ChatRequest, Label, LabelsBy, wire
 
 Binding = Literal["structured_outputs", "json_schema", "grammar"]
 
@@ -105,7 +105,7 @@ def request_fields(request: ChatRequest, *, binding: Binding = "structured_outpu
     """A chat completion's fields as vLLM takes them, without the model's name and a cache salt."""
     fields = request.sampling.model_dump()
     fields["stop"] = list(request.sampling.stop) or None
-    fields["messages"] = [message.model_dump() for message in request.messages]
+    fields["messages"] = [wire(message) for message in request.messages]
     if request.labels is not None:
         fields |= label_fields(request.labels.labels, request.labels.by, request.labels.most)
     if binding == "json_schema" and (request.choices or request.pattern):

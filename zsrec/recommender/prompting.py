@@ -15,12 +15,15 @@ from zsrec.data.history import Critique, Feedback
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts.item_view import ItemView, TurnView, item_view, said_view, title_view
 from zsrec.ranking.base import Content, Order
+from zsrec.recommender.pictures import Pictures
 from zsrec.recommender.request import Pipeline, Request
 
 # A byte-level tokenizer spends at most one token per byte; the chat template adds its own around each message.
 _MESSAGE_TOKENS = 16
 # Where nobody counts: text in Latin letters takes about 4 bytes per token; half of that errs on the safe side.
 _BYTES_PER_TOKEN_GUESS = 2
+# An image of a shop's size: LLaVA 576 tokens, GPT-4o 765. A prompt that is too long after all is shortened.
+_IMAGE_TOKENS = 1000
 # A prompt that leaves less than this share of its budget unused is full enough.
 _SLACK = 0.05
 _NOTHING = "N/A"
@@ -125,6 +128,7 @@ class Prompts:
         self.answers: dict[str, str] = {}
         self._request = request
         self._template = template
+        self._pictures = Pictures(pipeline)
         self._k, self._domain = request.k, pipeline.catalog.domain
         self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
         self._candidates = [item_view(item) for item in candidates]
@@ -158,9 +162,10 @@ class Prompts:
         further: dict[str, str | list[ItemView] | list[TurnView]] = {**answers, **self._shown}
         if conversation:
             further["conversation"] = conversation
-        return self._template.render(
+        messages = self._template.render(
             step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
         )
+        return self._pictures.beside(messages, history, views)
 
     def parts(self, newest: int) -> tuple[int, int]:
         """How many events and how many turns the newest so many of them are."""
@@ -193,7 +198,7 @@ class Prompts:
             notes.append(f"the template {template} leaves out the conversation")
         elif blank := len(self._request.conversation) - self.turns:
             notes.append(f"{blank} turns of the conversation have no text")
-        return notes
+        return notes + self._pictures.notes()
 
 
 async def ask_once(llm: LLM, render: Render, size: int, sampling: Sampling) -> tuple[Exchange, Fitted]:
@@ -254,9 +259,15 @@ async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -
 
 
 async def _tokens(llm: LLM, messages: tuple[Message, ...]) -> int:
+    images = _IMAGE_TOKENS * sum(len(message.images) for message in messages)
+    if images:
+        messages = tuple(message.model_copy(update={"images": ()}) for message in messages)
     counted = await llm.count_tokens(messages)
-    return _most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
+    return images + (_most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted)
 
 
 def _most_tokens(messages: tuple[Message, ...]) -> int:
-    return sum(len(message.content.encode()) + _MESSAGE_TOKENS for message in messages)
+    return sum(
+        len(message.content.encode()) + _MESSAGE_TOKENS + _IMAGE_TOKENS * len(message.images)
+        for message in messages
+    )
