@@ -165,6 +165,23 @@ def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
     assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
 
 
+def test_llama_cpp_behind_a_gateway_is_known_by_its_timings() -> None:
+    """It ignores vLLM's name for the penalty: the first answer is asked for again."""
+
+    def behind(handler: Handler, _: dict[str, Any]) -> None:
+        send(handler, completion("1. Ronin (1998)") | {"timings": {"prompt_ms": 3.0}})
+
+    async def run(client: OpenAIClient) -> Exchange:
+        request = ChatRequest(messages=PROMPT, sampling=Sampling(repetition_penalty=1.1))
+        await client.chat(request)
+        return await client.chat(request)
+
+    with ScriptedServer(behind, owner="openai") as server:
+        found = ask(server, run)
+    assert [one.get("repeat_penalty") for one in server.requests] == [None, 1.1, 1.1]
+    assert found.notes == ("repetition_penalty is sent as repeat_penalty",)
+
+
 def test_azure_has_a_query_a_header_and_no_list_of_models() -> None:
     seen: list[tuple[str, str | None]] = []
 

@@ -169,6 +169,8 @@ class OpenAIClient:
             started = time.perf_counter()
             try:
                 response, reply = await self._complete(info.model, fields, request.messages)
+                if reply.timings and self._dialect.llama_cpp() and fields["repetition_penalty"] != 1.0:
+                    response, reply = await self._complete(info.model, fields, request.messages)
                 if self._thought_only(reply, request) and self._dialect.turn_thinking_off():
                     response, reply = await self._complete(info.model, fields, request.messages)
             except LLMError as failure:

@@ -49,10 +49,16 @@ class Dialect:
         self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
         self.binding: Binding = "structured_outputs"
 
-    def llama_cpp(self) -> None:
-        """Use the names of llama.cpp, which ignores unknown fields, and its grammars, which cost no token."""
+    def llama_cpp(self) -> bool:
+        """Use the names of llama.cpp, which ignores unknown fields, and its grammars, which cost no token.
+
+        False where they are in use, or where a gateway in between refused the name.
+        """
+        if "repetition_penalty" in self.names:
+            return False
         self.names["repetition_penalty"] = _RENAMES["repetition_penalty"]
         self.bindings = ("grammar", "json_schema")
+        return True
 
     def body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields as this server takes them, with those of the settings."""

@@ -33,7 +33,9 @@ def shop(tmp_path: Path) -> Catalog:
     return Catalog.from_csv(tmp_path / "shop.csv", domain="dresses")
 
 
-def asked(shop: Catalog, tmp_path: Path, images: str, **more: object) -> tuple[tuple[Message, ...], tuple[str, ...]]:
+def asked(
+    shop: Catalog, tmp_path: Path, images: str, **more: object
+) -> tuple[tuple[Message, ...], tuple[str, ...]]:
     path = tmp_path / "mine.j2"
     path.write_text(FRONT.format(images=images))
     llm = FakeLLM("1. Dress b")
