@@ -140,15 +140,23 @@ async def _of_client(settings: Settings) -> dict[str, str]:
             "overflow": await _overflow(client, info),
             "cancel": await _cancel(client),
             "images": await _images(client),
+            "lost": "repetition_penalty is ignored" if await _loses_fields(client) else "",
         }
         info = await client.handshake()
     return found | {
         "model": info.model,
         "version": info.version or "",
-        "fields": "; ".join(info.notes) or "all",
+        "fields": "; ".join(filter(None, (*info.notes, found.pop("lost")))) or "all",
         "context": str(info.context_length or "not said"),
         "counts tokens": "yes" if info.counts_tokens else "no",
     }
+
+
+async def _loses_fields(client: OpenAIClient) -> bool:
+    try:
+        return await client.ignores_extras()
+    except ZsrecError:
+        return False
 
 
 async def _images(client: OpenAIClient) -> str:
@@ -208,9 +216,20 @@ def table(folder: Path) -> str:
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     lines = [f"| server | {' | '.join(COLUMNS)} |", f"|---{'|---' * len(COLUMNS)}|"]
     for row in rows:
-        cells = (str(row.get(column, "—")).replace("|", "\\|") for column in COLUMNS)
+        cells = (_short(row.get(column, "—")).replace("|", "\\|") for column in COLUMNS)
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _short(cell: str) -> str:
+    """A cell without its figures and addresses."""
+    if cell.startswith("works"):
+        ways = {"logprob_token_ids": "yes, by id", "top_logprobs": "yes, by text"}
+        return next((words for way, words in ways.items() if cell.endswith(way)), "yes")
+    cell = re.sub(r"https?://\S+", "it", cell)
+    cell = re.sub(r" after \d+ cancelled.*", "", cell)
+    cell = re.sub(r"^CapabilityError: it shows the model no images: .*", "no, says so", cell)
+    return re.sub(r"^CapabilityError: ", "no: ", cell)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,21 @@ def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
     assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
 
 
+@pytest.mark.parametrize(("checks", "lost"), [(True, False), (False, True)])
+def test_a_gateway_that_loses_vllms_own_fields_is_found_by_an_impossible_value(checks: bool, lost: bool) -> None:
+    def gateway(handler: Handler, body: dict[str, Any]) -> None:
+        if checks and body["repetition_penalty"] <= 0:
+            fails(400, "repetition_penalty must be greater than zero, got -1.0.")(handler, body)
+        else:
+            send(handler, completion("hi"))
+
+    async def run(client: OpenAIClient) -> tuple[bool, tuple[str, ...]]:
+        return await client.ignores_extras(), (await client.handshake()).notes
+
+    with ScriptedServer(gateway, owner="openai") as server:
+        assert ask(server, run) == (lost, ())
+
+
 def test_llama_cpp_behind_a_gateway_is_known_by_its_timings() -> None:
     """It ignores vLLM's name for the penalty: the first answer is asked for again."""
 

@@ -68,7 +68,7 @@ def _findings(
 
 def _server(settings: Settings) -> Iterator[Finding]:
     try:
-        info, chat, labels, binds, blind = asyncio.run(_ask_server(settings))
+        info, chat, labels, binds, blind, lost = asyncio.run(_ask_server(settings))
     except ZsrecError as error:
         yield _failure("server", error)
         return
@@ -77,9 +77,8 @@ def _server(settings: Settings) -> Iterator[Finding]:
     yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
     counts = "counts tokens: exact fit" if info.counts_tokens else "does not count tokens: estimated fit"
     yield Finding("tokenizer", fine=True, what=f"the server {counts} of long histories")
-    yield Finding(
-        "sampling", fine=True, what="; ".join(info.notes) or "all fields, including vLLM's own, are sent"
-    )
+    said = [*info.notes, *(["ignored without a word: repetition_penalty, vLLM's own"] if lost else [])]
+    yield Finding("sampling", fine=True, what="; ".join(said) or "all fields, including vLLM's own, are sent")
     if isinstance(chat, LLMError):
         yield _failure("chat", chat)
         tried = "not tried: the server answered no chat"
@@ -102,8 +101,10 @@ def _server(settings: Settings) -> Iterator[Finding]:
     yield Finding("images", fine=True, what=f"{f'cannot: {blind}' if blind else 'works'} (templates with images:)")
 
 
-async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool, str]:
-    """What the server is, one answer, labels or why not, whether it enforces choices, why it sees no images."""
+async def _ask_server(
+    settings: Settings,
+) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool, str, bool]:
+    """What the server is, one answer, its labels, choices and images (or why not), and whether it loses fields."""
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     async with OpenAIClient(settings) as client:
@@ -114,7 +115,7 @@ async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMErr
         try:
             chat = await client.chat(hello)
         except LLMError as error:
-            return info, error, "", False, ""
+            return info, error, "", False, "", False
         try:
             labels: LabelSet | str = await client.labels(2)
         except CapabilityError as error:
@@ -125,7 +126,7 @@ async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMErr
             blind = ""
         except CapabilityError as error:
             blind = error.message
-        return await client.handshake(), chat, labels, binds, blind
+        return await client.handshake(), chat, labels, binds, blind, await client.ignores_extras()
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:

@@ -12,7 +12,14 @@ from typing import Any, Self
 import httpx2
 import openai
 
-from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, LLMRequestError, ModelNotServedError
+from zsrec.core.errors import (
+    BadReplyError,
+    LLMConnectionError,
+    LLMError,
+    LLMRequestError,
+    LLMServerError,
+    ModelNotServedError,
+)
 from zsrec.core.settings import Settings, check_host, shown_url
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.capabilities import Probes, one_hot, read_labels
@@ -94,6 +101,19 @@ class OpenAIClient:
         """
         await self.handshake()
         await self._probes.require_images()
+
+    async def ignores_extras(self) -> bool:
+        """Whether vLLM's own sampling fields get lost in silence, as in gateways: a wrong value is answered."""
+        info = await self.handshake()
+        if "repetition_penalty" in self._dialect.names:
+            return False  # renamed, or not sent and noted
+        hello = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 1}
+        try:
+            async with self._in_flight:
+                await self._post(info.model, self._dialect.body({**hello, "repetition_penalty": -1.0}), ())
+        except (LLMRequestError, LLMServerError, BadReplyError):
+            return False
+        return True
 
     async def _ask_server(self) -> ServerInfo:
         cards = await self._cards()

@@ -23,7 +23,7 @@ _MESSAGE_TOKENS = 16
 # Where nobody counts: text in Latin letters takes about 4 bytes per token; half of that errs on the safe side.
 _BYTES_PER_TOKEN_GUESS = 2
 # An image of a shop's size: LLaVA 576 tokens, GPT-4o 765. A prompt that is too long after all is shortened.
-_IMAGE_TOKENS = 1000
+_IMAGE_TOKENS = 700
 # A prompt that leaves less than this share of its budget unused is full enough.
 _SLACK = 0.05
 _NOTHING = "N/A"
@@ -232,6 +232,11 @@ async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -
     near the answer: few prompts are counted, however many there are.
     """
     messages = render(size)
+    images = sum(len(message.images) for message in messages)
+    if budget is not None and images:
+        budget -= min(
+            _IMAGE_TOKENS * images, budget // 2
+        )  # a guess: it may shorten a history, not refuse a prompt
     if budget is None or _most_tokens(messages) <= budget:
         return Fitted(messages, size)
     tokens = await _tokens(llm, messages)
@@ -259,15 +264,11 @@ async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -
 
 
 async def _tokens(llm: LLM, messages: tuple[Message, ...]) -> int:
-    images = _IMAGE_TOKENS * sum(len(message.images) for message in messages)
-    if images:
-        messages = tuple(message.model_copy(update={"images": ()}) for message in messages)
-    counted = await llm.count_tokens(messages)
-    return images + (_most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted)
+    """The tokens of the texts; servers count no images without the model."""
+    texts = tuple([one.model_copy(update={"images": ()}) if one.images else one for one in messages])
+    counted = await llm.count_tokens(texts)
+    return _most_tokens(texts) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
 
 
 def _most_tokens(messages: tuple[Message, ...]) -> int:
-    return sum(
-        len(message.content.encode()) + _MESSAGE_TOKENS + _IMAGE_TOKENS * len(message.images)
-        for message in messages
-    )
+    return sum(len(message.content.encode()) + _MESSAGE_TOKENS for message in messages)

@@ -86,3 +86,13 @@ def test_a_column_that_the_catalog_lacks_is_an_error_that_names_it(shop: Catalog
     with pytest.raises(ConfigError, match="'photo'") as caught:
         asked(shop, tmp_path, "{of: candidates, column: photo}")
     assert "its columns: image" in str(caught.value.hint)
+
+
+def test_images_shorten_a_history_and_refuse_no_prompt(shop: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "mine.j2"
+    path.write_text(FRONT.format(images="candidates"))
+    llm = FakeLLM("1. Dress b", context_length=1000, counts=True)
+    with Recommender(shop, template=path).with_llm(llm) as recommender:
+        found = recommender.recommend(["Heat"] * 1000, 1, candidates=["b", "c"])
+    assert len(llm.requests[-1].messages[0].images) == 2
+    assert any("were left out to fit the context" in note for note in found.trace.notes)
