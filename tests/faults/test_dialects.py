@@ -293,6 +293,22 @@ def test_a_thought_without_an_answer_is_named(script: Script) -> None:
         assert "ZSREC_THINKING=off" in str(hint)
 
 
+@pytest.mark.parametrize("opener", ["<think>", "<|channel|>"], ids=["R1 distill", "gpt-oss"])
+def test_a_model_that_cannot_stop_thinking_has_no_labels_and_that_is_said(opener: str) -> None:
+    def thinks(handler: Handler, body: dict[str, Any]) -> None:
+        if "logprobs" in body:
+            send(handler, with_logprobs({opener: -0.01, "A": -5.0, "B": -6.0, "C": -7.0, "D": -8.0}, opener))
+        else:
+            send(handler, completion(f"{opener} the user likes heists", "length"))
+
+    with (
+        ScriptedServer(thinks) as server,
+        pytest.raises(errors.CapabilityError, match="thinks before it") as caught,
+    ):
+        ask(server, lambda client: client.labels(2))
+    assert "ranker: generate" in str(caught.value.hint)
+
+
 def test_thinking_off_is_said_to_the_tokenizer_too() -> None:
     bodies: list[dict[str, Any]] = []
 
