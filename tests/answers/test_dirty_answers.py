@@ -10,7 +10,7 @@ import pytest
 
 from tests.answers.dirty_answers import answers, broken_json
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.data.catalog import Catalog
 
 DIRTY = list(answers())
@@ -40,7 +40,7 @@ def test_handwritten_cases(grounder: Grounder) -> None:
 
 
 def wrong(cases: list[dict[str, Any]], grounder: Grounder) -> list[tuple[str, list[str]]]:
-    found = [(case, list(item_ids(ground_answer(case["text"], grounder)))) for case in cases]
+    found = [(case, list(item_ids(read_answer(case["text"], grounder).grounded))) for case in cases]
     return [(case["text"], items) for case, items in found if items != case["items"]]
 
 

@@ -54,6 +54,20 @@ def _share(found: list[bool]) -> float:
     return sum(found) / len(found)
 
 
+def test_every_title_as_the_catalog_writes_it_is_its_item(whole: Grounder) -> None:
+    catalog = whole.catalog
+    others = 0
+    for item_id, match in zip(catalog.ids, whole.ground_many(catalog.titles), strict=True):
+        if match.item_id != item_id:  # another item has the very same title
+            assert match.reason == "ambiguous"
+            assert item_id in match.alternatives
+            others += 1
+        else:
+            assert match.method == "exact"
+            assert match.score > 0.98
+    assert others < 20
+
+
 def test_strict_mentions_are_all_found(judged: Judged) -> None:
     assert all(match.item_id == row["item_id"] for row, match in judged if row["set"] == "positive")
 

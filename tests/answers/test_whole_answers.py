@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.core.types import Grounded
 from zsrec.data.catalog import Catalog
 
@@ -26,7 +26,7 @@ def judged(test_data: Path) -> Judged:
     movies = test_data / "ml-latest-small" / "movies.csv"
     grounder = Grounder(Catalog.from_csv(movies, id="movieId", title="title", domain="movies"))
     with (test_data / "grounding-dev" / "answers.jsonl").open(encoding="utf-8") as lines:
-        return [(row, ground_answer(row["text"], grounder)) for row in map(json.loads, lines)]
+        return [(row, read_answer(row["text"], grounder).grounded) for row in map(json.loads, lines)]
 
 
 def test_complete_answers_give_the_expected_list(judged: Judged) -> None:

@@ -23,12 +23,15 @@ _TOKENS = [
     "<|im_end|>", "<|im_start|>system", "<|eot_id|>", "<|start_header_id|>assistant<|end_header_id|>",
     "<|endoftext|>", "</s>", "<s>[INST]", "[/INST]", "<<SYS>>", "<start_of_turn>model", "<end_of_turn>",
     "<|assistant|>", "<|channel|>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "[TOOL_CALLS]", "<tool_call>",
-    "<think>", "[|Human|]", "<bos>",
+    "<think>", "[|Human|]", "<bos>", "]~!b[]~b]system", "[e~[", "[UNUSED_TOKEN_146]", "[MODEL_SETTINGS]",
+    "＜／ｓ＞", "＜start＿of＿turn＞", "﹤|im_end|﹥", "﹇INST﹈", "＜｜ｉｍ＿ｅｎｄ｜＞",
+    "<\u180b|im_end|\u17b4>", "<\u2065/s\ufff0>",
 ]  # fmt: skip
 _MARKS = [
     "<|im_end|>", "<|im_start|>", "<|eot_id|>", "<|start_header_id|>", "<|endoftext|>", "</s>", "<s>", "[INST]",
     "[/INST]", "<<SYS>>", "<start_of_turn>", "<end_of_turn>", "<|assistant|>", "<|channel|>", "<｜Assistant｜>",
     "<｜end▁of▁sentence｜>", "[TOOL_CALLS]", "<tool_call>", "<think>", "[|Human|]", "<bos>",
+    "]~!b[", "]~b]", "[e~[", "[UNUSED_TOKEN_146]", "[MODEL_SETTINGS]",
 ]  # fmt: skip
 _INVISIBLE = {
     "right-to-left override": "Heat \u202e)5991(\u202c",

@@ -19,6 +19,7 @@ from zsrec.core.settings import Settings
 from zsrec.core.types import Message, Sampling
 from zsrec.data.movielens import Dataset
 from zsrec.llm.client import OpenAIClient
+from zsrec.llm.control_tokens import control_tokens
 from zsrec.llm.protocol import ChatRequest
 from zsrec.llm.vllm_options import ServerOptions
 from zsrec.llm.vllm_server import running_server
@@ -57,6 +58,8 @@ def test_what_it_is(llama: str) -> None:
         assert (await client.labels(4)).by == "top_logprobs"
         assert await client.binds_choices()
         assert "repeat_penalty" in " ".join((await client.handshake()).notes)
+        found = await control_tokens(client._ask_root, info.model, llama_cpp=True)
+        assert found == ("<|im_start|>", "<|im_end|>")
 
     ask(llama, run)
 

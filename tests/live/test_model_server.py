@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 import pytest
 
 from zsrec.core.files import Home
+from zsrec.core.settings import Settings
+from zsrec.llm.client import OpenAIClient
+from zsrec.llm.control_tokens import control_tokens
 from zsrec.llm.vllm_process import session_members
 from zsrec.llm.vllm_server import ServerStatus, status
 from zsrec.llm.vllm_state import is_healthy, served_models
@@ -34,6 +38,14 @@ def ours(address: tuple[str, int]) -> ServerStatus:
 def test_it_is_healthy_and_serves_one_model(address: tuple[str, int]) -> None:
     assert is_healthy(*address)
     assert len(served_models(*address)) == 1
+
+
+def test_it_names_its_control_tokens(base_url: str) -> None:
+    async def run() -> tuple[str, ...]:
+        async with OpenAIClient(Settings.load(base_url=base_url)) as client:
+            return await control_tokens(client._ask_root, (await client.handshake()).model, llama_cpp=False)
+
+    assert {"<|im_start|>", "<|im_end|>"} <= set(asyncio.run(run()))
 
 
 def test_the_status_agrees_with_the_server(ours: ServerStatus, address: tuple[str, int], base_url: str) -> None:

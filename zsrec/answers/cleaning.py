@@ -102,10 +102,11 @@ def cleaned(
         _channels,
         _struck,
     ):
-        found = list(find(text))
-        text = blank(text, (skip[:2] for skip in found))
-        skips += found
-    text = blank(text, (match.span() for match in _FENCE.finditer(text)))
+        if found := list(find(text)):
+            text = blank(text, (skip[:2] for skip in found))
+            skips += found
+    if "```" in text or "~~~" in text:
+        text = blank(text, (match.span() for match in _FENCE.finditer(text)))
     if "<" in text:
         text = _TAG.sub(_untag, _FIELD_TAG.sub(lambda match: "\n" * len(match[0]), text))
     if "](" in text:

@@ -12,13 +12,14 @@ from zsrec.answers.mention_readings import Cut, Reading, readings
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import Near, SemanticStage
 from zsrec.answers.title_compare import odd_number
-from zsrec.answers.title_forms import Kind, verbatim_form
+from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.embedding import Embedder
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Abstention, Match
 from zsrec.data.catalog import Catalog
 from zsrec.data.title_words import DOMAINS, FILLERS, MEDIA
+from zsrec.data.titles import verbatim_key
 
 _TIE = 1.0
 """Log-odds within which two items count as equally good."""
@@ -60,6 +61,7 @@ class Grounder:
         semantic: Embedder | SemanticStage | None = None,
     ) -> None:
         self.catalog = catalog
+        self._ids = catalog.ids
         columns = (catalog.titles, catalog.creators, catalog.other_names)
         if index is not None:
             index.check(*columns)
@@ -119,7 +121,7 @@ class Grounder:
         if decision.reason == "ambiguous":
             titles = [self.catalog.titles[item] for item in decision.tied]
             same = [item for item, title in zip(decision.tied, titles, strict=True) if title == mention.strip()]
-            alike = len({verbatim_form(title) for title in titles}) == 1
+            alike = len({verbatim_key(title) for title in titles}) == 1
             if alike and len(same) == 1:  # "Rihannà" and "Rihanna": the one that is written so
                 chosen = next(e for e in found if e.item == same[0])
                 decision = decision._replace(evidence=chosen, reason=None)
@@ -131,21 +133,21 @@ class Grounder:
             score = self.calibration.by_meaning(near.cosine, near.margin)
         if score < self.calibration.threshold:
             return Match(item_id=None, score=score, reason="not_in_catalog")
-        return Match(item_id=self.catalog.ids[near.item], score=score, method="semantic")
+        return Match(item_id=self._ids[near.item], score=score, method="semantic")
 
     def _may_mean(self, reading: Reading, item: int) -> bool:
         """Whether neither year nor number speaks against an item: to a sentence model, sequels mean the same."""
-        actual = self.index.year(item)
+        actual = self.index.entry(item).year
         if reading.year is not None and actual is not None and abs(reading.year - actual) > 1:
             return False
         read = set(reading.words)
         names = [set(name.words) for name in self.index.names(item)]
         return any(not odd_number(sorted(read - its), sorted(its - read)) for its in names)
 
-    def _preferred(self, context: Context | None, found: Iterable[Evidence]) -> list[set[int]]:
-        if context is None:
+    def _preferred(self, context: Context | None, found: Sequence[Evidence]) -> list[set[int]]:
+        if context is None or len(found) < 2:
             return []
-        places = {self.catalog.ids[e.item]: e.item for e in found}
+        places = {self._ids[e.item]: e.item for e in found}
         return [{places[i] for i in ids if i in places} for ids in (context.candidates, context.history)]
 
     def _names_other_medium(self, evidence: Evidence) -> bool:
@@ -156,16 +158,17 @@ class Grounder:
             named = [word for word in named if word not in FILLERS]
         if not named or (own is not None and any(MEDIA[word] == own for word in named)):
             return False
-        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        creator = self.catalog.creators[evidence.item] if self.catalog.creators else ""  # "The Game" is one
+        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]} {creator}".lower()
         return not any(word.rstrip("s") in title for word in named)
 
     def _match(self, decision: Decision) -> Match:
-        ids = tuple(self.catalog.ids[item] for item in decision.tied[:_MOST_ALTERNATIVES])
+        ids = tuple([self._ids[item] for item in decision.tied[:_MOST_ALTERNATIVES]])
         score = min(max(decision.probability, 0.0), 1.0)
         if decision.reason is not None or decision.evidence is None:
             return Match(item_id=None, score=score, reason=decision.reason, alternatives=ids)
-        chosen = self.catalog.ids[decision.evidence.item]
-        others = tuple(i for i in ids if i != chosen)
+        chosen = self._ids[decision.evidence.item]
+        others = tuple([i for i in ids if i != chosen])
         return Match(item_id=chosen, score=score, method=decision.evidence.method, alternatives=others)
 
 
@@ -195,7 +198,7 @@ def decide(
     odds = [math.exp(min(e.log_odds, 30.0)) for e in ranked]
     alone = 1.0 / (1.0 + math.exp(-min(best.log_odds, 30.0)))
     probability = alone if len(ranked) == 1 else odds[0] / (1.0 + sum(odds))
-    tied = [e for e in ranked if _ties(best, e)]
+    tied = [best, *(e for e in ranked[1:] if _ties(best, e))]
     whole = [e for e in tied if e.agreement.labelled]
     if len(whole) == 1:  # all of a title, labels included, was written
         best, tied = whole[0], whole

@@ -18,7 +18,7 @@ from zsrec.core.types import Abstention, Grounded, Item, Match, Mention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.data.title_words import SMALL_WORDS
-from zsrec.data.titles import key, parse_title, split_year, words
+from zsrec.data.titles import names_title
 
 _Span = tuple[int, int]
 _MOST_COMPARED = 8
@@ -36,23 +36,6 @@ _PLACEHOLDER = re.compile(
     r"|none|null|unknown|untitled|tbd|tba|string|placeholder|\.{3}",
     re.IGNORECASE,
 )
-
-
-def ground_answer(
-    answer: str,
-    grounder: Grounder,
-    *,
-    style: str = "titles",
-    side: Side | None = None,
-    context: Context | None = None,
-    echo: Iterable[str] = (),
-    cut: bool = False,
-    candidates: CandidateLines | None = None,
-) -> list[Grounded]:
-    """The mentions of an answer, each with its match; see `read_answer`."""
-    return read_answer(
-        answer, grounder, style=style, side=side, context=context, echo=echo, cut=cut, candidates=candidates
-    ).grounded
 
 
 class ReadAnswer(NamedTuple):
@@ -87,12 +70,14 @@ def read_answer(
     answer line equal to one of `candidates` is that candidate. The rest is as in `zsrec.answers.parser.parse`.
     """
     parsed = parse_answer(answer, style, side, echo, cut=cut, thinks=thinks, candidates=candidates)
-    mentions = [mention for mention in parsed.mentions if mention.start not in parsed.items]
     lookup = _Lookup(answer, grounder, context)
-    lookup.add(mention.query for mention in mentions if mention.query is not None)
-    lookup.add_spans(map(_longest, mentions))
-    unsure = (mention for mention in mentions if not lookup.is_title(_longest(mention)))
-    lookup.add_spans(span for mention in unsure for span in (_span(mention), *mention.readings))
+    mentions = [mention for mention in parsed.mentions if mention.start not in parsed.items]
+    longest = [max(_spans(mention), key=_length) for mention in mentions]
+    lookup.ground(mention.query for mention in mentions if mention.query is not None)
+    lookup.look_up(longest)
+    unsure = (mention for mention, span in zip(mentions, longest, strict=True) if not lookup[span].is_title)
+    lookup.look_up(span for mention in unsure for span in _spans(mention))
+    half_from = len(answer.rstrip()) if cut and not answer.rstrip().endswith((")", "]")) else len(answer) + 1
     found: list[Grounded] = []
     taken: list[_Span] = []
     for mention in parsed.mentions:
@@ -104,58 +89,77 @@ def read_answer(
         for span, match in _choose(mention, lookup):
             if span[1] > mention.end:
                 taken.append(span)
-            if cut and span[1] >= len(answer.rstrip()) and not answer.rstrip().endswith((")", "]")):
+            if span[1] >= half_from:
                 match = Match(item_id=None, score=match.score, reason="below_threshold", alternatives=_ids(match))
             found.append(Grounded(mention=_recut(answer, mention, span), match=match))
     return ReadAnswer(found, parsed.skips, parsed.problem)
 
 
+class _Looked(NamedTuple):
+    """A span of the answer with its match."""
+
+    span: _Span
+    text: str
+    match: Match
+    is_title: bool  # whether it is a catalog title and nothing more (several items may have it)
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it only stands for a title, as "Movie 1" does."""
+        return not self.is_title and _PLACEHOLDER.fullmatch(self.text.strip("()[]{}<> ")) is not None
+
+    @property
+    def found(self) -> tuple[_Span, Match]:
+        """The span and its match."""
+        return self.span, self.match
+
+
 class _Lookup:
-    """The matches of spans of one answer, asked for in batches and once each."""
+    """The matches of texts and spans of one answer, grounded in batches and once each."""
 
     def __init__(self, answer: str, grounder: Grounder, context: Context | None) -> None:
         self._answer, self._grounder, self._context = answer, grounder, context
         self._matches: dict[str, Match] = {}
-        self._with_creators = grounder.catalog.creator is not None
+        self._looked: dict[_Span, _Looked] = {}
 
-    def add(self, texts: Iterable[str]) -> None:
+    def ground(self, texts: Iterable[str]) -> None:
+        """Ground the texts that are new."""
         new = [text for text in dict.fromkeys(texts) if text not in self._matches]
-        self._matches.update(zip(new, self._grounder.ground_many(new, self._context), strict=True))
+        if new:
+            self._matches.update(zip(new, self._grounder.ground_many(new, self._context), strict=True))
 
-    def add_spans(self, spans: Iterable[_Span]) -> None:
-        self.add(map(self._asked, spans))
+    def look_up(self, spans: Iterable[_Span]) -> None:
+        """Ground the spans that are new; one that a creator stands behind is asked for with the creator."""
+        new = [span for span in dict.fromkeys(spans) if span not in self._looked]
+        texts = asked = [plain(self._answer[start:end]) for start, end in new]
+        if self._grounder.catalog.creator is not None:
+            asked = [self._with_creator(text, end) for text, (_, end) in zip(texts, new, strict=True)]
+        self.ground(asked)
+        for span, text, query in zip(new, texts, asked, strict=True):
+            match = self._matches[query]
+            ids = _ids(match)[:_MOST_COMPARED] if _is_named(match) else ()
+            is_title = any(names_title(text, self._grounder.catalog.title(item)) for item in ids)
+            self._looked[span] = _Looked(span, text, match, is_title)
 
-    def match(self, span: _Span) -> Match:
-        return self._matches[self._asked(span)]
+    def __getitem__(self, span: _Span) -> _Looked:
+        if span not in self._looked:
+            self.look_up([span])
+        return self._looked[span]
 
     def query(self, mention: Mention) -> Match | None:
+        """The match of the title and year that a mention puts together."""
         return None if mention.query is None else self._matches[mention.query]
 
-    def is_title(self, span: _Span) -> bool:
-        """Whether a span is a catalog title and nothing more (several items may have it)."""
-        match = self.match(span)
-        if not _named(match):
-            return False
-        spelled = _key(split_year(self._text(span))[0])
-        catalog = self._grounder.catalog
-        titles = (parse_title(catalog[item].title) for item in _ids(match)[:_MOST_COMPARED])
-        return any(spelled == _key(name) for title in titles for name in (title.main, *title.alternatives))
-
-    def _asked(self, span: _Span) -> str:
-        """The text of a span with the creator that stands behind it, where the catalog has creators."""
-        text = self._text(span)
-        found = _CREATOR.match(self._answer, span[1]) if self._with_creators else None
+    def _with_creator(self, text: str, end: int) -> str:
+        found = _CREATOR.match(self._answer, end)
         if found is None:
             return text
         name = _capitalised(plain(found["by"] or found["name"]))
         return f"{text} by {name}" if (name and found["by"]) or self._grounder.index.is_creator(name) else text
 
-    def are_slashed(self, parts: Sequence[_Span]) -> bool:
+    def are_slashed(self, parts: Sequence[_Looked]) -> bool:
         """Whether two parts are the halves of "A / B": one title in two languages, or two titles."""
-        return len(parts) == 2 and self._answer[parts[0][1] : parts[1][0]].strip() in {"/", "|"}
-
-    def _text(self, span: _Span) -> str:
-        return plain(self._answer[span[0] : span[1]])
+        return len(parts) == 2 and self._answer[parts[0].span[1] : parts[1].span[0]].strip() in {"/", "|"}
 
 
 def _capitalised(text: str) -> str:
@@ -172,59 +176,49 @@ def _capitalised(text: str) -> str:
     return " ".join(kept)
 
 
-def _key(name: str) -> str:
-    return key(words(name))
-
-
-def _span(mention: Mention) -> _Span:
-    return mention.start, mention.end
+def _spans(mention: Mention) -> tuple[_Span, ...]:
+    """A mention as the parser cut it, then its other readings."""
+    return (mention.start, mention.end), *mention.readings
 
 
 def _length(span: _Span) -> int:
     return span[1] - span[0]
 
 
-def _longest(mention: Mention) -> _Span:
-    return max((_span(mention), *mention.readings), key=_length)
-
-
-def _named(match: Match) -> bool:
+def _is_named(match: Match) -> bool:
     """Whether the catalog has the title as written: one item, or several of that name."""
     return match.method == "exact" or match.reason == "ambiguous"
 
 
-def _choose(mention: Mention, lookup: _Lookup) -> Sequence[tuple[_Span, Match]]:
-    """The spans of a mention that are titles, with their matches; see `ground_answer`."""
-    own = _span(mention)
-    if _PLACEHOLDER.fullmatch(plain(mention.text).strip("()[]{}<> ")) and not lookup.is_title(own):
+def _choose(mention: Mention, lookup: _Lookup) -> list[tuple[_Span, Match]]:
+    """The spans of a mention that are titles, with their matches; see `read_answer`."""
+    own = (mention.start, mention.end)
+    spans = sorted(dict.fromkeys(_spans(mention)), key=_length, reverse=True)
+    longest, query = lookup[spans[0]], lookup.query(mention)
+    if not longest.is_title and lookup[own].is_placeholder:
         return [(own, Match(item_id=None, score=0.0, reason="not_in_catalog"))]
-    queried = lookup.query(mention)
-    if queried is not None and _named(queried):
-        return [(own, queried)]
-    spans = sorted({own, *mention.readings}, key=_length, reverse=True)
-    if lookup.is_title(spans[0]):
-        return [(spans[0], lookup.match(spans[0]))]
-    parts = _parts(mention.readings)
-    late = [
-        span for span in spans if span[0] > own[0] and span not in parts
-    ]  # maybe the title in another language
-    for span in spans:
-        if span not in parts and span not in late and lookup.is_title(span):
-            return [(span, lookup.match(span))]
-    if len(parts) > 1 and sum(map(lookup.is_title, parts)) * 2 > len(parts):
-        return [(span, lookup.match(span)) for span in parts]
-    if len(parts) > 1 and lookup.are_slashed(parts) and (titles := list(filter(lookup.is_title, parts))):
-        return [(titles[0], lookup.match(titles[0]))]
-    inside = [span for span in spans if span not in parts and span not in late and span[1] <= own[1]]
-    for exact in (True, False):
-        found = [
-            span for span in inside if lookup.match(span).item_id and (not exact or _named(lookup.match(span)))
-        ]
-        if found:
-            best = own if own in found else max(found, key=lambda span: lookup.match(span).score)
-            return [(best, lookup.match(best))]
-    best = next(filter(lookup.is_title, late), own)
-    return [(best, lookup.match(best))]
+    if query is not None and _is_named(query):
+        return [(own, query)]
+    if longest.is_title:
+        return [longest.found]
+    looked = [lookup[span] for span in spans]
+    parts = [lookup[span] for span in _parts(mention.readings)]
+    apart = [one.span for one in parts]
+    # One that begins later may be the title in another language.
+    late = [one for one in looked if one.span[0] > own[0] and one.span not in apart]
+    whole = [one for one in looked if one.span[0] <= own[0] and one.span not in apart]
+    if title := next((one for one in whole if one.is_title), None):
+        return [title.found]
+    titles = [one for one in parts if one.is_title]
+    if len(parts) > 1 and len(titles) * 2 > len(parts):
+        return [one.found for one in parts]
+    if titles and lookup.are_slashed(parts):
+        return [titles[0].found]
+    inside = [one for one in whole if one.span[1] <= own[1] and one.match.item_id]
+    if best := [one for one in inside if _is_named(one.match)] or inside:
+        chosen = next((one for one in best if one.span == own), None)
+        return [(chosen or max(best, key=lambda one: one.match.score)).found]
+    return [next((one for one in late if one.is_title), lookup[own]).found]
 
 
 def _parts(readings: Sequence[_Span]) -> list[_Span]:
@@ -238,7 +232,7 @@ def _ids(match: Match) -> tuple[str, ...]:
 
 def _recut(answer: str, mention: Mention, span: _Span) -> Mention:
     """The mention as the chosen reading cuts it; what the cut sets free becomes its reason."""
-    if span == _span(mention):
+    if span == (mention.start, mention.end):
         return mention
     reason = mention.reason
     if span[0] == mention.start and span[1] < mention.end:

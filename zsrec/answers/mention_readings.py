@@ -10,23 +10,33 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from enum import IntFlag
 from typing import NamedTuple, Protocol
 
-from zsrec.answers.title_forms import name_parts
 from zsrec.answers.title_labels import is_version
-from zsrec.data.title_words import CREDITS, EDITIONS, HOUSES, MARKERS, MEDIA, NOTES, SETS, SMALL_WORDS
-from zsrec.data.titles import article_first, is_number, split_scripts, tidy, words
+from zsrec.data.title_words import (
+    CREDITS,
+    EDITIONS,
+    HOUSES,
+    MARKERS,
+    MEDIA,
+    NOTES,
+    OPENERS,
+    PREDICATES,
+    SETS,
+    SMALL_WORDS,
+)
+from zsrec.data.titles import article_first, is_number, key, name_parts, split_scripts, tidy, words
 
 MAX_LENGTH = 300
 """Characters of a mention that are read; titles are shorter, and the rest would only cost time."""
 _MOST_READINGS = 40
 _MOST_PIECES = 4
 _MOST_BREAKS = 4
+_FEW_WORDS, _MANY_WORDS = 3, 5
 
 
-class Cut(IntFlag):
-    """What a reading leaves out of the mention."""
+class Cut:
+    """What a reading leaves out of the mention: flags, whole numbers since they are compared all the time."""
 
     NOTHING = 0
     NOTE = 1  # description, cast, genre, edition: says nothing about which title it is
@@ -46,28 +56,24 @@ class Piece(NamedTuple):
     """What was cut off in one place."""
 
     text: str
-    cut: Cut
+    cut: int
     words: tuple[str, ...]
 
 
 class Reading(NamedTuple):
     """One way to read a mention."""
 
-    parts: tuple[tuple[str, ...], ...]  # the words of each segment of the supposed title
+    words: tuple[str, ...]  # of the supposed title, in order
+    key: str  # the same as one key (`zsrec.data.titles.key`)
     year: int | None  # the year that was named
-    cut: Cut  # what was left out, pieces included
+    cut: int  # what was left out, pieces included
     medium: str = ""  # the words of a note that names a medium ("tv series", "novel")
     pieces: tuple[Piece, ...] = ()  # what was cut off, where it may be a creator, a label or another name
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """All words of the supposed title, in order."""
-        return self.parts[0] if len(self.parts) == 1 else tuple(word for part in self.parts for word in part)
-
-    @property
     def prefix(self) -> tuple[str, ...]:
         """The words cut off in front of a colon or dash."""
-        return next((piece.words for piece in self.pieces if piece.cut is Cut.PREFIX), ())
+        return next((piece.words for piece in self.pieces if piece.cut == Cut.PREFIX), ())
 
 
 class Known(Protocol):
@@ -94,7 +100,7 @@ class _State(NamedTuple):
 
     name: str
     year: int | None = None
-    cut: Cut = Cut.NOTHING
+    cut: int = Cut.NOTHING
     medium: str = ""
     pieces: tuple[Piece, ...] = ()
     final: bool = False  # nothing more is to be cut off
@@ -119,9 +125,13 @@ _YEAR_NOTE = re.compile(
     rf"[(\[]([^()\[\]]{{0,40}}?)({_YEAR})(?:\s?[-–—/]\s?(?:{_YEAR}|\d\d|present)?)?([^()\[\]]{{0,40}})[)\]]?"
 )
 _BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
-_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})[)\]]\s*$")
+_GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})(?:[)\]]\s*)?$")  # closed, or cut off
 _BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
-_CREDIT = re.compile(rf"[,;]?\s+(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)", re.IGNORECASE)
+_CREDIT = re.compile(
+    rf"[,;]?\s+(?:(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)"
+    rf"|(?:{'|'.join(map(re.escape, PREDICATES))})(?:\s+(?=(?-i:[^A-Z\s]))|$))",  # not "Three Is a Magic Number"
+    re.IGNORECASE,
+)
 _BY = re.compile(r",?\s+by\s+(?=[^a-z\s])(.{2,80})$")
 _LOWER_BY = re.compile(r",?\s+by\s+(.{2,80})$")
 _CAPITAL = r"[^\W\d_a-z][\w.\-]*"
@@ -191,7 +201,7 @@ def _object(text: str) -> str:
 def readings(mention: str, known: Known | None = None) -> Iterator[Reading]:
     """All readings of a mention, the most literal first, each title once."""
     seen: set[tuple[tuple[tuple[str, ...], ...], int | None]] = set()
-    cutter = _Cutter(known or _Unknown())
+    cutter = _Cutter(_Unknown() if known is None else known)
     for state in cutter.states(clean(mention)):
         parts = name_parts(article_first(state.name))
         if not parts or (
@@ -200,7 +210,8 @@ def readings(mention: str, known: Known | None = None) -> Iterator[Reading]:
             continue
         if (parts, state.year) not in seen:
             seen.add((parts, state.year))
-            yield Reading(parts, state.year, state.cut, state.medium, state.pieces)
+            spelled = parts[0] if len(parts) == 1 else sum(parts, ())
+            yield Reading(spelled, key(spelled), state.year, state.cut, state.medium, state.pieces)
 
 
 class _Cutter:
@@ -222,7 +233,7 @@ class _Cutter:
                 todo.extend(self._shorter(state))
 
     def _start(self, text: str) -> Iterator[_State]:
-        bare = text.strip(_EDGE)
+        bare = _bare(text)
         found = _YEAR_NOTE.search(text)
         marked = _BOOK_MARKS.match(text)
         quoted = _QUOTED.match(text) if marked is None else None
@@ -231,7 +242,7 @@ class _Cutter:
         elif quoted is not None and quoted["rest"].strip(_EDGE):
             yield self._quoted(quoted["double"] or quoted["single"], quoted["rest"], quoted["rest"])
         if found is not None and text[: found.start()].strip(_EDGE):
-            name = text[: found.start()].strip(_EDGE)
+            name = _bare(text[: found.start()])
             behind = text[found.end() :]
             medium = _medium(found.group(1) + " " + found.group(3)) or _medium(" ".join(_groups(behind)))
             cut = Cut.NOTE if behind.strip(_EDGE) else Cut.NOTHING
@@ -246,7 +257,7 @@ class _Cutter:
         if dated is not None and any(word not in SMALL_WORDS for word in words(dated.group(1))):
             full, short = dated.group(2), dated.group(3)
             year = int(full) if full else 1900 + int(short) + (100 if int(short) < 30 else 0)
-            yield _State(dated.group(1).strip(_EDGE), year, Cut.YEAR)
+            yield _State(_bare(dated.group(1)), year, Cut.YEAR)
 
     def _quoted(self, name: str, behind: str, note: str) -> _State:
         """A quoted title, with a creator behind it where one is named."""
@@ -264,7 +275,7 @@ class _Cutter:
         if group is not None and name[: group.start()].strip(_EDGE):
             yield from self._without_group(state._replace(name=name), group)
             return
-        name = name.strip(_EDGE)
+        name = _bare(name)
         state = state._replace(name=name)
         for pattern, cut in ((_CREDIT, Cut.NOTE), (_BY, Cut.OWNER)):
             credit = pattern.search(name)
@@ -272,7 +283,7 @@ class _Cutter:
                 yield _cut(
                     state,
                     name[: credit.start()],
-                    name[credit.end() if cut is Cut.NOTE else credit.start(1) :],
+                    name[credit.end() if cut == Cut.NOTE else credit.start(1) :],
                     cut,
                 )
         yield from self._without_break(state)
@@ -281,7 +292,7 @@ class _Cutter:
     def _without_group(self, state: _State, group: re.Match[str]) -> Iterator[_State]:
         name, note = state.name, group[1]
         cut = Cut.LABEL if self._is_label(note) else Cut.NOTE if _is_note(note) else Cut.PARENTHESIS
-        if cut is Cut.PARENTHESIS:
+        if cut == Cut.PARENTHESIS:
             yield state._replace(cut=state.cut | cut, final=True)
         shorter = _cut(state, name[: group.start()], note, cut)
         yield shorter._replace(medium=state.medium or _medium(note))
@@ -292,18 +303,23 @@ class _Cutter:
     def _without_break(self, state: _State) -> Iterator[_State]:
         name = state.name
         for place in list(_BREAK.finditer(name))[:_MOST_BREAKS]:
-            head, tail = name[: place.start()].strip(_EDGE), name[place.end() :].strip(_EDGE)
+            head, tail = _bare(name[: place.start()]), _bare(name[place.end() :])
             if not head or not tail:
                 continue
             label = self._is_label(tail)
             quoted = name[place.end() :].lstrip().startswith(('"', "“"))
-            title = label or quoted or self._known.is_creator(head)
-            note = not title and _is_note(tail, cased=head != head.lower())
+            note = not label and not quoted and _is_note(tail, cased=not head.islower())
+            if note and (inner := _BREAK.search(tail)):  # "Anarchy - a gripping story" begins with a subtitle
+                note = _is_note(tail[: inner.start()], cased=not head.islower())
+            if note and self._known.is_creator(head):
+                note = tail[:1].islower() and len(tail.split()) > _FEW_WORDS
             if not _only_counts(tail):
                 cut = Cut.LABEL if label else Cut.NOTE if note else Cut.SUBTITLE
                 yield _cut(state, head, tail, cut)._replace(medium=state.medium or (_medium(tail) if note else ""))
             if not note and not label:
-                described = head[:1].islower() or len(head.split()) > 5
+                small = [word[0].islower() for word in head.split()]
+                described = small[0] or (len(small) > _MANY_WORDS and 2 * sum(small) > len(small))
+                described |= all(word.strip("!.,").lower() in OPENERS for word in head.split())
                 yield _cut(state, tail, head, Cut.NOTE if described else Cut.PREFIX)
 
     def _without_rest(self, state: _State) -> Iterator[_State]:
@@ -336,19 +352,31 @@ class _Cutter:
             yield state._replace(name=name[3:], final=True)
 
 
+def _bare(text: str) -> str:
+    """The text without quotes and marks around it; the apostrophe of "Walkin'" stays."""
+    bare = text.strip(_EDGE)
+    if (
+        bare.endswith(("in", "IN"))
+        and bare + "'" in text.replace("’", "'")
+        and not text.lstrip().startswith(("'", "‘"))
+    ):
+        return bare + "'"
+    return bare
+
+
 def _has_group(name: str) -> bool:
     """Whether a name ends with brackets and has something before them."""
     group = _GROUP.search(name)
     return group is not None and bool(name[: group.start()].strip(_EDGE))
 
 
-def _cut(state: _State, name: str, text: str, cut: Cut) -> _State:
+def _cut(state: _State, name: str, text: str, cut: int) -> _State:
     """A state with one more piece cut off."""
     pieces = (*state.pieces, _piece(text, cut))
-    return state._replace(name=name.strip(_EDGE) or name, cut=state.cut | cut, pieces=pieces, silent=False)
+    return state._replace(name=_bare(name) or name, cut=state.cut | cut, pieces=pieces, silent=False)
 
 
-def _piece(text: str, cut: Cut) -> Piece:
+def _piece(text: str, cut: int) -> Piece:
     text = text.strip(_EDGE)
     return Piece(text, cut, words(article_first(text)))
 
@@ -363,14 +391,9 @@ def _groups(text: str) -> list[str]:
 
 
 def _medium(note: str) -> str:
-    if len(note.split()) > _LONGEST_MEDIUM:
+    if not 0 < len(note.split()) <= _LONGEST_MEDIUM:
         return ""
     return " ".join(found.group().lower() for found in _MEDIUM.finditer(note))
-
-
-def is_note_word(word: str) -> bool:
-    """Whether a word, in small letters, names a genre or an edition: alone it says nothing of a title."""
-    return word in NOTES
 
 
 def _only_counts(text: str) -> bool:

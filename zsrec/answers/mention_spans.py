@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import islice, zip_longest
 
-from zsrec.answers.text_spans import QUOTES, YEAR, Piece, Span, has_word, plain, trim
+from zsrec.answers.text_spans import CLOSING, QUOTES, YEAR, Piece, Span, has_word, plain, trim
 from zsrec.answers.wording import capitalised, is_label, is_reason, is_remark
 from zsrec.core.types import Mention
 
@@ -82,7 +82,8 @@ def mention_in(
     if front and (front[1] or front[0].count("*")):
         start, end = trim(text, front.end(), end)
         year, front = front[1] or front[2], None
-    start, end = trim(text, _led(text, start, end), end)
+    if (opened := _led(text, start, end)) > start:
+        start, end = trim(text, opened, end)
     outer = [led] if led[0] < start else []
     halves = [] if side is None else _halves(text, start, end, side)
     if halves:
@@ -91,11 +92,12 @@ def mention_in(
         return None
     closing = _closing(text, piece.start, start, end)
     cuts = [closing] if closing else _cuts(text, front.end() - 1 if front else start, end, separator)
-    stop = cuts[0] if cuts else end
-    title = trim(text, start, stop)
-    if not has_word(text, *title) or title[0] != start:
-        title, cuts = (start, end), []
-    heads = [trim(text, start, cut) for cut in (*cuts[1:], end)]
+    title = whole = (start, end)  # trimmed and with a word
+    if cuts and cuts[0] < end:
+        title = trim(text, start, cuts[0])
+        if not has_word(text, *title) or title[0] != start:
+            title, cuts = whole, []
+    heads = [*(trim(text, start, cut) for cut in cuts[1:]), whole]
     if closing and is_reason(text[closing:end]):
         heads = []
     inner = [] if closing else _inner(text, *title)
@@ -115,10 +117,14 @@ def mention_in(
         text=text[title[0] : title[1]],
         start=title[0],
         end=title[1],
-        reason=piece.reason or plain(text[title[1] : end]).strip(" -–—:：|,;.→>=\t") or None,
+        reason=piece.reason or (_reason(text[title[1] : end]) if title[1] < end else None),
         readings=tuple(readings[:MOST_READINGS]),
         query=query,
     )
+
+
+def _reason(text: str) -> str | None:
+    return plain(text).strip(" -–—:：|,;.→>=\t") or None
 
 
 def unlabelled(text: str, start: int, end: int) -> int:
@@ -174,16 +180,22 @@ def _halves(text: str, start: int, end: int, side: str) -> list[Span]:
 
 def _closing(text: str, outer: int, start: int, end: int) -> int | None:
     """Where the title ends if it is quoted or emphasised from its first letter; a year behind it belongs to it."""
-    opened = start
-    while opened > outer and text[opened - 1] in QUOTES and opened > start - 4:
-        opened -= 1
-    if opened == start:
+    opened = start - (text[start - 1 : start] == " ")  # "« Dune »"
+    mark = text[opened - 1 : opened]
+    if opened < outer or mark not in QUOTES or (opened < start and mark not in "«»‹›„“"):
         return None
-    close = text.find(QUOTES[text[start - 1]], start, end)
-    if close < 0 or (text[start - 1] in "'‘" and text[close + 1 : close + 2].isalnum()):
+    closings = [text.find(closing, start, end) for closing in QUOTES[mark]]
+    if mark in "'‘":  # not an apostrophe
+        closings = [
+            close
+            for close in range(start, end)
+            if text[close] in "'’" and not text[close + 1 : close + 2].isalnum()
+        ]
+    close = min((place for place in closings if place >= 0), default=-1)
+    if close < 0:
         return None
     after = close
-    while after < end and (text[after] in QUOTES.values() or text[after].isspace()):
+    while after < end and (text[after] in CLOSING or text[after].isspace()):
         after += 1
     year = _YEAR_WITHIN.match(text, after, end)
     return year.end() if year else close

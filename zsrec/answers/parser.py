@@ -24,6 +24,7 @@ from zsrec.answers.json_reader import without_objects
 from zsrec.answers.list_format import bare_pieces, bulleted_pieces, headed_pieces, labelled_pieces, numbered_pieces
 from zsrec.answers.mention_spans import common_separator, mention_in
 from zsrec.answers.prose_format import prose_pieces
+from zsrec.answers.quoted_format import quoted_pieces
 from zsrec.answers.sections import turns, unwanted
 from zsrec.answers.table_format import table_pieces
 from zsrec.answers.text_spans import YEAR, Piece, Skip, Span, blank, plain, same
@@ -45,9 +46,10 @@ def _sideless(reader: Callable[[str, Span], list[Piece]]) -> _Reader:
 
 
 _NUMBERED, _PROSE = _sideless(numbered_pieces), _sideless(prose_pieces)
-_MARKED = (bulleted_pieces, headed_pieces, labelled_pieces)
+_MARKED = (headed_pieces, labelled_pieces)
 _OTHERS: tuple[_Reader, ...] = (
-    table_pieces, *map(_sideless, _MARKED), inline_pieces, _sideless(bare_pieces), _PROSE
+    table_pieces, _sideless(bulleted_pieces), quoted_pieces, *map(_sideless, _MARKED), inline_pieces,
+    _sideless(bare_pieces), _PROSE
 )  # fmt: skip
 
 PARSERS: Mapping[str, tuple[_Reader, ...]] = MappingProxyType(
@@ -124,40 +126,32 @@ def parse_answer(
     readers = PARSERS[style]
     if candidates is not None:
         readers = (lambda text, span, _side: candidate_pieces(text, span, candidates), *readers)
-    known = frozenset(_without_year(part) for part in echo if not is_passage(part))
     text, skips = cleaned(answer, echo, cut=cut, thinks=thinks, keep=candidates.ids if candidates else ())
-    parsed = _read(answer, text, readers, side, known)
+    parsed = _read(answer, text, readers, side, echo)
     if not parsed.mentions and any(skip.why == "echo of the prompt" for skip in skips):
-        text, skips = cleaned(
-            answer, cut=cut, thinks=thinks
-        )  # everything was in the prompt: then that is the answer
-        parsed = _read(answer, text, readers, side, known)
+        # Everything was in the prompt: then that is the answer.
+        text, skips = cleaned(answer, cut=cut, thinks=thinks)
+        parsed = _read(answer, text, readers, side, echo)
     found = (*skips, *parsed.skips)
     problem = None if parsed.mentions else _problem(answer, found)
     return parsed._replace(skips=tuple(sorted(found, key=lambda skip: skip[:2])), problem=problem)
 
 
-def _without_year(title: str) -> str:
-    return same(YEAR.sub("", title))
-
-
 def _read(
-    answer: str, text: str, readers: tuple[_Reader, ...], side: Side | None, known: frozenset[str]
+    answer: str, text: str, readers: tuple[_Reader, ...], side: Side | None, echo: tuple[str, ...]
 ) -> Parsed:
     found = turns(text)
     skips: list[Skip] = []
     for turn in found:
         span = (turn.start, turn.end)
         skips += unwanted(text, span)
-        rest = blank(text, (skip[:2] for skip in skips))
+        rest = blank(text, (skip[:2] for skip in skips)) if skips else text
         for reader in readers:
+            if reader is json_pieces and "[" not in rest and "{" not in rest:
+                continue
             pieces = reader(rest, span, side)
-            if reader is _PROSE and known:
-                titles = (_without_year(rest[piece.start : piece.end]) for piece in pieces)
-                pieces = [
-                    piece._replace(skip=piece.skip or ("known" if title in known else None))
-                    for piece, title in zip(pieces, titles, strict=True)
-                ]
+            if reader is _PROSE:
+                pieces = _known_skipped(rest, pieces, echo)
             skips += [Skip(piece.start, piece.end, piece.skip) for piece in pieces if piece.skip]
             pieces = _ranked([piece for piece in pieces if not piece.skip])
             mentions = _mentions(answer, rest, pieces, side)
@@ -168,6 +162,17 @@ def _read(
             if reader is json_pieces:
                 rest = without_objects(rest, span)
     return Parsed([], (*skips, *(Skip(one.start, one.end, "no title") for one in found)))
+
+
+def _known_skipped(text: str, pieces: list[Piece], echo: tuple[str, ...]) -> list[Piece]:
+    """The pieces, those that name a title of the prompt skipped."""
+    known = {same(YEAR.sub("", part)) for part in echo if not is_passage(part)}
+    return [
+        piece._replace(skip="known")
+        if not piece.skip and same(YEAR.sub("", text[piece.start : piece.end])) in known
+        else piece
+        for piece in pieces
+    ]
 
 
 def _ranked(pieces: list[Piece]) -> list[Piece]:
@@ -201,7 +206,8 @@ def _mentions(answer: str, text: str, pieces: list[Piece], side: Side | None) ->
             else mention_in(text, piece, side=side, separator=separator)
         )
         if mention is not None:
-            mention = mention.model_copy(update={"text": answer[mention.start : mention.end]})
+            raw = answer[mention.start : mention.end]
+            mention = mention if mention.text == raw else mention.model_copy(update={"text": raw})
             found.setdefault(same(mention.query or mention.text), mention)
     return list(found.values())[:MOST_MENTIONS]
 

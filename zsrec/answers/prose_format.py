@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from zsrec.answers.inline_format import JOINT, WORD, is_item, split_list, title_run
-from zsrec.answers.text_spans import YEAR, Piece, Span, has_word, trim
+from zsrec.answers.text_spans import MARKED, YEAR, Piece, Span, has_word, trim
 from zsrec.answers.wording import SMALL, is_remark, is_talk
 
 _KNOWN = (
@@ -50,12 +50,6 @@ _SWITCH = re.compile(
 _STOP = re.compile(
     r"(?:(?<![A-Z])(?<!\b[A-Z][a-z])(?<!\bvs)(?<!\bVol)(?<!\bMrs)\.|[!?])[.!?]{0,9}[\"”']?(?=\s)|[。！？]|\n"
 )
-_QUOTED = re.compile(
-    r"\"(?P<a>[^\"\n]{1,120})\"|“(?P<b>[^”\n]{1,120})”|《(?P<c>[^》\n]{1,120})》|「(?P<d>[^」\n]{1,120})」"
-    r"|『(?P<e>[^』\n]{1,120})』|\*{1,3}(?P<f>[^*\s][^*\n]{0,120})\*{1,3}"
-    r"|(?<!\w)_(?P<g>[^_\s][^_\n]{0,120})_(?!\w)|«(?P<h>[^»\n]{1,120})»"
-    r"|(?<![\w])['‘](?P<i>[A-Z0-9][^'’\n]{1,80}(?:['’][a-z][^'’\n]{0,60})?)['’](?!\w)"
-)
 _LIKED_BEHIND = re.compile(r"[》」』\"”]?\s?(?:が(?:お)?好き|をご?覧|を見|を観|的(?:爱好|喜爱|喜欢))")
 _SUBJECT = re.compile(
     r"(?=(?:,[^,.!?\n]{1,80},)? (?:is|was|are|tells|follows|stars|features|offers|has) (?:an?|the|one|also"
@@ -91,8 +85,9 @@ def _sentence(text: str, start: int, end: int) -> list[Piece]:
     for switch in _SWITCH.finditer(text, start, end):
         if not _is_switch(text, start, switch):
             continue
-        found += _stretch(text, begin, switch.start(), opened, first=begin == start)
         kind = switch.lastgroup
+        if kind != "colon" or not _heads_marks(text, begin, switch):
+            found += _stretch(text, begin, switch.start(), opened, first=begin == start)
         if kind == "colon" and not _ends_talk(text, start, switch.start()):
             found = [piece for piece in found if piece.end <= begin]
             begin = begin if opened != "known" else switch.end()
@@ -101,6 +96,21 @@ def _sentence(text: str, start: int, end: int) -> list[Piece]:
         opened = None if kind == "clause" else kind
         begin = switch.end()
     return found + _stretch(text, begin, end, opened, first=begin == start)
+
+
+def follows_known(text: str, start: int, end: int) -> bool:
+    """Whether what follows a stretch is what the user knows: "since you liked …", and no cue behind it."""
+    kinds = [found.lastgroup for found in _SWITCH.finditer(text, start, end) if _is_switch(text, start, found)]
+    return kinds[-1:] == ["known"]
+
+
+def _heads_marks(text: str, start: int, colon: re.Match[str]) -> bool:
+    """Whether a stretch without marks or capitals only heads marked titles: "推荐以下三部电影：《…》"."""
+    words = text[start : colon.start()]
+    behind = MARKED.match(text, colon.end() + (text[colon.end() : colon.end() + 1] == " "))
+    return (
+        behind is not None and MARKED.search(words) is None and not any(c.isupper() or c.islower() for c in words)
+    )
 
 
 def _is_switch(text: str, start: int, switch: re.Match[str]) -> bool:
@@ -119,7 +129,7 @@ def _ends_talk(text: str, start: int, colon: int) -> bool:
 def _stretch(text: str, start: int, end: int, opened: str | None, *, first: bool) -> list[Piece]:
     if opened == "known" or not has_word(text, start, end):
         return []
-    inside = (match.span(match.lastgroup or 0) for match in _QUOTED.finditer(text, start, end))
+    inside = (match.span(match.lastgroup or 0) for match in MARKED.finditer(text, start, end))
     quoted = [span for span in inside if not _LIKED_BEHIND.match(text, span[1]) and has_word(text, *span)]
     if quoted:
         return [_with_year(text, *span, end) for span in quoted]
@@ -147,7 +157,7 @@ def _annotated(text: str, start: int, end: int) -> list[Piece]:
 
 def _with_year(text: str, start: int, stop: int, end: int) -> Piece:
     after = stop
-    while after < end and (text[after] in "\"”》」』*_»'’ "):
+    while after < end and (text[after] in "\"”“》」』*_»«'’‘ "):
         after += 1
     year = YEAR.match(text, after, end)
     return Piece(start, year.end() if year else stop)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 Span = tuple[int, int]
@@ -42,10 +42,23 @@ class Piece(NamedTuple):
 
 
 QUOTES = {
-    '"': '"', "“": "”", "„": "“", "”": "”", "«": "»", "《": "》", "〈": "〉", "「": "」", "『": "』", "【": "】",
-    "‘": "’", "'": "'", "`": "`", "*": "*", "_": "_", "＂": "＂",
+    '"': '"', "“": "”", "„": "“”\"", "”": "”", "«": "»", "»": "«", "‹": "›", "›": "‹", "《": "》", "〈": "〉",
+    "「": "」", "『": "』", "【": "】", "‘": "’", "'": "'", "‚": "‘", "`": "`", "*": "*", "_": "_", "＂": "＂",
 }  # fmt: skip
-"""Marks that models put around titles, with what closes them."""
+"""Marks that models put around titles, with those that may close them."""
+
+CLOSING = frozenset("".join(QUOTES.values()))
+"""What closes them."""
+
+MARKED = re.compile(
+    r"\"(?P<a>[^\"\n]{1,120})\"|“(?P<b>[^“”\n]{1,120})”|《(?P<c>[^《》\n]{1,120})》|「(?P<d>[^」\n]{1,120})」"
+    r"|『(?P<e>[^』\n]{1,120})』|\*{1,3}(?P<f>[^*\s][^*\n]{0,120})\*{1,3}"
+    r"|(?<!\w)_(?P<g>[^_\s][^_\n]{0,120})_(?!\w)|«(?P<h>[^«»\n]{1,120})»"
+    r"|(?<![\w])['‘](?P<i>[A-Z0-9][^'’\n]{1,80}(?:['’][a-z][^'’\n]{0,60})?)['’](?!\w)"
+    r"|„(?P<j>[^„“”\"\n]{1,120})[“”\"]|»(?P<k>[^»«\n]{1,120})«|〈(?P<l>[^〉\n]{1,120})〉|【(?P<m>[^】\n]{1,120})】"
+    r"|‹(?P<n>[^‹›\n]{1,120})›|›(?P<o>[^›‹\n]{1,120})‹|‚(?P<p>[^‚‘\n]{1,120})‘"
+)
+"""A stretch in quotes, book-title marks or emphasis; the group that matched is the title."""
 
 YEAR = re.compile(r"[(\[]\s?(?:18|19|20)\d\d(?:\s?[-–—,;/][^()\[\]\n]{0,120})?[)\]]")
 """A year in brackets behind a title, also of a series ("1999-2007") or with more in it ("1995, Michael Mann")."""
@@ -60,7 +73,7 @@ _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,9}(?: [^<>\n]{0,200})?/?>")
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
 _YEAR_AND_MORE = re.compile(r"[(\[]((?:18|19|20)\d\d)\s?[,;/|]\s?[^()\[\]\n]{1,120}[)\]]")
 _MORE_AND_YEAR = re.compile(r"[(\[][^()\[\]\n]{1,120}[,;/|]\s?((?:18|19|20)\d\d)[)\]]")
-_MARKS = '*_`"“”„«»《》〈〉「」『』【】＂'
+_MARKS = '*_`"“”„«»‹›《》〈〉「」『』【】＂'
 _PLAIN = str.maketrans(f"（）：，［］{_MARKS}", f"():,[]{' ' * len(_MARKS)}")
 _LONE_BRACKET = re.compile(r"(?<![(\[\d])\)(?=\s?\()")
 _SPACES = re.compile(r"\s+")
@@ -156,13 +169,15 @@ def blank(text: str, spans: Iterable[Span]) -> str:
     return "".join([*parts, text[done:]]) if parts else text
 
 
-def lines(text: str, start: int, end: int) -> Iterator[Span]:
+def lines(text: str, start: int, end: int) -> list[Span]:
     """The lines of a span, without their newlines."""
+    found: list[Span] = []
     while start < end:
         stop = text.find("\n", start, end)
         stop = end if stop < 0 else stop
-        yield start, stop
+        found.append((start, stop))
         start = stop + 1
+    return found
 
 
 def same(text: str) -> str:

@@ -84,19 +84,24 @@ def compare(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | No
     kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
     return (
         _whole(read, name.words, kind, lexicon)
-        or (_edge(read, name.words, lexicon) if len(name.parts) == 1 else None)
+        or _edge(read, name, lexicon)
         or _by_words(read, name, kind, lexicon)
     )
 
 
-def _edge(read: Sequence[str], written: Sequence[str], lexicon: Lexicon) -> Agreement | None:
-    """The agreement of a reading that is the first or the last words of a name, cut at a small word."""
-    mine, its = without_article(read), without_article(written)
+def _edge(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
+    """The agreement of a reading that is the first or the last words of a name, cut at a small word.
+
+    Where a name has segments only many words are enough.
+    """
+    mine, its = without_article(read), without_article(name.words)
     rest = len(its) - len(mine)
     telling = [word for word in mine if word not in _LIGHT]
     if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
         return None
     opened = len(telling) >= _LEAST_OPEN_WORDS
+    if len(name.parts) > 1 and not opened:
+        return None
     if its[: len(mine)] == mine and (its[len(mine)] in EDGE_WORDS or opened):
         kind = Kind.PREFIX
     elif its[rest:] == mine and its[rest - 1] in EDGE_WORDS:
@@ -145,7 +150,7 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
         else:
             agreement.respaced = True
             agreement.compound = _is_compound("".join(odd), "".join(lacking), lexicon)
-            agreement.known_word = any(lexicon.known(word) for word in odd if len(word) > 3)
+            agreement.known_word = any(_known(word, lexicon) for word in odd)
             agreement.wordlike = all(lexicon.wordlike(word) for word in odd)
     return agreement
 
@@ -168,12 +173,17 @@ def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> N
     if is_han(its):
         agreement.substitution = agreement.known_word = True
         return
-    agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
+    agreement.known_word = agreement.known_word or _known(mine, lexicon)
     agreement.compound = agreement.compound or _is_compound(mine, its, lexicon)
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)
     agreement.edit_at_start = agreement.edit_at_start or (mine[0] != its[0] and mine[:2] != its[1::-1])
     agreement.substitution = agreement.substitution or _substituted(mine, its)
     agreement.wordlike = agreement.wordlike or lexicon.wordlike(mine)
+
+
+def _known(word: str, lexicon: Lexicon) -> bool:
+    """Whether a word, or what it is the plural of, is a word of titles."""
+    return len(word) > 3 and (lexicon.known(word) or (word[-1] == "s" and lexicon.known(word[:-1])))
 
 
 def _is_compound(mine: str, its: str, lexicon: Lexicon) -> bool:
@@ -245,6 +255,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     agreement.extra = _cost(extra, lacking, numbered, lexicon)
     agreement.extra += sum(word in SETS for word in extra)  # "The Dark Tower Series" is not "The Dark Tower"
     agreement.missing = _cost(lacking, extra, numbered, lexicon)
+    if "one" in lacking and name.words[0] == "one":  # "One Nation" is not the first "Nation"
+        agreement.missing += _LEAST_COST
     if agreement.missing and len(touched) > 1 and _has_whole_part(name, open_places, written, lexicon):
         agreement.missing *= _FRANCHISE_SHARE
     if agreement.extra + agreement.missing > agreement.information:

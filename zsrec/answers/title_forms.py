@@ -7,24 +7,14 @@ dashes. People mention the whole name, drop the subtitle, drop the franchise in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from zsrec.answers.title_labels import Anatomy, split_creators
 from zsrec.data.title_words import MARKERS
-from zsrec.data.titles import (
-    ParsedTitle,
-    fold,
-    is_number,
-    key,
-    loose_key,
-    segment_words,
-    segments,
-    tidy,
-    without_owner,
-    words,
-)
+from zsrec.data.titles import ParsedTitle, is_number, key, loose_key, name_parts, tidy, without_owner, words
 
 
 class Kind(IntEnum):
@@ -48,6 +38,8 @@ class Kind(IntEnum):
     WHOLE = 10
 
 
+_COUNT_IN_FRONT = re.compile(r"[(\[][^()\[\]]{1,20}[)\]]\s+(?=\S{2,}\s+\S)")  # "(4) Wii …", "[2 Pack] …"
+
 LOOSE = 16
 """Added to a kind where the form is the name's content words only."""
 
@@ -63,7 +55,9 @@ class Name(NamedTuple):
 def names(parsed: ParsedTitle, aliases: Sequence[str] = ()) -> list[Name]:
     """The names of an item; one without a single letter or digit gets its raw text as the only word."""
     found: list[Name] = []
-    for place, text in enumerate((parsed.main, *parsed.alternatives, *aliases)):
+    counted = _COUNT_IN_FRONT.match(parsed.main) if parsed.main.startswith(("(", "[")) else None
+    bare = (parsed.main[counted.end() :],) if counted else ()
+    for place, text in enumerate((parsed.main, *bare, *parsed.alternatives, *aliases)):
         parts = name_parts(text)
         name = Name(parts, place > 0, sum(parts, ()))
         if parts and all(name.words != other.words for other in found):
@@ -72,11 +66,6 @@ def names(parsed: ParsedTitle, aliases: Sequence[str] = ()) -> list[Name]:
         only = ("".join(parsed.main.split()).casefold(),)
         found.append(Name((only,), False, only))
     return found
-
-
-def name_parts(text: str) -> tuple[tuple[str, ...], ...]:
-    """The words of each segment of a name."""
-    return tuple([spelled for part in segments(text) if (spelled := segment_words(part))])
 
 
 def forms(parsed: ParsedTitle, spelled: list[Name]) -> Iterator[tuple[str, int]]:
@@ -124,14 +113,4 @@ def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
     if not strict:
         return
     yield strict, int(kind)
-    yield loose_form(spelled), int(kind) + LOOSE
-
-
-def verbatim_form(title: str) -> str:
-    """The key of a whole catalog title, year and other names included; its mark keeps it apart from other keys."""
-    return "=" + "".join(fold(tidy(title)).split())
-
-
-def loose_form(spelled: tuple[str, ...]) -> str:
-    """The key for the loose comparison; its mark keeps it apart from strict keys."""
-    return "~" + loose_key(spelled)
+    yield loose_key(spelled), int(kind) + LOOSE

@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zsrec.answers.title_forms import Kind, Name, creator_form
-from zsrec.answers.title_labels import Conventions
-from zsrec.answers.title_segments import About, Segment, stable_hash
+from zsrec.answers.title_forms import Kind, Name, about_forms, creator_form, forms, names
+from zsrec.answers.title_labels import Conventions, Label, split_creators
+from zsrec.answers.trigrams import buckets_for, build_postings, gram_codes, inner_codes, overlapping
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.data.titles import simplified_letters, words
+from zsrec.data.titles import display_title, key, parse_title, simplified_letters, verbatim_key, words
 
 _FORMAT = 2
 _META = "index.json"
 _SAMPLE = 10_000
+_MISSPELLED = 200_000
 _REMEMBERED_WORDS = 50_000
 _LEAST_ITEMS = 1_000
 """In a catalog of ten titles no word is rare by its count; all count as if there were this many."""
+_NO_YEAR = 0
+_LONGEST_TITLE = 500
+_RARE_GRAM = 5_000
+_INSIDE = 0.85
+_ENOUGH_SHARED = 0.35
+_LEAST_SHARE = 0.25
+_NEAR_BEST = 0.5
+_PART, _WORD = "|", " "
 
 
 class Found(NamedTuple):
@@ -32,6 +44,14 @@ class Found(NamedTuple):
 
     item: int
     kind: int
+
+
+class Entry(NamedTuple):
+    """What the index holds of an item besides its names."""
+
+    year: int | None
+    creators: Sequence[str] = ()
+    labels: Sequence[Label] = ()
 
 
 class TitleIndex:
@@ -109,17 +129,17 @@ class TitleIndex:
 
     def find(self, form: str) -> list[Found]:
         """The items with exactly this form, and its kind for each."""
-        hashed = stable_hash(form)
+        hashed = np.uint64(stable_hash(form))
         found: list[Found] = []
         for segment, offset in zip(self._segments, self._offsets, strict=True):
-            found.extend(Found(item + offset, kind) for item, kind in segment.find(hashed))
+            found += segment.find(hashed, offset)
         return found
 
     def count(self, word: str) -> int:
         """How many items have the word in one of their names."""
         known = self._counts.get(word)
         if known is None:
-            hashed = stable_hash(word)
+            hashed = np.uint64(stable_hash(word))
             known = sum(segment.count(hashed) for segment in self._segments)
             if len(self._counts) >= _REMEMBERED_WORDS:
                 self._counts.clear()
@@ -131,8 +151,8 @@ class TitleIndex:
         return 1.0 - math.log(self.count(word) + 1) / self._scale
 
     def known(self, word: str) -> bool:
-        """Whether a word stands in any name."""
-        return self.count(word) > 0
+        """Whether a word stands in names, of a large catalog in more than a few, since some are misspelled."""
+        return self.count(word) > self._size // _MISSPELLED
 
     def wordlike(self, word: str) -> bool:
         """Whether every letter sequence of a word is common enough in the titles to be no slip."""
@@ -143,19 +163,14 @@ class TitleIndex:
         segment, place = self._locate(item)
         return segment.names_of(place)
 
-    def year(self, item: int) -> int | None:
-        """The year of an item, or None."""
+    def entry(self, item: int) -> Entry:
+        """The year, creators and labels of an item."""
         segment, place = self._locate(item)
-        return segment.year(place)
-
-    def about(self, item: int) -> About | None:
-        """The creators and labels of an item; None where it has neither."""
-        segment, place = self._locate(item)
-        return segment.about(place)
+        return segment.entry(place)
 
     def is_label(self, text: str) -> bool:
-        """Whether a text is a learned label of the catalog's titles."""
-        return self.conventions.is_label(text)
+        """Whether a text is a learned label of the catalog's titles, or a slip of one."""
+        return self.conventions.resembles_label(text)
 
     def is_creator(self, text: str) -> bool:
         """Whether a text is the name of a creator of any item."""
@@ -212,6 +227,213 @@ class TitleIndex:
             raise DataError(f"the index was built {state} the extra 'zh'", path=path, hint="build it again")
         segments = [Segment.open(Path(folder) / f"segment-{place}") for place in range(len(digests))]
         return cls(segments, digests, conventions)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One immutable part of the index: arrays over `n` items with `m` names, both counted from 0 within it."""
+
+    years: NDArray[np.int16]
+    name_items: NDArray[np.int32]
+    name_alternative: NDArray[np.bool_]
+    name_starts: NDArray[np.int64]
+    name_text: NDArray[np.uint8]
+    name_grams: NDArray[np.uint16]
+    key_hashes: NDArray[np.uint64]
+    key_items: NDArray[np.int32]
+    key_kinds: NDArray[np.uint8]
+    word_hashes: NDArray[np.uint64]
+    word_counts: NDArray[np.int32]
+    gram_starts: NDArray[np.int64]
+    gram_names: NDArray[np.int32]
+    about_starts: NDArray[np.int64]
+    about_text: NDArray[np.uint8]
+
+    @classmethod
+    def build(
+        cls,
+        titles: Sequence[str],
+        creators: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+        conventions: Conventions | None = None,
+    ) -> Segment:
+        """The segment of some titles, in their order, with their creators and other names where there are any."""
+        conventions = conventions or Conventions()
+        years: list[int] = []
+        items: list[int] = []
+        alternative: list[bool] = []
+        texts: list[bytes] = []
+        name_keys: list[str] = []
+        key_texts: list[str] = []
+        key_items: list[int] = []
+        key_kinds: list[int] = []
+        counts: Counter[str] = Counter()
+        abouts: list[bytes] = []
+        for item, title in enumerate(titles):
+            title = title[:_LONGEST_TITLE]
+            creator = creators[item][:_LONGEST_TITLE] if creators else ""
+            anatomy = conventions.anatomy(title, creator)
+            parsed = anatomy.core
+            years.append(parsed.year or _NO_YEAR)
+            spelled = names(parsed, _other_names(aliases[item]) if aliases else ())
+            abouts.append(_encoded(creator, anatomy.labels))
+            best: dict[str, int] = {}
+            for text, kind in chain(forms(parsed, spelled), about_forms(title, anatomy, creator)):
+                if kind < best.get(text, 256):
+                    best[text] = kind
+            best[verbatim_key(title)] = best[verbatim_key(display_title(title))] = Kind.FULL
+            key_texts.extend(best)
+            key_kinds.extend(best.values())
+            key_items.extend([item] * len(best))
+            seen: set[str] = set()
+            for name in spelled:
+                items.append(item)
+                alternative.append(name.alternative)
+                texts.append(_PART.join(_WORD.join(part) for part in name.parts).encode("utf-8", "surrogatepass"))
+                name_keys.append(key(name.words))
+                seen.update(name.words)
+            counts.update(seen)
+        hashes = _hashes(key_texts)
+        order = np.argsort(hashes, kind="stable")
+        word_hashes = _hashes(list(counts))
+        word_order = np.argsort(word_hashes, kind="stable")
+        starts, places = build_postings(name_keys, buckets_for(len(name_keys)))
+        return cls(
+            years=np.array(years, dtype=np.int16),
+            name_items=np.array(items, dtype=np.int32),
+            name_alternative=np.array(alternative, dtype=np.bool_),
+            name_starts=_starts(texts),
+            name_text=np.frombuffer(b"".join(texts), dtype=np.uint8),
+            name_grams=np.array([min(len(text), 65_535) for text in name_keys], dtype=np.uint16),
+            key_hashes=hashes[order],
+            key_items=np.array(key_items, dtype=np.int32)[order],
+            key_kinds=np.array(key_kinds, dtype=np.uint8)[order],
+            word_hashes=word_hashes[word_order],
+            word_counts=np.array(list(counts.values()), dtype=np.int32)[word_order],
+            gram_starts=starts,
+            gram_names=places,
+            about_starts=_starts(abouts),
+            about_text=np.frombuffer(b"".join(abouts), dtype=np.uint8),
+        )
+
+    def __len__(self) -> int:
+        return len(self.years)
+
+    def find(self, hashed: np.uint64, offset: int) -> list[Found]:
+        """The items of a form's hash, counted from `offset`."""
+        low = int(self.key_hashes.searchsorted(hashed))
+        if low == len(self.key_hashes) or self.key_hashes[low] != hashed:
+            return []
+        high = int(self.key_hashes.searchsorted(hashed, side="right"))
+        pairs = zip(self.key_items[low:high].tolist(), self.key_kinds[low:high].tolist(), strict=True)
+        return [Found(item + offset, kind) for item, kind in pairs]
+
+    def count(self, hashed: np.uint64) -> int:
+        """How many items have the word with this hash."""
+        low = int(self.word_hashes.searchsorted(hashed))
+        found = low < len(self.word_hashes) and self.word_hashes[low] == hashed
+        return int(self.word_counts[low]) if found else 0
+
+    def name(self, place: int) -> Name:
+        """A name by its place."""
+        low, high = self.name_starts[place : place + 2].tolist()
+        text = self.name_text[low:high].tobytes().decode("utf-8", "surrogatepass")
+        parts = tuple([tuple(part.split(_WORD)) for part in text.split(_PART)])
+        words = parts[0] if len(parts) == 1 else sum(parts, ())
+        return Name(parts, bool(self.name_alternative[place]), words)
+
+    def names_of(self, item: int) -> list[Name]:
+        """The names of an item."""
+        low = int(self.name_items.searchsorted(np.int32(item)))
+        high = int(self.name_items.searchsorted(np.int32(item), side="right"))
+        return [self.name(place) for place in range(low, high)]
+
+    def entry(self, item: int) -> Entry:
+        """The year, creators and labels of an item."""
+        year = int(self.years[item]) or None
+        low, high = self.about_starts[item : item + 2].tolist()
+        return Entry(year) if low == high else _decoded(year, self.about_text[low:high].tobytes())
+
+    def wordlike(self, word: str) -> bool:
+        """Whether all trigrams inside a word occur in the names, and not by a rare chance."""
+        codes = inner_codes(word, len(self.gram_starts) - 1)
+        least = len(self.name_items) // _RARE_GRAM
+        return bool(np.all(self.gram_starts[codes + 1] - self.gram_starts[codes] > least))
+
+    def shortlist(self, text: str, size: int, budget: int) -> list[tuple[int, float]]:
+        """The names that look most like a key."""
+        codes = gram_codes(text, len(self.gram_starts) - 1)
+        places, shared = overlapping(codes, self.gram_starts, self.gram_names, budget=budget)
+        if not places.size:
+            return []
+        enough = shared >= _ENOUGH_SHARED * int(shared.max())
+        places, shared = places[enough], shared[enough]
+        lengths = self.name_grams[places]
+        dice = shared * 2.0 / (lengths + float(codes.size))
+        inside = shared * _INSIDE / np.minimum(lengths, codes.size)
+        share = np.maximum(dice, inside)
+        top = np.argsort(-share, kind="stable")[:size]
+        pairs = zip(places[top].tolist(), share[top].tolist(), strict=True)
+        least = max(_LEAST_SHARE, _NEAR_BEST * float(share[top[0]]))
+        return [(place, min(value, 1.0)) for place, value in pairs if value >= least]
+
+    def save(self, folder: Path) -> None:
+        """Writes each array to `folder` as .npy."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Segment:
+        """Opens the arrays memory-mapped."""
+        arrays = {}
+        for field in fields(cls):
+            path = folder / f"{field.name}.npy"
+            try:
+                # A plain view: `np.memmap` wraps each slice and each number in Python.
+                arrays[field.name] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            except (OSError, ValueError) as error:
+                raise DataError(
+                    f"no readable part of a grounding index: {error}", path=path, hint="build the index again"
+                ) from error
+        return cls(**arrays)
+
+
+def _other_names(aliases: str) -> list[str]:
+    """The names in an alias column, without a note in brackets behind them ("…(港)")."""
+    found = (parse_title(name) for name in aliases.split("|") if name.strip())
+    return [parsed.main or parsed.alternatives[0] for parsed in found if parsed.main or parsed.alternatives]
+
+
+def _encoded(creator: str, labels: Sequence[Label]) -> bytes:
+    """An item's creators, then its labels, one a line; nothing where it has neither."""
+    if not creator and not labels:
+        return b""
+    lines = ["\t".join(split_creators(creator))]
+    lines.extend(f"{label.kind}{int(label.set)} {' '.join(label.words)}" for label in labels)
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _decoded(year: int | None, raw: bytes) -> Entry:
+    """What `_encoded` gave."""
+    first, *rest = raw.decode("utf-8", "surrogatepass").split("\n")
+    labels = [Label(line[0], tuple(line[3:].split(" ")), line[1] == "1") for line in rest]
+    return Entry(year, [name for name in first.split("\t") if name], labels)
+
+
+def _starts(texts: Sequence[bytes]) -> NDArray[np.int64]:
+    lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
+    return np.concatenate(([0], np.cumsum(lengths)))
+
+
+def stable_hash(text: str) -> int:
+    """A 64-bit hash that is the same in every process and on every machine."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
+    raw = b"".join([blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts])
+    return np.frombuffer(raw, dtype="<u8").astype(np.uint64)
 
 
 class _Columns(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from zsrec.data.title_words import (
@@ -44,6 +45,7 @@ _SUBTITLED_SHARE = 100
 _FEW_TITLES = 100
 _LONGEST = 120
 _LONG_LABEL = 8
+_MOST_SLIPS = 2
 _LONGEST_TITLE = 500
 _BRACKET = re.compile(rf"\s*[(\[]([^()\[\]]{{1,{_LONGEST}}})[)\]]\s*$")
 _BROKEN = re.compile(r":\s|\s[-–—]+\s")
@@ -113,6 +115,14 @@ class Conventions:
     def is_label(self, text: str) -> bool:
         """Whether a text in brackets or behind a dash is a learned label."""
         return bool(self.labels) and len(text) <= _LONGEST and _pattern(text) in self.labels
+
+    def resembles_label(self, text: str) -> bool:
+        """Whether a text in brackets or behind a dash is a learned label or a slip of one ("Xboxx 360")."""
+        if not self.labels or len(text) > _LONGEST:
+            return False
+        pattern = _pattern(text)
+        near = process.extractOne(pattern, self.labels, scorer=OSA.distance, score_cutoff=_MOST_SLIPS)
+        return near is not None and (not near[1] or _slip_of(pattern, near[0]))
 
     def anatomy(self, title: str, creator: str = "") -> Anatomy:
         """Takes a title apart."""
@@ -187,8 +197,11 @@ def label_agreement(spelled: Sequence[str], labels: Sequence[Label]) -> bool | N
 
 def _slip(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether two labels differ by a slip of the pen."""
-    mine, its = key(one), key(other)
-    limit = 2 if len(its) > _LONG_LABEL else 1
+    return _slip_of(key(one), key(other))
+
+
+def _slip_of(mine: str, its: str) -> bool:
+    limit = _MOST_SLIPS if len(its) > _LONG_LABEL else 1
     return min(len(mine), len(its)) > limit * 3 and OSA.distance(mine, its, score_cutoff=limit) <= limit
 
 

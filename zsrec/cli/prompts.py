@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+import zsrec
 from zsrec.cli import options
 from zsrec.cli.bench import OLD_NAMES
 from zsrec.cli.options import accepting, examples, option, template_target
@@ -157,7 +157,7 @@ def check_templates(
         rows = {"problems": [asdict(problem) for problem in found], "costs": costs}
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif as_sarif:
-        typer.echo(json.dumps(sarif(found, version("zsrec")), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(sarif(found, zsrec.__version__), ensure_ascii=False, indent=2))
     if _fails(found, strict=strict):
         raise typer.Exit(1)
 

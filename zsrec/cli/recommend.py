@@ -19,22 +19,19 @@ from zsrec.cli.options import (
     UserOptions,
     columns_of,
     expand_groups,
-    made_retriever,
     option,
+    prepare_retriever,
+    read_tables,
     titles,
 )
 from zsrec.core.errors import BadValueError, ConfigError, ZsrecError
 from zsrec.core.privacy import redactor
+from zsrec.core.settings import Settings
 from zsrec.core.types import Recommendations
-from zsrec.data import movielens
-from zsrec.data.titles import display_title
-from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
-from zsrec.llm.vllm_server import running_server
 from zsrec.recommender.many import Outcome
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.popularity import popularity
 from zsrec.retrieval.rerank import Reranked
 
 
@@ -69,27 +66,21 @@ def recommend(
     A history goes to the model's host and nowhere else, without e-mail addresses, phone and card numbers in the
     user's own words (ZSREC_REDACT). Only the result is written.
     """
-    items = catalog.open()
-    bad: dict[str, BadValueError] = {}
-    users, everybody = who.read(bad)
-    retrieve = None
-    if retriever is not None:
-        source = interactions or (Path(who.history) if who.from_file else None)
-        retrieve = made_retriever(retriever, items, source, columns_of(who.columns))
-        if diversity is not None:
-            retrieve = Reranked(retrieve, items, trade_off=diversity)
-    elif diversity is not None:
+    if retriever is None and diversity is not None:
         raise ConfigError("--diversity without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
-    elif interactions is not None:
-        raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
-    made = Recommender(
-        items,
-        model=model,
-        base_url=base_url,
-        template=template,
-        prompts=prompts,
-        popularity=popularity(everybody.values()) if everybody else None,
-    ).with_retriever(retrieve, pool=pool)
+    bad: dict[str, BadValueError] = {}
+    users, everybody = who.read(bad, **catalog.text)
+    others = interactions or (Path(who.history) if retriever is not None and who.from_file else None)
+    sources = catalog.sources(
+        template=template, prompts=prompts, interactions=others, columns=columns_of(who.columns), pool=pool,
+        retriever=retriever,
+    )  # fmt: skip
+    tables = read_tables(sources, everybody)
+    retrieve = prepare_retriever(sources, tables)
+    if retrieve is not None and diversity is not None:
+        retrieve = Reranked(retrieve, tables.catalog, trade_off=diversity)
+    settings = Settings.load(model=model, base_url=base_url)
+    made = sources.make(Recommender, tables, retrieve, settings)
     if retrieve is not None and not no_model and made.pipeline.template_given and not made.pipeline.ranks:
         raise ConfigError(
             f"--retriever {retriever} goes with templates that rank; {made.pipeline.template.ref} generates",
@@ -166,36 +157,3 @@ def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) ->
     found = result.model_dump(mode="json", exclude=None if trace else {"trace"})
     lines.write(json.dumps({"user": user or None, **found}, ensure_ascii=False) + "\n")
     lines.flush()
-
-
-COLD_START = "I love slow-burn heist films and clever thrillers. Nothing gory, please."
-
-
-def demo(
-    k: options.HowMany = 5,
-    users: Annotated[int, option("How many MovieLens users.", min=1, max=50)] = 3,
-    template: options.TemplateName = None,
-    port: Annotated[int, option("The server's port.")] = 8321,
-) -> None:
-    """Start a local vLLM server, recommend for MovieLens users and for one known by words only, and stop it.
-
-    The small model names few films that are in the catalog and new to the user: other places are filled from
-    popularity and marked so. A server that `zsrec model up` started at this port is used and stays up.
-    """
-    movies = movielens.sample()
-    with (
-        running_server(ServerOptions(port=port), progress=ConsoleProgress()) as base_url,
-        Recommender(
-            movies.catalog, base_url=base_url, template=template, popularity=popularity(movies.histories.values())
-        ) as recommender,
-    ):
-        for name, history in list(movies.histories.items())[:users]:
-            newest = [display_title(movies.catalog[event.item].title) for event in history.events[-3:]]
-            print_line(f"Their newest films: {'; '.join(newest)}")
-            show(
-                recommender.recommend(history, k, fill="popularity"),
-                f"MovieLens user {name} ({len(history)} films known)",
-            )
-        print_line(f"In their own words: {COLD_START}")
-        show(recommender.recommend(k=k, about=COLD_START, fill="popularity"), "A new user, known by words only")
-    print_line("Done. `zsrec model status` lists the servers that are up; next: `zsrec recommend --help`.")

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from zsrec.core.code_points import replaced
 from zsrec.core.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
 
 
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?!\w)")
+_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}[.\u3002\uff61]){1,8}[^\W\d_]{2,24}(?!\w)")
 _NUMBER = re.compile(r"(?<![\w+])(?:\+|00)?[(]?\d(?:[ ().\-/]{0,3}\d){6,24}(?!\w)")
 _YEARS = re.compile(r"(?:19|20)\d\d(?:[ ().\-/]{1,3}(?:19|20)\d\d)*")
 _CARD_DIGITS, _PHONE_DIGITS = range(13, 20), range(9, 16)
@@ -41,10 +42,13 @@ class Redaction:
         self._names = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if known else None
 
     def __call__(self, text: str) -> str:
-        """Return the text with [email], [card], [phone] and [name] instead of what was found."""
-        text = _EMAIL.sub("[email]", text)
-        text = _NUMBER.sub(lambda found: _number(found[0]), text)
-        return text if self._names is None else self._names.sub("[name]", text)
+        """Return the text with [email], [card], [phone] and [name] instead of what was found.
+
+        Full-width and other forms of "@", ".", digits and letters are read as what they stand for.
+        """
+        text = replaced(_EMAIL, lambda _: "[email]", text)
+        text = replaced(_NUMBER, _number, text)
+        return text if self._names is None else replaced(self._names, lambda _: "[name]", text)
 
 
 def _number(text: str) -> str:

@@ -6,11 +6,12 @@ reader or open a new role. Every variable of a template passes through `inline` 
 `ItemView` see to it), so that no author of a template can forget it. What comes out
 
 - is one line: every control, line or paragraph separator and run of spaces is one space;
-- holds no bidirectional controls, zero-width or other invisible characters. The joiners U+200C and U+200D stay
-  only between letters of scripts that spell with them (Arabic to Myanmar, Khmer, Mongolian) and between the
-  symbols of one emoji;
+- holds no bidirectional controls, zero-width or other invisible characters (Default_Ignorable_Code_Point). The
+  joiners U+200C and U+200D stay only between letters of scripts that spell with them (Arabic to Myanmar, Khmer,
+  Mongolian) and between the symbols of one emoji, Mongolian's variation selectors directly after its letters;
 - holds no control token: `<|im_end|>` becomes `< |im_end| >`, `</s>` becomes `< /s >`, `[INST]` becomes `[
-  INST ]`. The rule goes by shape, not by a list of models, so it covers tokens of future models;
+  INST ]`, in full-width and other forms too. The rule goes by shape, not by a list of models, so it covers tokens
+  of future models;
 - is at most so many characters long and ends with "…" where it was cut.
 
 Ordinary titles pass unchanged ("WALL·E", "<3", "[REC]", "Léon", any script, emoji). Braces pass too: data is
@@ -20,10 +21,13 @@ says "ignore the list above" still says it, in one line, among the titles.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
+
+from zsrec.core.code_points import IGNORABLE, folded
 
 TITLE_LIMIT = 300
 """Characters visible of a string inside an item, and by the `inline` filter by default."""
@@ -37,31 +41,28 @@ TURN_LIMIT = 20_000
 ELLIPSIS = "…"
 JOINERS = "\u200c\u200d"
 _VARIATIONS = "\ufe0e\ufe0f"
-# Invisible, and yet letters, marks or symbols to Unicode: Hangul fillers, blank Braille, grapheme joiner.
-_INKLESS = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # spaces, and yet letters or symbols to Unicode
+_MONGOLIAN_SELECTORS = frozenset("\u180b\u180c\u180d\u180e\u180f")
 
-# Brackets and bars together with the forms that NFKC, which some tokenizers apply, folds to them.
-_LT, _GT, _BAR = "<\uff1c\ufe64", ">\uff1e\ufe65", "|\uff5c"
-_OPEN, _CLOSE = "\\[\uff3b", "\\]\uff3d"
+# Shapes of control tokens, for texts in which `folded` has put ASCII characters in place of their other forms.
 _HALF_TOKEN = re.compile(
-    f"(?<=[{_LT}])(?=[{_BAR}{_LT}])"  # <|im_end|>, <<SYS>>
-    f"|(?<=[{_OPEN}])(?=[{_BAR}])"  # [|Human|]
-    f"|(?<=[{_BAR}])(?=[{_GT}{_CLOSE}])"
+    r"(?<=<)(?=[|<])"  # <|im_end|>, <<SYS>>
+    r"|(?<=\[)(?=\|)"  # [|Human|]
+    r"|(?<=\|)(?=[>\]])"
 )
-_TAG = re.compile(f"([{_LT}])([/!]?\\w[\\w:.▁-]{{0,60}}/?)([{_GT}])")  # </s>, <start_of_turn>, <think>
-_BRACKETED = re.compile(f"([{_OPEN}])([^\\s{_OPEN}{_CLOSE}]{{1,40}})([{_CLOSE}])")
+_TAG = re.compile(r"<([/!]?\w[\w:.▁-]{0,60}/?)>")  # </s>, <start_of_turn>, <think>
+_BRACKETED = re.compile(r"\[([^\s\[\]]{1,40})\]")
+_TILDE = re.compile(r"[\[\]](\w{0,8}~!?\w{0,8})(?=[\[\]])")  # ]~b], ]~!b[, [e~[
 _BRACKET_WORD = re.compile(
-    r"/?(INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|THINK|ARGS|CALL_ID|IMG\w*|AUDIO|BEGIN_AUDIO"
-    r"|PREFIX|SUFFIX|MIDDLE|[GS]?MASK|CLS|SEP|UNK|PAD|BOS|EOS)",
-    re.IGNORECASE,
+    r"/?(?i:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|THINK|ARGS|CALL_ID|IMG\w*|AUDIO|BEGIN_AUDIO"
+    r"|PREFIX|SUFFIX|MIDDLE|[GS]?MASK|CLS|SEP|UNK|PAD|BOS|EOS)"
+    r"|/?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # [UNUSED_TOKEN_12], [MODEL_SETTINGS]
 )
-_WHOLE_TOKEN = re.compile(
-    f"[{_LT}][{_BAR}{_LT}][^\\s{_LT}{_GT}]{{0,60}}[{_GT}]{{0,2}}|[{_OPEN}][{_BAR}]|[{_BAR}][{_GT}{_CLOSE}]"
-)
+_WHOLE_TOKEN = re.compile(r"<[|<][^\s<>]{0,60}>{0,2}|\[\||\|[>\]]")
 _SPECIAL_TAG = re.compile(
     r"/?(s|bos|eos|pad|unk|mask|sep|cls|start_of_turn|end_of_turn|begin_of_text|end_of_text)", re.IGNORECASE
 )
-_ROLE = re.compile(r"(USER|ASSISTANT|SYSTEM)(?=[:：])")  # Vicuna's turns are parted by nothing else
+_ROLE = re.compile(r"(USER|ASSISTANT|SYSTEM)(?=:)")  # Vicuna's turns are parted by nothing else
 _NOT_PLAIN = re.compile(r"[^ -~]|  |[<>\[\]|]|^ | $|(?:USER|ASSISTANT|SYSTEM):")
 
 
@@ -84,7 +85,12 @@ def inline(text: object, limit: int = TITLE_LIMIT) -> str:
 
 def printable(text: str, replacement: str = "\ufffd") -> str:
     """Replace control, bidirectional and invisible characters, which no terminal or page may be sent."""
-    return "".join(char if char.isprintable() else replacement for char in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() and (char not in IGNORABLE or char in _VARIATIONS) else replacement
+        for char in text
+    )
 
 
 class ControlToken(NamedTuple):
@@ -97,30 +103,42 @@ class ControlToken(NamedTuple):
 
 def control_tokens(text: str) -> Iterator[ControlToken]:
     """Yield what `inline` would break in a text, kind by kind."""
-    for found in _WHOLE_TOKEN.finditer(text):
-        yield ControlToken(found[0], found.start(), strict=True)
-    for found in _TAG.finditer(text):
-        yield ControlToken(found[0], found.start(), strict=_SPECIAL_TAG.fullmatch(found[2]) is not None)
-    for found in _BRACKETED.finditer(text):
-        if _is_special(found[2]):
-            yield ControlToken(found[0], found.start(), strict=True)
-    for found in _ROLE.finditer(text):
-        yield ControlToken(text[found.start() : found.end() + 1], found.start(), strict=False)
+    shape = folded(text)
+    for found in _WHOLE_TOKEN.finditer(shape):
+        yield _token(text, found.span(), strict=True)
+    for found in _TAG.finditer(shape):
+        yield _token(text, found.span(), strict=_SPECIAL_TAG.fullmatch(found[1]) is not None)
+    for found in _BRACKETED.finditer(shape):
+        if _BRACKET_WORD.fullmatch(found[1]):
+            yield _token(text, found.span(), strict=True)
+    for found in _TILDE.finditer(shape):
+        yield _token(text, (found.start(), found.end() + 1), strict=True)
+    for found in _ROLE.finditer(shape):
+        yield _token(text, (found.start(), found.end() + 1), strict=False)
 
 
-def break_tokens(text: str, keep: Set[str]) -> str:
+def _token(text: str, span: tuple[int, int], *, strict: bool) -> ControlToken:
+    return ControlToken(text[slice(*span)], span[0], strict)
+
+
+def break_tokens(text: str, keep: Set[str], further: Iterable[str] = ()) -> str:
     """Break every control token in a rendered role that is not in `keep`, the template's own ones.
 
     Data holds none when a template receives it, but a template that takes it apart and puts it together again
     (`reverse`, `replace(" ", "")`, a "<" before it and a ">" behind) can make one.
+
+    Args:
+        text: The role.
+        keep: The tokens that stay.
+        further: Tokens of the model that is served, without regard to their shape (`zsrec.llm.control_tokens`).
     """
     own = sorted((token.start, token.text) for token in control_tokens(text) if token.text in keep)
     pieces, end = [], 0
     for start, token in own:
         if start >= end:
-            pieces += [_break_tokens(text[end:start]), token]
+            pieces += [_break_further(_break_tokens(text[end:start]), further), token]
             end = start + len(token)
-    return "".join([*pieces, _break_tokens(text[end:])])
+    return "".join([*pieces, _break_further(_break_tokens(text[end:]), further)])
 
 
 def _visible(text: str) -> str:
@@ -128,18 +146,20 @@ def _visible(text: str) -> str:
     visible: list[str] = []
     for place, char in enumerate(text):
         category = unicodedata.category(char)
-        if category in {"Cc", "Zl", "Zp", "Zs"} or char in _INKLESS:
+        if category in {"Cc", "Zl", "Zp", "Zs"} or char in _BLANK:
             visible.append(" ")
         elif category == "Cs":  # cannot be encoded for sending
             visible.append("\ufffd")
         elif char in JOINERS:
             if visible and _joins(visible[-1], text[place + 1 : place + 2]):
                 visible.append(char)
-        elif category == "Cf" or "\U000e0000" <= char <= "\U000e0fff" or "\ufe00" <= char <= "\ufe0d":
-            continue
-        elif char in _VARIATIONS and (not visible or visible[-1] in _VARIATIONS):
-            continue  # a run of them can carry a hidden message
-        else:
+        elif char in _MONGOLIAN_SELECTORS:
+            if visible and "\u1820" <= visible[-1] <= "\u18aa":  # directly after a letter it is spelling
+                visible.append(char)
+        elif char in _VARIATIONS:
+            if visible and visible[-1] not in _VARIATIONS:  # a run of them can carry a hidden message
+                visible.append(char)
+        elif category != "Cf" and char not in IGNORABLE:
             visible.append(char)
     return "".join(visible)
 
@@ -155,19 +175,29 @@ def _joins(before: str, after: str) -> bool:
 
 
 def _break_tokens(line: str) -> str:
-    line = _HALF_TOKEN.sub(" ", line)
-    line = _TAG.sub(r"\1 \2 \3", line)
-    line = _BRACKETED.sub(_break_bracketed, line)
-    return _ROLE.sub(r"\1 ", line)
+    """Put a space where a control token begins and where it ends."""
+    shape = folded(line)
+    places = {found.start() for found in _HALF_TOKEN.finditer(shape)}
+    places.update(place for found in _TAG.finditer(shape) for place in found.span(1))
+    places.update(
+        place
+        for found in _BRACKETED.finditer(shape)
+        if _BRACKET_WORD.fullmatch(found[1])
+        for place in found.span(1)
+    )
+    places.update(place for found in _TILDE.finditer(shape) for place in found.span(1))
+    places.update(found.end() for found in _ROLE.finditer(shape))
+    if not places:
+        return line
+    cuts = [0, *sorted(places), len(line)]
+    return " ".join([line[start:end] for start, end in itertools.pairwise(cuts)])
 
 
-def _break_bracketed(found: re.Match[str]) -> str:
-    opening, word, closing = found.groups()
-    return f"{opening} {word} {closing}" if _is_special(word) else found[0]
-
-
-def _is_special(word: str) -> bool:
-    return _BRACKET_WORD.fullmatch(unicodedata.normalize("NFKC", word)) is not None
+def _break_further(text: str, tokens: Iterable[str]) -> str:
+    for token in tokens:
+        while len(token) > 1 and token in text:  # "####" has "###" twice
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 def _cut(line: str, limit: int) -> str:

@@ -19,7 +19,7 @@ from zsrec.data.readers import MAX_MALFORMED, ReadResult, read_histories, read_i
 from zsrec.data.tables import read_rows
 
 LIKED_FROM, DISLIKED_TO = 4.0, 2.0
-_SAMPLE = Path(__file__).parent / "movielens_sample"
+SAMPLE = Path(__file__).parent / "movielens_sample"
 
 
 class Dataset(NamedTuple):
@@ -37,12 +37,12 @@ class Ratings(NamedTuple):
 
 
 def sample() -> Dataset:
-    """Load the sample in the package, 1,297 movies and 50 users of ml-latest-small (see its README).
+    """Load the sample in the package, 1,297 movies and 200 users of ml-latest-small (see its README).
 
     MovieLens' licence applies: research use, redistribution under the same conditions, cite
     `zsrec.data.download.CITATION`.
     """
-    return load(_SAMPLE)
+    return load(SAMPLE)
 
 
 def load(source: str | Path) -> Dataset:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from zsrec.data.title_words import (
     ARTICLES,
+    EDITIONS,
     FILLERS,
     HAN_COUNTERS,
     HAN_NUMBERS,
@@ -35,6 +36,7 @@ _MOVABLE = "|".join(map(re.escape, MOVABLE_ARTICLES))
 _TRAILING_ARTICLE = re.compile(rf"^(.*\S), ?({_MOVABLE}|the|a|an)$", re.DOTALL)
 _YEAR_AT_END = re.compile(r"[(\[]((?:18|19|20)\d\d)(?: ?[-–—] ?(?:(?:18|19|20)\d\d)?)?[)\]]$")
 _LONGEST_YEAR = 16
+_LONGEST_EDITION = 3
 _AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
 _SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s|,?\sor,\s")
 _OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
@@ -47,7 +49,8 @@ _HAN_LETTER = re.compile(f"[{_HAN}]")
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")  # each Han character is a word
 _HAN_ORDINAL = re.compile(rf"第([{''.join(HAN_NUMBERS)}\d]{{1,3}})[{HAN_COUNTERS}]")
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}
-_SYMBOLS = dict.fromkeys(map(ord, "™®©℠℗"), None)
+_NARROW = _WIDE | dict.fromkeys(map(ord, "™®©℠℗"))
+_SPELLED_SIGNS = re.compile(r"\((?:TM|R|SM)\)", re.IGNORECASE)
 _LETTER_SIGNS = re.compile(r"(?<=[^\W\d_])([$!])(?=[^\W\d_])")  # "Ke$ha", "P!nk"
 _ING = re.compile(r"(?<=[^\W\d_]{2}in)['’](?!\w)", re.IGNORECASE)
 _SET_OFF = re.compile(r"(?<=\w)([½¼¾⅓⅔²³])")  # "8½" and "Alien³" are two words, not "81/2" and "alien3"
@@ -79,7 +82,9 @@ def tidy(text: str) -> str:
     """The text with HTML entities resolved, full-width forms narrowed, and trademark signs removed."""
     if "&" in text and ";" in text:
         text = html.unescape(text)
-    return text if text.isascii() else text.translate(_WIDE | _SYMBOLS)
+    if "(" in text:
+        text = _SPELLED_SIGNS.sub("", text)
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 def split_year(text: str) -> tuple[str, int | None]:
@@ -116,6 +121,12 @@ def parse_title(title: str) -> ParsedTitle:
     names = [name for group in reversed(groups) for name in _alternatives(group)]
     main = article_first(rest)
     return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
+
+
+def names_title(text: str, title: str) -> bool:
+    """Whether a text is one of the names of a title and nothing more, a year aside."""
+    spelled, parsed = key(words(split_year(text)[0])), parse_title(title)
+    return any(spelled == key(words(name)) for name in (parsed.main, *parsed.alternatives))
 
 
 def _opening(text: str) -> int:
@@ -227,7 +238,11 @@ def segment_words(segment: str) -> tuple[str, ...]:
         spelled = _SPELLINGS.get(word)
         if spelled is not None:
             found[place] = spelled
-        if word in _ROMAN_LETTER and place and _counts(found[place - 1], place == last):
+        if (
+            word in _ROMAN_LETTER
+            and place
+            and _counts(found[place - 1], place == last or _names_edition(found[place + 1 :]))
+        ):
             found[place] = _ROMAN_LETTER[word]
         elif word == "v" and 0 < place < last:
             found[place] = "vs"
@@ -237,6 +252,11 @@ def segment_words(segment: str) -> tuple[str, ...]:
 def _counts(before: str, last: bool) -> bool:
     """Whether a roman numeral of one letter counts: at the end ("Rocky V", but not "A.V."), or behind "part"."""
     return before in MARKERS or (last and len(before) > 1 and before not in ARTICLES)
+
+
+def _names_edition(rest: Sequence[str]) -> bool:
+    """Whether the last words of a name, few, name an edition: "Resident Evil V Gold Edition"."""
+    return len(rest) <= _LONGEST_EDITION and rest[-1] in EDITIONS
 
 
 def is_number(word: str) -> bool:
@@ -280,8 +300,21 @@ def content(spelled: Sequence[str]) -> list[str]:
 
 
 def loose_key(spelled: Sequence[str]) -> str:
-    """The `content` words joined: equal also where small words were dropped, added or moved to the end."""
-    return "".join(content(spelled))
+    """The `content` words joined: equal also where small words were dropped, added or moved to the end.
+
+    Its mark keeps it apart from other keys.
+    """
+    return "~" + "".join(content(spelled))
+
+
+def verbatim_key(title: str) -> str:
+    """The letters of a whole title, year and other names included; its mark keeps it apart from other keys."""
+    return "=" + "".join(fold(tidy(title)).split())
+
+
+def name_parts(name: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each of a name's `segments`."""
+    return tuple([spelled for part in segments(name) if (spelled := segment_words(part))])
 
 
 def segments(name: str) -> list[str]:

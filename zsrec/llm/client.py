@@ -23,6 +23,7 @@ from zsrec.core.errors import (
 from zsrec.core.settings import Settings, check_host, shown_url
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.capabilities import Probes, one_hot, read_labels
+from zsrec.llm.control_tokens import control_tokens, unshaped
 from zsrec.llm.dialects import Dialect, bound_answer, only_thought, opens_thought, request_fields
 from zsrec.llm.failures import as_llm_error, error_in_reply
 from zsrec.llm.model_cards import ModelCard, read_cards
@@ -53,6 +54,7 @@ class OpenAIClient:
         self._base_url = shown_url(settings.base_url.rstrip("/"))
         proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
         base_url = settings.base_url.rstrip("/")
+        self._chat_url = f"{base_url}/chat/completions"  # a relative one would be joined anew for each request
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
@@ -131,13 +133,18 @@ class OpenAIClient:
         card = cards.get(model, ModelCard())
         if card.llama_cpp:
             self._dialect.llama_cpp()
+        counts_tokens = await self._tokenize(model, (Message(role="user", content="a"),)) is not None
+        tokens: tuple[str, ...] = ()
+        if counts_tokens or card.llama_cpp:
+            tokens = await control_tokens(self._ask_root, model, llama_cpp=card.llama_cpp)
         return ServerInfo(
             base_url=self._base_url,
             model=model,
             context_length=self._settings.context_length or card.context(cards),
             version=await self._version(),
             vllm=card.owned_by == "vllm",
-            counts_tokens=await self._tokenize(model, (Message(role="user", content="a"),)) is not None,
+            counts_tokens=counts_tokens,
+            control_tokens=unshaped(tokens),
         )
 
     async def _cards(self) -> Mapping[str, ModelCard]:
@@ -149,11 +156,18 @@ class OpenAIClient:
                 return {}  # a gateway without a list; the first chat tells whether the model is there
             raise self._typed(error) from error
 
-    async def _version(self) -> str | None:
+    async def _ask_root(self, path: str, body: Mapping[str, Any] | None = None) -> object:
+        """What the server says beside the OpenAI API; None where it says nothing."""
+        once = self._root.with_options(max_retries=0)
         try:
-            answer = await self._root.with_options(max_retries=0).get("/version", cast_to=object)
+            if body is None:
+                return await once.get(path, cast_to=object)
+            return await once.post(path, cast_to=object, body=dict(body))
         except (openai.OpenAIError, ValueError):
             return None
+
+    async def _version(self) -> str | None:
+        answer = await self._ask_root("/version")
         found = answer.get("version") if isinstance(answer, dict) else None
         return "".join(filter(str.isprintable, str(found)))[:60] if found else None
 
@@ -191,8 +205,10 @@ class OpenAIClient:
                 response, reply = await self._complete(info.model, fields, request.messages)
                 if reply.timings and self._dialect.llama_cpp() and fields["repetition_penalty"] != 1.0:
                     response, reply = await self._complete(info.model, fields, request.messages)
-                if self._thought_only(reply, request) and self._dialect.turn_thinking_off():
+                thought = _thought_only(reply, request)
+                if thought and self._dialect.turn_thinking_off():
                     response, reply = await self._complete(info.model, fields, request.messages)
+                    thought = _thought_only(reply, request)
             except LLMError as failure:
                 if isinstance(failure, ModelNotServedError | LLMConnectionError):
                     self._info = None  # it may come back with another model or context: the next call asks anew
@@ -202,7 +218,7 @@ class OpenAIClient:
         if retries:
             _LOG.info("a request was answered after %d retries in %.1f s", retries, seconds)
         labels = request.labels.labels if request.labels is not None else None
-        answer = self._answer(reply, request, response.headers.get("x-request-id"))
+        answer = self._answer(reply, request, response.headers.get("x-request-id"), thought=thought)
         logprobs = None if labels is None else read_labels(reply, labels, self._base_url)
         notes = [*self._dialect.notes]
         if labels is not None and one_hot(reply):
@@ -253,7 +269,7 @@ class OpenAIClient:
     ) -> tuple[httpx2.Response, Reply]:
         try:
             response = await self._openai.post(
-                "/chat/completions", cast_to=httpx2.Response, body={"model": model, **body}
+                self._chat_url, cast_to=httpx2.Response, body={"model": model, **body}
             )
             reply = Reply.model_validate_json(response.content)
         except (openai.OpenAIError, ValueError) as error:
@@ -262,21 +278,16 @@ class OpenAIClient:
             raise error_in_reply(reply.error, self._base_url, prompt, reply.id)
         return response, reply
 
-    def _thought_only(self, reply: Reply, request: ChatRequest) -> bool:
-        if request.labels is not None:
-            return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
-        return bool(reply.choices) and only_thought(reply.answer, thought=reply.thought)
-
-    def _answer(self, reply: Reply, request: ChatRequest, request_id: str | None) -> str:
+    def _answer(self, reply: Reply, request: ChatRequest, request_id: str | None, *, thought: bool) -> str:
         """The answer's text; one without text is an error, unless only its log-probabilities are wanted."""
         hint = "see the server's log"
         if not reply.choices:
             what = "without choices"
-        elif self._thought_only(reply, request):
+        elif thought:
             what = f"with the model's thoughts and no answer (finish reason {reply.finish_reason!r})"
             hint = "set ZSREC_THINKING=off, or raise max_tokens in the template so that thoughts and answer fit"
-        elif reply.answer is not None:
-            return reply.answer
+        elif (text := reply.answer) is not None:
+            return text
         elif request.labels is not None:
             return ""
         else:
@@ -353,6 +364,12 @@ class OpenAIClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _thought_only(reply: Reply, request: ChatRequest) -> bool:
+    if request.labels is not None:
+        return reply.thought or opens_thought(reply.first_token) or opens_thought(reply.answer)
+    return bool(reply.choices) and only_thought(reply.answer, thought=reply.thought)
 
 
 def _is_gone(error: LLMError) -> bool:

@@ -86,6 +86,7 @@ class ServerInfo(Frozen):
         capabilities: What was tried out so far, and whether it worked. Only what a ranker needed is in it.
         field_names: Fields of a request that it takes under another name, or (None) not at all.
         notes: What is sent to it in another way than a template says, as sentences.
+        control_tokens: Those of its tokenizer that cannot be told by their shape (`zsrec.llm.control_tokens`).
     """
 
     base_url: str
@@ -97,6 +98,7 @@ class ServerInfo(Frozen):
     capabilities: Mapping[Capability, bool] = Field(default_factory=dict)
     field_names: Mapping[str, str | None] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    control_tokens: tuple[str, ...] = ()
 
 
 class LLM(Protocol):

@@ -220,7 +220,8 @@ def _command(model: str, options: ServerOptions, python: Path | None, found: Fou
     if options.by_llama_cpp:
         return [str(python), "-P", str(LLAMACPP_SCRIPT), "--model", model, "--alias", options.served_name()]
     command = found.command(model) if found is not None else [str(python), "-m", SERVER_MODULE, "--model", model]
-    return [*command, "--served-model-name", options.served_name(), "--block-size", str(options.block_size)]
+    command += ["--served-model-name", options.served_name(), "--block-size", str(options.block_size)]
+    return [*command, "--enable-tokenizer-info-endpoint"]
 
 
 def _launch(

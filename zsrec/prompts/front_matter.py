@@ -217,7 +217,12 @@ def parse_front_matter(
     """
     if len(yaml_text) > _MAX_CHARACTERS:
         return None, {}, (Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters"),)
-    loader = yaml.SafeLoader(yaml_text)
+    try:
+        loader = yaml.SafeLoader(yaml_text)
+    except yaml.reader.ReaderError as error:
+        line = yaml_text.count("\n", 0, error.position) + 1
+        what = f"the front matter holds the control character U+{int(error.character):04X}"
+        return None, {}, (Problem(path, line, what),)
     try:
         refused = _refuse(yaml_text)
         if refused is not None:

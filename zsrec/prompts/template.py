@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import jinja2
@@ -65,6 +65,7 @@ class Template:
         self._sandbox = Sandbox(parts)
         self._chain = tuple(self._compile(unit.source.body, unit) for unit in bundle.chain)
         texts = [text for tree in bundle.trees for text, _ in syntax.literals(tree)]
+        self._texts = tuple(texts)
         self._own_tokens = frozenset(token.text for text in texts for token in control_tokens(text))
         # Macros and assignments outside blocks, from the root of the chain down so that the nearest one wins.
         self._definitions = tuple(
@@ -132,6 +133,24 @@ class Template:
         further = {name: given.pop(name) for name in values if name not in _GIVEN}
         return tuple(
             content for step in (*self.steps, None) for _, content in self._contents(step, given, further)
+        )
+
+    def without_tokens(self, messages: tuple[Message, ...], tokens: Iterable[str]) -> tuple[Message, ...]:
+        """Rendered messages with a server's own control tokens broken too, but for those that the author wrote."""
+        further = [token for token in tokens if not any(token in text for text in self._texts)]
+        if not further:
+            return messages
+
+        def broken(text: str) -> str:
+            return break_tokens(text, self._own_tokens, further)
+
+        return tuple(
+            Message(
+                role=one.role,
+                content=broken(one.content),
+                images=tuple(image.model_copy(update={"caption": broken(image.caption)}) for image in one.images),
+            )
+            for one in messages
         )
 
     def forged_tokens(self, raw: tuple[str, ...]) -> tuple[str, ...]:

@@ -91,9 +91,7 @@ def _popularity(pipeline: Pipeline) -> tuple[Callable[[str], float | None] | Non
     if isinstance(interactions, Interactions):
         return partial(_users, interactions), True, True
     if pipeline.popularity is not None:
-        size = len(pipeline.popularity)
-        places = {item: float(size - place) for place, item in enumerate(pipeline.popularity)}
-        return places.get, False, True
+        return pipeline.popularity.weights.get, False, True
     return None, False, False
 
 

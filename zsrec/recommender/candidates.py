@@ -16,7 +16,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
 from zsrec.ranking.fusion import places
 from zsrec.recommender.conversation import conversation_use, named_items, with_named
-from zsrec.recommender.request import Pipeline, Request
+from zsrec.recommender.request import Pipeline, PopularityList, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 from zsrec.retrieval.because import because
 from zsrec.retrieval.rerank import Reranked, eligible, filters
@@ -45,7 +45,6 @@ def choose_candidates(
     The caller's candidates keep their order; a retriever scores them too, where there is one.
     """
     catalog, retriever = pipeline.catalog, pipeline.retriever
-    history = _resolved(known, request.history)
     if request.candidates is not None:
         ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
@@ -57,11 +56,11 @@ def choose_candidates(
                 raise ConfigError("no candidate meets where=", hint="give other candidates or fewer conditions")
         if retriever is None or not ranks:
             return Candidates(Pool(source="caller", ids=unseen))
-        return _scored(retriever, unseen, history, request.words)
+        return _scored(retriever, unseen, _resolved(known, request.history), request.words)
     if not ranks:
         return None
     if retriever is not None:
-        return _retrieved(pipeline, retriever, history, seen, request.words)
+        return _retrieved(pipeline, retriever, _resolved(known, request.history), seen, request.words)
     if pipeline.popularity is None:
         raise ConfigError(
             f"the template {pipeline.template.ref} ranks candidates, and none were given",
@@ -190,7 +189,7 @@ def restricted(pipeline: Pipeline, request: Request) -> tuple[Pipeline, tuple[st
     ids, note = eligible(where, pipeline.catalog)
     popular = pipeline.popularity
     if popular is not None:
-        popular = tuple(one for one in popular if one in ids)
+        popular = PopularityList(one for one in popular if one in ids)
     retriever = pipeline.retriever
     if retriever is not None:
         if isinstance(retriever, Reranked):  # conditions come before diversity
@@ -209,10 +208,10 @@ def with_reasons(
     pipeline: Pipeline, request: Request, known: Sequence[Known], items: Sequence[Recommendation]
 ) -> tuple[Recommendation, ...]:
     """Items without a reason of the model's get the retriever's: the history item that contributed most."""
-    if pipeline.retriever is None:
+    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
+    if pipeline.retriever is None or not silent:
         return tuple(items)
     of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
-    silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
     found = because(pipeline.retriever, of, silent, pipeline.catalog)
     return tuple(
         one.model_copy(update={"reason": found[one.item.id].text}) if one.item.id in found else one

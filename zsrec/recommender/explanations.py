@@ -91,9 +91,8 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
         )
     if template.pattern:
         await require_patterns(llm)
-    prompts = Prompts(
-        pipeline, request, resolve_history(request.history, pipeline.catalog, pipeline.grounder), items
-    )
+    known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
+    prompts = Prompts(pipeline, request, known, items, tokens=(await llm.handshake()).control_tokens)
     longest = max(range(len(items)), key=lambda one: len(items[one].title))
 
     async def ask(fitted: Fitted) -> list[_Answer]:
@@ -114,9 +113,9 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
     answers, fitted = await ask_fitting(
         llm, lambda newest: prompts.render(newest, [longest]), prompts.size, template.sampling.max_tokens, ask
     )
-    newest = prompts.history.newest(prompts.parts(fitted.shown)[0])
-    shown = [(one.event, one.item) for one in newest if one.item is not None]
-    own = {item.id: item for _, item in shown}
+    shown = prompts.shown(fitted)
+    newest = [(one.event, one.item) for one in prompts.history.newest(shown.events) if one.item is not None]
+    own = {item.id: item for _, item in newest}
     explanations = []
     for item, (exchange, error) in zip(items, answers, strict=True):
         sentence = first_sentence(exchange.answer) if exchange is not None and error is None else ""
@@ -129,8 +128,8 @@ async def explain(pipeline: Pipeline, request: Request, items: Sequence[Item], l
                 error=None if error is None else f"{type(error).__name__}: {error.message}",
             )
         )
-    events = tuple(event.model_copy(update={"item": item.id, "by": "id"}) for event, item in shown)
-    notes = (*prompts.notes(fitted), *_notes(explanations, shown=bool(own)))
+    events = tuple(event.model_copy(update={"item": item.id, "by": "id"}) for event, item in newest)
+    notes = (*shown.notes, *_notes(explanations, shown=bool(own)))
     return Explanations(
         items=tuple(explanations), history=History(events=events), template=template.ref, notes=notes
     )

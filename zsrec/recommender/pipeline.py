@@ -62,7 +62,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     seen = known_ids(known).union(request.history.shown)
     ambiguity = Ambiguity(pipeline, request, known)
     candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
-    prompts = Prompts(pipeline, request, known, [catalog[one] for one in (candidates.ids if candidates else ())])
+    offered = [catalog[one] for one in (candidates.ids if candidates else ())]
+    prompts = Prompts(pipeline, request, known, offered, tokens=(await llm.handshake()).control_tokens)
     steps = await _ask_steps(pipeline, prompts, llm)
     reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
@@ -72,8 +73,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         items, result, fitted = await _rank_candidates(pipeline, request, prompts, reader, candidates, llm)
     fitted = steps.with_last(fitted)
 
-    events, turns = prompts.parts(fitted.shown)
-    use = history_use(known, events)
+    shown = prompts.shown(fitted)
+    use = history_use(known, shown.events)
     found = candidates.notes if candidates else ()
     notes = [
         *unsaid(restrictions, found),
@@ -82,7 +83,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         *result.notes,
         *reader.notes,
         *ambiguity.notes(),
-        *prompts.notes(fitted),
+        *shown.notes,
     ]
     mode = candidates.mode if candidates else "zero-shot"
     if pipeline.retriever is not None and not pipeline.ranks and request.fill != "retrieval":
@@ -111,13 +112,13 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     trace = Trace(
         template=template.ref,
         mode=mode,
-        evidence=prompts.evidence(fitted),
+        evidence=shown.evidence,
         exchanges=exchanges,
         grounded=tuple(reader.grounded),
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
         history=use,
-        conversation=conversation_use(request.conversation, mentions, turns, prompts.turns),
+        conversation=conversation_use(request.conversation, mentions, shown.turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),
@@ -198,7 +199,9 @@ class _AnswerReader:
         )
         allowed = self._pipeline.eligible if shown is None else frozenset(shown)
         grounded = [
-            self._ambiguity.settle(one.model_copy(update={"exchange": self._answers}), allowed)
+            self._ambiguity.settle(
+                one.model_copy(update={"exchange": self._answers}) if self._answers else one, allowed
+            )
             for one in answer.grounded
         ]
         seen = self._seen - self._ambiguity.unlikely(grounded)

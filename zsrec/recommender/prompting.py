@@ -36,6 +36,15 @@ class Fitted(NamedTuple):
     shown: int
 
 
+class Shown(NamedTuple):
+    """What a prompt shows of the user: so many events and turns, kinds of evidence; and notes on the rest."""
+
+    events: int
+    turns: int
+    evidence: tuple[Evidence, ...]
+    notes: list[str]
+
+
 Render = Callable[[int], tuple[Message, ...]]
 Answer = TypeVar("Answer")
 
@@ -105,11 +114,18 @@ class Prompts:
 
     What does not fit is left out from its start: the oldest events, then the oldest turns of the conversation. The
     last turn always stays. `size` is how many events and turns can be left out, one by one; `turns` how many turns
-    a prompt may show; `answers` has the answers to the template's earlier steps.
+    a prompt may show; `answers` has the answers to the template's earlier steps. `tokens` are broken in every
+    prompt (`ServerInfo.control_tokens`).
     """
 
     def __init__(
-        self, pipeline: Pipeline, request: Request, known: Sequence[Known], candidates: Sequence[Item] = ()
+        self,
+        pipeline: Pipeline,
+        request: Request,
+        known: Sequence[Known],
+        candidates: Sequence[Item] = (),
+        *,
+        tokens: Sequence[str] = (),
     ) -> None:
         template, redact = pipeline.template, pipeline.redact
         variable = template.variables.get("history")
@@ -127,6 +143,7 @@ class Prompts:
         self.size = self.history.events + max(0, self.turns - 1)
         self.answers: dict[str, str] = {}
         self._request = request
+        self._tokens = tokens
         self._template = template
         self._pictures = Pictures(pipeline)
         self._k, self._domain = request.k, pipeline.catalog.domain
@@ -165,40 +182,35 @@ class Prompts:
         messages = self._template.render(
             step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
         )
-        return self._pictures.beside(messages, history, views)
+        return self._template.without_tokens(self._pictures.beside(messages, history, views), self._tokens)
 
     def parts(self, newest: int) -> tuple[int, int]:
         """How many events and how many turns the newest so many of them are."""
         turns = min(self.turns, newest + 1)
         return newest - max(0, turns - 1), turns
 
-    def evidence(self, fitted: Fitted) -> tuple[Evidence, ...]:
-        """What a prompt shows of the user."""
+    def shown(self, fitted: Fitted) -> Shown:
+        """What a prompt shows of the user, and what it leaves out."""
         events, turns = self.parts(fitted.shown)
+        critiques, said = self.history.critiques_in(fitted.messages)
         judged = any(one.event.feedback is not Feedback.SEEN for one in self.history.newest(events))
         found: list[Evidence] = ["history"] if self.history.events else []
         found += ["about"] if self._request.about else []
         found += ["feedback"] if judged else []
-        found += ["critique"] if self.history.critiques_in(fitted.messages)[0] else []
+        found += ["critique"] if critiques else []
         found += ["conversation"] if turns else []
-        return tuple(found)
-
-    def notes(self, fitted: Fitted) -> list[str]:
-        """What of the user a prompt leaves out."""
-        events, turns = self.parts(fitted.shown)
         template, notes = self._template.ref, []
         for shown, given, what in ((events, self.history.events, "events"), (turns, self.turns, "turns")):
             if shown < given:
                 left_out = given - shown
                 notes.append(f"the {left_out:,} oldest of {given:,} {what} were left out to fit the context")
-        critiques, said = self.history.critiques_in(fitted.messages)
         if critiques < said:
             notes.append(f"the template {template} leaves out {said - critiques} of {said} critiques")
         if self._request.conversation and not self.turns:
             notes.append(f"the template {template} leaves out the conversation")
         elif blank := len(self._request.conversation) - self.turns:
             notes.append(f"{blank} turns of the conversation have no text")
-        return notes + self._pictures.notes()
+        return Shown(events, turns, tuple(found), notes + self._pictures.notes())
 
 
 async def ask_once(llm: LLM, render: Render, size: int, sampling: Sampling) -> tuple[Exchange, Fitted]:

@@ -51,6 +51,8 @@ def as_history(user: User) -> History:
 
 def as_count(value: object, name: str) -> int:
     """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
+    if type(value) is int:  # by far the most common; the check below is a slow one
+        return value
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return operator.index(value)
     raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")
@@ -70,6 +72,15 @@ def as_candidates(candidates: object) -> tuple[str, ...] | None:
         except ValueError as error:
             raise ConfigError(f"candidate {place} {error}", hint=hint) from None
     return tuple(found)
+
+
+class PopularityList(tuple[str, ...]):
+    """Item ids, most popular first; their places are counted once for all calls."""
+
+    @cached_property
+    def weights(self) -> Mapping[str, float]:
+        """A weight for each item: its place counted from the end."""
+        return {item: float(len(self) - place) for place, item in enumerate(self)}
 
 
 class SharedGrounder:
@@ -154,7 +165,7 @@ class Pipeline:
     template: Template
     settings: Settings
     shared_grounder: SharedGrounder
-    popularity: tuple[str, ...] | None = None
+    popularity: PopularityList | None = None
     retriever: Retriever | None = None
     pool_size: int = DEFAULT_POOL
     ranking: Mapping[str, object] = field(default_factory=dict)

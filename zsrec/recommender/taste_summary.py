@@ -40,10 +40,10 @@ async def summarize_taste(pipeline: Pipeline, request: Request, llm: LLM) -> Tas
     if request.is_empty:
         raise ConfigError("nothing is known of the user", hint="pass a history or about='…'")
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
-    prompts = Prompts(pipeline, request, known)
+    prompts = Prompts(pipeline, request, known, tokens=(await llm.handshake()).control_tokens)
     exchange, fitted = await ask_once(llm, prompts.render, prompts.size, template.sampling)
     text = inline(clean(exchange.answer), TEXT_LIMIT)
-    notes = prompts.notes(fitted)
+    notes = prompts.shown(fitted).notes
     if not text:
         notes.append("the model answered nothing")
     elif exchange.finish_reason == "length":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
-from zsrec.data.titles import display_title
+from zsrec.data.titles import parse_title
 from zsrec.retrieval.base import Evidence, EvidenceKind, Explains, Profile, Retriever
 
 
@@ -75,4 +75,8 @@ def _because(evidence: Evidence, name: Callable[[int], str], catalog: Catalog) -
 
 
 def _title(item_id: str, catalog: Catalog) -> str:
-    return " ".join((display_title(catalog[item_id].title) if item_id in catalog else item_id).split())
+    """The title without its alternative names, which make a sentence too long."""
+    if item_id not in catalog:
+        return item_id
+    parsed = parse_title(catalog[item_id].title)
+    return " ".join((parsed.main if parsed.year is None else f"{parsed.main} ({parsed.year})").split())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.data.interactions import Ids, Interactions
+from zsrec.data.interactions import Codes, Ids, Interactions
 from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded, unreachable
 from zsrec.retrieval.sequences import Sequences, Window
 
@@ -105,8 +105,10 @@ class Cooccurrence:
     def counts(self, of: Profile) -> Scores:
         """The weighted co-occurrences of each item, before its norm; shape (number of items,), a new array."""
         sums = np.zeros(len(self.items))
-        for _, near, weights in self._near(of, self.recent(of)):
-            sums += np.bincount(near.items, weights, minlength=len(sums))
+        recent = self.recent(of)
+        newest = self._places(of, recent)
+        for before, near in self._near(newest):
+            sums += np.bincount(near.items, self._parts(near, newest, recent, before), minlength=len(sums))
         return sums
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
@@ -116,48 +118,62 @@ class Cooccurrence:
     def contributions(self, of: Profile, codes: Sequence[int]) -> list[tuple[float, Evidence] | None]:
         """The same with the part of `counts` that it stands for."""
         recent, best = self.recent(of), dict[int, tuple[float, Evidence]]()
-        sizes = [len(self.sequences.places(code, self.sequences.user(of.user))) for code in recent.codes.tolist()]
-        events = np.repeat(np.arange(len(sizes)), sizes)
-        for before, near, weights in self._near(of, recent):
-            wanted = np.isin(near.items, codes)
-            items, places, parts = near.items[wanted], near.places[wanted], weights[wanted]
-            for item, event in set(zip(items.tolist(), events[places].tolist(), strict=True)):
-                here = (items == item) & (events[places] == event)
-                part, users = float(parts[here].sum()), len(np.unique(places[here]))
+        is_asked = np.zeros(len(self.items), dtype=bool)
+        is_asked[codes] = True
+        newest = self._places(of, recent)
+        for before, near in self._near(newest):
+            asked = is_asked[near.items]
+            if not asked.any():
+                continue
+            near = Window(near.items[asked], near.distances[asked], near.places[asked])
+            parts = self._parts(near, newest, recent, before)
+            events = np.repeat(np.arange(len(newest)), [len(one) for one in newest])[near.places]
+            for item, event in set(zip(near.items.tolist(), events.tolist(), strict=True)):
+                here = (near.items == item) & (events == event)
+                part, users = float(parts[here].sum()), len(np.unique(near.places[here]))
                 if part > best.get(item, (0.0,))[0]:
                     kind: EvidenceKind = "before" if before else "after"
                     latest = bool(self.sequences.users_per_item[recent.codes[event]] > self.sequences.newest)
-                    one = Evidence(kind, int(recent.codes[event]), users, sizes[event], latest=latest)
+                    one = Evidence(kind, int(recent.codes[event]), users, len(newest[event]), latest=latest)
                     best[item] = (part, one)
         return [best.get(code) for code in codes]
 
-    def _near(self, of: Profile, recent: Profile) -> Iterator[tuple[bool, Window, NDArray[np.float64]]]:
-        """The events after and before the newest places of recent items, with their weights."""
+    def _places(self, of: Profile, recent: Profile) -> list[NDArray[np.int64]]:
+        """The newest places of each recent item in the sequences of other users."""
         me = self.sequences.user(of.user)
-        places = [self.sequences.places(code, me) for code in recent.codes.tolist()]
-        if not places:
-            return
-        weights = np.repeat(recent.weights, [len(one) for one in places])
-        joined = np.concatenate(places)
-        for before, factor in ((False, 1.0), (True, self.config.before)):
-            if factor:
-                near = self.sequences.near(joined, self.config.window, before=before)
-                yield (
-                    before,
-                    near,
-                    (factor * weights)[near.places] * self._distance_weights[np.abs(near.distances)],
-                )
+        return [self.sequences.places(code, me) for code in recent.codes.tolist()]
+
+    def _near(self, newest: Sequence[NDArray[np.int64]]) -> Iterator[tuple[bool, Window]]:
+        """The events after the places of recent items, and those before them where they count."""
+        if newest:
+            places = np.concatenate(newest)
+            for before in (False, True) if self.config.before else (False,):
+                yield before, self.sequences.near(places, self.config.window, before=before)
+
+    def _parts(
+        self, near: Window, newest: Sequence[NDArray[np.int64]], recent: Profile, before: bool
+    ) -> NDArray[np.float64]:
+        """What each event of a window adds to `counts`; shape (n,)."""
+        weights = np.repeat(recent.weights, [len(one) for one in newest])
+        if before:
+            weights *= self.config.before
+        parts: NDArray[np.float64] = weights[near.places] * self._distance_weights[np.abs(near.distances)]
+        return parts
 
     def recent(self, of: Profile) -> Profile:
         """The newest events with the weights f_t."""
         recent = faded(of, self.config.last, self.config.decay)
-        return recent._replace(weights=recent.weights * self.norms[recent.codes])
+        return recent._replace(weights=recent.weights * self._norms(recent.codes))
 
     @property
     def norms(self) -> NDArray[np.float64]:
         """(n_x + shrink)^-½ of each item; shape (number of items,)."""
-        counts: NDArray[np.float64] = np.maximum(self.sequences.users_per_item + self.config.shrink, 1e-9) ** -0.5
-        return counts
+        return self._norms(slice(None))
+
+    def _norms(self, codes: Codes | slice) -> NDArray[np.float64]:
+        users = self.sequences.users_per_item[codes]
+        norms: NDArray[np.float64] = np.maximum(users + self.config.shrink, 1e-9) ** -0.5
+        return norms
 
     @cached_property
     def _distance_weights(self) -> NDArray[np.float64]:

@@ -322,20 +322,22 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` as long as the caller is connected."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(receive))
+    """Run `work` as long as the caller is connected; `CallerGoneError` where the caller left."""
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise CallerGoneError
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        async with asyncio.timeout(None) as connection:
+            leaving = asyncio.ensure_future(_disconnected(receive, connection))
+            try:
+                return await work
+            finally:
+                leaving.cancel()
+    except TimeoutError:
+        if connection.expired():
+            raise CallerGoneError from None
+        raise
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _disconnected(receive: Receive, connection: asyncio.Timeout) -> None:
+    """Wait until the caller leaves, and end the connection's block then."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    connection.reschedule(asyncio.get_running_loop().time())

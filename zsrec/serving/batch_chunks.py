@@ -5,21 +5,25 @@
     OUT/part-00012.parquet              finished; written atomically
     OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
     OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
+    OUT/_zsrec/work/chunk-00012.lock    held by the process that works on it
+    OUT/_zsrec/work/part-00012.sha256   the part's checksum, written before the part takes its name
 
-A user is done when the line is written, so a resumed job asks again only for what was under way.
+A user is done when the line is written, so a resumed job asks again only for what was under way. The checksums of
+chunks, and of parts once the job is done, are in `OUT/_zsrec/SHA256SUMS`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from zsrec.core.checksums import Checksums, Sums
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.core.files import atomic_write
+from zsrec.core.files import atomic_write, file_lock, sha256
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Event, History, feedback_of
 from zsrec.llm.journal import Journal
@@ -35,6 +39,22 @@ class Files:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.work = self.out / "_zsrec" / "work"
+        self.sums = Checksums(self.out / "_zsrec")
+
+    @cached_property
+    def recorded(self) -> Sums:
+        """The checksums when they were first needed."""
+        return self.sums.read()
+
+    @cached_property
+    def job(self) -> str:
+        """The job's configuration as a checksum; empty for chunks without a job."""
+        path = self.out / "_zsrec" / CONFIG
+        return sha256(path) if path.exists() else ""
+
+    def purpose(self, number: int) -> str:
+        """What the journal of a chunk is of."""
+        return f"batch {self.job} chunk {number}"
 
     def part(self, number: int) -> Path:
         """The finished rows of a chunk."""
@@ -47,6 +67,14 @@ class Files:
     def journal(self, number: int) -> Path:
         """The journal of a chunk's users that are done."""
         return self.work / f"chunk-{number:05d}.jsonl"
+
+    def lock(self, number: int) -> Path:
+        """The lock file of a chunk that is being worked on."""
+        return self.work / f"chunk-{number:05d}.lock"
+
+    def digest(self, number: int) -> Path:
+        """The checksum of a part, until the driver records it."""
+        return self.work / f"part-{number:05d}.sha256"
 
 
 def write_chunk(files: Files, number: int, part: Part) -> None:
@@ -117,8 +145,12 @@ class Chunk:
         """Write the chunk's part of the output atomically, and remove what it was made from."""
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
         path = self._files.part(self.number)
-        with atomic_write(path, part=_part_of(path, self._files)) as file:
+        part = _part_of(path, self._files)
+        with atomic_write(path, part=part) as file:
             arrow().parquet.write_table(rows, file, compression="zstd")
+            file.flush()
+            with atomic_write(self._files.digest(self.number)) as digest:
+                digest.write(sha256(part).encode())
         self.close()
 
     def close(self) -> None:
@@ -129,24 +161,26 @@ class Chunk:
 def open_chunk(files: Files, number: int) -> Chunk | None:
     """Lock a chunk and read it; None where it is finished, with its leftovers removed."""
     pa = arrow()
+    if files.part(number).exists() and not files.chunk(number).exists():
+        return None
+    held = ConfigError(f"another process works on chunk {number}", hint="end it, then start this command again")
     with ExitStack() as stack:
-        try:
-            file = stack.enter_context(files.chunk(number).open("rb"))
-        except OSError as error:
-            if files.part(number).exists():
-                return None
-            raise DataError(f"cannot be read: {error.strerror}", path=files.chunk(number)) from error
-        _lock(file, number)  # a dead driver's worker may still be about to finish this chunk
+        # A dead driver's worker may still be about to finish this chunk.
+        stack.enter_context(file_lock(files.lock(number), timeout=_LOCK_TIMEOUT, held=held))
         if files.part(number).exists():
             _remove(files, number)
             return None
+        for fault in files.sums.faults([files.sums.name(files.chunk(number))], files.recorded):
+            raise fault
         try:
-            with pa.ipc.open_file(file) as reader:
+            with files.chunk(number).open("rb") as file, pa.ipc.open_file(file) as reader:
                 rows = reader.read_all().combine_chunks()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path=files.chunk(number)) from error
         except pa.ArrowException as error:
             raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
         stack.callback(_remove_finished, files, number)
-        journal = stack.enter_context(Journal(files.journal(number), usable=Answer.usable))
+        journal = stack.enter_context(Journal(files.journal(number), files.purpose(number), usable=Answer.usable))
         return Chunk(number, files, rows, journal, stack.pop_all())
     raise AssertionError  # for the type checker: an ExitStack might swallow an exception
 
@@ -169,21 +203,6 @@ def closing_chunks(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
             chunk.close()
 
 
-def _lock(file: IO[bytes], number: int) -> None:
-    deadline = time.monotonic() + _LOCK_TIMEOUT
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ConfigError(
-                    f"another process works on chunk {number}", hint="end it, then start this command again"
-                ) from None
-            time.sleep(0.1)
-        else:
-            return
-
-
 def _remove_finished(files: Files, number: int) -> None:
     if files.part(number).exists():
         _remove(files, number)
@@ -191,6 +210,8 @@ def _remove_finished(files: Files, number: int) -> None:
 
 def _remove(files: Files, number: int) -> None:
     files.journal(number).unlink(missing_ok=True)
+    with suppress(PermissionError):  # on Windows its holder cannot remove it: it goes with the folder
+        files.lock(number).unlink(missing_ok=True)
     files.chunk(number).unlink(missing_ok=True)  # the last one: whoever sees it may still have work
 
 

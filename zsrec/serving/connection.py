@@ -33,6 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
+        self._until: float | None = None  # the end of the time for what is awaited, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._received = 0
@@ -49,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             oldest._drop()
         self._wait(HEAD_SECONDS)
+        self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -58,13 +60,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser as long as the message has not exceeded its limits."""
         idle = self.cycle is None or self.cycle.response_complete
-        if self._timer is None and idle:  # after an answer on a connection that was kept
+        if self._until is None and idle:  # after an answer on a connection that was kept
             self._wait(HEAD_SECONDS)
         self._received += len(data)
         self._silent = False
         super().data_received(data)
         if self.transport.is_closing():
             return
+        self._set_timer()
         if self._in_head and self._received > MOST_HEAD:
             too_long = not self.headers and len(getattr(self, "url", b"")) > MOST_URL
             self._refuse(*((414, "The URL is too long.") if too_long else (431, "The headers are too large.")))
@@ -100,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close at once where a request has not come in full; others are finished."""
-        if self._timer is not None:
+        if self._until is not None:
             self._drop()
         else:
             super().shutdown()
@@ -110,13 +113,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(*self._refusal)
 
     def _wait(self, seconds: float) -> None:
+        self._until = self.loop.time() + seconds
+        self.waiting.setdefault(self)
+
+    def _set_timer(self) -> None:
+        """Set the timer, after all that came was read: most requests come in one piece and need none."""
+        if self._until is None or (self._timer is not None and self._timer.when() == self._until):
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self._too_slow)
-        self.waiting.setdefault(self)
+        self._timer = self.loop.call_at(self._until, self._too_slow)
 
     def _done_waiting(self) -> None:
         self.waiting.pop(self, None)
+        self._until = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -195,7 +195,8 @@ class Service:
             self.stock = stock
             self._loaded()
             self.metrics.reloads.labels("done").inc()
-            log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
+            items, templates = len(stock.recommender.catalog), len(stock.templates)
+            log("reloaded", items=items, templates=templates, notes="; ".join(stock.notes) or None)
             return stock
 
     def keep(self, user: str, events: Sequence[Event]) -> None:
@@ -222,7 +223,8 @@ class Service:
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
             recommender = recommender.with_template(templates[wanted.template])
-        recommender = recommender.with_redaction(self._redactor(wanted.names))
+        if wanted.names or not self.options.redact:
+            recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)
         llm = MeteredLLM(self.llm, salt)
         return _Call(wanted, self._history(wanted), recommender.with_llm(llm), llm, tenant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zsrec.answers.grounder import Context, Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Grounded
 from zsrec.data.catalog import Catalog
@@ -42,7 +42,7 @@ def told(found: list[Grounded]) -> list[tuple[str, str | None]]:
 
 
 def ids(answer: str, grounder: Grounder, **how: object) -> list[str]:
-    return list(item_ids(ground_answer(answer, grounder, **how)))  # type: ignore[arg-type]
+    return list(item_ids(read_answer(answer, grounder, **how).grounded))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_catalog_decides_between_readings(answer: str, expected: list[str], 
     ],
 )
 def test_a_part_of_a_title_is_not_the_title(answer: str, text: str, grounder: Grounder) -> None:
-    (one,) = ground_answer(answer, grounder)
+    (one,) = read_answer(answer, grounder).grounded
     assert (one.mention.text, one.match.item_id) == (text, None)
 
 
@@ -91,23 +91,23 @@ def test_pairs_split_where_the_catalog_knows_the_half(grounder: Grounder) -> Non
 
 
 def test_what_the_chosen_reading_leaves_becomes_the_reason(grounder: Grounder) -> None:
-    (one,) = ground_answer("1. Heat: a cop hunts a thief", grounder)
+    (one,) = read_answer("1. Heat: a cop hunts a thief", grounder).grounded
     assert (one.mention.text, one.mention.reason) == ("Heat", "a cop hunts a thief")
     answer = "Crazy, Stupid, Love, Heat"
-    first, second = ground_answer(answer, grounder)
+    first, second = read_answer(answer, grounder).grounded
     assert answer[first.mention.start : first.mention.end] == first.mention.text == "Crazy, Stupid, Love"
     assert (second.mention.text, second.match.item_id) == ("Heat", "heat")
 
 
 def test_what_the_catalog_lacks_stays_with_its_reason(grounder: Grounder) -> None:
-    found = ground_answer("1. Heat\n2. Alphaville (1965) - noir\n3. Ronin", grounder)
+    found = read_answer("1. Heat\n2. Alphaville (1965) - noir\n3. Ronin", grounder).grounded
     assert told(found) == [("Heat", "heat"), ("Alphaville (1965)", None), ("Ronin", "ronin")]
     assert found[1].mention.reason == "noir"
     assert found[1].match.reason == "not_in_catalog"
 
 
 def test_context_settles_a_tie(grounder: Grounder) -> None:
-    (open_one,) = ground_answer("1. Solaris", grounder)
+    (open_one,) = read_answer("1. Solaris", grounder).grounded
     assert open_one.match.item_id is None
     assert set(open_one.match.alternatives) == {"sol72", "sol02"}
     assert ids("1. Solaris", grounder, context=Context(candidates=("sol02", "heat"))) == ["sol02"]
@@ -117,17 +117,23 @@ def test_half_a_title_at_a_cut_end_is_never_matched(grounder: Grounder) -> None:
     answer = "1. Heat\n2. Ronin\n3. Up"  # on the way to "Up in the Air"
     assert ids(answer, grounder) == ["heat", "ronin", "up"]
     assert ids(answer, grounder, cut=True) == ["heat", "ronin"]
-    last = ground_answer(answer, grounder, cut=True)[-1]
+    last = read_answer(answer, grounder, cut=True).grounded[-1]
     assert (last.match.reason, last.match.alternatives) == ("below_threshold", ("up",))
     assert ids("1. Heat\n2. Up (2009)", grounder, cut=True) == ["heat", "up"]
     assert ids("1. Heat\n2. Up - a house fl", grounder, cut=True) == ["heat", "up"]
 
 
 def test_an_answer_without_titles_has_no_mentions(grounder: Grounder) -> None:
-    assert ground_answer("What genre are you in the mood for?", grounder) == []
-    assert ground_answer("", grounder) == []
+    assert read_answer("What genre are you in the mood for?", grounder).grounded == []
+    assert read_answer("", grounder).grounded == []
 
 
 def test_style_and_side_are_checked(grounder: Grounder) -> None:
     with pytest.raises(ConfigError, match="style"):
-        ground_answer("1. Heat", grounder, style="nope")
+        read_answer("1. Heat", grounder, style="nope")
+
+
+def test_a_title_may_begin_with_a_placeholder() -> None:
+    grounder = Grounder(Catalog.from_items([{"id": "u", "title": "Unknown: a love story"}]))
+    assert ids("1. Unknown - a love story", grounder) == ["u"]
+    assert ids("1. Unknown - a film about spies", grounder) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zsrec.answers.grounder import Grounder
-from zsrec.answers.grounding import ground_answer, item_ids
+from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.answers.title_index import TitleIndex
 from zsrec.core.errors import ConfigError
 from zsrec.data.catalog import Catalog
@@ -95,7 +95,7 @@ def test_a_series_abstains_with_its_books(books: Grounder) -> None:
     ],
 )
 def test_creators_behind_the_mentions_of_an_answer(answer: str, books: Grounder) -> None:
-    assert list(item_ids(ground_answer(answer, books))) == ["snow-n", "candide"]
+    assert list(item_ids(read_answer(answer, books).grounded)) == ["snow-n", "candide"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,54 @@ def test_labels_of_other_items_speak_against_an_item() -> None:
     assert shop.ground("Core").reason == "ambiguous"
     assert shop.ground("Ace").item_id == "Ace - Alpha"
     assert shop.ground("Ace - Beta").item_id is None
+
+
+PRODUCTS = {
+    "rally-p": "Rally Stars - PlayStation 2", "rally-x": "Rally Stars - Xbox 360",
+    "island": "Island - The Game - Xbox 360", "island-old": "Island",
+    "gold": "Rally Stars V Gold Edition [Digital Code]", "plain": "Rally Stars 5",
+    "legacy": "Rally Legacy (Includes Desert Trail, Big Ice Two) - PlayStation 2",
+    "legacy-d": "Rally Legacy [Download]",
+    "caps": "(4) Rubber Grip Caps for Thumb Sticks",
+    "guard": "Foamy Guard (TM) premium dust cover with soft lining",
+    "headset": "Orion Wireless Headset Blue Arrow Analog: In-line Volume Control / Leather Ear Pads",
+    "bundle": "Pocket Handheld Black (Japan import - only for Japanese games)",
+    **{f"more-{place}": f"Puzzle Box {word} - {label}" for place, (word, label) in enumerate(
+        (word, label) for word in ("Amber", "Birch", "Cedar", "Delta", "Ember")
+        for label in ("PlayStation 2", "Xbox 360", "Game Boy Advance")
+    )},
+    **{f"code-{word}": f"{word} Quest [Digital Code]" for word in ("Frost", "Gale", "Haze", "Iris")},
+    **{f"load-{word}": f"{word} Farm [Download]" for word in ("Frost", "Gale", "Haze", "Iris")},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def products() -> Grounder:
+    items = [{"id": key, "title": title} for key, title in PRODUCTS.items()]
+    return Grounder(Catalog.from_items(items, domain="products"))
+
+
+@pytest.mark.parametrize(
+    ("mention", "item"),
+    [
+        ("Rally Stars - Xboxx 360", "rally-x"),  # a slip in a label
+        ("Ralyl Stars - Xnox 360", "rally-x"),
+        ("Rally Stars - PlayStation 3", None),
+        ("Island - The Game", "island"),  # no note: a title goes so
+        ("Island", "island-old"),
+        ("Rally Stars 5 Gold Edition", "gold"),  # "V" counts before an edition
+        ("Rally Legacy (Includes Desert", "legacy"),  # cut off inside brackets
+        ("Rally Legacy (Includes Desert Trail,", "legacy"),
+        ("Rally Legacy (Includes Snow", None),
+        ("Pocket Handheld Black (Japan import -", "bundle"),
+        ("Rubber Grip Caps for Thumb Sticks", "caps"),  # a count in front left out
+        ("Foamy Guard premium dust cover with soft lining", "guard"),
+        ("Foamy Guard® premium dust cover with soft lining", "guard"),
+        ("Orion Wireless Headset Blue Arrow Analog In-line", "headset"),  # cut off behind many words
+    ],
+)
+def test_products(mention: str, item: str | None, products: Grounder) -> None:
+    assert products.ground(mention).item_id == item
 
 
 def test_an_index_of_other_creators_is_refused(books: Grounder) -> None:

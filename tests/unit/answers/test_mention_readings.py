@@ -60,7 +60,7 @@ def test_the_first_reading(mention: str, words: str, year: int | None) -> None:
         ("The Meyerowitz Stories (New and Selected)", "the meyerowitz stories", Cut.PARENTHESIS),
     ],
 )
-def test_a_shorter_reading_says_what_it_left_out(mention: str, words: str, cut: Cut) -> None:
+def test_a_shorter_reading_says_what_it_left_out(mention: str, words: str, cut: int) -> None:
     found = {" ".join(read.words): read.cut for read in readings(mention)}
     assert found[words] == cut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zsrec.answers.grounder import Context, Grounder
-from zsrec.answers.grounding import ground_answer
+from zsrec.answers.grounding import read_answer
 from zsrec.answers.parser import parse
 from zsrec.data.catalog import Catalog
 from zsrec.recommender import citations, first_sentence
@@ -79,7 +79,7 @@ def test_years_in_wide_brackets_choose_between_versions() -> None:
         "1、《霸王别姬》（1993）\n2、《英雄》（2002年）",
         "1. 霸王别姬（1993年）：经典。\n2. 英雄（2002）",
     ):
-        found = ground_answer(answer, grounder, context=Context())
+        found = read_answer(answer, grounder, context=Context()).grounded
         assert [one.match.item_id for one in found] == ["1", "3"], answer
 
 

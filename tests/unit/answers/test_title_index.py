@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zsrec.answers.title_forms import LOOSE, Kind, loose_form
+from zsrec.answers.title_forms import LOOSE, Kind
 from zsrec.answers.title_index import Found, TitleIndex
-from zsrec.answers.title_segments import buckets_for, build_postings, gram_codes, overlapping
+from zsrec.answers.trigrams import buckets_for, build_postings, gram_codes, overlapping
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.data.titles import key, words
+from zsrec.data.titles import key, loose_key, words
 
 TITLES = [
     "Star Wars: Episode IV - A New Hope (1977)",
@@ -37,13 +37,13 @@ def test_every_form_leads_to_its_item_and_kind() -> None:
         ("Monty Pythons Life of Brian", 2, Kind.FULL),
     ]:
         assert index.find(key(words(text))) == ([] if kind is None else [Found(item, kind)]), text
-    assert index.find(loose_form(words("Wizard Oz"))) == [Found(3, Kind.FULL + LOOSE)]
+    assert index.find(loose_key(words("Wizard Oz"))) == [Found(3, Kind.FULL + LOOSE)]
     assert index.find("nothing") == []
 
 
 def test_years_names_and_words() -> None:
     index = TitleIndex.build(TITLES)
-    assert [index.year(item) for item in range(4)] == [1977, 1995, 1979, None]
+    assert [index.entry(item).year for item in range(4)] == [1977, 1995, 1979, None]
     assert [name.words for name in index.names(1)] == [("seven",), ("se7en",)]
     assert index.names(0)[0].parts == (("star", "wars"), ("episode", "four"), ("a", "new", "hope"))
     assert (index.count("of"), index.count("hope"), index.known("heat")) == (2, 1, False)
@@ -66,8 +66,8 @@ def test_saved_and_opened_it_answers_the_same(tmp_path: Path) -> None:
     assert len(opened) == 6
     for text in ("starwars", "heat", "7", "lifeofbrian"):
         assert opened.find(text) == built.find(text)
-    assert opened.year(5) == 1995
-    assert isinstance(opened._segments[0].key_hashes, np.memmap)
+    assert opened.entry(5).year == 1995
+    assert isinstance(opened._segments[0].key_hashes.base, np.memmap)
     assert opened.shortlist("talladega", size=2, budget=1000) == built.shortlist("talladega", size=2, budget=1000)
 
 

@@ -68,3 +68,13 @@ def test_versions() -> None:
 def test_conventions_survive_json() -> None:
     learned = Conventions.learn(GAMES)
     assert Conventions.from_json(learned.to_json()) == learned
+
+
+def test_a_slip_in_a_label_is_seen_in_mentions_only() -> None:
+    titles = [f"Game {word} - Xbox 360" for word in ("Amber", "Birch", "Cedar", "Delta", "Ember")]
+    conventions = Conventions.learn(titles)
+    assert conventions.resembles_label("Xnox 360")
+    assert conventions.resembles_label("Xbox 360")
+    assert not conventions.is_label("Xnox 360")
+    assert not conventions.resembles_label("Box")
+    assert not conventions.resembles_label("PlayStation 2")

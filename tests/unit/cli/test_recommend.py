@@ -241,7 +241,7 @@ def test_data_from_a_local_folder(zsrec: object, tmp_path: Path) -> None:
     folder = REPO / "zsrec" / "data" / "movielens_sample"
     code, shown, _ = zsrec("data", "movielens", "--from", folder)  # type: ignore[operator]
     assert code == 0
-    assert "1,297 movies, 50 users, 3,223 ratings" in shown
+    assert "1,297 movies, 200 users, 12,104 ratings" in shown
     code, _, complaint = zsrec("data", "movielens", "--from", tmp_path)  # type: ignore[operator]
     assert code == 1
     assert "no MovieLens set here" in complaint

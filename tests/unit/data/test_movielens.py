@@ -121,8 +121,8 @@ def written(folder: Path, files: dict[str, str], encoding: str = "utf-8") -> Pat
 
 
 def test_the_sample_is_what_its_readme_says(movielens: Dataset) -> None:
-    assert (len(movielens.catalog), len(movielens.histories)) == (1297, 50)
-    assert sum(map(len, movielens.histories.values())) == 3223
+    assert (len(movielens.catalog), len(movielens.histories)) == (1297, 200)
+    assert sum(map(len, movielens.histories.values())) == 12104
     ids = {event.item for history in movielens.histories.values() for event in history.events}
     assert all(item_id in movielens.catalog for item_id in ids)
     folder = REPO / "zsrec" / "data" / "movielens_sample"

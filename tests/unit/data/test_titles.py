@@ -75,6 +75,7 @@ def test_parse_title(title: str, parts: tuple[str, tuple[str, ...], int | None])
         ("Lion King 1.5", "Lion King 1½"),
         ("Rocky II", "Rocky 2"),
         ("Rocky V", "Rocky Five"),
+        ("Quest V Gold Edition", "Quest 5 Gold Edition"),
         ("Twelve Monkeys", "12 Monkeys"),
         ("The 5th Wave", "The Fifth Wave"),
         ("Ocean's Eleven", "Oceans 11"),
@@ -97,7 +98,14 @@ def test_one_spelling(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Rocky II", "Rocky III"), ("X-Men", "10 Men"), ("I, Robot", "1 Robot"), ("がき", "かき"), ("йод", "иод")],
+    [
+        ("Rocky II", "Rocky III"),
+        ("X-Men", "10 Men"),
+        ("Kramer v Kramer", "Kramer Five Kramer"),
+        ("I, Robot", "1 Robot"),
+        ("がき", "かき"),
+        ("йод", "иод"),
+    ],
 )
 def test_other_titles_stay_other(one: str, other: str) -> None:
     assert key(words(one)) != key(words(other))
