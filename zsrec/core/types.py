@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -30,11 +31,30 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class Image(Frozen):
+    """A picture of an item beside a message's text.
+
+    Attributes:
+        item: The item's id.
+        source: The path or address in the catalog.
+        caption: The line of text before it.
+        sha256: Of the file's bytes; empty for an address.
+        url: What is sent: a data URI or the address. Not part of traces, journals and files of requests.
+    """
+
+    item: str
+    source: str
+    caption: str = ""
+    sha256: str = ""
+    url: str = Field(default="", exclude=True, repr=False)
+
+
 class Message(Frozen):
-    """One chat message, as sent."""
+    """One chat message, as sent; its images come after its text."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    images: tuple[Image, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 ANSWER_STYLES = ("json", "numbered", "titles")
