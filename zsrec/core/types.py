@@ -32,20 +32,13 @@ class Item(Frozen):
 
 
 class Image(Frozen):
-    """A picture of an item beside a message's text.
+    """A picture of an item beside a message's text."""
 
-    Attributes:
-        item: The item's id.
-        source: The path or address in the catalog.
-        caption: The line of text before it.
-        sha256: Of the file's bytes; empty for an address.
-        url: What is sent: a data URI or the address. Not part of traces, journals and files of requests.
-    """
-
-    item: str
-    source: str
-    caption: str = ""
-    sha256: str = ""
+    item: str  # the item's id
+    source: str  # the path or address in the catalog
+    caption: str = ""  # the line of text before it
+    sha256: str = ""  # of the file's bytes; empty for an address
+    # what is sent, a data URI or the address; not part of traces, journals and files of requests
     url: str = Field(default="", exclude=True, repr=False)
 
 
