@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zsrec.cli import batch, bench, chat, data, demo, doctor, ground, model, playground, prompts, recommend, serve
-from zsrec.cli.console import complain
+from zsrec.cli.console import complain, echo
 from zsrec.cli.options import accepting, examples
 from zsrec.core.errors import ZsrecError
 
@@ -53,7 +53,7 @@ for _group in (prompts, model, bench, data):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zsrec {version('zsrec')}")
+        echo(f"zsrec {version('zsrec')}")
         raise typer.Exit
 
 

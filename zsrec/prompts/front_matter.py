@@ -194,7 +194,14 @@ def parse_front_matter(
     """
     if len(yaml_text) > _MAX_CHARACTERS:
         return None, {}, (Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters"),)
-    loader = yaml.SafeLoader(yaml_text)
+    try:
+        loader = yaml.SafeLoader(yaml_text)
+    except yaml.reader.ReaderError as error:  # raised before anything is parsed
+        line = yaml_text.count("\n", 0, error.position) + 1
+        what = (
+            f"the front matter has the character U+{ord(yaml_text[error.position]):04X}, which YAML does not allow"
+        )
+        return None, {}, (Problem(path, line, what),)
     try:
         refused = _refuse(yaml_text)
         if refused is not None:
