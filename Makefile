@@ -8,7 +8,7 @@ TEST_PORT ?= 8322
 CHROMIUM  ?= chromium
 APT       := apt-get -qq
 
-.PHONY: demo test check audit lock docs browser format clean
+.PHONY: demo test check audit package extras notebook lock docs browser format clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -18,6 +18,9 @@ help:
 	@echo "make browser Debian's chromium for tests/web, which are skipped without it; needs root"
 	@echo "make check   format, lint and types"
 	@echo "make audit   the service image's packages: hashes, known vulnerabilities, licences"
+	@echo "make package the wheel and the sdist: built, installed in fresh environments, each light extra tried"
+	@echo "make extras  the same for the heavy extras (torch, Ray, spaCy); minutes and gigabytes"
+	@echo "make notebook docs/notebooks run anew against ZSREC_BASE_URL, with its outputs"
 	@echo "make lock    docker/*.lock and .ci/audit.lock anew, with the newest versions"
 	@echo "make docs    the documentation as a site, in site/; a broken link is an error"
 
@@ -72,6 +75,15 @@ audit: .venv-image/.ready .venv-audit/.ready
 	$(BIN)/python .ci/audit.py .venv-audit/bin/pip-audit docker/requirements.lock
 	.venv-audit/bin/pip-licenses --python .venv-image/bin/python  # the allow-list: pyproject.toml, tool.pip-licenses
 
+package: $(VENV)/.ready
+	$(BIN)/python .ci/package.py
+
+extras: $(VENV)/.ready
+	$(BIN)/python .ci/package.py --heavy
+
+notebook: $(VENV)/.ready
+	$(BIN)/python .ci/notebook_page.py --run
+
 UV_COMPILE = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
@@ -83,6 +95,8 @@ lock:
 
 docs: $(VENV)/.ready
 	$(BIN)/python .ci/template_reference.py
+	$(BIN)/python .ci/template_gallery.py
+	$(BIN)/python .ci/notebook_page.py
 	$(BIN)/zensical build --strict --config-file .mkdocs.yml
 	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
 
@@ -91,4 +105,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .venv-image .venv-audit dist build site .cache docs/reference/templates.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-image .venv-audit dist build site .cache docs/reference/templates.md docs/gallery.md docs/notebook.md .pytest_cache .mypy_cache .ruff_cache .hypothesis

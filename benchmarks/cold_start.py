@@ -13,8 +13,10 @@ The user's whole history is left out of the ranking at every point ("task"), so 
 and in nothing else. "known only" leaves out just what is known: then a target competes with items that the user
 had before, as it would for a user who is really new.
 
-"First events" is another protocol: of users drawn by hash, unknown to the statistics, the first 1, 2, 3
-or 5 events are shown and the very next one is the target; a fifth of the users per draw, one draw per tie order.
+"First events" is another protocol: of users drawn by hash, unknown to the statistics, the first 1, 2, 3 or
+5 events are shown; a fifth of the users per draw. The target is the very next event ("next"), or the sixth at
+every point ("sixth"), so that points differ in what is known and in nothing else. Intervals resample users with
+all their draws; "times itemknn" is the ratio of the means.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +56,7 @@ from zsrec.retrieval import (
 K = 10
 EVENTS = (1, 2, 3, 5, 10)
 FIRST = (1, 2, 3, 5)
+TARGETS = {"next": None, "sixth": 5}
 LIKED = 3
 ASKED = 10
 MOST_TAGS = 40
@@ -91,10 +95,11 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="an .npy file of item vectors, one row an item in file order")
     parser.add_argument("--model", type=Path, help="the sentence-transformers model that made them; for the words")
     parser.add_argument("--tie-orders", type=int, default=5, help="orders of events at one time to average over")
+    parser.add_argument("--draws", type=int, default=20, help="draws of users for the first events")
     parser.add_argument("--first-only", action="store_true", help="only the first events")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    more = {"first_only": arguments.first_only}
+    more = {"draws": arguments.draws, "first_only": arguments.first_only}
     found = measure(arguments.data, arguments.vectors, arguments.model, arguments.tie_orders, **more)
     text = json.dumps(found, indent=1)
     print(text)
@@ -103,7 +108,13 @@ def main() -> None:
 
 
 def measure(
-    folder: Path, vectors_path: Path | None, model: Path | None, orders: int, *, first_only: bool = False
+    folder: Path,
+    vectors_path: Path | None,
+    model: Path | None,
+    orders: int,
+    *,
+    draws: int = 20,
+    first_only: bool = False,
 ) -> dict[str, object]:
     """All points."""
     found = movielens.load(folder)
@@ -115,7 +126,7 @@ def measure(
     tags = read_tags(folder / "tags.csv") if (folder / "tags.csv").exists() else {}
     lexical = Lexical(found.catalog)
     if first_only:
-        return {"HR@10, first events": _first_events(known, lexical, vectors, embedder, orders)}
+        return {"HR@10, first events": _first_events(known, lexical, vectors, embedder, draws)}
     points: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     answered: list[float] = []
     for seed in range(orders):
@@ -142,7 +153,8 @@ def measure(
         "questions": {"asked": ASKED, "answered on average": round(float(np.mean(answered)), 2)},
         "HR@10": _table(points, np.ones(len(tagged), dtype=bool), words=False),
         "HR@10, users with tags": _table(points, tagged, words=True) if tagged.any() else {},
-        "HR@10, first events": _first_events(known, lexical, vectors, embedder, orders),
+        "draws": draws,
+        "HR@10, first events": _first_events(known, lexical, vectors, embedder, draws),
     }
 
 
@@ -174,31 +186,42 @@ def _first_events(
     vectors: NDArray[np.float32] | None,
     embedder: Embedder | None,
     draws: int,
-) -> dict[str, object]:
-    table: dict[str, object] = {}
-    for n in FIRST:
-        hits: dict[str, list[NDArray[np.float64]]] = {}
+) -> dict[str, dict[str, object]]:
+    table: dict[str, dict[str, object]] = {}
+    for (name, after), n in product(TARGETS.items(), FIRST):
+        hits: dict[str, NDArray[np.float64]] = {}
+        cases = np.zeros(len(known.users))
         for seed in range(draws):
-            split = cold_users(known, n, seed=seed)
+            split = cold_users(known, n, target_after=after, seed=seed)
+            cases[split.users] += 1.0
             for retriever in _retrievers(split, lexical, vectors, embedder):
                 ends = [
                     place(retriever.scores(Profile.of(split.history(case))), int(target), split.history(case))
                     for case, target in enumerate(split.targets)
                 ]
-                above, tied = (np.array([getattr(one, name) for one in ends]) for name in ("above", "tied"))
-                hits.setdefault(retriever.name, []).append(hit_rate(above, tied, K))
-        columns = {name: np.concatenate(values) for name, values in hits.items()}
-        row: dict[str, object] = {"cases": len(columns["itemknn"])}
-        for name, values in columns.items():
-            ends_ = bootstrap(np.stack([values, values - columns["itemknn"]], axis=1), seed=0)
-            row[name] = {
-                "mean": round(float(values.mean()), 4),
-                "interval": [round(float(x), 4) for x in ends_[:, 0]],
-                "against itemknn": round(float((values - columns["itemknn"]).mean()), 4),
-                "interval against itemknn": [round(float(x), 4) for x in ends_[:, 1]],
+                above, tied = (np.array([getattr(one, field) for one in ends]) for field in ("above", "tied"))
+                by_user = hits.setdefault(retriever.name, np.zeros(len(known.users)))
+                by_user[split.users] += hit_rate(above, tied, K)
+        asked = cases > 0
+        row: dict[str, object] = {"cases": int(cases.sum()), "users": int(asked.sum())}
+        base = hits["itemknn"][asked]
+        for method, values in ((method, column[asked]) for method, column in hits.items()):
+            ends_ = bootstrap(np.stack([values, values - base], axis=1), sizes=cases[asked], seed=0)
+            times = bootstrap(values[:, None], sizes=base, seed=0)
+            row[method] = {
+                "mean": _rounded(values.sum() / cases.sum()),
+                "interval": [_rounded(x) for x in ends_[:, 0]],
+                "against itemknn": _rounded((values - base).sum() / cases.sum()),
+                "interval against itemknn": [_rounded(x) for x in ends_[:, 1]],
+                "times itemknn": _rounded(values.sum() / base.sum()),
+                "interval times itemknn": [_rounded(x) for x in times[:, 0]],
             }
-        table[f"{n} events"] = row
+        table.setdefault(name, {})[f"{n} events"] = row
     return table
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
 
 
 class Remembered:
@@ -306,22 +329,30 @@ def _hits(
 def _table(
     points: Mapping[str, Mapping[str, list[NDArray[np.float64]]]], users: NDArray[np.bool_], *, words: bool
 ) -> dict[str, object]:
-    """Means with 95% intervals over users, and the paired difference to popularity."""
+    """Means with 95% intervals over users, and against popularity and item-kNN in pairs."""
     table: dict[str, object] = {}
     for name, methods in points.items():
         if "words" in name and not words:
             continue
         columns = {method: np.mean(values, axis=0)[users] for method, values in methods.items()}
-        row: dict[str, object] = {}
+        row: dict[str, dict[str, object]] = {}
         for method, values in columns.items():
-            against = columns["pop, task" if method.endswith(", task") else "pop, known only"]
-            ends = bootstrap(np.stack([values, values - against], axis=1), seed=0)
-            row[method] = {
-                "mean": round(float(values.mean()), 4),
-                "interval": [round(float(x), 4) for x in ends[:, 0]],
-                "against pop": round(float((values - against).mean()), 4),
-                "interval against pop": [round(float(x), 4) for x in ends[:, 1]],
-            }
+            task = method.partition(", ")[2]
+            row[method] = {"mean": _rounded(values.mean())}
+            ends = bootstrap(values[:, None], seed=0)
+            row[method]["interval"] = [_rounded(x) for x in ends[:, 0]]
+            for other in ("pop", "itemknn"):
+                base = columns.get(f"{other}, {task}")
+                if base is None:
+                    continue
+                ends = bootstrap((values - base)[:, None], seed=0)
+                row[method][f"against {other}"] = _rounded((values - base).mean())
+                row[method][f"interval against {other}"] = [_rounded(x) for x in ends[:, 0]]
+            if base is not None and base.sum():
+                row[method]["times itemknn"] = _rounded(values.sum() / base.sum())
+                row[method]["interval times itemknn"] = [
+                    _rounded(x) for x in bootstrap(values[:, None], sizes=base, seed=0)[:, 0]
+                ]
         table[name] = row
     return table
 

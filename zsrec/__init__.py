@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zsrec.recommender.recommender import AsyncRecommender, Recommender
     from zsrec.recommender.session import AsyncSession, Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 logging.getLogger("zsrec").addHandler(logging.NullHandler())
 

@@ -129,7 +129,7 @@ def test_a_template_cannot_draw_on_the_terminal(tmp_path: Path) -> None:
         text = f'---\n{front}\ndescription: "{said}"\n---\n{body}'
         (tmp_path / f"{name}.j2").write_text(text, encoding="utf-8")
     result = CliRunner().invoke(app, ["prompts", "check", "evil_raw", "--prompts", str(tmp_path)])
-    assert "evil_raw.j2:7:1: the front matter has the character U+009B" in result.output
+    assert "evil_raw.j2:7:1: the front matter holds the control character U+009B" in result.output
     for command in (["list"], ["show", "evil"], ["show", str(tmp_path / "evil.j2")], ["check", "evil"]):
         result = CliRunner().invoke(app, ["prompts", *command, "--prompts", str(tmp_path)])
         assert "evil" in result.output

@@ -37,7 +37,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def invoke(server: ScriptedServer, *more: str, command: tuple[str, ...] = ("run",)) -> Result:
     argv = ["bench", *command, *more]
     if command == ("run",):
-        argv += ["--interactions", "inter.csv", "--items", "items.csv", "--base-url", server.base_url]
+        argv += ["--interactions", "inter.csv", "--catalog", "items.csv", "--base-url", server.base_url]
     return CliRunner().invoke(app, argv)
 
 

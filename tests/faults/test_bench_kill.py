@@ -81,7 +81,7 @@ def write_data(folder: Path) -> None:
 
 def start(data: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[bytes]:
     command = [
-        sys.executable, "-m", "zsrec", "bench", "run", "--interactions", "inter.csv", "--items", "items.csv",
+        sys.executable, "-m", "zsrec", "bench", "run", "--interactions", "inter.csv", "--catalog", "items.csv",
         "--methods", "pop,itemknn,generate", "--template", "rank/default", "--users", "40", "--probe", "5",
         "--base-url", server.base_url, "--out", str(out),
     ]  # fmt: skip

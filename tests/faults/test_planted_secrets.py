@@ -135,7 +135,7 @@ def test_a_benchmark_that_keeps_nothing_and_one_that_is_scrubbed(tmp_path: Path,
     (tmp_path / "inter.csv").write_text("\n".join(["user,item,timestamp", *rows]))
     (tmp_path / "items.csv").write_text("\n".join(["item,title", *(f"{n},{t}" for n, t in enumerate(FILMS))]))
     inputs = ("inter.csv", "items.csv")
-    bench = ["bench", "run", "--interactions", "inter.csv", "--items", "items.csv", "--methods", "pop,generate",
+    bench = ["bench", "run", "--interactions", "inter.csv", "--catalog", "items.csv", "--methods", "pop,generate",
              "--users", "12"]  # fmt: skip
     told = zsrec(tmp_path, server, *bench, "--out", "whole", "--json", "whole.json")
     assert set(found_in(tmp_path, *inputs)) == {
@@ -147,7 +147,7 @@ def test_a_benchmark_that_keeps_nothing_and_one_that_is_scrubbed(tmp_path: Path,
     told += zsrec(tmp_path, server, "bench", "scrub", "whole")
     told += zsrec(
         tmp_path, server, "prompts", "compare", "generate/default", "rank/default", "--interactions", "inter.csv",
-        "--items", "items.csv", "--users", "6", "--keep", "answers", "--out", "prompts",
+        "--catalog", "items.csv", "--users", "6", "--keep", "answers", "--out", "prompts",
     )  # fmt: skip
     assert planted_in(told) == []
     assert found_in(tmp_path, *inputs) == {"prompts/exchanges.jsonl": ["answer"]}  # as was asked for

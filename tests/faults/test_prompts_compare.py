@@ -46,7 +46,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compare(server: ScriptedServer, *more: str) -> Result:
-    tables = ["--interactions", "inter.csv", "--items", "items.csv", "--base-url", server.base_url]
+    tables = ["--interactions", "inter.csv", "--catalog", "items.csv", "--base-url", server.base_url]
     return CliRunner().invoke(app, ["prompts", "compare", *more, *tables])
 
 
@@ -103,7 +103,7 @@ def test_own_folders_of_templates(data: Path, server: ScriptedServer) -> None:
     ("arguments", "message"),
     [
         (("old/mine.j2",), "nothing to be compared with"),
-        (("old/mine.j2", "rank/default", "--data", "100k"), "--interactions and --items together"),
+        (("old/mine.j2", "rank/default", "--data", "100k"), "--interactions and --catalog together"),
         (("old/mine.j2", "explain/default"), "of the task 'explain'"),
         (("old/mine.j2", "old/mine.j2"), "one name"),
         (("old/mine.j2", "rank/default", "--retriever", "magic"), "unknown method 'magic'"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.serving.test_batch_worker import Asks, made, output, run
+from zsrec.core.checked_lines import rewrite
 from zsrec.data.history import History
 from zsrec.serving.batch_rows import Answer
 from zsrec.serving.batch_worker import Outcome
@@ -38,8 +39,8 @@ def test_a_journal_with_such_a_line_recovers(tmp_path: Path, odd: dict[str, Any]
     files, chunks = made(tmp_path, users=4)
     with pytest.raises(RuntimeError):
         run(files, chunks, Asks(dies_after=2), concurrency=1)
-    first, second = files.journal(0).read_text().splitlines()
-    files.journal(0).write_text(f"{first}\n{json.dumps(json.loads(second) | odd)}\n")
+    first, second = map(json.loads, files.journal(0).read_text().splitlines())
+    rewrite(files.journal(0), files.purpose(0), [first, second | odd])
     again = Asks()
     run(files, chunks, again)
     assert set(again.asked) == {"u1", "u2", "u3"}

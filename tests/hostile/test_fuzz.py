@@ -8,26 +8,39 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, client, make
-from zsrec.core.errors import BadReplyError, DataError
+from zsrec.answers.grounder import Grounder
+from zsrec.answers.grounding import read_answer
+from zsrec.core.errors import BadReplyError, DataError, TemplateError
 from zsrec.core.types import Message
+from zsrec.data.catalog import Catalog
 from zsrec.llm.capabilities import read_labels
 from zsrec.llm.failures import message_of, quoted
 from zsrec.llm.journal import Journal
 from zsrec.llm.model_cards import read_cards
 from zsrec.llm.protocol import Label
 from zsrec.llm.responses import Reply, read_counters
+from zsrec.prompts import load_template
+from zsrec.prompts.linter import check
 from zsrec.serving.batch_rows import Answer
 
+FILMS = Catalog.from_items([{"id": "1", "title": "Heat (1995)"}, {"id": "2", "title": "Ronin (1998)"}])
+GROUNDER = Grounder(FILMS)
+PIECES = [
+    "Heat", "Ronin (1998)", "1. ", "- ", "**", "\n", "\n\n", "<think>", "</think>", "{", "}", "[", "]", '"', ":",
+    ",", '{"title": "', "```json\n", "|", "|---|\n", "(", ")", "1995", " and ", "《", "》", "\u202e", "\x00", "A",
+]  # fmt: skip
 bounded = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -135,6 +148,43 @@ def test_a_list_of_models(body: object) -> None:
 @given(st.text(max_size=200) | st.floats().map(lambda n: f"vllm:prefix_cache_queries_total {n}\n" * 2))
 def test_a_page_of_counters(page: str) -> None:
     read_counters(page + "\nvllm:prefix_cache_hits_total 1\n")
+
+
+front = objects(
+    "task", "version", "answer", "description", "sampling", "variables", "extends", "ranker", "steps", "domain"
+).map(lambda one: yaml.safe_dump({"task": "generate", "version": 1, **one}, allow_unicode=True))
+bodies = st.lists(
+    st.sampled_from(
+        [
+            "{% block user %}", "{% endblock %}", "{% block system %}", "{{ domain }}", "{{ history }}", "{{",
+            "}}", "{%", "%}", "{#", "{% for x in history %}", "{% endfor %}", "{{ x.title }}", "{{ 1/0 }}", "{#}",
+            "{% if about %}", "{% endif %}", "{% set a = [] %}", "{% include 'x' %}", "{{ ''.__class__ }}",
+            "{% extends 'y' %}", "{{ 'x' * 10**9 }}", "{{ loop }}", "text", "\n", "\x00", "{{ x }",
+        ]
+    ),
+    max_size=10,
+).map("".join)  # fmt: skip
+
+
+@bounded
+@given(
+    front | st.text(max_size=80) | st.sampled_from(["a: &a [*a]", "? ", "!!python/object:x {}", "- " * 50]), bodies
+)
+def test_a_template_s_file(yaml_text: str, body: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.j2"
+        path.write_text(f"---\n{yaml_text}\n---\n{body}", encoding="utf-8", errors="replace")
+        check(path)
+        with suppress(TemplateError):
+            assert load_template(path).ref.name
+
+
+@bounded
+@given(st.text(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_an_answer(answer: str) -> None:
+    for one in read_answer(answer, GROUNDER).grounded:
+        assert answer[one.mention.start : one.mention.end] == one.mention.text
+        assert one.match.item_id is None or one.match.item_id in FILMS
 
 
 @bounded

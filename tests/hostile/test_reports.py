@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import re
 from html.parser import HTMLParser
@@ -19,7 +20,8 @@ from zsrec.core.untrusted_text import printable
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.evaluation import leave_one_out
-from zsrec.evaluation.benchmark import Task, in_folder
+from zsrec.evaluation.benchmark import Task, in_folder, rebuild
+from zsrec.evaluation.report_export import export
 from zsrec.evaluation.report_markdown import escaped
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.retrieval import ItemKNN, Popularity
@@ -125,9 +127,26 @@ def test_no_file_that_zsrec_writes_leaves_its_folder(run: Path) -> None:
     assert {path.parent for path in written} == {run, run / "predictions"}
 
 
-def test_zsrec_writes_no_csv() -> None:
-    """A sheet runs `=cmd()`; whoever makes zsrec write sheets has to defuse the cells, and these attacks wait."""
+def test_no_sheet_takes_a_cell_for_a_formula_and_latex_is_text(run: Path, tmp_path: Path) -> None:
+    files = export(rebuild(RunFolder(run)), tmp_path / "out")
+    assert {path.suffix for path in files} == {".csv", ".tex", ".svg", ".png"}
+    for path in files:
+        if path.suffix == ".csv":
+            for row in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+                for cell in row:
+                    assert cell[:1] not in ("=", "+", "@", "\t") or re.fullmatch(r"[+-]?[\d.e-]+", cell)
+                    assert cell[:1] != "-" or re.fullmatch(r"-[\d.e-]+", cell)
+        if path.suffix == ".tex":
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\\(?:input|write|include|def)\b", text)
+    quality = (tmp_path / "out" / "quality.tex").read_text(encoding="utf-8")
+    assert quality.count("\\\\") == 1 + 4  # the head and four methods
+    assert "\\textless{}script\\textgreater{}" in quality
+
+
+def test_only_the_export_writes_sheets() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (REPO / "zsrec").rglob("*.py")}
-    assert not [
-        path for path, text in sources.items() if re.search(r"csv\.(?:Dict)?[wW]riter|to_csv|write_csv", text)
+    writers = [
+        path.name for path, text in sources.items() if re.search(r"csv\.(?:Dict)?[wW]riter|to_csv|write_csv", text)
     ]
+    assert writers == ["report_export.py"]

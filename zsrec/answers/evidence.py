@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Literal
 
 from zsrec.answers.creator_compare import creator_agreement
-from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, is_note_word, readings
+from zsrec.answers.mention_readings import MAX_LENGTH, Cut, Piece, Reading, readings
 from zsrec.answers.scoring import Agreement, Calibration, Features, exact_agreement, features
 from zsrec.answers.title_compare import compare
 from zsrec.answers.title_forms import Kind
 from zsrec.answers.title_index import Entry, Found, TitleIndex
 from zsrec.answers.title_labels import label_agreement
-from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, SMALL_WORDS
+from zsrec.data.title_words import ARTICLES, MARKERS, MEDIA, NOTES, SMALL_WORDS
 from zsrec.data.titles import is_number, key, loose_key, verbatim_key, without_article
 
 _CONVINCING = 2.9
@@ -137,7 +137,11 @@ class _Gathering:
         if agreement.kind is Kind.TAIL and all(word in MARKERS or is_number(word) for word in reading.words):
             return  # "Chapter 2" alone names no film, even where the catalog has one such tail only
         cut, beside = self._beside(item, reading, agreement)
+        if agreement.kind is Kind.OWNED:
+            agreement.one_word = _is_bare_word(reading.words, item, self._index)
         if cut & Cut.PREFIX:
+            if agreement.kind in (Kind.TAIL, Kind.SKIP):
+                agreement.other_head = _other_share(reading.prefix, item, self._index)
             if sum(word not in SMALL_WORDS for word in reading.words) == 1:
                 agreement.franchise = _is_franchise(reading, item, self._index)
             elif _is_mixture(reading, item, self._entry(item).year, self._index):
@@ -145,6 +149,10 @@ class _Gathering:
             else:
                 agreement.franchise_more = _is_franchise(reading, item, self._index)
         found = features(agreement, cut, reading.year, self._entry(item).year, dated=self._index.dated) | beside
+        if beside.get("creator_unlike"):  # "Dorian Grey" by Oscar Wilde is a slip
+            found.pop("edit_known_word", None)
+        if agreement.kind in _ENDS and not agreement.numbered and _has_sequel(reading, item, self._index):
+            found["sequel_left"] = 1.0
         log_odds = self._calibration.log_odds(found)
         known = self.found.get(item)
         if known is None or log_odds > known.log_odds:
@@ -206,9 +214,12 @@ class _Gathering:
                     begins and name.alternative and name.words[: len(piece.words)] == piece.words
                 ):
                     return {"name_same": 1.0}
+            if piece.cut == Cut.HALF and len(self._index.names(item)) > 1:
+                return {"half_other": 1.0}
         return {}
 
 
+_ENDS = (Kind.TAIL, Kind.OWNED, Kind.SUFFIX)
 _MISSING = {"l": "label_missing", "n": "note_missing"}
 
 
@@ -216,7 +227,10 @@ def _worth_fuzzy(read: Sequence[Reading]) -> list[Reading]:
     """The readings to compare letter by letter: without notes, the shorter ones first."""
     plain = [r for r in read if not r.cut & (Cut.SUBTITLE | Cut.PREFIX | Cut.OWNER)]
     other = [r for r in read if r.cut & (Cut.OWNER | Cut.PREFIX)]
-    return (list(reversed(plain[-2:])) + other)[:_FUZZY_READINGS]
+    whole = [r for r in plain if not r.cut & (Cut.NUMBER | Cut.EDITION | Cut.SET)]
+    longest = max(whole, key=lambda r: len(r.pieces), default=None)  # without labels, but with its edition
+    first = [r for r in plain[-2:][::-1] if r is not longest]
+    return ([longest] if longest else []) + (first + other)[: _FUZZY_READINGS - 1]
 
 
 def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index: TitleIndex) -> None:
@@ -234,6 +248,30 @@ def _measure_dropped(agreement: Agreement, item: int, read: Sequence[str], index
             return
 
 
+def _other_share(prefix: Sequence[str], item: int, index: TitleIndex) -> float:
+    """What share of the words in front of a tail, by information, no name of the item has."""
+    told = {word: index.information(word) for word in prefix if word not in SMALL_WORDS}
+    named = {word for name in index.names(item) for word in name.words}
+    return sum(told[word] for word in told.keys() - named) / (sum(told.values()) or 1.0)
+
+
+def _is_bare_word(read: Sequence[str], item: int, index: TitleIndex) -> bool:
+    """Whether one telling word is left of a name without its owner, and no article before it ("… The Butler")."""
+    if sum(word not in SMALL_WORDS for word in read) > 1:
+        return False
+    names = (name.words for name in index.names(item))
+    return not any(name[-1] == read[-1] and name[-2:-1] and name[-2] in ARTICLES for name in names)
+
+
+def _has_sequel(reading: Reading, item: int, index: TitleIndex) -> bool:
+    """Whether the second part of what was read is another item: then the first part is no tail of this one."""
+    return any(
+        other.item != item and other.kind in (Kind.FULL, Kind.ALTERNATIVE, Kind.HEAD)
+        for second in ("two", "parttwo", "voltwo")
+        for other in index.find(reading.key + second)
+    )
+
+
 def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
     """Whether a reading left out another item's name; of those that kept a single telling word."""
     return any(
@@ -244,7 +282,7 @@ def _is_franchise(reading: Reading, item: int, index: TitleIndex) -> bool:
 
 def _is_mixture(reading: Reading, item: int, year: int | None, index: TitleIndex) -> bool:
     """Whether a reading of several telling words left out all of another item's title that heads no series."""
-    if all(map(is_note_word, reading.prefix)):
+    if NOTES.issuperset(reading.prefix):
         return False
     if reading.year is not None and reading.year == year:
         return False

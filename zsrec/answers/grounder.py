@@ -158,7 +158,8 @@ class Grounder:
             named = [word for word in named if word not in FILLERS]
         if not named or (own is not None and any(MEDIA[word] == own for word in named)):
             return False
-        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]}".lower()
+        creator = self.catalog.creators[evidence.item] if self.catalog.creators else ""  # "The Game" is one
+        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]} {creator}".lower()
         return not any(word.rstrip("s") in title for word in named)
 
     def _match(self, decision: Decision) -> Match:

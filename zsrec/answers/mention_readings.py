@@ -13,7 +13,18 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from zsrec.answers.title_labels import is_version
-from zsrec.data.title_words import CREDITS, EDITIONS, HOUSES, MARKERS, MEDIA, NOTES, SETS, SMALL_WORDS
+from zsrec.data.title_words import (
+    CREDITS,
+    EDITIONS,
+    HOUSES,
+    MARKERS,
+    MEDIA,
+    NOTES,
+    OPENERS,
+    PREDICATES,
+    SETS,
+    SMALL_WORDS,
+)
 from zsrec.data.titles import article_first, is_number, key, name_parts, split_scripts, tidy, words
 
 MAX_LENGTH = 300
@@ -21,6 +32,7 @@ MAX_LENGTH = 300
 _MOST_READINGS = 40
 _MOST_PIECES = 4
 _MOST_BREAKS = 4
+_FEW_WORDS, _MANY_WORDS = 3, 5
 
 
 class Cut:
@@ -115,7 +127,11 @@ _YEAR_NOTE = re.compile(
 _BARE_YEAR = re.compile(rf"^(.*\S?)(?:,|\s[-–—|]|\s)\s?(?:({_YEAR})|['’](\d\d))$")
 _GROUP = re.compile(r"\s*[(\[]([^()\[\]]{0,120})(?:[)\]]\s*)?$")  # closed, or cut off
 _BREAK = re.compile(r"\s[-–—|]+\s|:\s|(?<=[a-z]{3}[.!?])\s+(?=[A-Z])|,\s+(?=directed by|starring|featuring|with )")
-_CREDIT = re.compile(rf"[,;]?\s+(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)", re.IGNORECASE)
+_CREDIT = re.compile(
+    rf"[,;]?\s+(?:(?:{'|'.join(map(re.escape, CREDITS))})(?:\s+|$)"
+    rf"|(?:{'|'.join(map(re.escape, PREDICATES))})(?:\s+(?=(?-i:[^A-Z\s]))|$))",  # not "Three Is a Magic Number"
+    re.IGNORECASE,
+)
 _BY = re.compile(r",?\s+by\s+(?=[^a-z\s])(.{2,80})$")
 _LOWER_BY = re.compile(r",?\s+by\s+(.{2,80})$")
 _CAPITAL = r"[^\W\d_a-z][\w.\-]*"
@@ -217,7 +233,7 @@ class _Cutter:
                 todo.extend(self._shorter(state))
 
     def _start(self, text: str) -> Iterator[_State]:
-        bare = text.strip(_EDGE)
+        bare = _bare(text)
         found = _YEAR_NOTE.search(text)
         marked = _BOOK_MARKS.match(text)
         quoted = _QUOTED.match(text) if marked is None else None
@@ -226,7 +242,7 @@ class _Cutter:
         elif quoted is not None and quoted["rest"].strip(_EDGE):
             yield self._quoted(quoted["double"] or quoted["single"], quoted["rest"], quoted["rest"])
         if found is not None and text[: found.start()].strip(_EDGE):
-            name = text[: found.start()].strip(_EDGE)
+            name = _bare(text[: found.start()])
             behind = text[found.end() :]
             medium = _medium(found.group(1) + " " + found.group(3)) or _medium(" ".join(_groups(behind)))
             cut = Cut.NOTE if behind.strip(_EDGE) else Cut.NOTHING
@@ -241,7 +257,7 @@ class _Cutter:
         if dated is not None and any(word not in SMALL_WORDS for word in words(dated.group(1))):
             full, short = dated.group(2), dated.group(3)
             year = int(full) if full else 1900 + int(short) + (100 if int(short) < 30 else 0)
-            yield _State(dated.group(1).strip(_EDGE), year, Cut.YEAR)
+            yield _State(_bare(dated.group(1)), year, Cut.YEAR)
 
     def _quoted(self, name: str, behind: str, note: str) -> _State:
         """A quoted title, with a creator behind it where one is named."""
@@ -259,7 +275,7 @@ class _Cutter:
         if group is not None and name[: group.start()].strip(_EDGE):
             yield from self._without_group(state._replace(name=name), group)
             return
-        name = name.strip(_EDGE)
+        name = _bare(name)
         state = state._replace(name=name)
         for pattern, cut in ((_CREDIT, Cut.NOTE), (_BY, Cut.OWNER)):
             credit = pattern.search(name)
@@ -287,18 +303,23 @@ class _Cutter:
     def _without_break(self, state: _State) -> Iterator[_State]:
         name = state.name
         for place in list(_BREAK.finditer(name))[:_MOST_BREAKS]:
-            head, tail = name[: place.start()].strip(_EDGE), name[place.end() :].strip(_EDGE)
+            head, tail = _bare(name[: place.start()]), _bare(name[place.end() :])
             if not head or not tail:
                 continue
             label = self._is_label(tail)
             quoted = name[place.end() :].lstrip().startswith(('"', "“"))
-            title = label or quoted or self._known.is_creator(head)
-            note = not title and _is_note(tail, cased=head != head.lower())
+            note = not label and not quoted and _is_note(tail, cased=not head.islower())
+            if note and (inner := _BREAK.search(tail)):  # "Anarchy - a gripping story" begins with a subtitle
+                note = _is_note(tail[: inner.start()], cased=not head.islower())
+            if note and self._known.is_creator(head):
+                note = tail[:1].islower() and len(tail.split()) > _FEW_WORDS
             if not _only_counts(tail):
                 cut = Cut.LABEL if label else Cut.NOTE if note else Cut.SUBTITLE
                 yield _cut(state, head, tail, cut)._replace(medium=state.medium or (_medium(tail) if note else ""))
             if not note and not label:
-                described = head[:1].islower() or len(head.split()) > 5
+                small = [word[0].islower() for word in head.split()]
+                described = small[0] or (len(small) > _MANY_WORDS and 2 * sum(small) > len(small))
+                described |= all(word.strip("!.,").lower() in OPENERS for word in head.split())
                 yield _cut(state, tail, head, Cut.NOTE if described else Cut.PREFIX)
 
     def _without_rest(self, state: _State) -> Iterator[_State]:
@@ -331,6 +352,18 @@ class _Cutter:
             yield state._replace(name=name[3:], final=True)
 
 
+def _bare(text: str) -> str:
+    """The text without quotes and marks around it; the apostrophe of "Walkin'" stays."""
+    bare = text.strip(_EDGE)
+    if (
+        bare.endswith(("in", "IN"))
+        and bare + "'" in text.replace("’", "'")
+        and not text.lstrip().startswith(("'", "‘"))
+    ):
+        return bare + "'"
+    return bare
+
+
 def _has_group(name: str) -> bool:
     """Whether a name ends with brackets and has something before them."""
     group = _GROUP.search(name)
@@ -340,7 +373,7 @@ def _has_group(name: str) -> bool:
 def _cut(state: _State, name: str, text: str, cut: int) -> _State:
     """A state with one more piece cut off."""
     pieces = (*state.pieces, _piece(text, cut))
-    return state._replace(name=name.strip(_EDGE) or name, cut=state.cut | cut, pieces=pieces, silent=False)
+    return state._replace(name=_bare(name) or name, cut=state.cut | cut, pieces=pieces, silent=False)
 
 
 def _piece(text: str, cut: int) -> Piece:
@@ -361,11 +394,6 @@ def _medium(note: str) -> str:
     if not 0 < len(note.split()) <= _LONGEST_MEDIUM:
         return ""
     return " ".join(found.group().lower() for found in _MEDIUM.finditer(note))
-
-
-def is_note_word(word: str) -> bool:
-    """Whether a word, in small letters, names a genre or an edition: alone it says nothing of a title."""
-    return word in NOTES
 
 
 def _only_counts(text: str) -> bool:

@@ -145,7 +145,7 @@ def _read(
     for turn in found:
         span = (turn.start, turn.end)
         skips += unwanted(text, span)
-        rest = blank(text, (skip[:2] for skip in skips))
+        rest = blank(text, (skip[:2] for skip in skips)) if skips else text
         for reader in readers:
             if reader is json_pieces and "[" not in rest and "{" not in rest:
                 continue

@@ -29,7 +29,8 @@ NAMES = (
     "head", "head_short", "head_words", "head_long", "head_article", "head_number", "head_shared", "head_year",
     "head_medium",
     # the title without what stands before its subtitle
-    "tail", "tail_short", "tail_information", "tail_shared", "tail_year", "skip", "owned", "owned_year",
+    "tail", "tail_short", "tail_information", "tail_shared", "tail_year", "tail_other", "skip",
+    "owned", "owned_one", "owned_year",
     # the first or last words of the title
     "edge", "suffix", "edge_information", "edge_words", "edge_open", "edge_year",
     # what the reading leaves out of the mention
@@ -41,7 +42,8 @@ NAMES = (
     "cut_edition", "cut_label", "cut_set", "cut_half", "cut_subtitle_rare",
     # what was left out, where it says something of the item; what of its labels the mention leaves out
     "creator_same", "creator_shorter", "creator_unlike", "creator_part", "creator_other",
-    "label_same", "label_clash", "name_same", "label_missing", "note_missing", "series",
+    "label_same", "label_clash", "name_same", "half_other", "sequel_left",
+    "label_missing", "note_missing", "series",
     # letters that differ
     "edited", "edits", "edit_share", "edit_short", "edit_one_word", "edit_at_end", "edit_at_start",
     "edit_substitution", "edit_wordlike", "edit_known_word", "edit_compound", "edit_reordered", "edit_year",
@@ -67,6 +69,7 @@ _CUTS = {
 }
 _FULL_INFORMATION = 4.0
 _SHORT = 12.0
+_LONG_TITLE = 0.3
 _MANY_WORDS = 6
 
 
@@ -95,6 +98,7 @@ class Agreement:
     # no "Covenant" in a catalog that has "Alien".
     franchise: bool = False
     franchise_more: bool = False  # the same, where several telling words were kept
+    other_head: float = 0.0  # share of what the reading cut off in front that is not in the title, of a tail
     edits: int = 0  # letters that differ inside words that correspond
     edit_at_end: bool = False  # one word is the other with something at its end (plural, tense)
     edit_at_start: bool = False  # a first letter differs
@@ -171,7 +175,7 @@ def _name(how: Agreement, same: float) -> Features:
             "head_words": min(how.dropped_words, _MANY_WORDS) / _MANY_WORDS,
             "head_long": min(max(how.dropped_words - _MANY_WORDS, 0) / _MANY_WORDS, 1.0),
             "head_article": float(how.dropped_article),
-            "head_number": float(how.numbered),
+            "head_number": float(how.numbered and how.dropped_words <= _MANY_WORDS),
             "head_shared": float(how.shared),
             "head_year": same,
             "head_medium": float(how.dropped_medium),
@@ -183,12 +187,13 @@ def _name(how: Agreement, same: float) -> Features:
             "tail_information": information,
             "tail_shared": float(how.shared),
             "tail_year": same,
+            "tail_other": how.other_head,
             "skip": float(how.kind is Kind.SKIP),
         }
     elif how.kind is Kind.SERIES:
         found["series"] = 1.0
     elif how.kind is Kind.OWNED:
-        found |= {"owned": 1.0, "owned_year": same}
+        found |= {"owned": 1.0, "owned_one": float(how.one_word), "owned_year": same}
     elif how.kind in (Kind.PREFIX, Kind.SUFFIX):
         found |= {
             "edge": 1.0,
@@ -236,11 +241,16 @@ def _edit(how: Agreement, same: float) -> Features:
         "edit_at_start": float(how.edit_at_start),
         "edit_substitution": float(how.substitution),
         "edit_wordlike": float(how.wordlike),
-        "edit_known_word": float(how.known_word),
+        "edit_known_word": how.known_word * _rarity_of_slips(how),
         "edit_compound": float(how.compound),
         "edit_reordered": float(how.reordered),
         "edit_year": same,
     }
+
+
+def _rarity_of_slips(how: Agreement) -> float:
+    """How far another word is another title: less in a long one, where all else agrees."""
+    return min(1.0, max(_LONG_TITLE, 1.0 - (how.information - _FULL_INFORMATION / 2) / 8.0))
 
 
 def _year(gap: int, how: Agreement) -> Features:
@@ -263,7 +273,7 @@ class Calibration:
     """The weights of the model."""
 
     weights: Mapping[str, float]
-    threshold: float = 0.45
+    threshold: float = 0.435
     meaning: tuple[float, float, float] = MEANING
 
     def log_odds(self, found: Features) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from zsrec.answers.text_spans import Skip, Span, has_word, lines
@@ -188,10 +188,13 @@ def unwanted(text: str, span: Span) -> Iterator[Skip]:
         sections.append((start, begin, why))
         start, why = begin, heading or None
     sections.append((start, span[1], why))
-    others = any(why is None and has_word(text, begin, end) for begin, end, why in sections)
     for begin, end, why in sections:
-        if why == "avoid" or (why == "known" and others):
+        if why == "avoid" or (why == "known" and _has_others(text, sections)):
             yield Skip(begin, end, why)
+
+
+def _has_others(text: str, sections: Iterable[tuple[int, int, str | None]]) -> bool:
+    return any(why is None and has_word(text, begin, end) for begin, end, why in sections)
 
 
 def _kind(line: str) -> tuple[str, bool] | None:

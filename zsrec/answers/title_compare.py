@@ -150,7 +150,7 @@ def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lex
         else:
             agreement.respaced = True
             agreement.compound = _is_compound("".join(odd), "".join(lacking), lexicon)
-            agreement.known_word = any(lexicon.known(word) for word in odd if len(word) > 3)
+            agreement.known_word = any(_known(word, lexicon) for word in odd)
             agreement.wordlike = all(lexicon.wordlike(word) for word in odd)
     return agreement
 
@@ -173,12 +173,17 @@ def _note_edit(agreement: Agreement, mine: str, its: str, lexicon: Lexicon) -> N
     if is_han(its):
         agreement.substitution = agreement.known_word = True
         return
-    agreement.known_word = agreement.known_word or (len(mine) > 3 and lexicon.known(mine))
+    agreement.known_word = agreement.known_word or _known(mine, lexicon)
     agreement.compound = agreement.compound or _is_compound(mine, its, lexicon)
     agreement.edit_at_end = agreement.edit_at_end or _ends(mine, its)
     agreement.edit_at_start = agreement.edit_at_start or (mine[0] != its[0] and mine[:2] != its[1::-1])
     agreement.substitution = agreement.substitution or _substituted(mine, its)
     agreement.wordlike = agreement.wordlike or lexicon.wordlike(mine)
+
+
+def _known(word: str, lexicon: Lexicon) -> bool:
+    """Whether a word, or what it is the plural of, is a word of titles."""
+    return len(word) > 3 and (lexicon.known(word) or (word[-1] == "s" and lexicon.known(word[:-1])))
 
 
 def _is_compound(mine: str, its: str, lexicon: Lexicon) -> bool:
@@ -250,6 +255,8 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
     agreement.extra = _cost(extra, lacking, numbered, lexicon)
     agreement.extra += sum(word in SETS for word in extra)  # "The Dark Tower Series" is not "The Dark Tower"
     agreement.missing = _cost(lacking, extra, numbered, lexicon)
+    if "one" in lacking and name.words[0] == "one":  # "One Nation" is not the first "Nation"
+        agreement.missing += _LEAST_COST
     if agreement.missing and len(touched) > 1 and _has_whole_part(name, open_places, written, lexicon):
         agreement.missing *= _FRANCHISE_SHARE
     if agreement.extra + agreement.missing > agreement.information:

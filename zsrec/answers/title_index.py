@@ -25,6 +25,7 @@ from zsrec.data.titles import display_title, key, parse_title, simplified_letter
 _FORMAT = 2
 _META = "index.json"
 _SAMPLE = 10_000
+_MISSPELLED = 200_000
 _REMEMBERED_WORDS = 50_000
 _LEAST_ITEMS = 1_000
 """In a catalog of ten titles no word is rare by its count; all count as if there were this many."""
@@ -150,8 +151,8 @@ class TitleIndex:
         return 1.0 - math.log(self.count(word) + 1) / self._scale
 
     def known(self, word: str) -> bool:
-        """Whether a word stands in any name."""
-        return self.count(word) > 0
+        """Whether a word stands in names, of a large catalog in more than a few, since some are misspelled."""
+        return self.count(word) > self._size // _MISSPELLED
 
     def wordlike(self, word: str) -> bool:
         """Whether every letter sequence of a word is common enough in the titles to be no slip."""

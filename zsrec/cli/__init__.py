@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from zsrec.cli import batch, bench, chat, data, demo, doctor, ground, model, playground, prompts, recommend, serve
+import zsrec
+from zsrec.cli import (
+    batch,
+    bench,
+    chat,
+    data,
+    demo,
+    doctor,
+    ground,
+    model,
+    playground,
+    prompts,
+    recommend,
+    serve,
+    verify,
+)
 from zsrec.cli.console import complain, echo
 from zsrec.cli.options import accepting, examples
 from zsrec.core.errors import ZsrecError
@@ -47,13 +61,14 @@ app.command(
     epilog=examples("zsrec ground-fit --catalog books.csv --input labels.jsonl --out weights.json"),
 )(ground.ground_fit)
 app.command()(doctor.doctor)
+app.command(epilog=examples("zsrec verify RUN", "zsrec verify OUT --repair"))(verify.verify)
 for _group in (prompts, model, bench, data):
     app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        echo(f"zsrec {version('zsrec')}")
+        echo(f"zsrec {zsrec.__version__}")
         raise typer.Exit
 
 

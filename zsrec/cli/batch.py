@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -87,19 +88,18 @@ def batch(
         raise ConfigError("--replies of two names", hint="a batch job has one model: give its files one NAME")
     requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = Offline(recorded[0] if recorded else None, requests) if recorded or requests is not None else None
+    sources = replace(catalog, catalog=catalog.catalog and catalog.catalog.absolute()).sources(
+        template=template,
+        prompts=None if prompts is None else prompts.absolute(),
+        retriever=retriever,
+        interactions=None if interactions is None else interactions.absolute(),
+        columns=columns_of(interactions_columns or columns),
+        pool=pool,
+    )
     job = Batch(
         source=Input(source, columns_of(columns)),
         recipe=Recipe(
-            catalog=None if catalog.catalog is None else catalog.catalog.absolute(),
-            id=catalog.id_column,
-            title=catalog.title_column,
-            domain=catalog.domain or "movies",
-            template=template,
-            prompts=None if prompts is None else prompts.absolute(),
-            retriever=retriever,
-            interactions=None if interactions is None else interactions.absolute(),
-            columns=columns_of(interactions_columns or columns),
-            pool=pool,
+            **vars(sources),
             k=k,
             fill=fill,
             fallback=fallback,

@@ -17,10 +17,13 @@ from pydantic import ValidationError
 
 from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
+from zsrec.cli.bench_lists import external_lists, split_command
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import (
+    BenchCatalog,
+    CatalogOptions,
     RunOptions,
     accepting,
     columns_of,
@@ -41,10 +44,11 @@ from zsrec.data.download import SETS, named
 from zsrec.data.readers import read_targets
 from zsrec.evaluation.benchmark import Task, add_requests, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
-from zsrec.evaluation.datasets import Data, from_movielens, from_tables
+from zsrec.evaluation.datasets import Data, from_movielens, from_sources
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
 from zsrec.evaluation.protocols import check, problems
 from zsrec.evaluation.report import Prices, Report
+from zsrec.evaluation.report_export import export
 from zsrec.evaluation.retention import days_old, scrub
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, held_out
@@ -58,30 +62,27 @@ from zsrec.retrieval.trained import NAMES as TRAINED
 AnyConfig = TypeVar("AnyConfig", bound=Frozen)
 
 app = typer.Typer(help="Benchmarks: full catalog, no leakage, intervals, paired tests.", no_args_is_help=True)
-app.command()(conversations)
-
-
-OLD_NAMES = {"--candidates": "--retriever"}
+OLD_NAMES = {"--candidates": "--retriever", "--items": "--catalog", "--item-columns": "--id --title"}
+app.command(cls=accepting(OLD_NAMES))(conversations)
+app.command("split", cls=accepting(OLD_NAMES))(split_command)
 
 
 @app.command(
     name="run",
     cls=accepting(OLD_NAMES),
     epilog=examples(
-        "zsrec bench run --interactions sales.csv --items books.csv --domain books --methods pop,itemknn",
-        "zsrec bench run --interactions sales.csv --items books.csv --methods itemknn,label --users 200 --out RUN",
+        "zsrec bench run --interactions sales.csv --catalog books.csv --domain books --methods pop,itemknn",
+        "zsrec bench run --interactions sales.csv --catalog books.csv --methods pop,label --users 99 --out RUN",
     ),
 )
 @expand_groups
 def bench_run(
     interactions: Annotated[Path, option("A table of user, item and timestamp.")],
-    items: Annotated[Path, option("The catalog: a table of items with id and title.")],
+    catalog: BenchCatalog,
     run: RunOptions,
     columns: options.EventColumns = "user,item,timestamp",
-    item_columns: options.ItemColumns = "item,title",
     targets: Annotated[Path | None, option("A table of user and item: your own held-out items.")] = None,
     target_columns: Annotated[str | None, option("The targets' columns; by default as --columns.")] = None,
-    domain: options.Domain = "items",
 ) -> None:
     """Rank the whole catalog for every user and look up the rank of a held-out item.
 
@@ -96,16 +97,15 @@ def bench_run(
     if run.json is not None and not run.json.parent.is_dir():
         raise ConfigError(f"{run.json} cannot be written: there is no such folder", hint="check --json")
     _check(run)
-    data = own_tables(interactions, items, columns, item_columns, domain)
+    data = own_tables(interactions, catalog, columns)
     if targets is None:
         problems_ = _problems(data, run)
     else:
         user, item = two_columns(target_columns or columns, "--target-columns")
-        chosen = read_targets(targets, data.interactions.items, user=user, item=item)
+        chosen = read_targets(targets, data.interactions.items, user=user, item=item, **catalog.text)
         problems_ = [held_out(data.interactions, chosen, seed=run.seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
-    more = {"columns": columns, "item_columns": item_columns, "domain": domain}
-    show(carry_out(data, problems_, run, more))
+    show(carry_out(data, problems_, run, table_arguments(catalog, columns)))
 
 
 @app.command(
@@ -136,11 +136,22 @@ def bench_report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     price_in: options.PriceIn = None,
     price_out: options.PriceOut = None,
+    export_to: Annotated[
+        Path | None,
+        option("Also write each table as CSV and LaTeX, each figure as SVG and PNG, here.", "--export"),
+    ] = None,
 ) -> None:
     """Rebuild metrics.json, report.md and report.html from a run's folder, without a server."""
     prices = None if price_in is None and price_out is None else Prices(price_in, price_out)
-    show(rebuild(RunFolder(run), prices))
+    folder = RunFolder(run)
+    found = rebuild(folder, prices)
+    show(found)
+    for note in folder.notes:
+        print_line(note, "yellow")
     print_line(f"{run / 'report.html'}")
+    if export_to is not None:
+        files = export(found, export_to)
+        print_line(f"{len(files)} files in {export_to}")
 
 
 @app.command(name="scrub")
@@ -186,12 +197,19 @@ def bench_compare(
     show_comparison(found)
 
 
-def own_tables(interactions: Path, items: Path, columns: str, item_columns: str, domain: str) -> Data:
+def own_tables(interactions: Path, catalog: CatalogOptions, columns: str) -> Data:
     """The caller's own tables; the columns are separated by commas."""
-    names = two_columns(item_columns, "--item-columns")
-    return from_tables(
-        interactions, items, columns=columns_of(columns, rating=False), item_columns=names, domain=domain
-    )
+    return from_sources(catalog.sources(interactions=interactions, columns=columns_of(columns, rating=False)))
+
+
+def table_arguments(catalog: CatalogOptions, columns: str) -> dict[str, Any]:
+    """The options of one's own tables that a run's results depend on; those that older runs lack only if given."""
+    newer = {"creator": catalog.creator, "aliases": catalog.aliases, "delimiter": catalog.delimiter}
+    newer["encoding"] = None if catalog.encoding == "utf-8" else catalog.encoding
+    names = f"{catalog.id_column},{catalog.title_column}"
+    return {"columns": columns, "item_columns": names, "domain": catalog.domain or "movies"} | {
+        name: value for name, value in newer.items() if value is not None
+    }
 
 
 def movielens_data(name: str, target: Path | None = None) -> Data:
@@ -251,9 +269,13 @@ def run_arguments(run: RunOptions, more: Mapping[str, Any] | None = None) -> dic
     at = None if run.at is None else run.at.isoformat()
     names = "protocol events strict_time tie_orders window_days text_columns model"
     names += "".join(f" {name}" for name in CONFIGS)
-    replies = [(name, sha256(Path(file))) for name, _, file in (one.partition("=") for one in run.replies or ())]
     found = {name: getattr(run, name) for name in names.split()} | {"at": at} | dict(more or {})
-    return found | ({"replies": replies} if replies else {})
+    given = {"replies": run.replies or (), "lists": run.lists or ()}
+    files = {
+        kind: [(name, sha256(Path(file))) for name, _, file in (one.partition("=") for one in named)]
+        for kind, named in given.items()
+    }
+    return found | {kind: named for kind, named in files.items() if named}
 
 
 def read_vectors(path: Path, items: int) -> Vectors:
@@ -326,8 +348,12 @@ def _task(data: Data, problems: Sequence[Split], run: RunOptions, texts: Callabl
         raise ConfigError("two LLM methods have one name", hint="name each template once, and one of each name")
     made: Mapping[str, Method] = {}
     skipped: dict[str, str] = {}
-    if without_llm or not templates:
+    lists = external_lists(run.lists, data.interactions.items)
+    if without_llm or not (templates or lists):
         made, skipped = methods(without_llm, texts, data.catalog, _configs(run))
+    if taken := [name for name in lists if name in made or name in dict(templates)]:
+        raise ConfigError(f"--lists {taken[0]}=… has the name of a method", hint="write another name")
+    made = {**made, **lists}
     sources: list[RecordedReplies | None] = [*read_replies(run.replies)] or [None]
     source: Method | None = None
     if any(template.task == "rank" for _, template in templates):

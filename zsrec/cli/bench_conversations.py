@@ -6,7 +6,7 @@ import asyncio
 import json as json_
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,15 @@ from zsrec.answers.grounder import Grounder
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
 from zsrec.cli.offline import read_replies, show_requests
-from zsrec.cli.options import columns_of, comma_separated, cut_offs, option, two_columns
+from zsrec.cli.options import (
+    BenchCatalog,
+    columns_of,
+    comma_separated,
+    cut_offs,
+    expand_groups,
+    option,
+    two_columns,
+)
 from zsrec.cli.tables import interval, result_table
 from zsrec.core.errors import ConfigError, MissingExtraError
 from zsrec.core.files import atomic_write
@@ -58,20 +66,26 @@ LLM_ROWS = ("generate", "hybrid")
 METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 
 
+@dataclass(frozen=True)
+class TalkCatalog(BenchCatalog):
+    """The catalog of the items that dialogues are about."""
+
+    domain: options.Domain = "movies"
+
+
+@expand_groups
 def conversations(
     turns: Annotated[Path, option("Turns as JSON lines: id, dialog, conversation, mentioned, targets.")],
-    items: Annotated[Path, option("The catalog: a table of items with id and title.")],
+    catalog: TalkCatalog,
     methods: Annotated[
         str,
         option(f"Some of {', '.join(METHODS)}.", panel=options.METHODS, show_default=", ".join(METHODS)),
     ] = ",".join(METHODS),
-    item_columns: options.ItemColumns = "item,title",
-    domain: options.Domain = "movies",
     interactions: Annotated[
         Path | None, option("Other users' interactions, for rows of behaviour.", panel=options.CATALOG)
     ] = None,
     interaction_items: Annotated[
-        Path | None, option("Their items with titles, linked to --items by title.", panel=options.CATALOG)
+        Path | None, option("Their items with titles, linked to --catalog by title.", panel=options.CATALOG)
     ] = None,
     columns: Annotated[
         str, option("The interactions' columns: user,item,time.", "--columns", panel=options.CATALOG)
@@ -111,37 +125,37 @@ def conversations(
         raise ConfigError("no method, or one of them twice", hint=f"name some of {', '.join(METHODS)}, once each")
     if link and interactions is None:
         raise ConfigError("--link needs --interactions", hint="and --interaction-items, whose titles are linked")
-    id_column, title = two_columns(item_columns, "--item-columns")
-    catalog = Catalog.from_file(items, id=id_column, title=title, domain=domain)
-    asked = read_turns(turns, catalog)
+    items = catalog.open()
+    asked = read_turns(turns, items)
     settings = Settings.load(base_url=base_url, model=model)
     recorded = read_replies(replies)
     requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = recorded or requests is not None
-    grounder = Grounder(catalog)
+    grounder = Grounder(items)
     known, notes = None, []
     if interactions is not None:
         id_column, title = two_columns(interaction_item_columns, "--interaction-item-columns")
-        others = Catalog.from_file(interaction_items or interactions, id=id_column, title=title)
+        others = Catalog.from_file(interaction_items or interactions, id=id_column, title=title, **catalog.text)
         links = link_items(others, grounder)
         if link:
             for one in links:
-                found = f"{one.found} {catalog[one.found].title}" if one.found else "nothing"
+                found = f"{one.found} {items[one.found].title}" if one.found else "nothing"
                 print_line(f"{one.item} {one.title} → {found}")
             return
-        read = read_interactions(interactions, columns=columns_of(columns, rating=False), catalog=Ids(others.ids))
-        known = linked_interactions(read.interactions, links, catalog)
+        names_of = columns_of(columns, rating=False)
+        read = read_interactions(interactions, columns=names_of, catalog=Ids(others.ids), **catalog.text)
+        known = linked_interactions(read.interactions, links, items)
         linked = [one.found for one in links if one.found]
         notes = [
             *read.notes,
             f"{len(linked):,} of {len(links):,} items of the interactions linked to {len(set(linked)):,} of "
-            f"{len(catalog):,} items, with {len(known):,} interactions",
+            f"{len(items):,} items, with {len(known):,} interactions",
         ]
-    rows, skipped = _retrieval_rows(names, asked, catalog, known, seed)
+    rows, skipped = _retrieval_rows(names, asked, items, known, seed)
     if any(name in LLM_ROWS for name in names):
         fill = [row for name in WORDS for row in rows if row.method == name][:1]
         recommender = AsyncRecommender(
-            catalog,
+            items,
             template=template or (settings.template if "template" in settings.model_fields_set else TEMPLATE),
             prompts=prompts,
             settings=settings,
@@ -157,7 +171,7 @@ def conversations(
     if not rows:
         raise ConfigError("no method can run", hint="; ".join(f"{name}: {why}" for name, why in skipped.items()))
     report = conversation_report(
-        rows, asked, ks, data=turns.name, items=len(catalog), seed=seed, skipped=skipped, notes=tuple(notes)
+        rows, asked, ks, data=turns.name, items=len(items), seed=seed, skipped=skipped, notes=tuple(notes)
     )
     text = json_.dumps(report.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
     if out is not None:
@@ -214,7 +228,7 @@ async def _llm_rows(
                 asked = recommender
                 if not offline and out is not None:
                     out.mkdir(parents=True, exist_ok=True)
-                    journal = stack.enter_context(Journal(out / JOURNAL))
+                    journal = stack.enter_context(Journal(out / JOURNAL, JOURNAL))
                     asked = recommender.with_llm(JournalledLLM(recommender.llm, journal, on_reply=watch.reply))
                 llm_of = partial(OfflineLLM, replies=replies, requests=requests) if offline else None
                 outcomes = await ask_turns(asked, turns, k=k, llm_of=llm_of, on_done=watch.step)

@@ -20,12 +20,14 @@ from zsrec.cli.options import (
     CatalogOptions,
     columns_of,
     expand_groups,
-    made_retriever,
     option,
+    prepare_retriever,
+    read_tables,
     titles,
 )
 from zsrec.core.errors import ConfigError, LLMConnectionError, ZsrecError
 from zsrec.core.files import atomic_write
+from zsrec.core.settings import Settings
 from zsrec.core.types import Frozen, Recommendation, Recommendations
 from zsrec.data.history import History, Turn
 from zsrec.data.titles import display_title
@@ -71,16 +73,20 @@ def chat(
     Reads lines, from a terminal or a pipe. With --retriever and --interactions, places that the model leaves empty
     are filled, and without a model server retrieval answers. Nothing is written but by /save.
     """
-    items = catalog.open()
-    recommender = Recommender(items, model=model, base_url=base_url, template=template, prompts=prompts)
-    if retriever is not None:
-        recommender = recommender.with_retriever(
-            made_retriever(retriever, items, interactions, columns_of(columns))
-        )
+    sources = catalog.sources(
+        template=template,
+        prompts=prompts,
+        interactions=interactions,
+        columns=columns_of(columns),
+        retriever=retriever,
+    )
+    tables = read_tables(sources)
+    settings = Settings.load(model=model, base_url=base_url)
+    recommender = sources.make(Recommender, tables, prepare_retriever(sources, tables), settings)
     saved = _read(resume) if resume is not None else SavedChat()
     session = Session(recommender, saved.history.with_events(titles(history)), conversation=saved.conversation)
     with recommender:
-        print_line(f"{items!r}. /help says what you can type.", "dim", error=True)
+        print_line(f"{tables.catalog!r}. /help says what you can type.", "dim", error=True)
         _Chat(session, k, trace=trace).run(_lines())
 
 

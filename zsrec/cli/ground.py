@@ -18,31 +18,23 @@ from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import NameVectors, SemanticStage
 from zsrec.answers.title_index import TitleIndex
-from zsrec.cli import options
 from zsrec.cli.console import bytes_out, echo, json_text, print_line
-from zsrec.cli.options import option
+from zsrec.cli.options import RequiredCatalog, expand_groups, option
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import BadRowError, ConfigError, DataError
 from zsrec.core.types import Grounded, Match
 from zsrec.data.catalog import Catalog
 from zsrec.data.titles import display_title, has_han, simplified_letters
 
-Creator = Annotated[str | None, option("The catalog's column of authors, artists or makers.", "--creator")]
-Aliases = Annotated[str | None, option('The catalog\'s column of other titles, separated by "|".', "--aliases")]
-DomainWord = Annotated[str, option("What the items are, such as books or music.", "--domain")]
 Source = Annotated[str, option("JSON lines to read; - is standard input.", "--input")]
 OLD_NAMES = {"--in": "--input"}
 
 
+@expand_groups
 def ground(
-    catalog: options.CatalogFile,
+    catalog: RequiredCatalog,
     source: Source,
     target: Annotated[str, option("Where to write the JSON lines; - is standard output.", "--out")],
-    id_column: options.CatalogId = "id",
-    title_column: options.CatalogTitle = "title",
-    creator: Creator = None,
-    aliases: Aliases = None,
-    domain: DomainWord = "items",
     without: Annotated[Path | None, option("A JSON list of ids to leave out of the catalog.")] = None,
     semantic: Annotated[bool, option("Also match by meaning (needs the extra 'embed').", "--semantic")] = False,
     embed_model: Annotated[str | None, option("With --semantic: a sentence-transformers model.")] = None,
@@ -56,9 +48,7 @@ def ground(
     "side" ("left" or "right", for pairs) and "finish_reason". A bad line is reported and skipped; the exit code is
     then 1.
     """
-    items = Catalog.from_file(
-        catalog, id=id_column, title=title_column, creator=creator, aliases=aliases, domain=domain
-    )
+    items = catalog.open()
     if without is not None:
         items = items.without(_ids(without))
     if embed_model is not None and not semantic:
@@ -174,15 +164,11 @@ _FEW = 100
 """Fewer labels than this get a warning."""
 
 
+@expand_groups
 def ground_fit(
-    catalog: options.CatalogFile,
+    catalog: RequiredCatalog,
     source: Source,
     target: Annotated[Path, option("The JSON file for the weights.", "--out")],
-    id_column: options.CatalogId = "id",
-    title_column: options.CatalogTitle = "title",
-    creator: Creator = None,
-    aliases: Aliases = None,
-    domain: DomainWord = "items",
     strength: Annotated[float, option("How much the shipped weights count (prior precision).", min=1e-6)] = 0.7,
     threshold: Annotated[float | None, option("The least probability of a match.")] = None,
 ) -> None:
@@ -194,9 +180,7 @@ def ground_fit(
     """
     if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold is {threshold}, expected between 0 and 1", hint="for example 0.45")
-    items = Catalog.from_file(
-        catalog, id=id_column, title=title_column, creator=creator, aliases=aliases, domain=domain
-    )
+    items = catalog.open()
     labelled = _labels(source, items)
     prior = Calibration.default()
     if threshold is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -13,24 +13,23 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from zsrec.cli.console import err, plain, print_line
+from zsrec.cli.console import err, print_line
 from zsrec.core.errors import BadValueError, ConfigError
 from zsrec.core.settings import Keep
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
-from zsrec.data.interactions import Ids
-from zsrec.data.readers import Columns, read_histories, read_interactions
+from zsrec.data.readers import Columns, read_histories
 from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS
 from zsrec.prompts import Library
+from zsrec.recommender.loader import Sources, Tables
 from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
 from zsrec.retrieval.by_name import DEFAULT as DEFAULT_RETRIEVER
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.by_name import check_retriever, retriever_named
 
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
@@ -56,20 +55,30 @@ def template_names() -> list[str]:
 
 
 def accepting(old_names: Mapping[str, str]) -> type[TyperCommand]:
-    """A kind of command that still takes old option names, with a warning on standard error."""
+    """A kind of command that still takes old option names, with a warning on standard error.
+
+    An option that became two takes its two values with a comma between: "--item-columns": "--id --title".
+    """
 
     class Accepting(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer's own context)
-            return super().parse_args(ctx, [self._current(one) for one in args])
+            given = iter(args)
+            return super().parse_args(ctx, [part for one in given for part in self._current(one, given)])
 
         @staticmethod
-        def _current(argument: str) -> str:
+        def _current(argument: str, following: Iterator[str]) -> list[str]:
             name, equals, value = argument.partition("=")
             if name not in old_names:
-                return argument
-            warning = f"warning: {name} is now {old_names[name]}; the old name will be removed in the next version"
+                return [argument]
+            new = old_names[name].split()
+            warning = (
+                f"warning: {name} is now {' and '.join(new)}; the old name will be removed in the next version"
+            )
             print_line(warning, "yellow", error=True)
-            return f"{old_names[name]}{equals}{value}"
+            if len(new) == 1:
+                return [f"{new[0]}{equals}{value}"]
+            values = two_columns(value if equals else next(following, ""), name)
+            return [part for pair in zip(new, values, strict=True) for part in pair]
 
     return Accepting
 
@@ -90,7 +99,10 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
         groups[name], hints = one.annotation, get_type_hints(one.annotation, include_extras=True)
         parameters += [
             inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name]
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if each.default is MISSING else each.default,
+                annotation=hints[each.name],
             )
             for each in fields(one.annotation)
         ]
@@ -107,32 +119,74 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
+CatalogFile = Annotated[Path, option("The catalog: CSV, TSV, JSONL or Parquet.", panel=CATALOG)]
+IdColumn = Annotated[str, option("The catalog's id column.", "--id", panel=CATALOG)]
+Domain = Annotated[str | None, option("What the items are, in the plural, such as books.", panel=CATALOG)]
+
+
 @dataclass(frozen=True)
 class CatalogOptions:
-    """`--catalog` and how to read it."""
+    """`--catalog` and how to read it; the format of text is that of every table that the command reads."""
 
     catalog: Annotated[
         Path | None,
         option("Your items: CSV, TSV, JSONL or Parquet; by default the MovieLens sample.", panel=CATALOG),
     ] = None
-    id_column: Annotated[str, option("The catalog's id column.", "--id", panel=CATALOG)] = "movieId"
+    id_column: IdColumn = "movieId"
     title_column: Annotated[str, option("The catalog's title column.", "--title", panel=CATALOG)] = "title"
-    domain: Annotated[str | None, option("What the items are, such as books [default: movies]", panel=CATALOG)] = (
-        None
-    )
+    creator: Annotated[
+        str | None, option("The catalog's column of authors, artists or makers, for matching.", panel=CATALOG)
+    ] = None
+    aliases: Annotated[
+        str | None, option('The catalog\'s column of other titles, separated by "|".', panel=CATALOG)
+    ] = None
+    domain: Domain = "movies"
+    delimiter: Annotated[
+        str | None,
+        option("What separates the fields of CSV tables, such as ';'; by default the suffix decides.",
+               panel=CATALOG),
+    ] = None  # fmt: skip
+    encoding: Annotated[str, option("The encoding of tables that are text.", panel=CATALOG)] = "utf-8"
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """The format of text tables, as arguments of their readers."""
+        delimiter = "\t" if self.delimiter == r"\t" else self.delimiter
+        return {"encoding": self.encoding, "delimiter": delimiter}
+
+    def sources(self, **more: Any) -> Sources:  # noqa: ANN401
+        """What a recommender is made from: the catalog, and what further arguments name."""
+        return Sources(
+            catalog=self.catalog,
+            id=self.id_column,
+            title=self.title_column,
+            creator=self.creator,
+            aliases=self.aliases,
+            domain=self.domain or "movies",
+            **self.text,
+            **more,
+        )
 
     def open(self) -> Catalog:
         """The caller's catalog, or the MovieLens sample."""
-        if self.catalog is None:
-            return movielens.sample().catalog
-        return Catalog.from_file(
-            self.catalog, id=self.id_column, title=self.title_column, domain=self.domain or "movies"
-        )
+        return self.sources().read_catalog()
 
 
-CatalogFile = Annotated[Path, option("The catalog: CSV, TSV, JSONL or Parquet.", "--catalog")]
-CatalogId = Annotated[str, option("The catalog's id column.", "--id")]
-CatalogTitle = Annotated[str, option("The catalog's title column.", "--title")]
+@dataclass(frozen=True)
+class RequiredCatalog(CatalogOptions):
+    """A catalog without which there is nothing to do."""
+
+    catalog: CatalogFile = field()
+    id_column: IdColumn = "id"
+    domain: Domain = "items"
+
+
+@dataclass(frozen=True)
+class BenchCatalog(RequiredCatalog):
+    """The catalog of a benchmark."""
+
+    id_column: IdColumn = "item"
+
 
 COLUMNS = "userId,movieId,timestamp,rating"
 Interactions = Annotated[
@@ -160,7 +214,11 @@ class UserOptions:
         return Path(self.history).suffix.lower() in SUFFIXES
 
     def read(
-        self, errors: dict[str, BadValueError] | None = None
+        self,
+        errors: dict[str, BadValueError] | None = None,
+        *,
+        encoding: str = "utf-8",
+        delimiter: str | None = None,
     ) -> tuple[dict[str, History], dict[str, History]]:
         """The histories of the users asked for, and those of everybody in the file (for popularity).
 
@@ -173,6 +231,8 @@ class UserOptions:
                 columns=columns_of(self.columns),
                 liked_from=movielens.LIKED_FROM,
                 disliked_to=movielens.DISLIKED_TO,
+                encoding=encoding,
+                delimiter=delimiter,
                 errors=errors,
             )
             if errors is not None and self.user in errors:
@@ -264,9 +324,19 @@ ProtocolName = Annotated[
         autocompletion=completing(lambda: PROTOCOLS),
     ),
 ]
+ShownEvents = Annotated[
+    int | None, option("cold-users: events that are shown per user.", "--events", panel=PROTOCOL, min=0)
+]
+SplitTime = Annotated[
+    datetime | None,
+    option(
+        "time-split, cold-items: the time of the split (UTC); by default 80% of the events are before.",
+        "--at",
+        panel=PROTOCOL,
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+    ),
+]
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
-ItemColumns = Annotated[str, option("The items' columns: id,title.", "--item-columns", panel=CATALOG)]
-Domain = Annotated[str, option("What the items are, in the plural, for prompts.", "--domain", panel=CATALOG)]
 Seed = Annotated[int, option("Seed of subsets, tie orders, intervals and tests.", "--seed", panel=PROTOCOL)]
 ReportFile = Annotated[Path | None, option("Write the whole report to this file.", "--json", panel=OUTPUT)]
 PriceIn = Annotated[float | None, option("Price of a million prompt tokens.", panel=OUTPUT, min=0)]
@@ -330,6 +400,14 @@ class RunOptions(AskingOptions):
             show_default=", ".join(RETRIEVERS),
         ),
     ] = ",".join(RETRIEVERS)
+    lists: Annotated[
+        list[str] | None,
+        option(
+            "Another system's lists, NAME=FILE: a table of user and item, best first; repeatable. "
+            "NAME:training-free=FILE where nothing was trained.",
+            panel=METHODS,
+        ),
+    ] = None
     template: Annotated[
         list[str] | None, option("A template, by name or path, as one more LLM method; repeatable.", panel=METHODS)
     ] = None
@@ -348,17 +426,8 @@ class RunOptions(AskingOptions):
     ease: Annotated[str | None, option("Options of ease, such as regularization=200.", panel=METHODS)] = None
     sasrec: Annotated[str | None, option("Options of sasrec, such as epochs=20,factors=64.", panel=METHODS)] = None
     protocol: ProtocolName = "leave-one-out"
-    events: Annotated[int | None, option("cold-users: events that are shown per user.", panel=PROTOCOL, min=0)] = (
-        None
-    )
-    at: Annotated[
-        datetime | None,
-        option(
-            "time-split, cold-items: the time of the split (UTC); by default 80% of the events are before.",
-            panel=PROTOCOL,
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-        ),
-    ] = None
+    events: ShownEvents = None
+    at: SplitTime = None
     k: Annotated[str, option("Cut-offs, separated by commas.", "-k", "--k", panel=PROTOCOL)] = "10"
     strict_time: Annotated[
         bool, option("Use only what happened before each target; slow.", "--strict-time", panel=PROTOCOL)
@@ -421,20 +490,15 @@ def template_target(name: str) -> str | Path:
     return path if path.suffix == ".j2" or path.is_file() else name
 
 
-def made_retriever(name: str, catalog: Catalog, interactions: Path | None, columns: Columns) -> Retriever:
-    """The retriever of that name over a table of interactions; notes on left-out rows go to standard error.
+def read_tables(sources: Sources, histories: Mapping[str, History] | None = None) -> Tables:
+    """What `Sources.read` reads; notes on left-out rows go to standard error."""
+    tables = sources.read(histories)
+    for note in tables.notes:
+        print_line(note, error=True)
+    return tables
 
-    Raises:
-        ConfigError: No such retriever, or it needs interactions and there are none.
-        DataError: The table cannot be read.
-        MissingExtraError: It needs vectors of the items' texts, and the extra "embed" is not installed.
-    """
-    check_retriever(name, interactions=interactions is not None)
-    known = None
-    if interactions is not None:
-        reading = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
-        known = reading.interactions
-        for note in reading.notes:
-            err.print(plain(note), soft_wrap=True)
-    with err.status(f"preparing {name}"):
-        return retriever_named(name, known, catalog)
+
+def prepare_retriever(sources: Sources, tables: Tables) -> Retriever | None:
+    """What `Sources.make_retriever` makes, with a line on the terminal while that takes its time."""
+    with err.status(f"preparing {sources.retriever}"):
+        return sources.make_retriever(tables)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from zsrec.cli import options
 from zsrec.cli.console import err
-from zsrec.cli.options import CATALOG, CatalogOptions, expand_groups, option
+from zsrec.cli.options import CATALOG, CatalogOptions, expand_groups, option, prepare_retriever
 from zsrec.core.errors import ConfigError, MissingExtraError
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
@@ -48,31 +48,23 @@ def playground(
         from zsrec.playground.state import Workshop
     except ModuleNotFoundError:
         raise MissingExtraError("the playground", "playground") from None
-    from zsrec.data.interactions import Ids, Interactions
     from zsrec.prompts import Library
+    from zsrec.recommender.loader import Tables
     from zsrec.recommender.recommender import Recommender
-    from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS, retriever_named
-    from zsrec.retrieval.popularity import popularity
+    from zsrec.retrieval.by_name import WITHOUT_INTERACTIONS
 
     hosts = check_exposure(host, expose or ())
     items, histories, opening = _opened(source, catalog)
     # One retry, not four: a person is waiting and can press again.
     settings = Settings.load(base_url=base_url, model=model, max_retries=1)
-    recommender = Recommender(
-        items,
-        settings=settings,
-        prompts=prompts,
-        template="generate/default",
-        popularity=popularity(histories.values()) if histories else None,
-    )
-    if retriever is not None:
-        if not histories and retriever not in WITHOUT_INTERACTIONS:
-            raise ConfigError(
-                f"--retriever {retriever} needs users' histories, which --catalog has none of",
-                hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
-            )
-        known = Interactions.from_histories(histories, catalog=Ids(items.ids))
-        recommender = recommender.with_retriever(retriever_named(retriever, known, items))
+    if retriever is not None and not histories and retriever not in WITHOUT_INTERACTIONS:
+        raise ConfigError(
+            f"--retriever {retriever} needs users' histories, which --catalog has none of",
+            hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
+        )
+    tables = Tables.of(items, histories)
+    sources = catalog.sources(prompts=prompts, template="generate/default", retriever=retriever)
+    recommender = sources.make(Recommender, tables, prepare_retriever(sources, tables), settings)
     recommender.grounder.ground("")  # builds the index before the first request
     given = {"base_url": base_url, "model": model}
     model_arguments = {name: value for name, value in given.items() if value is not None}
@@ -100,7 +92,11 @@ def _opened(source: str, catalog: CatalogOptions) -> tuple[Catalog, Mapping[str,
     if catalog.catalog is not None:
         if source != SAMPLE:
             raise ConfigError("--data and --catalog name two catalogs", hint="leave one of them out")
-        given = {"id": catalog.id_column, "title": catalog.title_column, "domain": catalog.domain or "movies"}
+        sources, names = (
+            catalog.sources(),
+            ("id", "title", "domain", "creator", "aliases", "encoding", "delimiter"),
+        )
+        given = {name: getattr(sources, name) for name in names if getattr(sources, name) not in (None, "utf-8")}
         arguments = ", ".join(
             [repr(str(catalog.catalog)), *(f"{name}={value!r}" for name, value in given.items())]
         )

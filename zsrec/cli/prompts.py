@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+import zsrec
 from zsrec.cli import options
 from zsrec.cli.bench import OLD_NAMES
 from zsrec.cli.console import echo, print_json
@@ -157,7 +157,7 @@ def check_templates(
         rows = {"problems": [asdict(problem) for problem in found], "costs": costs}
         print_json(rows)
     elif as_sarif:
-        print_json(sarif(found, version("zsrec")))
+        print_json(sarif(found, zsrec.__version__))
     if _fails(found, strict=strict):
         raise typer.Exit(1)
 

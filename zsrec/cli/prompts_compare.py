@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zsrec.cli import options
-from zsrec.cli.bench import carry_out, movielens_data, own_tables, run_arguments, run_folder
+from zsrec.cli.bench import carry_out, movielens_data, own_tables, run_arguments, run_folder, table_arguments
 from zsrec.cli.console import plain, print_json, print_line, print_table
-from zsrec.cli.options import AskingOptions, RunOptions, expand_groups, option
+from zsrec.cli.options import AskingOptions, CatalogOptions, RunOptions, expand_groups, option
 from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
 from zsrec.data.download import SETS
@@ -22,10 +22,22 @@ from zsrec.evaluation.template_comparison import Comparing, compare_templates, w
 from zsrec.prompts import load_template
 
 
+@dataclass(frozen=True)
+class ComparedCatalog(CatalogOptions):
+    """The catalog of one's own data, which may be absent."""
+
+    catalog: Annotated[Path | None, option("The catalog: CSV, TSV, JSONL or Parquet.", panel=options.CATALOG)] = (
+        None
+    )
+    id_column: options.IdColumn = "item"
+    domain: options.Domain = "items"
+
+
 @expand_groups
 def compare(
     templates: Annotated[list[str], typer.Argument(help="Two or more templates, by name or path.")],
     asking: AskingOptions,
+    catalog: ComparedCatalog,
     users: Annotated[int, option("How many users to ask for, drawn by hash of their ids.", min=2)] = 100,
     k: Annotated[int, option("The length of the lists.", "-k", "--k", min=1)] = 10,
     against: options.Against = None,
@@ -37,12 +49,9 @@ def compare(
         ),
     ] = None,
     interactions: Annotated[
-        Path | None, option("Instead: a table of user, item and timestamp, with --items.", panel=options.CATALOG)
+        Path | None, option("Instead: a table of user, item and timestamp, with --catalog.", panel=options.CATALOG)
     ] = None,
-    items: Annotated[Path | None, option("The catalog: items with id and title.", panel=options.CATALOG)] = None,
     columns: options.EventColumns = "user,item,timestamp",
-    item_columns: options.ItemColumns = "item,title",
-    domain: options.Domain = "items",
     as_json: options.JsonToStdout = False,
 ) -> None:
     """Compare templates on the same users: what each finds, gets wrong and costs, with a verdict.
@@ -54,15 +63,15 @@ def compare(
     if len(templates) < 2:
         raise ConfigError("one template has nothing to be compared with", hint="name two or more")
     run = RunOptions(**vars(asking), methods="", template=templates, users=users, k=str(k))
-    more = {"columns": columns, "item_columns": item_columns, "domain": domain} if interactions else {}
-    if interactions is None and items is None:
+    more = table_arguments(catalog, columns) if interactions else {}
+    if interactions is None and catalog.catalog is None:
         found = movielens_data(data or "latest-small")
-    elif interactions is None or items is None or data is not None:
+    elif interactions is None or catalog.catalog is None or data is not None:
         raise ConfigError(
-            "your own data are --interactions and --items together, without --data", hint="give both tables"
+            "your own data are --interactions and --catalog together, without --data", hint="give both tables"
         )
     else:
-        found = own_tables(interactions, items, columns, item_columns, domain)
+        found = own_tables(interactions, catalog, columns)
     texts = [load_template(one, run.prompts).ref.sha256 for one in templates]  # an edited template is another run
     folder = run_folder(run, run_arguments(run, more) | {"files": found.files, "templates": texts})
     splits = problems("leave-one-out", found.interactions, seed=run.seed)

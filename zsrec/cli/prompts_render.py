@@ -44,6 +44,9 @@ class OptionalCatalog(CatalogOptions):
         Path | None,
         option("Your items: CSV, TSV, JSONL or Parquet; without them titles are printed as typed.", panel=CATALOG),
     ] = None
+    domain: Annotated[
+        str | None, option("What the items are, in the plural, such as books [default: movies]", panel=CATALOG)
+    ] = None
 
 
 @expand_groups
@@ -72,7 +75,7 @@ def render(
     if sample:
         person = _sample_person(template)
     elif catalog.catalog is not None:
-        users, everybody = who.read()
+        users, everybody = who.read(**catalog.text)
         if len(users) != 1:
             raise ConfigError(f"{len(users):,} users, but a prompt is for one", hint="name one with --user")
         (history,) = users.values()

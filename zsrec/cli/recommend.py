@@ -17,18 +17,19 @@ from zsrec.cli.options import (
     UserOptions,
     columns_of,
     expand_groups,
-    made_retriever,
     option,
+    prepare_retriever,
+    read_tables,
     titles,
 )
 from zsrec.core.errors import BadValueError, ConfigError, ZsrecError
 from zsrec.core.privacy import redactor
+from zsrec.core.settings import Settings
 from zsrec.core.types import Recommendations
 from zsrec.recommender.many import Outcome
 from zsrec.recommender.recommender import Recommender
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
-from zsrec.retrieval.popularity import popularity
 from zsrec.retrieval.rerank import Reranked
 
 
@@ -63,27 +64,21 @@ def recommend(
     A history goes to the model's host and nowhere else, without e-mail addresses, phone and card numbers in the
     user's own words (ZSREC_REDACT). Only the result is written.
     """
-    items = catalog.open()
-    bad: dict[str, BadValueError] = {}
-    users, everybody = who.read(bad)
-    retrieve = None
-    if retriever is not None:
-        source = interactions or (Path(who.history) if who.from_file else None)
-        retrieve = made_retriever(retriever, items, source, columns_of(who.columns))
-        if diversity is not None:
-            retrieve = Reranked(retrieve, items, trade_off=diversity)
-    elif diversity is not None:
+    if retriever is None and diversity is not None:
         raise ConfigError("--diversity without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
-    elif interactions is not None:
-        raise ConfigError("--interactions without --retriever", hint=f"name one of {', '.join(RETRIEVERS)}")
-    made = Recommender(
-        items,
-        model=model,
-        base_url=base_url,
-        template=template,
-        prompts=prompts,
-        popularity=popularity(everybody.values()) if everybody else None,
-    ).with_retriever(retrieve, pool=pool)
+    bad: dict[str, BadValueError] = {}
+    users, everybody = who.read(bad, **catalog.text)
+    others = interactions or (Path(who.history) if retriever is not None and who.from_file else None)
+    sources = catalog.sources(
+        template=template, prompts=prompts, interactions=others, columns=columns_of(who.columns), pool=pool,
+        retriever=retriever,
+    )  # fmt: skip
+    tables = read_tables(sources, everybody)
+    retrieve = prepare_retriever(sources, tables)
+    if retrieve is not None and diversity is not None:
+        retrieve = Reranked(retrieve, tables.catalog, trade_off=diversity)
+    settings = Settings.load(model=model, base_url=base_url)
+    made = sources.make(Recommender, tables, retrieve, settings)
     if retrieve is not None and not no_model and made.pipeline.template_given and not made.pipeline.ranks:
         raise ConfigError(
             f"--retriever {retriever} goes with templates that rank; {made.pipeline.template.ref} generates",

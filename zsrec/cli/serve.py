@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from zsrec.cli import options
+from zsrec.cli.console import print_line
 from zsrec.cli.options import MODEL, SERVICE, CatalogOptions, columns_of, expand_groups, option
 from zsrec.core.errors import MissingExtraError
 from zsrec.core.settings import Settings, is_loopback
@@ -70,7 +71,7 @@ def serve(
         import uvicorn
 
         from zsrec.core.privacy import Pseudonyms
-        from zsrec.recommender.loader import Sources, settle
+        from zsrec.recommender.loader import settle
         from zsrec.serving.app import create_app
         from zsrec.serving.auth import Keys, check_exposure, read_secret
         from zsrec.serving.connection import bounded_protocol
@@ -92,11 +93,7 @@ def serve(
     if per_key is None and tenants is not None and len(tenants.names) > 1:
         per_key = max(1, (in_work + waiting) // 2)
     limits = Options(deadline=deadline, in_work=in_work, waiting=waiting, redact=redact, per_tenant=per_key)
-    sources = Sources(
-        catalog=catalog.catalog,
-        id=catalog.id_column,
-        title=catalog.title_column,
-        domain=catalog.domain or "movies",
+    sources = catalog.sources(
         interactions=interactions,
         columns=columns_of(columns, rating=False),
         prompts=prompts,
@@ -113,6 +110,9 @@ def serve(
     llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
     histories = UserHistories(journal)
     service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
+    for note in (*(["no --catalog: the MovieLens sample is served"] if catalog.catalog is None else []),
+                 *service.stock.notes):  # fmt: skip
+        print_line(note, error=True)
     # Without keys a page in a caller's browser could ask under a name of its own: only known names are answered.
     hosts = None if tenants is not None and not allow_host else {*_LOOPBACK, host, *(allow_host or ())}
     app = create_app(service, tenants, hosts)

@@ -8,21 +8,30 @@ from rich.table import Table
 from rich.text import Text
 
 from zsrec.cli.console import plain, print_line, print_table
+from zsrec.evaluation import report_tables
 from zsrec.evaluation.comparison import RunComparison
 from zsrec.evaluation.report import LLMReport, MethodReport, Report
-from zsrec.evaluation.report_markdown import measure
 from zsrec.evaluation.statistics import Estimate
 
 
 def show(found: Report) -> None:
-    """Show the table of metrics, what an LLM cost and got wrong, and the comparisons in NDCG."""
+    """Show what the LLM adds, the metrics, how each method does against each other, and what an LLM got wrong."""
     keys = found.metrics
+    if (added := report_tables.lift(found)) is not None:
+        print_cells(added, report_tables.LIFT)
     table = result_table("method\nmode", "users", *keys, "ms p50\np95")
     for one in found.methods:
         named = Text("\n").join([plain(one.method), Text(one.mode, style="dim")])
         table.add_row(named, f"{one.users:,}", *map(interval, (one.metrics[key] for key in keys)), _times(one))
     print_table(table)
-    _show_lists(found)
+    if (same := report_tables.same_users(found)) is not None:
+        print_line(f"{same.title}: only these rows may be compared.", "bold")
+        print_cells(same)
+    if (pairs := report_tables.matrix(found)) is not None:
+        print_line(f"{pairs.title}: {pairs.about}", "bold")
+        print_cells(pairs)
+    if (measures := report_tables.lists(found)) is not None:
+        print_cells(measures)
     for one in found.methods:
         if one.llm is not None:
             for line in (*_asked(one.llm), f"the model recites: {found.recites}"):
@@ -31,13 +40,27 @@ def show(found: Report) -> None:
         print_line(line, "yellow")
     for name, why in found.skipped.items():
         print_line(f"{name}: left out: {why}", "yellow")
-    for pair in found.comparisons:
-        if "NDCG@" in pair.metric:
-            span = f"[{pair.low:+.4f}, {pair.high:+.4f}]"
-            tests = f"p = {pair.p:.4f}, corrected {pair.p_holm:.4f}"
-            print_line(f"{pair.metric} {pair.a} − {pair.b}: {pair.difference:+.4f} {span}, {tests}")
+    if any(one.llm and one.seconds for one in found.methods):
+        print_line(report_tables.QUEUEING, "dim")
     for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
         print_line(line, "dim")
+
+
+def print_cells(table: report_tables.Table, about: str = "") -> None:
+    """Print a report's table; what is shown to differ is green or red."""
+    shown = result_table(*table.head)
+    for row in table.rows:
+        cells = []
+        for cell in row:
+            text = report_tables.written(cell, interval="\n{}–{}" if table.intervals else "")
+            style = ""
+            if isinstance(cell, report_tables.Difference) and cell.is_shown:
+                style = "green" if cell.value > 0 else "red"
+            cells.append(Text("\n").join(Text(plain(line).plain, style=style) for line in text.split("\n")))
+        shown.add_row(*cells)
+    print_table(shown)
+    if about:
+        print_line(about, "dim")
 
 
 def show_comparison(found: RunComparison) -> None:
@@ -66,19 +89,6 @@ def interval(found: Estimate) -> str:
     return f"{found.mean:.4f}\n{found.low:.3f}–{found.high:.3f}"
 
 
-def _show_lists(found: Report) -> None:
-    names = found.list_measures
-    if not names:
-        return
-    table = result_table("lists", *names)
-    for one in found.methods:
-        if one.lists is not None:
-            values = one.lists.measures
-            cells = [measure(name, values[name]) if name in values else "" for name in names]
-            table.add_row(plain(one.method), *(cell.replace(" [", "\n[") for cell in cells))
-    print_table(table)
-
-
 def _times(one: MethodReport) -> str:
     return "" if one.seconds is None else f"{one.seconds.p50 * 1e3:.2f}\n{one.seconds.p95 * 1e3:.2f}"
 
@@ -87,6 +97,3 @@ def _asked(llm: LLMReport) -> Iterator[str]:
     cost = "" if llm.cost is None else f", cost {llm.cost.mean:.6f}"
     yield f"{llm.prompt_tokens.mean:,.0f} + {llm.completion_tokens.mean:,.0f} tokens per user{cost}"
     yield ", ".join(f"{name} {rate.mean:.1%}" for name, rate in llm.rates.items())
-    for pair in llm.lift:
-        if pair.metric.startswith("NDCG"):
-            yield pair.verdict

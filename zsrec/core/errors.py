@@ -10,6 +10,7 @@
     │   ├── MissingColumnError    a named column is not there
     │   ├── EncodingError         the bytes do not fit the stated encoding
     │   ├── DuplicateItemError    an item id appears twice
+    │   ├── DamagedError          a file is not as zsrec wrote it
     │   └── UnknownItemError      an item id or title is not in the catalog
     ├── TemplateError(path, line) a prompt template is not valid
     │   └── TemplateNotFoundError no template has that name
@@ -101,6 +102,10 @@ class EncodingError(DataError):
 
 class DuplicateItemError(DataError):
     """An item id appears twice in a catalog."""
+
+
+class DamagedError(DataError):
+    """A file of zsrec's own is not as it was written: something in it was changed, lost, repeated or replaced."""
 
 
 class UnknownItemError(DataError):

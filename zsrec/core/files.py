@@ -1,26 +1,23 @@
-"""Atomic file writes, file locks, folders of resumable jobs, and zsrec's own folder."""
+"""Atomic file writes, file locks, and zsrec's own folder."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import platformdirs
 
 from zsrec.core.errors import ConfigError, DataError, ServerError, ZsrecError
 
-CONFIG = "config.json"
 HOME_VARIABLE = "ZSREC_HOME"
 
-_LOCK = ".lock"
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.EACCES)  # file systems on which a folder cannot be synced
 
 
@@ -163,91 +160,3 @@ class Home:
     def lock(self, name: str) -> Path:
         """Return the lock file that guards `name`, for example an engine or a port."""
         return self.root / "locks" / f"{name}.lock"
-
-
-class ResumableFolder:
-    """The folder of a job that can be killed and resumed: its configuration, its lock, and atomic writes."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    def start(self, config: Mapping[str, Any]) -> None:
-        """Store a configuration, or make sure that the folder already holds the same one."""
-        wanted: dict[str, Any] = json.loads(json.dumps(config))
-        if (self.path / CONFIG).exists():
-            for field, here, there in _differences(*self._comparable(self.config(), wanted)):
-                raise ConfigError(
-                    f"{self.path} holds another run: {field} is {_short(here)} there and {_short(there)} here",
-                    hint="use another --out, or the same arguments and data to resume",
-                )
-        elif self.path.is_dir() and any(one.name != _LOCK for one in self.path.iterdir()):
-            raise ConfigError(f"{self.path} holds files and no {CONFIG}", hint="use a new folder for --out")
-        self.write_json(CONFIG, wanted)
-
-    def _comparable(self, found: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the parts of two configurations that must be equal; a subclass may leave some out."""
-        return found, wanted
-
-    def config(self) -> dict[str, Any]:
-        """Return the configuration."""
-        return self.read_json(CONFIG)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder; the system releases the lock when this process dies."""
-        held = ConfigError(f"another process works in {self.path}", hint="wait for it, or use another --out")
-        with ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(file_lock(self.path / _LOCK, held=held))
-            except OSError as error:
-                raise ConfigError(
-                    f"{self.path}: cannot be written: {error.strerror}", hint="check --out"
-                ) from error
-            yield
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON object from a file of the folder."""
-        path = self.path / name
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError("cannot be read as JSON", path=path, hint="is this the folder of a run?") from error
-        if not isinstance(found, dict):
-            raise DataError("expected a JSON object", path=path, hint="is this the folder of a run?")
-        return found
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file atomically; errors as in `write_text`."""
-        self.write_text(name, json.dumps(content, ensure_ascii=True, indent=1) + "\n")
-
-    def write_text(self, name: str, text: str, *, private: bool = False) -> None:
-        """Write a text file atomically; only its owner may read a `private` one."""
-        self._write(self.path / name, [text], private=private)
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        try:
-            (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path / name}: cannot be removed: {error.strerror}", hint="check the folder's owner"
-            ) from error
-
-    def _write(self, path: Path, parts: Iterable[str], *, private: bool = False) -> None:
-        with atomic_write(path, private=private) as file:
-            file.writelines(part.encode("utf-8", "replace") for part in parts)
-
-
-def _differences(here: object, there: object, field: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield the fields that differ; nested ones are named like `data.items.sha256`."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        for name in dict.fromkeys([*here, *there]):
-            yield from _differences(here.get(name), there.get(name), f"{field}.{name}" if field else str(name))
-    elif here != there:
-        yield field, here, there
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

@@ -66,6 +66,7 @@ def read_blocks(
     names: Columns,
     *,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     layout: Layout | None = None,
     needs_time: bool = False,
     on_bad: OnBad | None = None,
@@ -82,7 +83,7 @@ def read_blocks(
             complain(error, on_bad)
         bad.clear()
 
-    for lines, columns in _raw_blocks(path, names, encoding, layout, size, bad.append):
+    for lines, columns in _raw_blocks(path, names, encoding, delimiter, layout, size, bad.append):
         block = check_block(path, names, lines, columns, needs_time, bad.append)
         report()
         yield block
@@ -93,7 +94,13 @@ _Raw = tuple[NDArray[np.int64], list[Any]]  # lines, and the columns of `names.p
 
 
 def _raw_blocks(
-    path: Path, names: Columns, encoding: str, layout: Layout | None, size: int, on_bad: OnBad
+    path: Path,
+    names: Columns,
+    encoding: str,
+    delimiter: str | None,
+    layout: Layout | None,
+    size: int,
+    on_bad: OnBad,
 ) -> Iterator[_Raw]:
     kind = table_kind(path, layout)
     if kind == "parquet":
@@ -102,12 +109,14 @@ def _raw_blocks(
             yield np.arange(line, line + len(batch)), [batch[name] for name in names.present]
             line += len(batch)
     elif kind == "jsonl" or not is_fast(encoding) or _is_small(path):
-        rows = read_rows(path, columns=names.present, encoding=encoding, layout=layout, on_bad=on_bad)
+        rows = read_rows(
+            path, columns=names.present, encoding=encoding, delimiter=delimiter, layout=layout, on_bad=on_bad
+        )
         yield from _by_column(rows, names)
     else:
         try:
-            yield from _text_blocks(path, layout or suffix_layout(path), names, encoding, size, on_bad)
-        except UnicodeDecodeError as error:
+            yield from _text_blocks(path, layout or suffix_layout(path, delimiter), names, encoding, size, on_bad)
+        except UnicodeError as error:
             raise undecodable(path, encoding, error) from None
 
 

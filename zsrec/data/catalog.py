@@ -112,6 +112,8 @@ class Catalog:
         id: str = "id",  # noqa: A002
         title: str = "title",
         domain: str = "items",
+        creator: str | None = None,
+        aliases: str | None = None,
     ) -> Catalog:
         """Build a catalog from a DataFrame of pandas, polars or pyarrow; the arguments are those of `from_file`.
 
@@ -119,15 +121,23 @@ class Catalog:
             DataError: As for `from_file`; the line is the row's number, from 1.
             MissingExtraError: narwhals is not installed.
         """
-        attributes = frame_columns(frame, (id, title))
+        needed = tuple(name for name in (id, title, creator, aliases) if name is not None)
+        attributes = frame_columns(frame, needed)
         columns = _Columns(Path(FRAME))
         rows = zip(attributes.pop(id), attributes.pop(title), *attributes.values(), strict=True)
         for row, (item_id, name, *others) in enumerate(rows, start=1):
             columns.add(item_id, name, dict(zip(attributes, others, strict=True)), row)
-        return cls._from_columns(columns, domain)
+        return cls._from_columns(columns, domain, creator, aliases)
 
     @classmethod
-    def from_items(cls, items: Iterable[Item | Mapping[str, Any]], *, domain: str = "items") -> Catalog:
+    def from_items(
+        cls,
+        items: Iterable[Item | Mapping[str, Any]],
+        *,
+        domain: str = "items",
+        creator: str | None = None,
+        aliases: str | None = None,
+    ) -> Catalog:
         """Build a catalog from `Item` objects or mappings with "id", "title" and further attributes.
 
         Raises:
@@ -136,7 +146,7 @@ class Catalog:
         columns = _Columns()
         for place, item in enumerate(items, start=1):
             columns.add_item(item, place)
-        return cls._from_columns(columns, domain)
+        return cls._from_columns(columns, domain, creator, aliases)
 
     @classmethod
     def _from_columns(

@@ -28,6 +28,7 @@ def read_histories(
     liked_from: float | None = None,
     disliked_to: float | None = None,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     layout: Layout | None = None,
     errors: dict[str, BadValueError] | None = None,
 ) -> dict[str, History]:
@@ -43,6 +44,7 @@ def read_histories(
         liked_from: Ratings of at least this are `liked`.
         disliked_to: Ratings of at most this are `disliked`. Ratings between the two are `seen`.
         encoding: Of text formats.
+        delimiter: Of CSV; by default the suffix decides.
         layout: The format of a text table, instead of the suffix.
         errors: Filled with the first error of each user who has a value that is not valid; such users are left out
             of the result. None raises the first error of all.
@@ -61,7 +63,7 @@ def read_histories(
             raise error
         errors.setdefault(error.user, error)
 
-    for block in read_blocks(path, columns, encoding=encoding, layout=layout, on_bad=on_bad):
+    for block in read_blocks(path, columns, encoding=encoding, delimiter=delimiter, layout=layout, on_bad=on_bad):
         table.add(block)
     histories = histories_of(table.by_user(path, columns.time), liked_from, disliked_to)
     unwanted = set(errors or ()) | (set() if users is None else histories.keys() - set(users))
@@ -108,6 +110,7 @@ def read_interactions(
     max_unknown: float = MAX_UNKNOWN,
     max_malformed: float = MAX_MALFORMED,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     layout: Layout | None = None,
 ) -> ReadResult:
     """Read a table of interactions.
@@ -123,6 +126,7 @@ def read_interactions(
         path,
         columns.model_copy(update={"rating": None}),
         encoding=encoding,
+        delimiter=delimiter,
         layout=layout,
         needs_time=columns.time is not None,
         on_bad=bad.append,
@@ -162,10 +166,19 @@ def _problem(error: BadRowError) -> str:
     return error.message.removeprefix(f"{error.path}:{error.line}: ")
 
 
-def read_targets(path: str | Path, catalog: Ids, *, user: str = "user", item: str = "item") -> dict[str, str]:
+def read_targets(
+    path: str | Path,
+    catalog: Ids,
+    *,
+    user: str = "user",
+    item: str = "item",
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+) -> dict[str, str]:
     """Read one target item per user."""
     targets: dict[str, str] = {}
-    for block in read_blocks(Path(path), Columns(user=user, item=item, time=None, rating=None)):
+    columns = Columns(user=user, item=item, time=None, rating=None)
+    for block in read_blocks(Path(path), columns, encoding=encoding, delimiter=delimiter):
         for line, one, place in zip(block.lines, block.users.places, block.items.places, strict=True):
             name, target = block.users.values[one], block.items.values[place]
             if name in targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ def read_rows(
             layout = layout or suffix_layout(path, delimiter)
             with path.open(encoding=_without_bom(encoding), newline="") as file:
                 yield from read_lines(file, layout, path=path, columns=columns, on_bad=on_bad)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise undecodable(path, encoding, error) from None
     except LookupError:
         raise ConfigError(f"unknown encoding {encoding!r}", hint="for example 'utf-8' or 'latin-1'") from None
@@ -92,7 +93,11 @@ def table_kind(path: Path, layout: Layout | None = None) -> str:
 
 
 def suffix_layout(path: Path, delimiter: str | None = None) -> Layout:
-    """Return the layout of a .csv or .tsv file."""
+    """Return the layout of a .csv or .tsv file; a `ConfigError` for a delimiter that separates no fields."""
+    if delimiter is not None and (not delimiter.strip(" ") or (not delimiter.isprintable() and delimiter != "\t")):
+        raise ConfigError(f"the delimiter is {delimiter!r}", hint="for example ';', or a tab")
+    if delimiter is not None and '"' in delimiter:
+        raise ConfigError(f"the delimiter is {delimiter!r}, and quotes surround fields", hint="for example ';'")
     return Layout(delimiter or ("\t" if SUFFIXES.get(path.suffix.lower()) == "tsv" else ","))
 
 
@@ -200,13 +205,17 @@ def parquet_batches(path: Path, columns: Sequence[str], *, only: bool = False) -
         raise DataError(f"not a Parquet file: {error}", path=path, hint="write the file again") from None
 
 
-def undecodable(path: Path, encoding: str, error: UnicodeDecodeError) -> EncodingError:
+def undecodable(path: Path, encoding: str, error: UnicodeError) -> EncodingError:
     """Return the error that names the line of bytes that are not in `encoding`."""
+    byte = f": byte 0x{error.object[error.start]:02x}" if isinstance(error, UnicodeDecodeError) else ""
+    with path.open("rb") as file:
+        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    likely, why = ("utf-16", "as the file seems to be") if utf16 else ("latin-1", "which reads any file")
     return EncodingError(
-        f"not {encoding}: byte 0x{error.object[error.start]:02x}",
+        f"not {encoding}{byte}",
         path=path,
         line=_undecodable_line(path, encoding),
-        hint="save the file as UTF-8 or name its encoding (encoding='latin-1' reads any file)",
+        hint=f"save the file as UTF-8, or name its encoding: --encoding {likely} or encoding={likely!r}, {why}",
     )
 
 

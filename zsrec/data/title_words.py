@@ -87,7 +87,13 @@ DOMAINS = _by_word("domains")
 """The medium of a catalog's items, by the word that names them."""
 
 CREDITS = _phrases("credits")
-"""What stands before names of people, or begins a description."""
+"""What stands before names of people or places."""
+
+PREDICATES = _phrases("predicates")
+"""What begins a description in small letters."""
+
+OPENERS = _all("openers")
+"""Words that open a list or an answer and are no part of a name: "Films: …"."""
 
 HOUSES = _all("houses")
 """Companies that are named before a title."""

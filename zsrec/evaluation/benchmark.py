@@ -18,6 +18,7 @@ from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
 from zsrec.evaluation.llm_methods import Case, LLMMethod, ask, cases, header, predictions, seconds
+from zsrec.evaluation.machine import measured_on, model_server
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
 from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
@@ -123,6 +124,8 @@ def in_folder(
     with folder.locked(), _Session(task, folder, watch, settings, llm) as session:
         check_key(folder, hash_key, growing=not all(map(folder.has, task.names)))
         folder.start(_config(task, arguments, session.server()))
+        for note in folder.notes:
+            watch.say(note)
         for name, method in task.methods.items():
             if not folder.has(name):
                 session.retrieve(name, method)
@@ -142,13 +145,16 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
         notes=tuple(split["notes"]),
         users=split["users"],
         items=split["items"],
-        methods=tuple(measured(folder.predictions(name), ks) for name in config["methods"]),
+        methods=tuple(
+            measured(folder.predictions(name), ks, short=bool(config.get("llm_methods")))
+            for name in config["methods"]
+        ),
     )
     recited: ProbeReport | None = None
     if config["questions"]:
         asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
         recited = probe_report(config["server"]["model"], asked, seed=seed)
-    times = folder.read_json(TIMES)
+    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
     if task is not None:
         shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
         folder.write_json(TITLES, {item: task.catalog[item].title for item in sorted(shown)})
@@ -157,7 +163,10 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
         prices=prices or Prices(*config["prices"]), probe=recited,
-        times={name: Seconds(p50=one["p50"], p95=one["p95"]) for name, one in times.items()},
+        times={
+            name: Seconds(p50=one["p50"], p95=one["p95"], measured=one.get("measured", {}))
+            for name, one in times.items()
+        },
         titles=folder.read_json(TITLES),
         statistics=_read_statistics(folder),
     )  # fmt: skip
@@ -272,9 +281,9 @@ class _Session:
             for method in todo:
                 self._ask(method, OfflineLLM("", method.replies))
             return
-        with Journal(self.folder.path / JOURNAL) as journal:
-            if journal.dropped:
-                self.watch.say("the journal ended in a torn line; its request will be sent again")
+        with Journal(self.folder.path / JOURNAL, self.folder.purpose) as journal:
+            for note in journal.notes:
+                self.watch.say(note)
             if len(journal):
                 self.watch.say(f"going on: {len(journal):,} replies are there already")
             llm = JournalledLLM(self._model(), journal, on_reply=self.watch.reply)
@@ -292,11 +301,15 @@ class _Session:
         llm_of = None if method.replies is None else offline_llms(method, split, known)
         request = ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=self.watch.step)
         outcomes = self._loop.run(request)
-        model = self._loop.run(llm.handshake()).model
+        server = self._loop.run(llm.handshake())
         mode = None if method.retriever is None else method.retriever(split.training).mode
-        self._write_times(method.name, seconds(outcomes), by_user=True)
+        about: dict[str, int | str] = {}
+        if llm_of is None:
+            about["requests_at_once"] = self.settings.concurrency
+            about["model_server"] = model_server(server.base_url, server.version)
+        self._write_times(method.name, seconds(outcomes), by_user=True, **about)
         self.folder.write_predictions(
-            header(method, model, outcomes, mode, task.seed), predictions(split, known, outcomes)
+            header(method, server.model, outcomes, mode, task.seed), predictions(split, known, outcomes)
         )
 
     def _probe(self, llm: LLM) -> None:
@@ -310,10 +323,13 @@ class _Session:
         questions = self._loop.run(request)
         self.folder.write_json(PROBE, {"questions": [one.model_dump() for one in questions]})
 
-    def _write_times(self, name: str, took: Sequence[float | None], *, by_user: bool = False) -> None:
+    def _write_times(
+        self, name: str, took: Sequence[float | None], *, by_user: bool = False, **about: int | str
+    ) -> None:
         """Before the predictions: a kill between the two then only makes the method run again."""
         found = quantiles([one for one in took if one is not None])
         if found is not None:
+            found = found.model_copy(update={"measured": measured_on(**about)})
             self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 

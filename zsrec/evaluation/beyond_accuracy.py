@@ -5,7 +5,7 @@ All of them are of lists of k items per user. A list may be shorter than k; an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ Lists = NDArray[np.int64]
 GENRES = "genres"
 MEASURES = {
     "Coverage": "share of the catalog that is in any user's list; it grows with the number of users",
+    "Gini": "how unevenly the catalog is shown: 0 for all items in as many lists, near 1 for a few in all lists",
     "Novelty": "mean surprise of a list's items in bits, -log2 of the share of users who know the item",
     "Diversity": "mean distance of a list's items by genres, 0 for the same genres and 1 for none in common",
     "Popularity": "mean number of users who know a list's items",
@@ -38,7 +39,7 @@ SHARES = ("Diversity", "Head")
 LISTS = (
     "All are of the first k items of each list, on the users that all methods were asked for; of several orders "
     "of tied events, the first. Empty lists, and for the diversity lists of one item, are left out. Coverage's "
-    "interval is a delete-a-group jackknife over users, the others are bootstraps."
+    "and Gini's intervals are delete-a-group jackknives over users, the others are bootstraps."
 )
 
 
@@ -94,12 +95,12 @@ class Measured(NamedTuple):
 
     users: int
     empty: int
-    coverage: Estimate | None  # None for fewer than two users
+    whole: Mapping[str, Estimate]  # what is of all lists together; empty for fewer than two users
     columns: dict[str, Values]  # of the users whose list says something
 
     def report(self, k: int, means: Mapping[str, Estimate | None]) -> ListReport:
         """The measures with the intervals of their columns."""
-        found = {"Coverage": self.coverage, **means}
+        found = {**self.whole, **means}
         measures = {f"{name}@{k}": one for name, one in found.items() if one is not None}
         return ListReport(users=self.users, empty=self.empty, measures=measures)
 
@@ -115,21 +116,19 @@ def measure(one: MethodRun, places: Sequence[int] | slice, k: int, known: Statis
     columns["Popularity"] = popularity(lists, per_item)
     if known.histogram:
         columns["Head"] = head_share(lists, per_item)
-    covered = None
+    whole: dict[str, Estimate] = {}
     if len(lists) > 1 and known.items:
-        low, high = jackknife(
-            lambda users: _covered(lists[users], len(names)) / known.items, len(lists), seed=seed
-        )
-        covered = Estimate(mean=coverage(lists, known.items), low=max(low, 0.0), high=min(high, 1.0))
+        of_all: dict[str, Callable[[Lists], float]] = {
+            "Coverage": lambda some: coverage(some, known.items),
+            "Gini": lambda some: float(np.nan_to_num(gini(some, known.items))),
+        }
+        for name, of in of_all.items():
+            low, high = jackknife(lambda users, of=of: of(lists[users]), len(lists), seed=seed)  # type: ignore[misc]
+            whole[name] = Estimate(mean=of(lists), low=max(low, 0.0), high=min(high, 1.0))
     empty = len(lists) - int(np.count_nonzero((lists >= 0).any(axis=1)))
     return Measured(
-        len(lists), empty, covered, {name: values[~np.isnan(values)] for name, values in columns.items()}
+        len(lists), empty, whole, {name: values[~np.isnan(values)] for name, values in columns.items()}
     )
-
-
-def _covered(lists: Lists, names: int) -> int:
-    """As `coverage` counts, without sorting: the jackknife does it a hundred times."""
-    return int(np.count_nonzero(np.bincount(lists.ravel() + 1, minlength=names + 1)[1:]))
 
 
 def _text(value: object) -> str:
@@ -140,7 +139,7 @@ def _text(value: object) -> str:
 
 def coverage(lists: Lists, items: int) -> float:
     """|items in any list| / |catalog|, in [0, 1]."""
-    return len(np.unique(lists[lists >= 0])) / items
+    return int(np.count_nonzero(np.bincount(lists.ravel() + 1)[1:])) / items
 
 
 def novelty(lists: Lists, users_per_item: NDArray[np.int64], users: int) -> Values:

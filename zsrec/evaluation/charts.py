@@ -34,7 +34,8 @@ class Chart(NamedTuple):
 
     title: str
     text: str
-    picture: Markup
+    picture: Markup  # as part of a page
+    save: Callable[[str], bytes]  # as a file of its own, of the kind "svg" or "png"
 
 
 def charts(report: Report) -> list[Chart]:
@@ -42,24 +43,35 @@ def charts(report: Report) -> list[Chart]:
     return [*_quality(report), *_cost(report), *_by_history(report), *_positions(report), *_calibrations(report)]
 
 
+def figures(report: Report) -> Iterator[tuple[str, Callable[[str], bytes]]]:
+    """The charts as files: each one's name without its ending, and what makes its content."""
+    for chart in charts(report):
+        yield re.sub(r"[^a-z0-9]+", "_", chart.title.lower()).strip("_")[:60], chart.save
+
+
 def drawn(draw: Callable[[Axes], None], *, width: float = 5.0, height: float = 3.0) -> str:
     """A chart as an SVG file; no date and no random id is in it."""
+    return saved(draw, "svg", width=width, height=height, transparent=True).decode()
+
+
+def saved(
+    draw: Callable[[Axes], None], kind: str, *, width: float = 5.0, height: float = 3.0, transparent: bool = False
+) -> bytes:
+    """A chart as a file of a kind, "svg" or "png"; equal charts give equal bytes."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("charts", "bench") from error
-    written = io.StringIO()
+    written = io.BytesIO()
     with rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", UserWarning
         )  # a glyph that its font lacks: the reader's font draws the text
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
-        figure.savefig(
-            written, format="svg", transparent=True,
-            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
-        )  # fmt: skip
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type") if kind == "svg" else ("Software",))
+        figure.savefig(written, format=kind, transparent=transparent, metadata=nothing, dpi=200)
     return written.getvalue()
 
 
@@ -93,7 +105,8 @@ def _colour(value: str) -> str:
 
 
 def _chart(title: str, text: str, draw: Callable[[Axes], None], *, height: float = 3.0) -> Chart:
-    return Chart(title, text, inline(drawn(draw, height=height), title))
+    picture = inline(drawn(draw, height=height), title)
+    return Chart(title, text, picture, lambda kind: saved(draw, kind, height=height))
 
 
 def _point(axes: Axes, x: float, estimate: Estimate, colour: str, *, across: bool = False) -> None:
@@ -218,6 +231,7 @@ def _positions(report: Report) -> Iterator[Chart]:
             axes.bar(range(1, len(shares) + 1), shares, color=COLOURS[0])
             axes.axhline(1 / len(shares), color=SOFT, linestyle="--", linewidth=1)
             axes.set(xlabel="place in the prompt", ylabel="share ranked first")
+            axes.locator_params(axis="x", integer=True)
 
         yield _chart(f"Position bias: {one.method}", text, draw, height=2.6)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -13,7 +14,7 @@ from zsrec.core.types import Frozen
 from zsrec.evaluation.metrics import one_target_metrics
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, shares
+from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, shares
 
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
@@ -93,10 +94,23 @@ def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, .
         ],
         dtype=np.int64,
     )
-    retrieval = one_target_metrics(above, np.zeros_like(above), ks)
+    retrieval = one_target_metrics(above, np.zeros_like(above), ks, short="MRR" not in one.metrics)
     return comparisons(
         [Pair(key, one.name, RETRIEVAL, one.metrics[key] - values) for key, values in retrieval.items()], seed=seed
     )
+
+
+def lifts(methods: Sequence[MethodRun], ks: Sequence[int], *, seed: int) -> dict[str, tuple[Comparison, ...]]:
+    """The `lift` of each method, corrected over all methods of one metric."""
+    found = [pair for one in methods for pair in lift(one, ks, seed=seed)]
+    by_metric: dict[str, list[Comparison]] = defaultdict(list)
+    for pair in found:
+        by_metric[pair.metric].append(pair)
+    corrected: dict[str, list[Comparison]] = defaultdict(list)
+    for pairs in by_metric.values():
+        for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
+            corrected[pair.a].append(pair.model_copy(update={"p_holm": p}))
+    return {name: tuple(pairs) for name, pairs in corrected.items()}
 
 
 def everywhere(methods: Sequence[MethodRun]) -> dict[str, Places]:
@@ -145,10 +159,11 @@ def _methods(folders: Sequence[RunFolder]) -> tuple[list[MethodRun], list[str]]:
     found: list[MethodRun] = []
     same: list[str] = []
     targets: dict[tuple[str, int], str] = {}
-    for run, folder in zip(names, folders, strict=True):
-        config = folder.config()
+    configs = [folder.config() for folder in folders]
+    short = any(config.get("llm_methods") for config in configs)
+    for run, folder, config in zip(names, folders, configs, strict=True):
         for name in config["methods"]:
-            one = measured(folder.predictions(name), config["ks"])
+            one = measured(folder.predictions(name), config["ks"], short=short)
             one = replace(one, name=f"{run}:{name}" if len(folders) > 1 else name)
             _check_targets(one, targets)
             twin = next((other for other in found if _equal(one, other)), None)

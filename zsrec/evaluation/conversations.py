@@ -93,7 +93,7 @@ def read_turns(path: Path, catalog: Catalog) -> list[Turn]:
                 if unknown:
                     raise DataError(
                         f"item {unknown[0]!r} is not in the catalog", path=path, line=number,
-                        hint="add it to --items, or leave it out of the turn",
+                        hint="add it to --catalog, or leave it out of the turn",
                     )  # fmt: skip
                 turns[turn.id] = turn
     except OSError as error:

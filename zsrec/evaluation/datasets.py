@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
 from zsrec.data.catalog import Catalog
 from zsrec.data.download import CITATION, SETS, form_of
-from zsrec.data.interactions import Ids, Interactions
+from zsrec.data.interactions import Interactions
 from zsrec.data.movielens import load_ratings
-from zsrec.data.readers import Columns, read_interactions
+from zsrec.recommender.loader import Sources
 
 UNKNOWN_LICENCE = "research use only; the set's README has the full text"
 
@@ -26,18 +27,18 @@ class Data:
     files: dict[str, str] = field(default_factory=dict)  # the SHA-256 of every file read, by its role and name
 
 
-def from_tables(
-    interactions: Path, items: Path, *, columns: Columns, item_columns: tuple[str, str], domain: str = "items"
-) -> Data:
-    """Reads a table of interactions and one of items."""
-    id_column, title = item_columns
-    catalog = Catalog.from_file(items, id=id_column, title=title, domain=domain)
-    read = read_interactions(interactions, columns=columns, catalog=Ids(catalog.ids))
+def from_sources(sources: Sources) -> Data:
+    """Reads a table of interactions and one of items; `ConfigError` where one of them is not named."""
+    items, interactions = sources.catalog, sources.interactions
+    if items is None or interactions is None:
+        raise ConfigError("own data are two tables", hint="give --catalog and --interactions")
+    catalog, known, notes = sources.read()
+    assert known is not None  # noqa: S101  (a table was named)
     return Data(
         name=f"{interactions.name}, {items.name}",
         catalog=catalog,
-        interactions=read.interactions,
-        notes=read.notes,
+        interactions=known,
+        notes=notes,
         files={f"interactions {interactions.name}": sha256(interactions), f"items {items.name}": sha256(items)},
     )
 

@@ -49,7 +49,7 @@ NAMED: Mapping[str, str] = {
 
 SHORT_LISTS = (
     "A list of an LLM is shorter than the catalog: a target that it does not name is a miss, with HR, NDCG and "
-    "reciprocal rank 0."
+    "reciprocal rank 0. So MRR is cut at the same length for all methods."
 )
 
 Outcome = Recommendations | ZsrecError | None
@@ -269,6 +269,8 @@ def header(
     notes += [] if method.replies is None else method.replies.counts().notes
     order = f"shuffled by hash (seed {seed})" if method.shuffled else "best first"
     where = f"the best {method.pool} of {method.source}, {order}" if method.source else "none: the whole catalog"
+    history = method.template.variables.get("history")
+    last = None if history is None else history.last  # the template shows no more
     weight = method.template.ranking.llm_weight
     fused = {FUSED_WITH: f"the order of retrieval, llm_weight {weight:g}"} if method.prior else {}
     return Header(
@@ -280,7 +282,7 @@ def header(
             "sha256": method.template.ref.sha256,
             "model": model,
             "candidates": where,
-            "newest events in the prompt": method.newest,
+            "newest events in the prompt, at most": min(method.newest, last or method.newest),
             **fused,
         },
     )

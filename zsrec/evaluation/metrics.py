@@ -76,9 +76,9 @@ def ndcg(above: Counts, tied: Counts, k: int) -> Values:
     return expected_gain(1.0 / np.log2(np.arange(2, k + 2)), above, tied)
 
 
-def mrr(above: Counts, tied: Counts) -> Values:
-    """1 / place over the whole ranking, 0 for a target that is no candidate; shape (n,)."""
-    longest = int(np.max(above + tied, initial=0)) + 1
+def mrr(above: Counts, tied: Counts, k: int | None = None) -> Values:
+    """1 / place within the first k (None: the whole ranking), 0 for a target that is not there; shape (n,)."""
+    longest = k or int(np.max(above + tied, initial=0)) + 1
     return expected_gain(1.0 / np.arange(1, longest + 1), above, tied)
 
 
@@ -163,8 +163,13 @@ def _reciprocal(above: int, size: int, targets: int) -> float:
     return float(((survival[:-1] - survival[1:]) / places).sum())
 
 
-def one_target_metrics(above: Counts, tied: Counts, ks: Sequence[int]) -> dict[str, Values]:
-    """HR, NDCG and MRR of n places (`Place`) by name; shape (n,) each."""
+def one_target_metrics(
+    above: Counts, tied: Counts, ks: Sequence[int], *, short: bool = False
+) -> dict[str, Values]:
+    """HR, NDCG and MRR of n places (`Place`) by name; shape (n,) each.
+
+    `short` says that some lists beside them end at the largest of `ks`: MRR is cut there too, and named so.
+    """
     values = {f"HR@{k}": hit_rate(above, tied, k) for k in ks}
     values |= {f"NDCG@{k}": ndcg(above, tied, k) for k in ks}
-    return values | {"MRR": mrr(above, tied)}
+    return values | ({f"MRR@{max(ks)}": mrr(above, tied, max(ks))} if short else {"MRR": mrr(above, tied)})

@@ -16,20 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from zsrec.core.errors import DataError
-from zsrec.core.files import atomic_write
+from zsrec.core.errors import DamagedError, DataError
 from zsrec.core.types import Frozen
 from zsrec.retrieval.base import Mode
 
 FORMAT = 2
 MOST_SHOWN = 5
-_AGAIN = "delete the file and run the benchmark again"
+_AGAIN = "`zsrec verify RUN --repair` removes it; the same benchmark then makes it again"
 FUSED_WITH = "fused with"
 """The field of `Header.llm` that says of what order besides the model's a ranking is made."""
 
@@ -164,13 +163,10 @@ class Predicted:
         return ordered[:n]
 
 
-def write_predictions(path: Path, header: Header, predictions: Iterable[Prediction]) -> None:
-    """Writes a file of predictions (format 2), all of it or nothing; equal predictions give equal bytes."""
+def write_predictions(file: IO[bytes], header: Header, predictions: Iterable[Prediction]) -> None:
+    """Writes predictions (format 2) to a file; equal predictions give equal bytes."""
     rows, digest = 0, hashlib.sha256()
-    with (
-        atomic_write(path) as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed,
-    ):
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed:
 
         def write(line: str) -> None:
             raw = line.encode() + b"\n"
@@ -196,11 +192,11 @@ def header_of(path: Path) -> Header:
         return header
 
 
-def rename_users(path: Path, to: Path, name: Callable[[str], str]) -> None:
-    """Writes a file of predictions again with pseudonyms for its users; `to` may be the same file."""
+def rename_users(path: Path, file: IO[bytes], name: Callable[[str], str]) -> None:
+    """Writes the predictions in `path` to another file, with pseudonyms for their users."""
     with _opened(path) as (header, rows):
         renamed = (replace(one, user=name(one.user)) for one in rows)
-        write_predictions(to, header.model_copy(update={"pseudonyms": True}), renamed)
+        write_predictions(file, header.model_copy(update={"pseudonyms": True}), renamed)
 
 
 @contextmanager
@@ -225,7 +221,7 @@ def _opened(path: Path) -> Iterator[tuple[Header, Iterator[Prediction]]]:
                 )  # fmt: skip
             yield header, _rows(_checked(first, lines, path) if packed else lines, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"is damaged: {error}", path=path, hint=_AGAIN) from error
+        raise DamagedError(f"is damaged: {error}", path=path, hint=_AGAIN) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=path, hint="run the benchmark again") from error
 
@@ -242,9 +238,9 @@ def _checked(first: bytes, lines: Iterator[bytes], path: Path) -> Iterator[bytes
         stated = json.loads(line)
         wanted = stated["rows"], stated["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError("is damaged: the last line is no checksum", path=path, hint=_AGAIN) from error
+        raise DamagedError("is damaged: the last line is no checksum", path=path, hint=_AGAIN) from error
     if wanted != (rows, digest.hexdigest()):
-        raise DataError(
+        raise DamagedError(
             f"is damaged: {rows:,} rows where {wanted[0]} are stated, or another checksum", path=path, hint=_AGAIN
         )
 

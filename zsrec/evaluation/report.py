@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zsrec.core.types import Frozen
 from zsrec.evaluation.beyond_accuracy import MEASURES, SHARES, ListReport, Statistics, measure
-from zsrec.evaluation.comparison import TESTS, Places, compared, everywhere, lift
+from zsrec.evaluation.comparison import TESTS, Places, compared, everywhere, lifts
 from zsrec.evaluation.llm_methods import SHORT_LISTS
 from zsrec.evaluation.memorization import KINDS, ProbeReport
 from zsrec.evaluation.metrics import Values
@@ -92,10 +92,15 @@ class LLMReport(Frozen):
 
 
 class Seconds(Frozen):
-    """Wall-clock seconds per user: median and 95th percentile."""
+    """Wall-clock seconds per user: median and 95th percentile.
+
+    With an LLM these are a user's requests one after the other, each with its wait for the others in flight.
+    """
 
     p50: float
     p95: float
+    # the processor, the Python version; with an LLM the requests at once, and what is known of its server
+    measured: dict[str, str | int] = Field(default_factory=dict)
 
 
 class Group(Frozen):
@@ -240,7 +245,7 @@ def report(
     found = dict(zip([(one.name, key) for one, key in cells], _all(means[: len(cells)]), strict=True))
     of_lists = dict(zip([*bounded, *free], means[len(cells) :], strict=True))
     listed = {name: one.report(k, {of: of_lists[name, of] for of in one.columns}) for name, one in lists.items()}
-    methods = []
+    methods, added = [], lifts(run.methods, ks, seed=seed)
     for one in run.methods:
         asked = bool(one.predicted.uses)
         shown = one.predicted.most_shown()
@@ -252,7 +257,7 @@ def report(
                 metrics={key: found[one.name, key] for key in keys},
                 seconds=(times or {}).get(one.name) or quantiles(one.seconds),
                 notes=one.notes,
-                llm=_llm_report(one, ks, seed=seed, prices=prices or Prices()) if asked else None,
+                llm=_llm_report(one, added.get(one.name, ()), seed, prices or Prices()) if asked else None,
                 by_history=_by_history(one, main, seed),
                 most_shown=tuple(
                     Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
@@ -317,7 +322,7 @@ def _all(found: Sequence[Estimate | None]) -> list[Estimate]:
     return [one for one in found if one is not None]
 
 
-def _llm_report(one: MethodRun, ks: Sequence[int], *, seed: int, prices: Prices) -> LLMReport:
+def _llm_report(one: MethodRun, added: tuple[Comparison, ...], seed: int, prices: Prices) -> LLMReport:
     uses = one.predicted.uses
     with_candidates = any(use.candidates for use in uses)
     naming = [use for use in uses if use.named]
@@ -347,7 +352,7 @@ def _llm_report(one: MethodRun, ks: Sequence[int], *, seed: int, prices: Prices)
         completion_tokens=completion,
         cost=cost,
         total_tokens=(sum(tokens_in), sum(tokens_out)),
-        lift=lift(one, ks, seed=seed),
+        lift=added,
         reachable=reachable,
         first_places=_first_places(one.predicted) if with_candidates else (),
         calibration=_calibration(one.predicted) if with_candidates else (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import jinja2
 
 from zsrec.core.errors import MissingExtraError
 from zsrec.core.untrusted_text import printable
-from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
 from zsrec.evaluation.charts import charts
 from zsrec.evaluation.memorization import KINDS
-from zsrec.evaluation.report import RATES, Report
-from zsrec.evaluation.report_markdown import measure, number
+from zsrec.evaluation.report import Report
+from zsrec.evaluation.report_markdown import model_of
+from zsrec.evaluation.report_tables import Cell, Share, is_number, tables, written
 
 NO_CHARTS = "The charts are left out: they need matplotlib (pip install 'zsrec[bench]')."
 _TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -27,12 +27,14 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
     Without matplotlib the page has its tables, and a note in place of the charts.
     """
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page.filters |= {
+    filters: dict[str, Callable[..., object]] = {
         "plain": printable,
-        "metric": number,
         "percent": lambda share: f"{share:.1%}",
-        "measure": measure,
+        "lines": _lines,
+        "share": Share,
     }
+    page.filters |= filters
+    page.tests["number_cell"] = is_number
     try:
         drawn, no_charts = charts(report), None
     except MissingExtraError:
@@ -41,10 +43,14 @@ def html(report: Report, config: Mapping[str, Any]) -> str:
         report=report,
         config=config,
         config_text=json.dumps(config, indent=1),
-        about_lists=LISTS,
-        measures={name: MEASURES[name.partition("@")[0]] for name in report.list_measures},
+        tables=tables(report),
+        model=model_of(config),
         charts=drawn,
         no_charts=no_charts,
-        explained=RATES,
         kinds=KINDS,
     )
+
+
+def _lines(cell: Cell, intervals: bool) -> list[str]:
+    """A cell with its interval on a line of its own."""
+    return [printable(line) for line in written(cell, interval="\n{} – {}" if intervals else "").split("\n", 1)]

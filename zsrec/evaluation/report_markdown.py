@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
 from zsrec.evaluation.memorization import KINDS
 from zsrec.evaluation.protocols import SAMPLED
-from zsrec.evaluation.report import RATES, MethodReport, Report
+from zsrec.evaluation.report import MethodReport, Report
+from zsrec.evaluation.report_tables import Share, Table, tables, written
 from zsrec.evaluation.statistics import Estimate
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.)])", re.IGNORECASE)
@@ -21,41 +21,20 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], one_line)
 
 
-def number(value: float) -> str:
-    """A metric with four digits and no leading zero."""
-    text = f"{value:.4f}"
-    return text.removeprefix("0") if text.startswith("0.") else text
-
-
 def interval(estimate: Estimate) -> str:
     """A mean with its interval."""
-    return f"{number(estimate.mean)} [{number(estimate.low)}, {number(estimate.high)}]"
+    return written(estimate)
 
 
 def percent(estimate: Estimate) -> str:
     """A share with its interval."""
-    return f"{estimate.mean:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
+    return written(Share(estimate))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; its cells are Markdown already."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def quality(report: Report) -> str:
-    """The table of methods and metrics, with a probe's result beside the rows of an LLM."""
-    keys = report.metrics
-    head = ["method", "mode", "users", *keys]
-    rows = [
-        [escaped(one.method), one.mode, f"{one.users:,}", *(interval(one.metrics[key]) for key in keys)]
-        for one in report.methods
-    ]
-    if any(one.llm for one in report.methods):
-        head.append("recites")
-        for one, row in zip(report.methods, rows, strict=True):
-            row.append("" if one.llm is None else report.recites)
-    return table(head, rows)
 
 
 def readme_table(report: Report, config: Mapping[str, Any]) -> str:
@@ -90,82 +69,42 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
     yield f"# Benchmark: {escaped(config['data'])}"
     yield f"{report.users:,} users, {report.items:,} items, seed {report.seed}. {escaped(report.protocol)}"
     yield f"Intervals: {report.intervals}. Tests: {report.tests}."
-    yield "## Quality\n\n" + quality(report)
-    if report.same_users is not None:
-        keys = report.metrics
-        rows = [
-            [escaped(name), *(interval(metrics[key]) for key in keys)]
-            for name, metrics in report.same_users.metrics.items()
-        ]
-        yield f"### All methods on the same {report.same_users.users:,} users\n\n" + table(["method", *keys], rows)
-    yield from _lists(report)
-    for one in report.methods:
-        if one.llm is not None:
-            yield from _llm(one)
-    if report.probe is not None:
-        yield from _probe(report)
-    if report.verdicts:
-        yield "## Who beats whom\n\n" + "\n".join(f"- {escaped(pair.verdict)}" for pair in report.verdicts)
+    for one in tables(report):
+        yield from _table(one)
+        if one.name == "pairs" and report.probe is not None:
+            yield from _probe(report)
     yield "## Shown most often\n\n" + table(
         ["method", "items, with the share of users who were shown them"],
         [[escaped(one.method), _shown(one)] for one in report.methods],
     )
-    timed = [one for one in report.methods if one.seconds is not None]
-    yield "## Seconds per user\n\n" + table(
-        ["method", "median", "95th percentile"],
-        [[escaped(o.method), f"{o.seconds.p50:.4f}", f"{o.seconds.p95:.4f}"] for o in timed if o.seconds],
-    )
     yield "## Notes\n\n" + "\n".join(f"- {escaped(note)}" for note in (*report.method_notes, *report.notes))
     made = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
-    yield f"Made with {escaped(made)}."
+    yield f"Made with {escaped(made)}. {escaped(model_of(config))}"
+
+
+def model_of(config: Mapping[str, Any]) -> str:
+    """The model that was asked, in a sentence; empty without one."""
+    server = config["server"]
+    if server is None:
+        return ""
+    version = f", served by version {server['version']}" if server.get("version") else ""
+    context = f", {server['context_length']:,} tokens of context" if server.get("context_length") else ""
+    return f"Model {server['model']}{version}{context}."
+
+
+def _table(one: Table) -> Iterator[str]:
+    yield f"## {one.title}"
+    if one.about:
+        yield escaped(one.about)
+    span = " [{}, {}]" if one.intervals else ""
+    rows = [[escaped(c) if isinstance(c, str) else written(c, interval=span) for c in row] for row in one.rows]
+    yield table([escaped(name) for name in one.head], rows)
+    if one.columns:
+        yield "\n".join(f"- {escaped(name)}: {what}" for name, what in one.columns.items())
 
 
 def _shown(one: MethodReport) -> str:
     return ", ".join(f"{escaped(item.title or item.item)} ({item.share:.0%})" for item in one.most_shown)
-
-
-def measure(name: str, estimate: Estimate) -> str:
-    """A measure of lists; numbers of users and bits do not stay below 1 and have fewer digits."""
-    if name.startswith(("Novelty", "Popularity")):
-        return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return interval(estimate)
-
-
-def _lists(report: Report) -> Iterator[str]:
-    names = report.list_measures
-    if not names:
-        return
-    yield f"## What the lists are like\n\n{LISTS}"
-    yield table(
-        ["method", "users", "empty lists", *names],
-        [
-            [escaped(one.method), f"{one.lists.users:,}", f"{one.lists.empty:,}"]
-            + [measure(name, one.lists.measures[name]) if name in one.lists.measures else "" for name in names]
-            for one in report.methods
-            if one.lists is not None
-        ],
-    )
-    yield "\n".join(f"- {name}: {MEASURES[name.partition('@')[0]]}" for name in names)
-
-
-def _llm(one: MethodReport) -> Iterator[str]:
-    llm = one.llm
-    if llm is None:
-        return
-    how = "; ".join(f"{name}: {value}" for name, value in llm.how.items())
-    yield f"## {escaped(one.method)}: LLM usage and errors\n\n{escaped(how)}"
-    rows = [
-        ["tokens in, per user", f"{llm.prompt_tokens.mean:,.0f}"],
-        ["tokens out, per user", f"{llm.completion_tokens.mean:,.0f}"],
-        ["requests, per user", f"{llm.requests.mean:.2f}"],
-        ["cost, per user", "no price given" if llm.cost is None else f"{llm.cost.mean:.6f}"],
-    ]
-    rows += [[RATES[name], percent(rate)] for name, rate in llm.rates.items()]
-    if llm.reachable is not None:
-        rows.append(["share of users whose target is among the candidates", percent(llm.reachable)])
-    yield table(["", ""], rows)
-    if llm.lift:
-        yield "### Lift over retrieval\n\n" + "\n".join(f"- {escaped(pair.verdict)}" for pair in llm.lift)
 
 
 def _probe(report: Report) -> Iterator[str]:

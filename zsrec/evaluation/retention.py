@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.core.files import CONFIG
 from zsrec.core.privacy import Pseudonyms
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.settings import Keep
 from zsrec.evaluation.run_folder import JOURNAL, METRICS, PROBE, RETENTION, SCRUB_KEY, RunFolder
 from zsrec.llm.journal import without_requests
@@ -59,7 +59,7 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
     if wanted == "none":
         folder.remove(JOURNAL)
     elif journal.exists():
-        without_requests(journal, lambda key: pseudonyms.of("request", key))
+        without_requests(journal, folder.purpose, lambda key: pseudonyms.of("request", key))
     folder.rename_users(lambda user: pseudonyms.of(_KIND, user))
     folder.remove_parts()
     since = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 ::
 
+    DIR/SHA256SUMS          the checksums of all files that are read again, but for the journal (`sha256sum -c`)
     DIR/config.json         what was asked for; another configuration is refused
     DIR/exchanges.jsonl     every request to the LLM and its reply (`zsrec.llm.journal`): users' histories!
     DIR/predictions/        one file per method (`zsrec.evaluation.predictions`); older runs have plain .jsonl
@@ -18,12 +19,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from zsrec.core.files import CONFIG, ResumableFolder
+from zsrec.core.checked_lines import read_lines, repair
+from zsrec.core.checksums import REPAIR
+from zsrec.core.errors import DamagedError
+from zsrec.core.resumable_folder import CONFIG, ResumableFolder
 from zsrec.evaluation.predictions import (
     Header,
     Predicted,
@@ -33,6 +38,7 @@ from zsrec.evaluation.predictions import (
     rename_users,
     write_predictions,
 )
+from zsrec.llm.journal import is_entry
 
 METRICS, TIMES = "metrics.json", "times.json"
 PROBE, TITLES, ITEMS, JOURNAL = "probe.json", "titles.json", "items.json", "exchanges.jsonl"
@@ -44,6 +50,8 @@ REPORT_ONLY = ("prices", "skipped")  # what changes the report and nothing that 
 class RunFolder(ResumableFolder):
     """The folder of one run; methods may be added later."""
 
+    LASTING: ClassVar[Sequence[str]] = (CONFIG, RETENTION)
+
     def _comparable(self, found: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         asked = bool(found.get("llm_methods") or found.get("questions"))
         had = found.get("methods", [])
@@ -53,13 +61,27 @@ class RunFolder(ResumableFolder):
         """Whether the method's predictions are there."""
         return self._predictions(method).exists()
 
+    @property
+    def purpose(self) -> str:
+        """What the journal is of: all that every method of the run depends on."""
+        whole = json.dumps(_concerning((), self.config(), asks_llm=True), sort_keys=True)
+        return f"run {hashlib.sha256(whole.encode()).hexdigest()}"
+
     def write_predictions(self, header: Header, predictions: Iterable[Prediction]) -> None:
         """Writes a method's predictions, all of them or nothing."""
-        write_predictions(self._packed(header.method), header, predictions)
+        with self.writing(self.sums.name(self._packed(header.method))) as file:
+            write_predictions(file, header, predictions)
 
     def predictions(self, method: str) -> Predicted:
-        """A method's predictions."""
-        return read_predictions(self._predictions(method))
+        """A method's predictions; `DamagedError` where they are not those that were written."""
+        path = self._predictions(method)
+        if path.exists():
+            self.sums.check(self.sums.name(path))
+        found = read_predictions(path)
+        config = self.config() if (self.path / CONFIG).exists() else {}
+        if (fault := _fault(found, method, config)) is not None:
+            raise DamagedError(fault, path=path, hint=REPAIR.format(self.path))
+        return found
 
     def prediction_files(self) -> list[Path]:
         """All files of predictions."""
@@ -74,21 +96,48 @@ class RunFolder(ResumableFolder):
         for path in self.prediction_files():
             if not header_of(path).pseudonyms:
                 packed = path.with_name(path.name.removesuffix(".gz") + ".gz")
-                rename_users(path, packed, name)
+                with self.writing(self.sums.name(packed)) as file:
+                    rename_users(path, file, name)
                 if path != packed:
-                    self.remove(str(path.relative_to(self.path)))
+                    self.remove(self.sums.name(path))
 
     def empty(self) -> None:
         """Removes everything but the configuration."""
         for path in [*self.path.glob("*"), *self.path.glob("predictions/*")]:
             if path.is_file() and path.name not in (CONFIG, ".lock"):
-                self.remove(str(path.relative_to(self.path)))
+                self.remove(self.sums.name(path))
         self.remove(SCRUB_KEY)
 
     def remove_parts(self) -> None:
         """Removes what a killed process had half written."""
         for part in [*self.path.glob("*.part"), *self.path.glob("predictions/*.part")]:
-            self.remove(str(part.relative_to(self.path)))
+            self.remove(self.sums.name(part))
+
+    def faults(self) -> Iterator[DamagedError]:
+        """What in the folder is damaged."""
+        recorded = list(super().faults())
+        yield from recorded
+        known = {str(error.path) for error in recorded}
+        if str(self.path / CONFIG) in known:
+            return
+        for method in self.config()["methods"]:
+            if self.has(method) and str(self._predictions(method)) not in known:
+                try:
+                    self.predictions(method)
+                except DamagedError as error:
+                    yield error
+        if (journal := self.path / JOURNAL).exists():
+            yield from read_lines(journal, self.purpose, lambda line: is_entry(line.entry)).errors(journal)
+
+    def _repair(self, path: Path) -> None:
+        if path.name == JOURNAL:
+            repair(path, self.purpose, is_entry)
+        else:
+            super()._repair(path)
+
+    def _stored(self) -> Iterator[str]:
+        yield from super()._stored()
+        yield from map(self.sums.name, self.prediction_files())
 
     def _predictions(self, method: str) -> Path:
         """The method's packed file; its plain one (format 1) where only that is there."""
@@ -102,6 +151,23 @@ class RunFolder(ResumableFolder):
         if plain != method:
             plain += "-" + hashlib.sha256(method.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.path / "predictions" / f"{plain}.jsonl.gz"
+
+
+def _fault(found: Predicted, method: str, config: Mapping[str, Any]) -> str | None:
+    """What predictions without a checksum in the folder disagree in with the run."""
+    if found.header.method != method:
+        return f"holds the predictions of {found.header.method!r} instead of {method!r}"
+    split = config.get("split", {})
+    if "users" not in split:
+        return None
+    asked = split["users"] * split.get("orders", 1)
+    if method in config.get("llm_methods", {}):
+        asked = min(split["users"], config.get("users") or split["users"])
+    if len(found.users) != asked:
+        return f"{len(found.users):,} predictions instead of {asked:,}"
+    if len(set(zip(found.users, found.orders.tolist(), strict=True))) != asked:
+        return "a user stands in it twice"
+    return None
 
 
 def _concerning(methods: Sequence[str], config: Mapping[str, Any], *, asks_llm: bool) -> dict[str, Any]:

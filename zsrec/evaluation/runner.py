@@ -25,8 +25,9 @@ class MethodRun:
     """What one method did.
 
     Attributes:
-        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR"; with several targets a user also
-            "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on); shape (n,) each.
+        metrics: One value per user by metric ("HR@10", "NDCG@10", "MRR", or "MRR@10" beside an LLM; with several
+            targets a user also "Recall@10" and "Precision@10"; of sampled candidates "sampled HR@10" and so on);
+            shape (n,) each.
     """
 
     name: str  # the name it was run under
@@ -130,7 +131,7 @@ def _retrieved(
                 retriever = method(split.known_at(case))
             history = split.history(case)
             started = time.perf_counter()
-            scores = retriever.scores(Profile.of(history))
+            scores = retriever.scores(Profile.of(history)._replace(user=users[int(split.users[case])]))
             seconds = time.perf_counter() - started
             stands = standing(split, case, scores, ks)
             best = best_codes(stands.ranked, max(ks), items)
@@ -159,9 +160,11 @@ def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]
         yield prediction
 
 
-def measured(predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] = ()) -> MethodRun:
-    """The metrics of predictions, averaged over the orders of ties."""
-    values = predicted.values or one_target_metrics(predicted.above, predicted.tied, ks)
+def measured(
+    predicted: Predicted, ks: Sequence[int], seconds: Sequence[float] = (), *, short: bool = False
+) -> MethodRun:
+    """The metrics of predictions, averaged over the orders of ties; `short` as in `one_target_metrics`."""
+    values = predicted.values or one_target_metrics(predicted.above, predicted.tied, ks, short=short)
     orders = int(predicted.orders.max(initial=0)) + 1
     return MethodRun(
         name=predicted.header.method,

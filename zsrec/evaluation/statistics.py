@@ -144,10 +144,16 @@ class Comparison(Frozen):
     p: float  # the test's p-value
     p_holm: float  # the same, corrected for the number of pairs
     users: int  # how many users both were asked for
+    differing: int | None = None  # for how many of them the two values differ
 
     @property
     def verdict(self) -> str:
         """What the comparison says, in plain words."""
+        if self.differing == 0:
+            return (
+                f"{self.a} and {self.b} have the same {self.metric} for each of {self.users:,} users "
+                f"(a difference of up to {self.high:.4f} may be unseen)"
+            )
         if self.p_holm >= LEVEL:
             return (
                 f"{self.a} against {self.b}: no difference in {self.metric} that {self.users:,} users could show "
@@ -210,6 +216,11 @@ def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> 
     """The pairs with intervals and p-values."""
     pairs = [pair for pair in pairs if len(pair.differences)]
     means = estimates([pair.differences for pair in pairs], seed=seed)
+    differing = [int(np.count_nonzero(pair.differences)) for pair in pairs]
+    for place, pair in enumerate(pairs):
+        if not differing[place]:  # resampling zeros would give an interval of no width
+            unseen = clopper_pearson(len(pair.differences))
+            means[place] = Estimate(mean=0.0, low=-unseen, high=unseen)
     p_values = [0.0] * len(pairs)
     for places in _by_length([pair.differences for pair in pairs]):
         values = np.stack([pairs[place].differences for place in places], axis=1)
@@ -224,9 +235,9 @@ def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> 
     return tuple(
         Comparison(
             metric=pair.metric, a=pair.a, b=pair.b, difference=mean.mean, low=mean.low, high=mean.high,
-            p=p, p_holm=p_holm, users=len(pair.differences),
+            p=p, p_holm=p_holm, users=len(pair.differences), differing=of,
         )
-        for pair, mean, p, p_holm in zip(pairs, means, p_values, corrected, strict=True)
+        for pair, mean, p, p_holm, of in zip(pairs, means, p_values, corrected, differing, strict=True)
         if mean is not None
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
-from zsrec.evaluation.comparison import lift
+from zsrec.evaluation.comparison import lifts
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.predictions import Use
 from zsrec.evaluation.run_folder import TIMES, RunFolder
@@ -78,6 +78,10 @@ class Paired(Frozen):
                 why = f"{_people(self.differing)}, and a test of so many needs {self.least}"
             else:
                 why = f"one of about {size} shows four times in five"
+            if found.metric in (*_COSTS, *_PARTS) and self.differing:  # what was spent is known, not estimated
+                return (
+                    f"{found.metric}: {difference}; measured on these {found.users:,} users, not shown for others"
+                )
             return f"{found.metric}: no difference that {found.users:,} users could show: {difference} ({why})"
         return f"{found.metric}: {winner} has {self.better}: {difference}, {found.users:,} users"
 
@@ -107,13 +111,14 @@ class Comparing(Frozen):
 def compare_templates(folder: RunFolder, *, against: str | None = None) -> Comparing:
     """Compares the templates of a run, from its folder alone."""
     config = folder.config()
-    runs = [measured(folder.predictions(name), config["ks"]) for name in config["llm_methods"]]
+    runs = [measured(folder.predictions(name), config["ks"], short=True) for name in config["llm_methods"]]
     names = [one.name for one in runs]
     if len(names) < 2:
         raise ConfigError("there are no two templates to compare", hint="name at least two")
     if against is not None and against not in names:
         raise ConfigError(f"{against!r} is not among the templates", hint=f"one of {', '.join(names)}")
-    k, seed, times = max(config["ks"]), config["seed"], folder.read_json(TIMES)
+    k, seed = max(config["ks"]), config["seed"]
+    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
     kinds = _kinds(k)
     columns = {one.name: _columns(one, k, times.get(one.name, {}).get("users")) for one in runs}
     main = f"NDCG@{k}"
@@ -129,7 +134,7 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
         means=_means({main: Kind("more", 1.0), **kinds}, columns, seed),
         pairs=tuple(paired),
         verdicts=tuple(verdict(a, b, paired, columns) for a, b in pairs),
-        lift=tuple(pair for one in runs for pair in lift(one, config["ks"], seed=seed)),
+        lift=tuple(chain.from_iterable(lifts(runs, config["ks"], seed=seed).values())),
     )
 
 
@@ -258,14 +263,15 @@ def verdict(a: str, b: str, paired: Sequence[Paired], columns: Columns) -> str:
 
 
 def _costs(a: str, b: str, mine: Sequence[Paired], columns: Columns) -> Iterator[str]:
-    """How much more the dearer one takes, of what is shown to differ."""
+    """How much more the dearer one took; seconds, which depend on the server's load, only if that is shown."""
     for one in mine:
-        if one.comparison.metric in _COSTS and one.winner:
-            key = one.comparison.metric
+        key = one.comparison.metric
+        if key in _COSTS and (one.winner or (key == "tokens" and one.comparison.difference)):
             both = ~np.isnan(columns[a][key] + columns[b][key])
             of = {name: float(columns[name][key][both].mean()) for name in (a, b)}
-            dearer = a if one.winner == b else b
-            yield f"{dearer} takes {written(of[dearer])} {key} per user, {one.winner} {written(of[one.winner])}."
+            dearer, other = (a, b) if of[a] > of[b] else (b, a)
+            shown = "" if one.winner else " (of these users; not shown for others)"
+            yield f"{dearer} takes {written(of[dearer])} {key} per user, {other} {written(of[other])}{shown}."
 
 
 def _people(number: int) -> str:

@@ -1,7 +1,7 @@
 """A journal of requests and replies.
 
 A reply is written before it is used, so a process may be killed at any moment (`kill -9`) and resumed: no request
-is paid for twice. A line that was only partly written is recognised and dropped.
+is paid for twice. A line that was only partly written is recognised and dropped; any other damage is an error.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from zsrec.core.errors import BadReplyError, ConfigError, DataError
-from zsrec.core.files import atomic_write
+from zsrec.core.checked_lines import Line, Lines, line_of, read_lines, repair, rewrite
+from zsrec.core.errors import BadReplyError, ConfigError
 from zsrec.core.types import Exchange
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
@@ -25,26 +25,46 @@ _SYNC_EVERY = 1.0  # seconds; a killed process loses nothing, a machine that los
 
 
 class Journal:
-    """An append-only file of JSON lines: `{"key": …, "model": …, "request": …, "reply": …}`.
+    """An append-only file of JSON lines: `{"key": …, "model": …, "request": …, "reply": …, "check": …}`.
 
-    Only keys and offsets are kept in memory. Entries that are not `usable` count as absent. `dropped` says whether
-    the file ended in a partly written line, which was cut off.
+    Only keys and offsets are kept in memory. Entries that are not `usable` count as absent. Each line has a
+    checksum (`zsrec.core.checked_lines`) for this file's `purpose`; a file of before checksums is written again
+    with them. `notes` say that, and whether the file ended in a partly written line, which was cut off.
+
+    Raises:
+        ConfigError: The file cannot be opened.
+        DamagedError: A line was changed, lost, repeated or moved, or is of another file.
     """
 
-    def __init__(self, path: str | Path, *, usable: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
+    def __init__(
+        self, path: str | Path, purpose: str = "", *, usable: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> None:
         self.path = Path(path)
+        self.notes: list[str] = []
+        self._purpose = purpose
         self._usable = usable
-        self._offsets: dict[str, tuple[int, int]] = {}
+        self._open()
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be opened: {error.strerror}", hint="check the folder") from error
-        try:
-            self.dropped = self._load()
+            found = self._load()
+            if not found.checked and found.whole:
+                self.notes.append(f"{self.path.name} is of before checksums: taken as it is, checked from now on")
+                os.close(self._file)
+                repair(self.path, purpose)
+                self._open()
+                found = self._load()
         except BaseException:
             os.close(self._file)
             raise
+        self._places = found.whole
         self._synced = time.monotonic()
+
+    def _open(self) -> None:
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be opened: {error.strerror}", hint="check the folder"
+            ) from error
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -64,7 +84,7 @@ class Journal:
 
     def append(self, key: str, **entry: object) -> None:
         """Write an entry in one system call; once this returns it survives a kill."""
-        line = _line(key, entry)
+        line = line_of({"key": key, **entry}, self._places + 1, self._purpose)
         start = os.lseek(self._file, 0, os.SEEK_END)
         try:
             written = os.write(self._file, line)
@@ -74,6 +94,7 @@ class Journal:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}", hint="free space") from error
         if written < len(line):
             raise ConfigError(f"{self.path}: the disk is full", hint="free space; the same command then goes on")
+        self._places += 1
         self._offsets[key] = (start, len(line))
         if time.monotonic() - self._synced > _SYNC_EVERY:
             os.fsync(self._file)
@@ -90,53 +111,40 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _load(self) -> bool:
-        start = number = 0
-        bad: tuple[int, int] | None = None
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if bad is not None:
-                    break
-                entry = _entry_of(line)
-                if entry is None:
-                    bad = (number, start)
-                    continue
-                if self._usable(entry):
-                    self._offsets[entry["key"]] = (start, len(line))
-                start += len(line)
-        if bad is None:
-            return False
-        if number > bad[0]:
-            raise DataError(
-                "not a journal entry", path=self.path, line=bad[0],
-                hint="delete this line; its request is then sent again",
-            )  # fmt: skip
-        os.ftruncate(self._file, bad[1])
-        return True
+    def _load(self) -> Lines:
+        self._offsets: dict[str, tuple[int, int]] = {}
+
+        def take(line: Line) -> bool:
+            if not is_entry(line.entry):
+                return False
+            if self._usable(line.entry):
+                self._offsets[line.entry["key"]] = (line.start, line.size)
+            return True
+
+        found = read_lines(self.path, self._purpose, take)
+        for error in found.errors(self.path):
+            raise error
+        if found.torn is not None:
+            self.notes.append("the journal ended in a torn line; its request will be sent again")
+            os.ftruncate(self._file, found.torn)
+        return found
 
 
-def _entry_of(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None where it is incomplete or not an entry."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and isinstance(entry.get("key"), str) else None
+def is_entry(entry: Mapping[str, Any]) -> bool:
+    """Whether a line is a journal's."""
+    return isinstance(entry.get("key"), str)
 
 
-def without_requests(path: Path, rename: Callable[[str], str]) -> None:
+def without_requests(path: Path, purpose: str, rename: Callable[[str], str]) -> None:
     """Remove the requests from a journal that nobody has open, atomically, and keep the replies."""
-    with Journal(path) as journal, atomic_write(path, private=True, hint="free space") as file:
-        for key in journal:
-            entry = journal[key]
-            del entry["key"]
-            file.write(_line(rename(key) if entry.pop("request", None) is not None else key, entry))
+    with Journal(path, purpose) as journal:
+        rewrite(path, purpose, (_without_request(journal[key], rename) for key in journal))
 
 
-def _line(key: str, entry: Mapping[str, object]) -> bytes:
-    return (json.dumps({"key": key, **entry}, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+def _without_request(entry: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    """The entry; its key, which is made from the request, is renamed where that was still there."""
+    had = entry.pop("request", None) is not None
+    return entry | {"key": rename(entry["key"]) if had else entry["key"]}
 
 
 def request_key(model: str, request: ChatRequest) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import zsrec
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import is_loopback
 from zsrec.playground.page import Page
@@ -119,7 +119,7 @@ def create_app(workshop: Workshop, hosts: frozenset[str]) -> ASGIApp:
         await page.connected()
 
     app = FastAPI(
-        title="zsrec playground", version=version("zsrec"), docs_url=None, redoc_url=None, openapi_url=None
+        title="zsrec playground", version=zsrec.__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
     ui.run_with(
         app,

@@ -196,11 +196,9 @@ def parse_front_matter(
         return None, {}, (Problem(path, 1, f"the front matter is longer than {_MAX_CHARACTERS} characters"),)
     try:
         loader = yaml.SafeLoader(yaml_text)
-    except yaml.reader.ReaderError as error:  # raised before anything is parsed
+    except yaml.reader.ReaderError as error:
         line = yaml_text.count("\n", 0, error.position) + 1
-        what = (
-            f"the front matter has the character U+{ord(yaml_text[error.position]):04X}, which YAML does not allow"
-        )
+        what = f"the front matter holds the control character U+{int(error.character):04X}"
         return None, {}, (Problem(path, line, what),)
     try:
         refused = _refuse(yaml_text)

@@ -49,9 +49,10 @@ class ItemView:
 
     def __post_init__(self) -> None:
         limit = TEXT_LIMIT if self.feedback == SAID else TITLE_LIMIT
+        display = self.display or display_title(self.title)
         clean = {
             "title": inline(self.title, limit),
-            "display": inline(self.display or display_title(self.title), limit),
+            "display": inline(display, limit),
             "id": inline(self.id),
             "feedback": inline(self.feedback),
             "label": inline(self.label),

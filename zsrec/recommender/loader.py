@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from zsrec.core.errors import ConfigError
 from zsrec.core.files import sha256
@@ -18,7 +20,7 @@ from zsrec.data.interactions import Ids, Interactions
 from zsrec.data.readers import Columns, read_interactions
 from zsrec.llm.protocol import LLM
 from zsrec.prompts import Library, Template, load_template
-from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.recommender import AsyncRecommender, Recommender
 from zsrec.recommender.request import DEFAULT_POOL, Fill, Request
 from zsrec.retrieval.base import Retriever, top
 from zsrec.retrieval.by_name import DEFAULT, check_retriever, retriever_named
@@ -27,22 +29,129 @@ from zsrec.retrieval.popularity import Popularity
 
 TASKS = ("generate", "rank")
 MOST_POPULAR = 1000
+AnyRecommender = TypeVar("AnyRecommender", Recommender, AsyncRecommender)
+
+
+class Tables(NamedTuple):
+    """What was read: the items, other users' interactions where there are any, and what was left out of them."""
+
+    catalog: Catalog
+    known: Interactions | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, catalog: Catalog, histories: Mapping[str, History]) -> Tables:
+        """A catalog with its users' histories as interactions."""
+        known = Interactions.from_histories(histories, catalog=Ids(catalog.ids)) if histories else None
+        return cls(catalog, known)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The files that a recommender is made from; paths have to be the same on every machine that reads them."""
+    """The files that a recommender is made from; paths have to be the same on every machine that reads them.
+
+    Attributes:
+        catalog: The items; None takes the MovieLens sample.
+        id: The catalog's id column; `title`, `creator` and `aliases` likewise.
+        domain: What the items are, in the plural.
+        encoding: Of both tables, where they are text.
+        delimiter: Of both tables, where they are CSV; None goes by the suffix.
+        template: A template's name or path; None takes the settings' one.
+        prompts: A folder of templates, searched first.
+        interactions: Other users' interactions.
+        columns: Their columns.
+        pool: How many candidates a prompt shows.
+        retriever: One of `zsrec.retrieval.by_name.NAMES`, or None.
+    """
 
     catalog: Path | None = None
     id: str = "movieId"
     title: str = "title"
+    creator: str | None = None
+    aliases: str | None = None
     domain: str = "movies"
+    encoding: str = "utf-8"
+    delimiter: str | None = None
     template: str | None = None
     prompts: Path | None = None
     interactions: Path | None = None
     columns: Columns = field(default_factory=Columns)
     pool: int = DEFAULT_POOL
     retriever: str | None = None
+
+    def read_catalog(self) -> Catalog:
+        """The catalog.
+
+        Raises:
+            DataError: The file is not valid.
+            ConfigError: It lacks the column of creators or aliases, or these are named and no file is.
+        """
+        if self.catalog is None:
+            if self.creator is not None or self.aliases is not None:
+                raise ConfigError(
+                    "--creator and --aliases name columns of a catalog, and there is none",
+                    hint="give it with --catalog",
+                )
+            return movielens.sample().catalog
+        return Catalog.from_file(
+            self.catalog,
+            id=self.id,
+            title=self.title,
+            creator=self.creator,
+            aliases=self.aliases,
+            domain=self.domain,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+        )
+
+    def read(self, histories: Mapping[str, History] | None = None) -> Tables:
+        """The catalog, and the interactions, which in their absence are those of the histories."""
+        if self.retriever is not None:  # before anything large is read
+            check_retriever(self.retriever, interactions=self.interactions is not None or bool(histories))
+        catalog = self.read_catalog()
+        if self.interactions is None:
+            return Tables.of(catalog, histories or {})
+        found = read_interactions(
+            self.interactions,
+            columns=self.columns,
+            catalog=Ids(catalog.ids),
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+        )
+        return Tables(catalog, found.interactions, found.notes)
+
+    def make_retriever(self, tables: Tables) -> Retriever | None:
+        """The retriever over what was read; None where none is named.
+
+        Raises:
+            ConfigError: No such retriever, or it needs interactions and there are none.
+            MissingExtraError: It needs vectors, and the extra "embed" is not installed.
+        """
+        return None if self.retriever is None else retriever_named(self.retriever, tables.known, tables.catalog)
+
+    def make(
+        self,
+        kind: type[AnyRecommender],
+        tables: Tables,
+        retriever: Retriever | None,
+        settings: Settings,
+        *,
+        template: Template | None = None,
+        llm: LLM | None = None,
+    ) -> AnyRecommender:
+        """A recommender of parts that were read; the interactions give its popularity list."""
+        popular: Sequence[str] | None = None
+        if tables.known is not None:
+            met = int(np.count_nonzero(tables.known.users_per_item))
+            popular = top(Popularity(tables.known), (), min(met, MOST_POPULAR)).ids if met else ()
+        return kind(
+            tables.catalog,
+            template=template or self.template,
+            prompts=self.prompts,
+            popularity=popular,
+            settings=settings,
+            llm=llm,
+        ).with_retriever(retriever, pool=self.pool)
 
     def load(self, llm: LLM, settings: Settings) -> Stock:
         """Reads everything for a service and builds the indices, so that the first request finds them.
@@ -58,46 +167,21 @@ class Sources:
                 f"the default template {default!r} is not among those served",
                 hint=f"one of {', '.join(sorted(templates))}; your own are read from the folder of --prompts",
             )
-        catalog, known = self.read()
-        if self.catalog is None and known is None:
-            known = Interactions.from_histories(movielens.sample().histories, catalog=Ids(catalog.ids))
+        tables = self.read(movielens.sample().histories if self.catalog is None else None)
         if settings.strict:
-            known = None
-        retriever = self._retriever(catalog, known)
-        recommender = self.made(catalog, known, retriever, templates[default], settings, llm)
-        recommender.grounder.ground("")  # builds the index
-        return Stock(recommender, templates, None if retriever is None else retriever.name, known)
-
-    def _retriever(self, catalog: Catalog, known: Interactions | None) -> Retriever | None:
-        if known is not None:
-            return Backed(retriever_named(self.retriever or DEFAULT, known, catalog), Popularity(known))
-        return None if self.retriever is None else retriever_named(self.retriever, None, catalog)
-
-    def read(self) -> tuple[Catalog, Interactions | None]:
-        """The catalog, and the interactions where there are any."""
-        if self.catalog is None:
-            catalog = movielens.sample().catalog
+            tables = tables._replace(known=None)
+        if tables.known is None:
+            retriever = self.make_retriever(tables)
         else:
-            catalog = Catalog.from_file(self.catalog, id=self.id, title=self.title, domain=self.domain)
-        if self.interactions is None:
-            return catalog, None
-        found = read_interactions(self.interactions, columns=self.columns, catalog=Ids(catalog.ids))
-        return catalog, found.interactions
-
-    def made(
-        self,
-        catalog: Catalog,
-        known: Interactions | None,
-        retriever: Retriever | None,
-        template: Template,
-        settings: Settings,
-        llm: LLM,
-    ) -> AsyncRecommender:
-        """A recommender of parts that were read; the interactions give its popularity list."""
-        popular = None if known is None else top(Popularity(known), (), MOST_POPULAR).ids
-        return AsyncRecommender(
-            catalog, template=template, popularity=popular, settings=settings, llm=llm
-        ).with_retriever(retriever, pool=self.pool)
+            first = retriever_named(self.retriever or DEFAULT, tables.known, tables.catalog)
+            retriever = Backed(first, Popularity(tables.known))
+        recommender = self.make(
+            AsyncRecommender, tables, retriever, settings, template=templates[default], llm=llm
+        )
+        recommender.grounder.ground("")  # builds the index
+        return Stock(
+            recommender, templates, None if retriever is None else retriever.name, tables.known, tables.notes
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +192,7 @@ class Stock:
     templates: Mapping[str, Template]
     fallback: str | None
     known: Interactions | None = None
+    notes: tuple[str, ...] = ()
 
 
 def settle() -> None:
@@ -181,6 +266,7 @@ class Recipe(Sources):
         return {
             "catalog": None if self.catalog is None else sha256(self.catalog),
             "catalog_columns": [self.id, self.title],
+            **{name: value for name, value in self._newer() if value is not None},
             "domain": self.domain,
             "template": str(ref),
             "template_sha256": ref.sha256,
@@ -194,6 +280,13 @@ class Recipe(Sources):
             "strict": self.settings.strict,
         }
 
+    def _newer(self) -> Iterator[tuple[str, str | None]]:
+        """Options that older jobs lack, None where they change nothing."""
+        yield "creator", self.creator
+        yield "aliases", self.aliases
+        yield "encoding", self.encoding if self.encoding != "utf-8" else None
+        yield "delimiter", self.delimiter
+
     def recommenders(self) -> list[AsyncRecommender]:
         """One recommender per server, alike otherwise, each with connections of its own.
 
@@ -204,10 +297,15 @@ class Recipe(Sources):
         """
         from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
-        catalog, known = self.read()
-        retriever = None if self.retriever is None else retriever_named(self.retriever, known, catalog)
+        tables = self.read()
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
-        template = self.loaded_template()
-        first = self.made(catalog, known, retriever, template, servers[0], OpenAIClient(servers[0]))
+        first = self.make(
+            AsyncRecommender,
+            tables,
+            self.make_retriever(tables),
+            servers[0],
+            template=self.loaded_template(),
+            llm=OpenAIClient(servers[0]),
+        )
         first.pipeline.check(Request(History.of("x"), self.k, fill=self.fill))
         return [first, *(first.with_llm(OpenAIClient(one)) for one in servers[1:])]

@@ -62,8 +62,8 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     seen = known_ids(known).union(request.history.shown)
     ambiguity = Ambiguity(pipeline, request, known)
     candidates = choose_candidates(pipeline, request, known, seen, ranks=pipeline.ranks)
-    items_shown = [catalog[one] for one in (candidates.ids if candidates else ())]
-    prompts = Prompts(pipeline, request, known, items_shown, tokens=(await llm.handshake()).control_tokens)
+    offered = [catalog[one] for one in (candidates.ids if candidates else ())]
+    prompts = Prompts(pipeline, request, known, offered, tokens=(await llm.handshake()).control_tokens)
     steps = await _ask_steps(pipeline, prompts, llm)
     reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)

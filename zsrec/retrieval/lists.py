@@ -86,7 +86,13 @@ class Lists:
 
 
 def read_lists(
-    path: Path, items: Ids, *, columns: Sequence[str] = ("user", "item"), mode: Mode = "trained"
+    path: Path,
+    items: Ids,
+    *,
+    columns: Sequence[str] = ("user", "item"),
+    mode: Mode = "trained",
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
 ) -> Lists:
     """Return precomputed lists from a table with one row per user and item.
 
@@ -96,6 +102,8 @@ def read_lists(
         columns: The columns of user and item, and of a score where there is one; without it the order of the rows
             is the order of each list.
         mode: See `Lists`.
+        encoding: Of text formats.
+        delimiter: Of CSV; by default the suffix decides.
 
     Raises:
         ConfigError: There are not two or three columns.
@@ -106,7 +114,7 @@ def read_lists(
             f"{len(columns)} columns of lists", hint="name those of user and item, and of a score if any"
         )
     found: dict[str, list[tuple[float, str]]] = {}
-    for line, row in read_rows(path, columns=columns):
+    for line, row in read_rows(path, columns=columns, encoding=encoding, delimiter=delimiter):
         try:
             score = float(row[columns[2]]) if len(columns) == 3 else 0.0
         except (TypeError, ValueError):

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -15,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
+import zsrec
 from zsrec.answers.grounder import Context
 from zsrec.answers.grounding import item_ids, read_answer, resolve_history
 from zsrec.core.errors import LLMError, ZsrecError
@@ -53,7 +53,7 @@ def create_app(service: Service, keys: Keys | None = None, allow_hosts: Collecti
     """The ASGI application of a service; it closes the service's client when it ends."""
     app = FastAPI(
         title="zsrec",
-        version=version("zsrec"),
+        version=zsrec.__version__,
         summary="Zero-shot sequential recommendation, grounded in a catalog.",
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; /docs is our own

@@ -6,19 +6,24 @@
     OUT/_zsrec/work/chunk-00012.arrow   its users and histories, while there is work: personal data!
     OUT/_zsrec/work/chunk-00012.jsonl   its users that are done, one line each (`zsrec.llm.journal`)
     OUT/_zsrec/work/chunk-00012.lock    held by the process that works on it
+    OUT/_zsrec/work/part-00012.sha256   the part's checksum, written before the part takes its name
 
-A user is done when the line is written, so a resumed job asks again only for what was under way.
+A user is done when the line is written, so a resumed job asks again only for what was under way. The checksums of
+chunks, and of parts once the job is done, are in `OUT/_zsrec/SHA256SUMS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zsrec.core.checksums import Checksums, Sums
 from zsrec.core.errors import ConfigError, DataError
-from zsrec.core.files import atomic_write, file_lock
+from zsrec.core.files import atomic_write, file_lock, sha256
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Event, History, feedback_of
 from zsrec.llm.journal import Journal
@@ -34,6 +39,22 @@ class Files:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.work = self.out / "_zsrec" / "work"
+        self.sums = Checksums(self.out / "_zsrec")
+
+    @cached_property
+    def recorded(self) -> Sums:
+        """The checksums when they were first needed."""
+        return self.sums.read()
+
+    @cached_property
+    def job(self) -> str:
+        """The job's configuration as a checksum; empty for chunks without a job."""
+        path = self.out / "_zsrec" / CONFIG
+        return sha256(path) if path.exists() else ""
+
+    def purpose(self, number: int) -> str:
+        """What the journal of a chunk is of."""
+        return f"batch {self.job} chunk {number}"
 
     def part(self, number: int) -> Path:
         """The finished rows of a chunk."""
@@ -50,6 +71,10 @@ class Files:
     def lock(self, number: int) -> Path:
         """The lock file of a chunk that is being worked on."""
         return self.work / f"chunk-{number:05d}.lock"
+
+    def digest(self, number: int) -> Path:
+        """The checksum of a part, until the driver records it."""
+        return self.work / f"part-{number:05d}.sha256"
 
 
 def write_chunk(files: Files, number: int, part: Part) -> None:
@@ -120,8 +145,12 @@ class Chunk:
         """Write the chunk's part of the output atomically, and remove what it was made from."""
         rows = table([Answer.from_entry(self._journal[user]) for user in self._users], template)
         path = self._files.part(self.number)
-        with atomic_write(path, part=_part_of(path, self._files)) as file:
+        part = _part_of(path, self._files)
+        with atomic_write(path, part=part) as file:
             arrow().parquet.write_table(rows, file, compression="zstd")
+            file.flush()
+            with atomic_write(self._files.digest(self.number)) as digest:
+                digest.write(sha256(part).encode())
         self.close()
 
     def close(self) -> None:
@@ -141,6 +170,8 @@ def open_chunk(files: Files, number: int) -> Chunk | None:
         if files.part(number).exists():
             _remove(files, number)
             return None
+        for fault in files.sums.faults([files.sums.name(files.chunk(number))], files.recorded):
+            raise fault
         try:
             with files.chunk(number).open("rb") as file, pa.ipc.open_file(file) as reader:
                 rows = reader.read_all().combine_chunks()
@@ -149,7 +180,7 @@ def open_chunk(files: Files, number: int) -> Chunk | None:
         except pa.ArrowException as error:
             raise DataError(f"cannot be read: {error}", path=files.chunk(number)) from None
         stack.callback(_remove_finished, files, number)
-        journal = stack.enter_context(Journal(files.journal(number), usable=Answer.usable))
+        journal = stack.enter_context(Journal(files.journal(number), files.purpose(number), usable=Answer.usable))
         return Chunk(number, files, rows, journal, stack.pop_all())
     raise AssertionError  # for the type checker: an ExitStack might swallow an exception
 

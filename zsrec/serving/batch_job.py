@@ -20,15 +20,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zsrec.core.errors import ConfigError
-from zsrec.core.files import CONFIG, ResumableFolder
+from zsrec.core.checksums import REPAIR
+from zsrec.core.errors import ConfigError, DamagedError
+from zsrec.core.files import sha256
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.recommender.loader import Recipe
 from zsrec.serving.batch_chunks import Files, unfinished, write_chunk
+from zsrec.serving.batch_folder import INPUT, SUMMARY, BatchFolder
 from zsrec.serving.batch_input import Counts, read_parts
 from zsrec.serving.batch_rows import arrow
 from zsrec.serving.batch_worker import Batch, OnDone, Work
 
-_INPUT, _SUMMARY = "input.json", "summary.json"
 _FORMAT = 1
 _EVENTS = ("history_given", "history_unknown")
 
@@ -109,16 +111,20 @@ def run_batch(
         check_ray()
     batch.recipe.check()
     out = Path(out).absolute()
-    folder, files = ResumableFolder(out / "_zsrec"), Files(out)
+    folder = BatchFolder(out)
+    files = folder.files
     if not (folder.path / CONFIG).exists() and out.is_dir() and any(one.name != "_zsrec" for one in out.iterdir()):
         raise ConfigError(f"{out} holds files of something else", hint="take a new folder for --out")
     with folder.locked():
         folder.start(_config(batch, folder))
         work = Work(out, batch, concurrency or batch.recipe.settings.concurrency)
-        if not (folder.path / _INPUT).exists():
-            _prepare(batch, folder, files)
-        read = folder.read_json(_INPUT)
-        for note in Counts(**read["counts"]).notes:
+        folder.collect()
+        for fault in folder.part_faults():
+            raise fault
+        read = folder.read_json(INPUT) if (folder.path / INPUT).exists() else None
+        if read is None or not folder.has_chunks(unfinished(files, read["chunks"])):
+            read = _prepare(batch, folder, files)
+        for note in (*folder.notes, *Counts(**read["counts"]).notes):
             on_note(note)
         on_read(read["counts"]["users"])
         left = unfinished(files, read["chunks"])
@@ -131,20 +137,24 @@ def run_batch(
             run_on_ray(work, left, workers=workers, address=address, on_done=on_done)
         if batch.offline is not None and unfinished(files, read["chunks"]):
             return None
+        folder.collect()
+        for fault in folder.part_faults():
+            raise fault
         summary = _summary(files, read)
-        if not (folder.path / _SUMMARY).exists():
-            folder.write_json(_SUMMARY, asdict(summary))
+        if not (folder.path / SUMMARY).exists():
+            folder.write_json(SUMMARY, asdict(summary))
+        folder.forget_chunks()
         shutil.rmtree(files.work, ignore_errors=True)
     return summary
 
 
-def _config(batch: Batch, folder: ResumableFolder) -> dict[str, Any]:
+def _config(batch: Batch, folder: BatchFolder) -> dict[str, Any]:
     """Everything that decides the output. Where no model was named, it is the one served when the job began."""
     recipe = batch.recipe
     model = recipe.settings.model
-    if model is None and (folder.path / _SUMMARY).exists():
+    if model is None and (folder.path / SUMMARY).exists():
         model = folder.config()["model"]  # a finished job asks nobody
-    elif not (folder.path / _SUMMARY).exists():
+    elif not (folder.path / SUMMARY).exists():
         model = asyncio.run(_served(recipe)) if batch.offline is None else model or batch.offline.model
     return {
         "format": _FORMAT,
@@ -174,18 +184,24 @@ async def _served(recipe: Recipe) -> str:
     return next(iter(found.values()))
 
 
-def _prepare(batch: Batch, folder: ResumableFolder, files: Files) -> None:
-    """Split the input into chunks; what a killed process left is written anew."""
-    shutil.rmtree(files.work, ignore_errors=True)
+def _prepare(batch: Batch, folder: BatchFolder, files: Files) -> dict[str, Any]:
+    """Split the input into chunks; of a job that has begun, write those again that are lost."""
     try:
-        files.work.mkdir(mode=0o700, parents=True)  # histories
+        files.work.mkdir(mode=0o700, parents=True, exist_ok=True)  # histories
     except OSError as error:
         raise ConfigError(f"{files.work}: cannot be made: {error.strerror}", hint="check --out") from error
-    counts, chunks = Counts(), 0
+    counts, chunks, recorded, sums = Counts(), 0, folder.sums.read(), dict[str, str]()
     for part in read_parts(batch.source, batch.chunk, counts):
-        write_chunk(files, chunks, part)
+        path = files.chunk(chunks)
+        name = folder.sums.name(path)
+        if not files.part(chunks).exists() and not (path.exists() and name in recorded):
+            write_chunk(files, chunks, part)
+            sums[name] = sha256(path)
         chunks += 1
-    folder.write_json(_INPUT, {"chunks": chunks, "counts": asdict(counts)})
+    folder.sums.record(sums, forget=sums)
+    read = {"chunks": chunks, "counts": asdict(counts)}
+    folder.write_json(INPUT, read)
+    return read
 
 
 def _summary(files: Files, read: dict[str, Any]) -> Summary:
@@ -194,12 +210,18 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
 
     sums_of = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens")
     users = rows = unknown = 0
+    firsts: dict[str, Path] = {}
     errors, degraded, sums = Counter[str](), Counter[str](), Counter[str]()
     for number in range(read["chunks"]):
         part = arrow().parquet.read_table(
             files.part(number), columns=["user", "rank", "error", "degraded", *_EVENTS, *sums_of]
         )
         rows += len(part)
+        first = part["user"][0].as_py()
+        if firsts.setdefault(first, files.part(number)) != files.part(number):
+            raise DamagedError(
+                f"has the users of {firsts[first].name}", path=files.part(number), hint=REPAIR.format(files.out)
+            )
         one_each = part.filter(pc.less_equal(pc.fill_null(part["rank"], 1), 1))
         users += len(one_each)
         given, lacking = (one_each[name].to_numpy() for name in _EVENTS)
@@ -209,6 +231,11 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
                 counter[found["values"]] += found["counts"]
         for name in sums_of:
             sums[name] += pc.sum(one_each[name]).as_py() or 0
+    if users != read["counts"]["users"]:
+        wanted = read["counts"]["users"]
+        raise DamagedError(
+            f"{users:,} users in the parts, of {wanted:,}", path=files.out, hint=REPAIR.format(files.out)
+        )
     return Summary(
         users=users,
         rows=rows,

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from zsrec.core.errors import BadRowError, DataError
+from zsrec.core.checked_lines import Line, Lines, line_of, read_lines, repair
+from zsrec.core.errors import DataError
 from zsrec.data.history import Event, Feedback, History
 from zsrec.data.interactions import Interactions
 from zsrec.retrieval.base import Learns, Retriever
+
+FEEDBACK = "feedback"
+"""What the lines of the journal are of."""
 
 
 class UserHistories:
     """Histories by user, kept in memory, with a journal that a restart reads.
 
-    The journal has one JSON object per line, {"user": …, "event": …}, and is personal data: only its owner can
-    read it. A last line that a crash cut short is skipped; any other line that is not valid is an error.
+    The journal has one JSON object per line, {"user": …, "event": …, "check": …}, and is personal data: only its
+    owner can read it. A last line that a crash cut short is skipped; any other line that is not as it was written
+    is an error (`zsrec.core.checked_lines`). One process writes it. A journal of before checksums gets them here.
 
     Args:
         journal: The file, made on the first event; None keeps events in memory only.
 
     Raises:
         DataError: The journal cannot be read.
+        DamagedError: A line was changed, lost, repeated or moved.
     """
 
     def __init__(self, journal: Path | None = None) -> None:
@@ -31,8 +37,12 @@ class UserHistories:
         self._known: Interactions | None = None
         self._retriever: Retriever | None = None
         self._added: dict[str, tuple[Event, ...]] = {}
-        for user, event in () if journal is None or not journal.exists() else _read(journal):
-            self._added[user] = (*self._added.get(user, ()), event)
+        self._lines = 0
+        if journal is not None and journal.exists():
+            found = _read(journal, self._added)
+            if found.torn is not None or (found.whole and not found.checked):
+                repair(journal, FEEDBACK)
+            self._lines = found.whole
 
     def __len__(self) -> int:
         return sum(map(len, self._added.values()))
@@ -58,11 +68,13 @@ class UserHistories:
             DataError: The journal cannot be written; nothing is added then.
         """
         if self._journal is not None:
-            lines = [json.dumps({"user": user, "event": one.model_dump(mode="json")}) + "\n" for one in events]
+            entries = [{"user": user, "event": one.model_dump(mode="json")} for one in events]
+            places = enumerate(entries, start=self._lines + 1)
             try:
-                _append(self._journal, "".join(lines))
+                _append(self._journal, b"".join(line_of(entry, place, FEEDBACK) for place, entry in places))
             except OSError as error:
                 raise DataError(f"the journal cannot be written: {error.strerror}", path=self._journal) from error
+            self._lines += len(events)
         self._added[user] = (*self._added.get(user, ()), *events)
         self._learn(user, events)
 
@@ -79,28 +91,33 @@ class UserHistories:
                     self._retriever.add(user, event.item)
 
 
-def _read(journal: Path) -> Iterator[tuple[str, Event]]:
-    try:
-        text = journal.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the journal cannot be read: {error}", path=journal) from error
-    lines = text.split("\n")
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was cut short
+def _read(journal: Path, added: dict[str, tuple[Event, ...]]) -> Lines:
+    """Adds the journal's events to those of their users."""
+
+    def take(line: Line) -> bool:
         try:
-            row = json.loads(line)
-            yield row["user"], Event.model_validate(row["event"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadRowError("no event of the journal", path=journal, line=number) from error
+            user, event = line.entry["user"], Event.model_validate(line.entry["event"])
+        except (ValueError, KeyError, TypeError):
+            return False
+        added[user] = (*added.get(user, ()), event)
+        return True
+
+    found = read_lines(journal, FEEDBACK, take)
+    for error in found.errors(journal):
+        raise error
+    return found
 
 
-def _append(path: Path, text: str) -> None:
+def _append(path: Path, lines: bytes) -> None:
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":  # a crash cut the last line short
-            whole = os.pread(file, size, 0).rfind(b"\n") + 1
-            os.ftruncate(file, whole)
-        os.write(file, text.encode())
+            size = os.pread(file, size, 0).rfind(b"\n") + 1
+            os.ftruncate(file, size)
+        if os.write(file, lines) < len(lines):
+            os.ftruncate(file, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file)
     finally:
         os.close(file)

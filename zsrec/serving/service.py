@@ -195,7 +195,8 @@ class Service:
             self.stock = stock
             self._loaded()
             self.metrics.reloads.labels("done").inc()
-            log("reloaded", items=len(stock.recommender.catalog), templates=len(stock.templates))
+            items, templates = len(stock.recommender.catalog), len(stock.templates)
+            log("reloaded", items=items, templates=templates, notes="; ".join(stock.notes) or None)
             return stock
 
     def keep(self, user: str, events: Sequence[Event]) -> None:

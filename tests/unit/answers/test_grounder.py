@@ -133,6 +133,66 @@ def test_two_titles_in_one_are_neither(mention: str, item: str | None) -> None:
     assert match.item_id == item
 
 
+NEAR = {
+    "ringer": "The Wedding Ringer (2015)",
+    "singer": "The Jazz Singer (1927)",
+    "hole": "Rabbit Hole (2010)",
+    "hope": "Hope Springs (2012)",
+    "ivan": "Ivan Vasilievich: Back to the Future (1973)",
+    "future2": "Back to the Future Part II (1989)",
+    "future3": "Back to the Future Part III (1990)",
+    "purge": "The Purge (2013)",
+    "anarchy": "The Purge: Anarchy (2014)",
+    "orion": "Orion: A Visual Novel",
+    "nation": "Bop Gun (One Nation)",
+    "magic": "Three (2010)",
+    "corelli": "Captain Corelli's Mandolin (2001)",
+    "walkin": "Keep On Walkin' (1992)",
+}
+
+
+@pytest.fixture(scope="module")
+def near() -> Grounder:
+    return Grounder(Catalog(list(NEAR), list(NEAR.values()), domain="movies"))
+
+
+@pytest.mark.parametrize(
+    ("mention", "item"),
+    [
+        ("The Wedding Singer", None),  # another word of titles, not a slip
+        ("The Wedding Rinegr", "ringer"),
+        ("Rabbit Hope", None),
+        ("Rabbit Hloe", "hole"),
+        ("Back to the Future", None),  # its second part is here, so it is no subtitle of another film
+        ("Ivan Vasilievich", "ivan"),
+        ("The Purge: Anarchy - a gripping and unforgettable story", "anarchy"),  # a subtitle, then a remark
+        ("The Purge - a gripping and unforgettable story", "purge"),
+        ("Masked: A Visual Novel", None),  # another head before the same tail
+        ("Nation", None),
+        ("Three Is A Magic Number", None),  # a title and no description
+        ("Three is a film about numbers", "magic"),
+        ("The Mandolin", None),
+        ("Captain Correlli's Mandolin", "corelli"),
+        ("Keep On Walkin' - a song about walking away", "walkin"),
+    ],
+)
+def test_near_names(near: Grounder, mention: str, item: str | None) -> None:
+    assert near.ground(mention).item_id == item
+
+
+def test_a_word_in_two_scripts_with_another_half_is_not_the_item() -> None:
+    catalog = Catalog(["float", "gump"], ["宣夜 Float Night", "阿甘正传 Forrest Gump"], domain="games")
+    grounder = Grounder(catalog)
+    assert grounder.ground("宣夜 Float Night").item_id == "float"
+    assert grounder.ground("宣夜 Foxhole Night").item_id is None
+
+
+def test_a_creator_that_is_a_medium_word_is_no_other_medium() -> None:
+    artist = {"artist": ["The Game"]}
+    catalog = Catalog(["a"], ["Hate It or Love It"], attributes=artist, domain="music", creator="artist")
+    assert Grounder(catalog).ground('"Hate It or Love It" by The Game').item_id == "a"
+
+
 def test_context_settles_ties_and_nothing_else(grounder: Grounder) -> None:
     assert grounder.ground("Cape Fear", Context(candidates=("fear91", "heat"))).item_id == "fear91"
     assert grounder.ground("Cape Fear", Context(history=("fear62",))).item_id == "fear62"

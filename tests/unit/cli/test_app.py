@@ -65,11 +65,13 @@ def test_an_option_that_several_commands_have_is_declared_once(option: str) -> N
         (["ground", "--catalog", "c.csv", "--in=x", "--out", "-"], "--in", "--input"),
         (["ground-fit", "--catalog", "c.csv", "--in", "x", "--out", "w"], "--in", "--input"),
         (
-            ["bench", "run", "--interactions", "i", "--items", "j", "--candidates", "no"],
+            ["bench", "run", "--interactions", "i", "--catalog", "j", "--candidates", "no"],
             "--candidates",
             "--retriever",
         ),
         (["bench", "movielens", "--candidates", "no"], "--candidates", "--retriever"),
+        (["bench", "run", "--interactions", "i", "--items", "j"], "--items", "--catalog"),
+        (["bench", "conversations", "--turns", "i", "--items=j"], "--items", "--catalog"),
         (["prompts", "compare", "a", "b", "--candidates", "no"], "--candidates", "--retriever"),
     ],
 )

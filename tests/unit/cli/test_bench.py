@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def invoke(files: Path, *more: object) -> Result:
-    argv = ["bench", "run", "--interactions", files / "inter.csv", "--items", files / "items.csv", *more]
+    argv = ["bench", "run", "--interactions", files / "inter.csv", "--catalog", files / "items.csv", *more]
     return CliRunner().invoke(app, [str(part) for part in argv])
 
 
@@ -49,6 +49,14 @@ def test_the_contract(files: Path) -> None:
     assert found["users"] == 12
     assert "Leave-one-out" in found["protocol"]
     assert any("line 152: 'gone'" in note for note in found["notes"])
+
+
+def test_columns_of_items_by_their_old_option(files: Path) -> None:
+    (files / "items.csv").write_text((files / "items.csv").read_text().replace("item,title", "isbn,name"))
+    new = bench_json(files, "--methods", "pop", "--id", "isbn", "--title", "name")
+    for old in (("--item-columns", "isbn,name"), ("--item-columns=isbn,name",)):
+        assert bench_json(files, "--methods", "pop", *old)["methods"][0]["metrics"] == new["methods"][0]["metrics"]
+        assert "--item-columns is now --id and --title" in invoke(files, "--methods", "pop", *old).stderr
 
 
 def test_the_table_shows_what_the_json_says(files: Path) -> None:

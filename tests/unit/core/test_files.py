@@ -23,7 +23,7 @@ def by_run_folder(path: Path) -> None:
 
 
 def by_journal(path: Path) -> None:
-    without_requests(path, str.upper)
+    without_requests(path, "", str.upper)
 
 
 def by_batch(path: Path) -> None:

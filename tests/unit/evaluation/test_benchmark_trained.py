@@ -39,7 +39,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def invoke(files: Path, *more: object) -> Result:
-    argv = ["bench", "run", "--interactions", files / "inter.csv", "--items", files / "items.csv", *more]
+    argv = ["bench", "run", "--interactions", files / "inter.csv", "--catalog", files / "items.csv", *more]
     return CliRunner().invoke(app, [str(part) for part in argv])
 
 

@@ -111,18 +111,19 @@ def test_everything_has_intervals() -> None:
     found = beyond_accuracy.measure(done, slice(None), 4, statistics, seed=0)
     assert list(found.columns) == ["Novelty", "Diversity", "Popularity", "Head"]
     assert (found.users, found.empty) == (len(split), 1)
-    assert found.coverage is not None
-    assert found.coverage.low <= found.coverage.mean <= found.coverage.high
+    covered = found.whole["Coverage"]
+    assert covered.low <= covered.mean <= covered.high
+    assert found.whole["Gini"].low < found.whole["Gini"].mean < found.whole["Gini"].high
     means = dict(zip(found.columns, estimates(list(found.columns.values()), seed=0), strict=True))
     report = found.report(4, means)
-    assert list(report.measures) == ["Coverage@4", "Novelty@4", "Diversity@4", "Popularity@4", "Head@4"]
+    assert list(report.measures) == ["Coverage@4", "Gini@4", "Novelty@4", "Diversity@4", "Popularity@4", "Head@4"]
     assert all(one.low <= one.mean <= one.high for one in report.measures.values())
     items = split.training.items
     names = [items.code(name) for name in done.predicted.names]
     lists = np.array([[names[one] if one >= 0 else -1 for one in row] for row in done.predicted.lists])
     wanted = np.nanmean(beyond_accuracy.novelty(lists, split.training.users_per_item, len(split.training.users)))
     assert report.measures["Novelty@4"].mean == pytest.approx(wanted)
-    assert found.coverage.mean == beyond_accuracy.coverage(lists, 25)
+    assert covered.mean == beyond_accuracy.coverage(lists, 25)
     bare = beyond_accuracy.measure(done, slice(None), 4, statistics.model_copy(update={"genres": None}), seed=0)
     assert "Diversity" not in bare.columns
     low, high = jackknife(lambda users: beyond_accuracy.gini(lists[users], 25), len(lists))

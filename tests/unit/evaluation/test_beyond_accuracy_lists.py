@@ -23,7 +23,7 @@ from zsrec.evaluation.runner import MethodRun, measured, run
 from zsrec.llm.protocol import ChatRequest
 from zsrec.retrieval import Popularity
 
-NAMES = ["Coverage@5", "Novelty@5", "Diversity@5", "Popularity@5", "Head@5"]
+NAMES = ["Coverage@5", "Gini@5", "Novelty@5", "Diversity@5", "Popularity@5", "Head@5"]
 
 
 class Model(FakeLLM):
@@ -51,14 +51,13 @@ def test_measures_of_a_small_world_by_hand() -> None:
     )  # fmt: skip
     found = measure(method(("a", "b"), ("b", "d", "a"), (), ("d",)), slice(None), 2, known, seed=0)
     assert (found.users, found.empty) == (4, 1)
-    assert found.coverage is not None
-    assert found.coverage.mean == 3 / 5
+    assert found.whole["Coverage"].mean == 3 / 5
     assert found.columns["Novelty"].tolist() == [(0 + 2) / 2, (2 + 3) / 2, 3]
     assert found.columns["Popularity"].tolist() == [5, 1.5, 1]
     assert found.columns["Head"].tolist() == [0.5, 0, 0]  # 20% of four items with users is one item: a
     assert found.columns["Diversity"].tolist() == pytest.approx([1 - 1 / np.sqrt(2), 1])
     alone = measure(method(("a", "b"), ("b",)), [0], 2, known.model_copy(update={"genres": None}), seed=0)
-    assert alone.coverage is None  # no interval from one user
+    assert alone.whole == {}  # no interval from one user
     assert set(alone.columns) == {"Novelty", "Popularity", "Head"}
 
 
@@ -74,7 +73,8 @@ def test_the_report_agrees_with_the_functions_on_the_whole_catalog() -> None:
     assert found is not None
     assert list(found.measures) == NAMES
     expected = [
-        beyond_accuracy.coverage(lists, len(genres)), beyond_accuracy.novelty(lists, counts, users).mean(),
+        beyond_accuracy.coverage(lists, len(genres)), beyond_accuracy.gini(lists, len(genres)),
+        beyond_accuracy.novelty(lists, counts, users).mean(),
         beyond_accuracy.diversity(lists, beyond_accuracy.genre_vectors(genres)).mean(),
         beyond_accuracy.popularity(lists, counts).mean(),
         beyond_accuracy.head_share(lists, counts).mean(),
@@ -82,7 +82,9 @@ def test_the_report_agrees_with_the_functions_on_the_whole_catalog() -> None:
     assert [one.mean for one in found.measures.values()] == pytest.approx(expected)
     for name, one in found.measures.items():
         assert one.low <= one.mean <= one.high, name
-        assert one.low < one.high or name == "Coverage@5", name  # popularity shows everybody the same few
+        assert one.low < one.high or name in ("Coverage@5", "Gini@5"), (
+            name
+        )  # popularity shows everybody the same few
 
 
 def test_every_form_of_the_report_has_them_and_a_rebuild_too(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_every_form_of_the_report_has_them_and_a_rebuild_too(tmp_path: Path) -> 
 
 def test_a_folder_without_counts_has_a_report_without_them(tmp_path: Path) -> None:
     in_folder(task(llm_methods=()), RunFolder(tmp_path / "r"), {}, Quiet())
-    (tmp_path / "r" / "items.json").write_text('{"users": "many"}', "utf-8")
+    RunFolder(tmp_path / "r").write_json("items.json", {"users": "many"})
     with pytest.raises(DataError, match="no counts of items"):
         rebuild(RunFolder(tmp_path / "r"))
     (tmp_path / "r" / "items.json").unlink()

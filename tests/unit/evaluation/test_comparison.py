@@ -37,7 +37,7 @@ def test_two_templates_are_compared_on_their_common_users(runs: tuple[RunFolder,
     found = compare(runs, only=["generate"])
     assert list(found.methods) == ["one:generate", "two:generate"]
     assert found.users == {"one:generate": 12, "two:generate": 8}
-    assert [pair.metric for pair in found.comparisons] == ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"]
+    assert [pair.metric for pair in found.comparisons] == ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR@10"]
     assert {pair.users for pair in found.comparisons} == {8}
     assert all("one:generate" in pair.verdict for pair in found.comparisons)
 
@@ -54,7 +54,7 @@ def test_what_two_runs_share_counts_once(runs: tuple[RunFolder, RunFolder]) -> N
 
 def test_against_one_needs_less_correction(runs: tuple[RunFolder, RunFolder]) -> None:
     found = compare(runs, against="itemknn")
-    assert {pair.metric for pair in found.comparisons} == {"HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"}
+    assert {pair.metric for pair in found.comparisons} == {"HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR@10"}
     assert len(found.comparisons) == 5 * 3
     assert all("one:itemknn" in (pair.a, pair.b) for pair in found.comparisons)
     everything = {(p.metric, p.a, p.b): p for p in compare(runs).comparisons}

@@ -255,7 +255,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def invoke(files: Path, *more: object) -> Result:
-    argv = ["bench", "conversations", "--turns", files / "turns.jsonl", "--items", files / "items.csv", *more]
+    argv = ["bench", "conversations", "--turns", files / "turns.jsonl", "--catalog", files / "items.csv", *more]
     return CliRunner().invoke(app, [str(part) for part in argv])
 
 

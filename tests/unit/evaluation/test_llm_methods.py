@@ -72,7 +72,7 @@ def test_the_names_are_known_to_the_command(tmp_path: Path, monkeypatch: pytest.
     rows = [f"{one.user},{one.item},{one.time}" for one in contacts()]
     Path("i.csv").write_text("\n".join(["user,item,timestamp", *rows]) + "\n", encoding="utf-8")
     Path("c.csv").write_text("\n".join(["item,title", *(f"{n},{t}" for n, t in enumerate(FILMS))]) + "\n", "utf-8")
-    argv = ["bench", "run", "--interactions", "i.csv", "--items", "c.csv", "--methods"]
+    argv = ["bench", "run", "--interactions", "i.csv", "--catalog", "c.csv", "--methods"]
     CliRunner().invoke(app, [*argv, "label,label+prior,window,window+prior", "--template", "rank/choose"])
     (given,) = tasks
     priors = {one.name: one.prior for one in given.llm_methods}

@@ -35,7 +35,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def invoke(*more: object, command: tuple[str, ...] = ("bench", "run")) -> Result:
-    argv = [*command, "--interactions", "inter.csv", "--items", "items.csv", "--model", "tiny", *more]
+    argv = [*command, "--interactions", "inter.csv", "--catalog", "items.csv", "--model", "tiny", *more]
     if command == ("bench", "run"):
         argv += ["--domain", "movies", "--candidates", "itemknn", "--users", "12"]
     return CliRunner().invoke(app, [str(part) for part in argv])

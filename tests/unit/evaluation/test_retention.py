@@ -54,7 +54,7 @@ def test_no_history_and_no_id_is_left_and_the_report_is_the_same(tmp_path: Path,
     left = texts(path)
     assert (JOURNAL in left) is (keep == "answers")
     for entry in map(json.loads, left.get(JOURNAL, "").splitlines()):
-        assert set(entry) == {"key", "model", "reply"}
+        assert set(entry) == {"key", "model", "reply", "check"}
         assert "messages" not in entry["reply"]
         assert entry["key"] not in prompts
     for user in known:
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
         scrub(RunFolder(tmp_path / "r"), "none", hash_key="short")
     assert "short" not in str(caught.value)
     assert (tmp_path / "r" / JOURNAL).exists()
-    (tmp_path / "r" / "retention.json").write_text('{"keep": "some"}')
+    RunFolder(tmp_path / "r").write_json("retention.json", {"keep": "some"})
     with pytest.raises(DataError, match="none of all"):
         scrub(RunFolder(tmp_path / "r"), "none")
 

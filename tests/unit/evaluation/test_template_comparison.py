@@ -168,3 +168,15 @@ def test_the_detectable_difference_is_found_four_times_in_five() -> None:
     assert np.mean(np.abs(t) > 1.984) == pytest.approx(0.8, abs=0.03)
     assert detectable(spread, 4 * users) == pytest.approx(size / 2)
     assert detectable(spread, users, tests=10) > size
+
+
+def test_what_was_spent_is_said_even_where_no_test_shows_it(tmp_path: Path) -> None:
+    """Three users are too few for a test, and 381 tokens more are 381 tokens more."""
+    found = compare_templates(
+        folder_of(tmp_path / "run", a=[(0, use(tokens=481))] * 3, b=[(0, use(tokens=100))] * 3)
+    )
+    tokens = line(found, "tokens in")
+    assert "no difference" not in tokens
+    assert "a − b = +381 [+381, +381]" in tokens
+    assert "measured on these 3 users, not shown for others" in tokens
+    assert "(of these users; not shown for others)" in found.verdicts[0]

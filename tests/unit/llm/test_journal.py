@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import FakeLLM
-from zsrec.core.errors import BadReplyError, ConfigError, DataError, LLMTimeoutError
+from zsrec.core.errors import BadReplyError, ConfigError, DamagedError, LLMTimeoutError
 from zsrec.core.types import Exchange, Message, Sampling, Usage
 from zsrec.llm.journal import Journal, JournalledLLM, request_key
 from zsrec.llm.protocol import ChatRequest
@@ -124,7 +124,7 @@ def test_a_torn_end_is_cut_off_and_the_rest_stays(
     path.write_bytes(whole[: max(len(whole) - cut, 0)])
     left = path.read_bytes()
     with Journal(path) as journal:
-        assert journal.dropped == (not left.endswith(b"\n") and left != b"")
+        assert bool(journal.notes) == (not left.endswith(b"\n") and left != b"")
         assert len(journal) == left.count(b"\n")
         for number in range(len(journal)):
             assert journal[str(number)]["reply"]["answer"] == texts[number]
@@ -135,11 +135,12 @@ def test_a_torn_end_is_cut_off_and_the_rest_stays(
 
 def test_a_wrong_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    path.write_text('{"key": "a"}\nnonsense\n{"key": "b"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"j\.jsonl:2: not a journal entry"):
-        Journal(path)
-    path.write_text('{"key": "a"}\nnonsense\n', encoding="utf-8")  # a last line of zeros after a power cut
+    for text in ('{"key": "a"}\nnonsense\n{"key": "b"}\n', '{"key": "a"}\nnonsense\n'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(DamagedError, match=r"j\.jsonl:2: is no entry of this file"):
+            Journal(path)
+    path.write_bytes(b'{"key": "a"}\n' + bytes(20))  # after a power cut
     with Journal(path) as journal:
-        assert (journal.dropped, len(journal)) == (True, 1)
+        assert ("torn" in journal.notes[0], len(journal)) == (True, 1)
     with pytest.raises(ConfigError, match="cannot be opened"):
         Journal(tmp_path / "no" / "j.jsonl")

@@ -268,6 +268,7 @@ def test_a_ray_worker_without_ray(tmp_path: Path, job: Callable[..., Summary], s
     files.work.mkdir()
     users = [str(n) for n in range(5, 10)]
     write_chunk(files, 1, Part(pa.array(users), np.arange(6), pa.array(users), None))
+    files.sums.adopt([files.sums.name(files.chunk(1))])
     recipe = Recipe(catalog=tmp_path / "films.csv", settings=Settings.load(base_url=server.base_url), k=3)
     worker = Worker(Work(tmp_path / "out", Batch(Input(tmp_path / "in.parquet", COLUMNS), recipe), concurrency=2))
     assert worker({"chunk": np.array([0, 1, 2])}) == {"users": [5], "wrong": [""], "hint": [""]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zsrec.core.errors import BadRowError, DataError
+from zsrec.core.errors import DamagedError, DataError
 from zsrec.data.history import Event, Feedback
 from zsrec.data.interactions import Contact, Interactions
 from zsrec.retrieval import Cooccurrence, ItemKNN, Popularity, top
@@ -77,7 +77,7 @@ def test_a_broken_journal_names_its_line(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     UserHistories(journal).add("u", [event("a")])
     journal.write_text(journal.read_text("utf-8") + "[]\n", encoding="utf-8")
-    with pytest.raises(BadRowError, match="2"):
+    with pytest.raises(DamagedError, match=r"journal\.jsonl:2"):
         UserHistories(journal)
     journal.write_bytes(b"\xff\n")
     with pytest.raises(DataError):
