@@ -78,8 +78,20 @@ audit: .venv-image/.ready .venv-audit/.ready
 package: $(VENV)/.ready
 	$(BIN)/python .ci/package.py
 
-extras: $(VENV)/.ready
+# RecTools wants numpy 1 below Python 3.13 and LensKit wants numpy 2: an environment for each.
+TEST_TOOLS := hypothesis pandas pytest pytest-timeout
+.venv-rectools/.ready: pyproject.toml
+	$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --editable '.[frames,trained]' $(TEST_TOOLS)
+	touch $@
+
+.venv-lenskit/.ready: pyproject.toml
+	$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --editable '.[frames]' 'lenskit>=2025.8' implicit $(TEST_TOOLS)
+	touch $@
+
+extras: $(VENV)/.ready .venv-rectools/.ready .venv-lenskit/.ready
 	$(BIN)/python .ci/package.py --heavy
+	.venv-rectools/bin/python -m pytest tests/unit/recommender/test_rectools_model.py
+	.venv-lenskit/bin/python -m pytest tests/unit/recommender/test_lenskit_scorer.py
 
 notebook: $(VENV)/.ready
 	$(BIN)/python .ci/notebook_page.py --run
@@ -98,6 +110,7 @@ docs: $(VENV)/.ready
 	$(BIN)/python .ci/template_gallery.py
 	$(BIN)/python .ci/notebook_page.py
 	$(BIN)/zensical build --strict --config-file .mkdocs.yml
+	$(BIN)/python .ci/site_search.py
 	! grep -rE '(src="|url\(|<link[^>]*href=")(https?:)?//' site --include='*.html' --include='*.css'  # no other host
 
 format: $(VENV)/.ready
@@ -105,4 +118,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .venv-image .venv-audit dist build site .cache docs/reference/templates.md docs/gallery.md docs/notebook.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-image .venv-audit .venv-rectools .venv-lenskit dist build site .cache docs/reference/templates.md docs/gallery.md docs/notebook.md .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,13 +23,15 @@ from zsrec import Settings, load_template
 README = (REPO / "README.md").read_text(encoding="utf-8")
 DATA = Path(os.environ.get("ZSREC_TEST_DATA", REPO.parent / "shared" / "data")) / "ml-latest-small"
 LOCAL = "http://localhost:8000/v1"
+PAGES = ("README.md", "docs/index.md", "docs/coming_from.md")  # test_frames.py runs those of docs/dataframes.md
+SHOWN = ("Recommendations", "DataFrame")
 FILMS = ["Heat (1995)", "Ronin (1998)", "Thief (1981)", "Cats (2019)", "Up (2009)", "Alien (1979)"]
 ELSEWHERE = ("model", "serve", "playground", "demo", "mcp", "bench", "data", "chat", "doctor")
 """Commands that listen, download or take long: other tests run them, and test_docs.py reads their options."""
 
 
-def blocks(*languages: str) -> Iterator[str]:
-    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S):
+def blocks(*languages: str, text: str = README) -> Iterator[str]:
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S):
         if language in languages:
             yield block
 
@@ -66,18 +68,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(pa.table({"movieId": numbers, "title": FILMS}), tmp_path / "films.parquet")
     lists = {"user": ["ann", "ben"], "items": [["1", "2"], ["5"]], "ratings": [[5.0, 4.0], [1.0]]}
     pq.write_table(pa.table(lists), tmp_path / "users.parquet")
+    shutil.copy(REPO / "docs/examples/bookshop/books.csv", tmp_path)
+    (tmp_path / "items.csv").write_text(f"item_id,title,genres\n{films}", encoding="utf-8")
+    events = "".join(f"{u},{i},{100 * u + i}\n" for u in range(1, 5) for i in range(u, u + 3))
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id,datetime\n{events}", encoding="utf-8")
     (tmp_path / "mentions.jsonl").write_text('{"id": 1, "mention": "Heat"}\n', encoding="utf-8")
     if "prompts new my" not in README:
         (tmp_path / "my.j2").write_text(next(blocks("jinja")), encoding="utf-8")
     return tmp_path
 
 
-def run_python(base_url: str) -> list[dict[str, Any]]:
-    """Runs every Python block in a namespace of its own; only the server's address is another."""
+def run_python(base_url: str, page: str = "README.md") -> list[dict[str, Any]]:
+    """Runs every Python block of a page in a namespace of its own; only the server's address is another."""
     found = []
-    for number, block in enumerate(blocks("python")):
+    for number, block in enumerate(blocks("python", text=(REPO / page).read_text(encoding="utf-8"))):
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        code = compile(block.replace(LOCAL, base_url), f"README.md, Python block {number + 1}", "exec")
+        code = compile(block.replace(LOCAL, base_url), f"{page}, Python block {number + 1}", "exec")
         exec(code, namespace)
         found.append(namespace)
     return found
@@ -88,13 +94,13 @@ def test_the_readme_has_python_and_commands() -> None:
     assert sum(line.startswith("zsrec ") for line in commands()) >= 8
 
 
-def test_the_python_runs_as_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_runs_as_written(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(named) as model:
         monkeypatch.setenv("ZSREC_BASE_URL", model.base_url)
-        found = run_python(model.base_url)
+        found = run_python(model.base_url, page)
         assert model.requests
-    results = [value for one in found for value in one.values() if type(value).__name__ == "Recommendations"]
-    assert any(one.titles for one in results)
+    assert any(type(value).__name__ in SHOWN for one in found for value in one.values())
 
 
 def test_the_commands_run_as_written(folder: Path) -> None:

@@ -24,7 +24,7 @@ ODD: list[dict[str, Any]] = [
 def test_a_job_ends_whatever_number_an_answer_has(tmp_path: Path, odd: dict[str, Any]) -> None:
     files, chunks = made(tmp_path, users=4)
 
-    async def ask(user: str, history: History) -> Outcome:
+    async def ask(user: str, history: History, conversation: object) -> Outcome:
         fields = odd if user == "u1" else {}
         return Outcome(Answer(user=user, **{"items": (("1", 1.0, "llm"),), **fields}), answered=True)
 

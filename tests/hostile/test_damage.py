@@ -220,3 +220,19 @@ def test_feedback_is_as_it_was_given_or_named(tmp_path: Path, damage: Damage, se
     assert len(found) >= 8 - 2
     found.add("u0", [Event(item="9", by="id")])
     assert len(UserHistories(path)) == len(found)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "{"])
+def test_a_lost_configuration_is_named_and_comes_back_with_the_same_command(
+    tmp_path: Path, run: Path, content: str | None
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    (path / "config.json").unlink()
+    if content is not None:
+        (path / "config.json").write_text(content)
+    shown = CliRunner().invoke(app, ["verify", str(path)])
+    assert (shown.exit_code, "config.json" in shown.output) == (1, True)
+    done(path)
+    assert measured(path) == measured(run)
+    assert CliRunner().invoke(app, ["verify", str(path)]).exit_code == 0

@@ -149,4 +149,4 @@ def test_only_the_export_writes_sheets() -> None:
     writers = [
         path.name for path, text in sources.items() if re.search(r"csv\.(?:Dict)?[wW]riter|to_csv|write_csv", text)
     ]
-    assert writers == ["report_export.py"]
+    assert set(writers) == {"report_export.py", "split_files.py"}  # the second writes the caller's own ids

@@ -83,4 +83,14 @@ def test_every_state_of_the_page_is_accessible(
     write(page, "\n{{ hisory }}")
     page.get_by_text("undeclared variable 'hisory'").wait_for()
     found["errors"] = audit(page)
+    page.get_by_text("A conversation", exact=True).click()
+    page.get_by_label("Say what you want").fill("something slow")
+    model.scripts[:] = [answers("1. Casino (1995)")]
+    page.keyboard.press("Control+z")
+    page.get_by_label("Retrieval").click()
+    page.get_by_role("option", name="lexical").click()
+    found["a conversation"] = audit(page)
+    page.get_by_label("Start from").first.click()
+    page.get_by_role("option").first.wait_for()
+    found["the templates"] = audit(page)
     assert {state: lines for state, lines in found.items() if lines} == {}

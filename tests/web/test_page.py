@@ -107,7 +107,7 @@ def test_labels_are_shown_as_bars(tab: Tab, playground: Playground, model: Scrip
     page = tab(playground.url)
     page.get_by_label("Start from").click()
     page.get_by_label("Start from").fill("rank/label")
-    page.get_by_role("option", name="rank/label —").click()
+    page.get_by_role("option", name="rank/label Ranks").click()
     page.get_by_label("Candidates").fill("Casino (1995)\nJumanji (1995)")
     page.get_by_text("A. Casino (1995)").wait_for()
     run(page)
@@ -247,6 +247,86 @@ def test_every_question_of_a_template_with_steps_is_seen_before_and_after(
     assert "Answer: Tense crime." in sent
     for number, text in ((1, "Tense crime."), (2, "Heat (1995)"), (3, "Casino (1995)")):
         assert text in page.get_by_role("region", name=f"Answer {number} of template A").inner_text()
+
+
+SIZES = [
+    {"viewport": {"width": 1440, "height": 900}},
+    {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+]
+
+
+@pytest.mark.parametrize("options", SIZES, ids=["desktop", "phone"])
+def test_a_conversation(tab: Tab, playground: Playground, model: ScriptedServer, options: dict[str, Any]) -> None:
+    model.scripts[:] = [answers("1. Casino (1995)\n2. Heat (1995)")]
+    page = tab(playground.url, **options)
+    page.get_by_text("A conversation", exact=True).click()
+    page.get_by_text("Template A: converse/default").wait_for()
+    run(page)
+    page.get_by_role("alert").get_by_text("nothing is known of this person").wait_for()
+    field = page.get_by_label("Say what you want")
+    field.fill("I loved Heat (1995). Something quieter?")
+    page.get_by_role("region", name="The user role").get_by_text("Something quieter?").wait_for()
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name="Round 1").wait_for()
+    turns = page.get_by_role("list", name="The conversation").locator("li")
+    assert turns.all_inner_texts() == [
+        "You\nI loved Heat (1995). Something quieter?",
+        "Recommended\nCasino (1995)",
+    ]
+    assert field.input_value() == ""
+    page.get_by_text("named in the conversation, so not recommended: Heat (1995) (liked)").wait_for()
+    assert page.locator(".stale").count() == 0
+    box = page.locator(".ranked li").first.bounding_box()
+    assert 0 <= box["y"] <= options["viewport"]["height"] - box["height"]
+    page.get_by_role("button", name="Like Casino (1995)", exact=True).click()
+    field.fill("out of order")
+    model.scripts[:] = [fails(400, "down")]
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("alert").get_by_text("down").wait_for()
+    assert field.input_value() == "out of order"  # a failure takes nothing away
+    assert turns.count() == 2
+    field.fill("older")
+    model.scripts[:] = [answers("1. Jumanji (1995)")]
+    field.press("Enter")
+    page.get_by_role("heading", name="Round 2").wait_for()
+    assert [one.split("\n")[1] for one in turns.all_inner_texts()][2:] == ["older", "Jumanji (1995)"]
+    sent = model.requests[-1]["messages"][-1]["content"]
+    assert [line for line in sent.splitlines() if line.startswith(("User: ", "You: "))] == [
+        "User: I loved Heat (1995). Something quieter?",
+        "You: Casino (1995)",
+        "User: older",
+    ]
+    assert "The user liked: Casino (1995); Heat (1995)" in sent
+    page.get_by_role("button", name="Start over").click()
+    page.get_by_role("list", name="The conversation").locator("li").first.wait_for(state="detached")
+    if options is SIZES[1]:
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_candidates_come_from_any_retriever(tab: Tab, playground: Playground, model: ScriptedServer) -> None:
+    model.scripts[:] = [answers("1. Casino (1995)\n2. Heat (1995)\n3. Jumanji (1995)")]
+    page = tab(playground.url)
+    page.get_by_label("Retrieval").click()
+    page.get_by_role("option", name="itemknn").click()
+    run(page)
+    page.get_by_role("heading", name="Round 1").wait_for()
+    assert page.locator(".ranked .note", has_text="from retrieval").count() == 2
+    page.get_by_text("in turn with what the model names").wait_for()
+    page.get_by_text("The same in Python").click()
+    assert "fill='retrieval'" in page.get_by_role("region", name="Python").inner_text()
+    page.get_by_label("Start from").click()
+    page.get_by_label("Start from").fill("rank/default")
+    page.get_by_role("option", name="rank/default Chooses").click()
+    prompt = page.get_by_role("region", name="The user role")
+    page.get_by_text("Template A: rank/default").wait_for()
+    page.locator(".stale").wait_for()
+    prompt.get_by_text("A.").wait_for()
+    by_contacts = prompt.inner_text()
+    page.get_by_label("Retrieval").click()
+    page.get_by_role("option", name="pop —").click()
+    page.wait_for_function(
+        "([old]) => document.querySelectorAll('pre.text')[1].innerText !== old", arg=[by_contacts]
+    )
 
 
 def test_no_server_at_all(tab: Tab) -> None:

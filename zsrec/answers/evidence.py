@@ -87,7 +87,7 @@ class _Gathering:
         if self._best() <= _GOOD_ENOUGH:
             for reading in _worth_fuzzy(read):
                 for item, name, _ in self._index.shortlist(reading.key, size=_SHORTLIST, budget=_BUDGET):
-                    similar = compare(reading.words, name, self._index)
+                    similar = compare(reading, name, self._index)
                     if similar is not None:
                         self._add(item, "fuzzy", reading, similar)
 
@@ -129,7 +129,7 @@ class _Gathering:
         strictly = {found.item for found in hits}
         for item in [item for item, _ in loose[:_MOST_EXACT] if item not in strictly]:
             for name in index.names(item):
-                similar = compare(read, name, index)
+                similar = compare(reading, name, index)
                 if similar is not None:
                     self._add(item, "exact" if similar.loose else "fuzzy", reading, similar)
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from rapidfuzz.distance import OSA
 
+from zsrec.answers.mention_readings import Reading
 from zsrec.answers.scoring import Agreement, size_of
 from zsrec.answers.title_forms import Kind, Name
 from zsrec.data.title_words import ARTICLES, EDGE_WORDS, FILLERS, MARKERS, SETS, SMALL_WORDS
@@ -37,6 +38,7 @@ class Lexicon(Protocol):
 
 
 _LIGHT = SMALL_WORDS | FILLERS | SETS
+_LIGHT_IN_COUNTS = _LIGHT | MARKERS | {"one"}
 _LIGHT_COST = 0.1
 _LEAST_COST = 0.6
 """What a word of titles costs at least where the other side lacks it: "man" is frequent, and tells films apart."""
@@ -79,25 +81,27 @@ def _edits_in_word(length: int) -> int:
     return 1 if length < 5 else 2 if length < 9 else 3
 
 
-def compare(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
+def compare(reading: Reading, name: Name, lexicon: Lexicon) -> Agreement | None:
     """How a reading's words agree with a name; None where they have too little in common."""
     kind = Kind.ALTERNATIVE if name.alternative else Kind.FULL
     return (
-        _whole(read, name.words, kind, lexicon)
-        or _edge(read, name, lexicon)
-        or _by_words(read, name, kind, lexicon)
+        _whole(reading, name.words, kind, lexicon)
+        or _edge(reading, name, lexicon)
+        or _by_words(reading, name, kind, lexicon)
     )
 
 
-def _edge(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None:
+def _edge(reading: Reading, name: Name, lexicon: Lexicon) -> Agreement | None:
     """The agreement of a reading that is the first or the last words of a name, cut at a small word.
 
     Where a name has segments only many words are enough.
     """
-    mine, its = without_article(read), without_article(name.words)
+    mine, its = without_article(reading.words), without_article(name.words)
     rest = len(its) - len(mine)
+    if rest < 1 or mine not in (its[: len(mine)], its[rest:]):
+        return None
     telling = [word for word in mine if word not in _LIGHT]
-    if rest < 1 or len(telling) < _LEAST_EDGE_WORDS:
+    if len(telling) < _LEAST_EDGE_WORDS:
         return None
     opened = len(telling) >= _LEAST_OPEN_WORDS
     if len(name.parts) > 1 and not opened:
@@ -109,13 +113,13 @@ def _edge(read: Sequence[str], name: Name, lexicon: Lexicon) -> Agreement | None
     else:
         return None
     information = sum(lexicon.information(word) for word in telling)
-    form = key(read)
+    form = reading.key
     opened = kind is Kind.PREFIX and its[len(mine)] not in EDGE_WORDS
     return Agreement(kind, False, len(form), size_of(form), information, dropped_words=rest, opened=opened)
 
 
-def _whole(read: Sequence[str], written: Sequence[str], kind: Kind, lexicon: Lexicon) -> Agreement | None:
-    read_key, written_key = key(read), key(written)
+def _whole(reading: Reading, written: Sequence[str], kind: Kind, lexicon: Lexicon) -> Agreement | None:
+    read, read_key, written_key = reading.words, reading.key, key(written)
     limit = allowed_edits(min(len(read_key), len(written_key)))
     edits = OSA.distance(read_key, written_key, score_cutoff=limit)
     if edits > 1:
@@ -212,7 +216,8 @@ def _substituted(first: str, second: str) -> bool:
     return any(first[place] + second[place] not in _NEIGHBOURS for place in places)
 
 
-def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> Agreement | None:
+def _by_words(reading: Reading, name: Name, kind: Kind, lexicon: Lexicon) -> Agreement | None:
+    read, form = reading.words, reading.key
     if not any(word in name.words and word not in _LIGHT for word in read):
         return None  # with all words mistyped, `_whole` would have found it
     written = [(word, place) for place, part in enumerate(name.parts) for word in part]
@@ -227,7 +232,6 @@ def _by_words(read: Sequence[str], name: Name, kind: Kind, lexicon: Lexicon) -> 
                 break
         else:
             rest.append((position, word))
-    form = key(read)
     agreement = Agreement(kind, False, len(form), size_of(form), 0.0)
     extra: list[str] = []
     for number, (position, word) in enumerate(rest):
@@ -291,7 +295,7 @@ def _has_whole_part(
 
 def _cost(found: Sequence[str], others: Sequence[str], numbered: bool, lexicon: Lexicon) -> float:
     """What words without a partner cost."""
-    light = _LIGHT | MARKERS | {"one"} if numbered or "one" in found else _LIGHT
+    light = _LIGHT_IN_COUNTS if numbered or "one" in found else _LIGHT
     instead = any(word not in SMALL_WORDS and not (numbered and word in MARKERS) for word in others)
     return sum(
         max(lexicon.information(word), _LEAST_COST) if instead or word not in light else _LIGHT_COST

@@ -14,6 +14,7 @@ from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
 from zsrec.recommender.request import DEFAULT_POOL
+from zsrec.recommender.strategy import CONVERSATION_TEMPLATE
 
 FILES, ENGINE = "Input and output", "Engine"
 
@@ -33,6 +34,10 @@ def batch(
     columns: Annotated[
         str, option("The input's columns: user,item,time,rating; with lists: user,items,,ratings.", panel=FILES)
     ] = COLUMNS,
+    conversation: Annotated[
+        str | None,
+        option("The input's column of conversations: turns with role and text, or JSON text.", panel=FILES),
+    ] = None,
     liked_from: Annotated[float, option("Ratings from this on are likes.", panel=FILES)] = movielens.LIKED_FROM,
     disliked_to: Annotated[float, option("Ratings up to this are dislikes.", panel=FILES)] = movielens.DISLIKED_TO,
     k: options.HowMany = 10,
@@ -83,13 +88,14 @@ def batch(
 
     urls = tuple(base_url or ())
     settings = Settings.load(model=model, base_url=urls[0] if urls else None, concurrency=concurrency)
+    chosen_by_default = settings.template == Settings.model_fields["template"].default
     recorded = read_replies(replies)
     if len(recorded) > 1:
         raise ConfigError("--replies of two names", hint="a batch job has one model: give its files one NAME")
     requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = Offline(recorded[0] if recorded else None, requests) if recorded or requests is not None else None
     sources = replace(catalog, catalog=catalog.catalog and catalog.catalog.absolute()).sources(
-        template=template,
+        template=template or (CONVERSATION_TEMPLATE if conversation and chosen_by_default else None),
         prompts=None if prompts is None else prompts.absolute(),
         retriever=retriever,
         interactions=None if interactions is None else interactions.absolute(),
@@ -97,7 +103,7 @@ def batch(
         pool=pool,
     )
     job = Batch(
-        source=Input(source, columns_of(columns)),
+        source=Input(source, columns_of(columns), conversation),
         recipe=Recipe(
             **vars(sources),
             k=k,

@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
 from zsrec.cli.bench_lists import external_lists, split_command
+from zsrec.cli.bench_options import RunOptions
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import (
     BenchCatalog,
     CatalogOptions,
-    RunOptions,
     accepting,
     columns_of,
     comma_separated,

@@ -49,6 +49,7 @@ from zsrec.evaluation.conversations import (
     linked_interactions,
     read_turns,
     retrieval_row,
+    words_of,
 )
 from zsrec.evaluation.run_folder import JOURNAL
 from zsrec.llm.journal import Journal, JournalledLLM
@@ -59,7 +60,7 @@ from zsrec.retrieval.by_name import retriever_named
 
 BEHAVIOUR = ("pop", "itemknn", "cooccurrence")
 WORDS = ("semantic", "lexical")
-"""The retrievers that read words; a hybrid is filled from the first one that runs."""
+"""The retrievers that read words."""
 
 TEMPLATE = "converse/default"
 LLM_ROWS = ("generate", "hybrid")
@@ -151,9 +152,9 @@ def conversations(
             f"{len(linked):,} of {len(links):,} items of the interactions linked to {len(set(linked)):,} of "
             f"{len(items):,} items, with {len(known):,} interactions",
         ]
-    rows, skipped = _retrieval_rows(names, asked, items, known, seed)
+    rows, skipped = _retrieval_rows(names, asked, words_of(asked, grounder), items, known, seed)
     if any(name in LLM_ROWS for name in names):
-        fill = [row for name in WORDS for row in rows if row.method == name][:1]
+        fill = _retrieved(rows)
         recommender = AsyncRecommender(
             items,
             template=template or (settings.template if "template" in settings.model_fields_set else TEMPLATE),
@@ -182,8 +183,22 @@ def conversations(
     show(report)
 
 
+def _retrieved(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a hybrid, as a recommender takes them: meaning alone, or words and behaviour."""
+    by_name = {row.method: row for row in rows}
+    if "semantic" in by_name:
+        return [by_name["semantic"]]
+    behaviour = next((row for row in rows if row.method in BEHAVIOUR and row.method != "pop"), None)
+    return [row for row in (by_name.get("lexical"), behaviour) if row is not None]
+
+
 def _retrieval_rows(
-    names: Sequence[str], turns: Sequence[Turn], catalog: Catalog, known: Interactions | None, seed: int
+    names: Sequence[str],
+    turns: Sequence[Turn],
+    words: Sequence[str],
+    catalog: Catalog,
+    known: Interactions | None,
+    seed: int,
 ) -> tuple[list[Row], dict[str, str]]:
     """The rows without a model, and the methods that cannot run, with the reason."""
     others = Interactions.from_contacts([], catalog=Ids(catalog.ids)) if known is None else known
@@ -203,7 +218,7 @@ def _retrieval_rows(
             skipped[name] = " ".join(str(error).split())
             continue
         fallback = None if name in WORDS or name == "pop" else pop
-        rows.append(retrieval_row(name, retriever, turns, fallback=fallback, seed=seed))
+        rows.append(retrieval_row(name, retriever, turns, words, fallback=fallback, seed=seed))
     return rows, skipped
 
 

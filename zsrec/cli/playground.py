@@ -8,7 +8,7 @@ from typing import Annotated
 
 from zsrec.cli import options
 from zsrec.cli.console import err
-from zsrec.cli.options import CATALOG, CatalogOptions, expand_groups, option, prepare_retriever
+from zsrec.cli.options import CATALOG, CatalogOptions, expand_groups, option
 from zsrec.core.errors import ConfigError, MissingExtraError
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
@@ -45,7 +45,7 @@ def playground(
         import uvicorn
 
         from zsrec.playground.app import check_exposure, create_app
-        from zsrec.playground.state import Workshop
+        from zsrec.playground.state import NO_RETRIEVER, Workshop
     except ModuleNotFoundError:
         raise MissingExtraError("the playground", "playground") from None
     from zsrec.prompts import Library
@@ -63,13 +63,22 @@ def playground(
             hint=f"use --data, or one of {', '.join(WITHOUT_INTERACTIONS)}",
         )
     tables = Tables.of(items, histories)
-    sources = catalog.sources(prompts=prompts, template="generate/default", retriever=retriever)
-    recommender = sources.make(Recommender, tables, prepare_retriever(sources, tables), settings)
+    sources = catalog.sources(prompts=prompts, template="generate/default")
+    recommender = sources.make(Recommender, tables, None, settings)
     recommender.grounder.ground("")  # builds the index before the first request
     given = {"base_url": base_url, "model": model}
     model_arguments = {name: value for name, value in given.items() if value is not None}
-    workshop = Workshop(recommender, Library(prompts), histories, opening=opening, model=model_arguments)
+    workshop = Workshop(
+        recommender,
+        Library(prompts),
+        histories,
+        opening=opening,
+        model=model_arguments,
+        known=tables.known,
+        retriever=retriever or NO_RETRIEVER,
+    )
     workshop.templates, workshop.users  # noqa: B018  (a broken folder fails here, not on the page)
+    workshop.with_retriever(workshop.retriever)
     app = create_app(workshop, hosts)
     with recommender, _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host

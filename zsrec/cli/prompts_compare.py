@@ -11,8 +11,9 @@ import typer
 
 from zsrec.cli import options
 from zsrec.cli.bench import carry_out, movielens_data, own_tables, run_arguments, run_folder, table_arguments
+from zsrec.cli.bench_options import AskingOptions, RunOptions
 from zsrec.cli.console import plain, print_json, print_line, print_table
-from zsrec.cli.options import AskingOptions, CatalogOptions, RunOptions, expand_groups, option
+from zsrec.cli.options import CatalogOptions, expand_groups, option
 from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
 from zsrec.data.download import SETS

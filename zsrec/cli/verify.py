@@ -11,6 +11,7 @@ import typer
 from zsrec.cli.console import print_line
 from zsrec.cli.options import option
 from zsrec.core.checked_lines import read_lines, repair
+from zsrec.core.checksums import SUMS
 from zsrec.core.errors import ConfigError, DamagedError
 from zsrec.core.resumable_folder import CONFIG, ResumableFolder
 from zsrec.core.untrusted_text import printable
@@ -48,9 +49,9 @@ def verify(
 def _folder_of(path: Path) -> ResumableFolder | None:
     """The run or job that a path is or is part of."""
     for one in (path.absolute(), *list(path.absolute().parents)[:3]):
-        if (one / "_zsrec" / CONFIG).exists():
+        if any((one / "_zsrec" / name).exists() for name in (CONFIG, SUMS)):
             return BatchFolder(one)
-        if (one / CONFIG).exists() and one.name != "_zsrec":
+        if any((one / name).exists() for name in (CONFIG, SUMS)) and one.name != "_zsrec":
             return RunFolder(one)
     return None
 

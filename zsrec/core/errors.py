@@ -61,6 +61,10 @@ class MissingExtraError(ConfigError):
         self.extra = extra
 
 
+class ConversationTooLongError(ConfigError):
+    """A conversation has too many turns, or a turn too many characters."""
+
+
 class HostNotAllowedError(ConfigError):
     """The LLM's host is not on the allow-list; nothing was sent to it."""
 

@@ -131,7 +131,7 @@ class ResumableFolder:
             if Path(error.path or "").name in self.LASTING:
                 raise ConfigError(
                     f"{error.message}, and no command can make it again",
-                    hint=f"put it and {SUMS} back from a copy, or run the command with a new --out",
+                    hint=f"the very same command writes a lost {CONFIG} again; else put it back from a copy",
                 )
         for path in dict.fromkeys(error.path for error in found if error.path):
             self._repair(Path(path))

@@ -349,6 +349,11 @@ class ConversationUse(Frozen):
     unread: int = 0
     mentions: tuple[TurnMention, ...] = ()
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Ids of the items that either side named, each once, in their order."""
+        return tuple(dict.fromkeys(one.match.item_id for one in self.mentions if one.match.item_id is not None))
+
 
 Evidence = Literal["history", "about", "feedback", "critique", "conversation"]
 

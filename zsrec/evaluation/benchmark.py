@@ -13,6 +13,7 @@ from pydantic import ValidationError
 import zsrec
 from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
@@ -250,7 +251,7 @@ class _Session:
         if self.task.is_offline:
             models = dict.fromkeys(one.replies.name for one in self.task.llm_methods if one.replies is not None)
             return {"model": ", ".join(models), "version": None, "context_length": None}
-        complete = all(map(self.folder.has, self.task.names))
+        complete = all(map(self.folder.has, self.task.names)) and not any(self.folder.sums.faults([CONFIG]))
         if complete and (not self.task.questions or (self.folder.path / PROBE).exists()):
             found: dict[str, Any] | None = self.folder.config()["server"]
             return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,15 +25,15 @@ from zsrec.evaluation.llm_methods import Outcome, ask_all
 from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, ndcg, place
 from zsrec.llm.offline import ReplyCounts
 from zsrec.llm.protocol import LLM
+from zsrec.ranking.fusion import in_turn
+from zsrec.recommender.conversation import as_turns, heard, named_items
 from zsrec.recommender.recommender import AsyncRecommender
+from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Mode, Profile, Retriever, Scores, best_codes
 
 NDCG_AT = 10
-WORDS = 500
-"""Characters of a conversation that a retriever reads; small embedding models cut off what comes after them."""
-
 LENGTH = 60
-"""How many items of a retriever's order a hybrid may be filled from."""
+"""How many items of a retriever's order a hybrid may take."""
 
 
 class Turn(NamedTuple):
@@ -53,16 +52,6 @@ class Turn(NamedTuple):
     conversation: tuple[tuple[Literal["user", "assistant"], str], ...]
     mentioned: tuple[str, ...]
     targets: tuple[str, ...]
-
-    @property
-    def words(self) -> str:
-        """The newest texts of at most `WORDS` characters, oldest first; of the newest one alone, its end."""
-        kept: list[str] = []
-        for _, text in reversed(self.conversation):
-            if kept and sum(map(len, kept)) + len(text) > WORDS:
-                break
-            kept.append(text[-WORDS:])
-        return " ".join(reversed(kept))
 
 
 def read_turns(path: Path, catalog: Catalog) -> list[Turn]:
@@ -158,6 +147,7 @@ class Row:
         shortcut: With them, as if repeating them were a recommendation.
         orders: The best items of each turn, without the mentioned ones.
         answers: For a method that asks an LLM, what each turn's answer names.
+        fell_back: The turns, by number, for which a fallback was asked.
     """
 
     method: str
@@ -168,6 +158,7 @@ class Row:
     notes: tuple[str, ...] = ()
     answers: tuple[Answer, ...] | None = None
     replies: ReplyCounts | None = None
+    fell_back: frozenset[int] = frozenset()
 
 
 class Answer(NamedTuple):
@@ -180,8 +171,20 @@ class Answer(NamedTuple):
     error: str | None = None  # the kind of error where there is no answer
 
 
+def words_of(turns: Sequence[Turn], grounder: Grounder) -> list[str]:
+    """What retrievers read of each turn's conversation, as in a recommendation (`zsrec.recommender`)."""
+    talks = [as_turns(turn.conversation) for turn in turns]
+    return [heard(talk, named_items(talk, grounder)) for talk in talks]
+
+
 def retrieval_row(
-    name: str, retriever: Retriever, turns: Sequence[Turn], *, fallback: Retriever | None = None, seed: int = 0
+    name: str,
+    retriever: Retriever,
+    turns: Sequence[Turn],
+    words: Sequence[str],
+    *,
+    fallback: Retriever | None = None,
+    seed: int = 0,
 ) -> Row:
     """The row of a retriever, which is given the mentioned items as history and the texts as words.
 
@@ -189,20 +192,21 @@ def retrieval_row(
         name: The method's name.
         retriever: Of the catalog's items.
         turns: The turns.
+        words: What was said before each turn (`words_of`).
         fallback: Asked where the retriever has no evidence for any item that was not mentioned.
         seed: Of the order of equal scores in `Row.orders`.
     """
-    items, fell = retriever.items, 0
+    items, fell = retriever.items, set[int]()
     places: list[Place] = []
     shortcut: list[Place] = []
     orders = []
-    for turn in turns:
+    for number, (turn, said) in enumerate(zip(turns, words, strict=True)):
         mentioned = items.codes(turn.mentioned)
-        of = Profile(mentioned, np.ones(len(mentioned)), turn.words)
+        of = Profile(mentioned, np.ones(len(mentioned)), said)
         scores = retriever.scores(of)
         open_scores = _without(scores, mentioned)
         if fallback is not None and not np.isfinite(open_scores).any():
-            fell += 1
+            fell.add(number)
             scores = fallback.scores(of)
             open_scores = _without(scores, mentioned)
         for target in items.codes(turn.targets).tolist():
@@ -210,9 +214,19 @@ def retrieval_row(
             shortcut.append(place(scores, target, mentioned[:0]))
         orders.append(tuple(items[code] for code in best_codes(open_scores, LENGTH, items, seed).tolist()))
     notes = (
-        [f"{fell:,} of {len(turns):,} turns fell back to popularity: nothing speaks for any item"] if fell else []
+        [f"{len(fell):,} of {len(turns):,} turns fell back to popularity: nothing speaks for any item"]
+        if fell
+        else []
     )
-    return Row(name, retriever.mode, tuple(places), tuple(shortcut), tuple(orders), (*retriever.notes, *notes))
+    return Row(
+        name,
+        retriever.mode,
+        tuple(places),
+        tuple(shortcut),
+        tuple(orders),
+        (*retriever.notes, *notes),
+        fell_back=frozenset(fell),
+    )
 
 
 def _without(scores: Scores, codes: np.ndarray) -> Scores:
@@ -226,6 +240,7 @@ async def ask_turns(
     turns: Sequence[Turn],
     *,
     k: int,
+    fill: Fill | None = None,
     llm_of: Callable[[str], LLM] | None = None,
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
@@ -235,6 +250,7 @@ async def ask_turns(
         recommender: With the template.
         turns: The turns.
         k: How many items are asked for.
+        fill: See `Recommender.recommend`.
         llm_of: Another model for each turn's id, such as recorded replies; None asks the recommender's.
         on_done: Called after each turn.
 
@@ -248,7 +264,7 @@ async def ask_turns(
         history = History(events=tuple(Event(item=item, by="id") for item in turn.mentioned))
         told = turn.mentioned or any(role == "user" and text.strip() for role, text in turn.conversation)
         about = None if told else "anything: nothing is known of the user yet"
-        return await asked.recommend(history, k=k, about=about, conversation=turn.conversation)
+        return await asked.recommend(history, k=k, about=about, fill=fill, conversation=turn.conversation)
 
     return await ask_all(
         len(turns), one, concurrency=recommender.settings.concurrency, recorded=llm_of is not None, on_done=on_done
@@ -278,21 +294,14 @@ def generated_row(
     return _listed(name, "zero-shot", orders, everything, turns, notes, answers)
 
 
-def hybrid_row(name: str, generated: Row, fill: Sequence[Row], turns: Sequence[Turn]) -> Row:
-    """The model's titles first, then the items of the retrieval rows in turn, each once."""
-    orders = [filled(own, [row.orders[n] for row in fill]) for n, own in enumerate(generated.orders)]
-    everything = [
-        filled(one.items, [row.orders[n] for row in fill]) for n, one in enumerate(generated.answers or ())
-    ]
-    mode: Mode = "training-free" if any(row.mode != "zero-shot" for row in fill) else "zero-shot"
-    note = f"filled from {', '.join(row.method for row in fill) or 'nothing'}"
+def hybrid_row(name: str, generated: Row, retrieved: Sequence[Row], turns: Sequence[Turn]) -> Row:
+    """The model's titles and the items of the retrieval rows, in turn as a recommendation takes them."""
+    found = [in_turn(*(row.orders[n] for row in retrieved if n not in row.fell_back)) for n in range(len(turns))]
+    orders = [in_turn(own, found[n]) for n, own in enumerate(generated.orders)]
+    everything = [in_turn(one.items, found[n]) for n, one in enumerate(generated.answers or ())]
+    mode: Mode = "training-free" if any(row.mode != "zero-shot" for row in retrieved) else "zero-shot"
+    note = f"in turn with {' and '.join(row.method for row in retrieved) or 'nothing'}"
     return _listed(name, mode, orders, everything, turns, (note, *generated.notes), generated.answers)
-
-
-def filled(first: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The first items, then those of the rows in turn, each once."""
-    in_turn = (item for group in zip_longest(*rows) for item in group if item is not None)
-    return tuple(dict.fromkeys((*first, *in_turn)))
 
 
 def _unmentioned(items: Sequence[str], turn: Turn) -> tuple[str, ...]:

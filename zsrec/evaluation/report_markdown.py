@@ -14,6 +14,8 @@ from zsrec.evaluation.statistics import Estimate
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~&$@]|(?<=:)//|(?<=www)\.|^[+\-]|^\d+[.)])", re.IGNORECASE)
 
+_METRIC = re.compile(r"[A-Za-z ]+(?:@\d+)?")
+
 
 def escaped(text: str) -> str:
     """A text that Markdown shows literally: one line, no marks, no HTML, no links."""
@@ -98,7 +100,7 @@ def _table(one: Table) -> Iterator[str]:
         yield escaped(one.about)
     span = " [{}, {}]" if one.intervals else ""
     rows = [[escaped(c) if isinstance(c, str) else written(c, interval=span) for c in row] for row in one.rows]
-    yield table([escaped(name) for name in one.head], rows)
+    yield table([name if _METRIC.fullmatch(name) else escaped(name) for name in one.head], rows)
     if one.columns:
         yield "\n".join(f"- {escaped(name)}: {what}" for name, what in one.columns.items())
 

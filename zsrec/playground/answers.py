@@ -106,8 +106,16 @@ def summary(result: Recommendations) -> str:
     return " · ".join((*parts, trace.mode))
 
 
-def remarks(result: Recommendations) -> Iterator[str]:
-    """What else a reader should know: unknown titles of the history, cut answers, short lists."""
+def remarks(result: Recommendations, catalog: Catalog) -> Iterator[str]:
+    """What else a reader should know: items named in words, unknown titles, cut answers, short lists."""
+    if result.trace.conversation is not None and (named := result.trace.conversation.mentions):
+        found = {
+            one.match.item_id: "by you" if one.role == "assistant" else one.feedback
+            for one in named
+            if one.match.item_id is not None
+        }
+        titles = ", ".join(f"{_title(item, catalog)} ({what})" for item, what in found.items())
+        yield f"named in the conversation, so not recommended: {titles}"
     unknown = result.trace.history.unresolved
     if unknown:
         first = ", ".join(repr(name) for name, _ in unknown[:_MOST_ALTERNATIVES])
@@ -128,7 +136,7 @@ def _answer_piece(text: str, match: Match, why: str | None, catalog: Catalog) ->
 
 def _how(one: Recommendation) -> str:
     if one.source != "llm":
-        return f"filled from {one.source}"
+        return f"from {one.source}"
     if one.provenance is not None:
         return f"{one.provenance.match.method} {one.provenance.match.score:.0%}"
     if one.parts is None:

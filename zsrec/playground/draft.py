@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zsrec.core.errors import ConfigError
 from zsrec.data.catalog import Catalog
-from zsrec.data.history import Event, Feedback, History
+from zsrec.data.history import Event, Feedback, History, Turn
 from zsrec.data.titles import display_title
 from zsrec.prompts import Library, Problem, Template
 from zsrec.prompts.bundle import SUFFIX, Source, source_of
@@ -64,6 +64,19 @@ def names(library: Library) -> dict[str, str]:
     return {name: front.description for task in _RUNS for name, front in fronts.items() if front.task == task}
 
 
+_GROUPS = ("Conversations", "Free recommendation", "Ranking candidates", "Chinese")
+
+
+def group_of(name: str) -> str:
+    """The group of a template in a list, by its name."""
+    family, _, kind = name.partition("/")
+    if family in ("converse", "assistant") and kind != "rank":
+        return _GROUPS[0]
+    if family == "zh":
+        return _GROUPS[3]
+    return _GROUPS[1] if kind == "generate" or family == "generate" else _GROUPS[2]
+
+
 def opened(name: str, library: Library) -> Draft:
     """A template of the library, not yet edited; `TemplateNotFoundError` if there is none of that name."""
     source = library.find(name)
@@ -97,13 +110,19 @@ class Person:
     user: str | None = None  # a user of the data set; None for a typed history
     typed: str = ""  # see `typed_history`
     about: str = ""  # what they look for, in words
+    opening: str = ""  # what they say first in a conversation
+
+    @property
+    def conversation(self) -> tuple[Turn, ...]:
+        """The conversation as it begins."""
+        return (Turn(role="user", text=self.opening.strip()),) if self.opening.strip() else ()
 
     def history(self, histories: Mapping[str, History]) -> History:
         """The person's history; `ConfigError` if there is no such user, or nothing is known of them."""
         if self.user is not None and self.user not in histories:
             raise ConfigError(f"there is no user {self.user!r}", hint="pick one from the list")
         history = typed_history(self.typed) if self.user is None else histories[self.user]
-        if not len(history) and not self.about.strip():
+        if not len(history) and not self.about.strip() and not self.conversation:
             raise ConfigError(
                 "nothing is known of this person", hint="pick a user, type a title, or say what they look for"
             )

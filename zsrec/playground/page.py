@@ -14,7 +14,8 @@ from zsrec.playground.results import named, say
 from zsrec.playground.state import Fields, Workshop, toggle
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-_USER, _TYPED = "A user of the data", "A history I type"
+_USER, _TYPED, _TALK = "A user of the data", "A history I type", "A conversation"
+_CONVERSE = "converse/default"
 _MOST_K = 100
 # Quasar puts the options of a list into an element that can be focused, which hides them from screen readers.
 _LISTS = """
@@ -77,7 +78,7 @@ class Page:
 
     def _run_bar(self) -> None:
         with named(html.section().classes("card sticky"), "Ask"), html.div().classes("bar"):
-            self._run = ui.button("Run", on_click=lambda: self._ask(fresh=True)).props("no-caps")
+            self._run = ui.button("Run", on_click=self._start).props("no-caps")
             self._cancel = ui.button("Cancel", on_click=self._stop).props("no-caps outline")
             self._cancel.set_visibility(False)
             self._second = ui.switch("Compare two templates", on_change=self._switch)
@@ -89,7 +90,9 @@ class Page:
         with named(html.section().classes("card fields"), "For whom"):
             html.h2("For whom")
             self._who = ui.radio(
-                [_USER, _TYPED] if users else [_TYPED], value=_USER if users else _TYPED, on_change=self._changed
+                [_USER, _TYPED, _TALK] if users else [_TYPED, _TALK],
+                value=_USER if users else _TYPED,
+                on_change=self._whom,
             ).props("inline dense")
             named(self._who, "Where the history comes from")
             self._user = ui.select(
@@ -103,8 +106,10 @@ class Page:
             self._typed = ui.textarea("History", on_change=self._changed).props("outlined debounce=300")
             _hint(self._typed, "One title or id a line, oldest first; “+ ” before it: liked, “- ”: disliked")
             self._typed.bind_visibility_from(self._who, "value", value=_TYPED)
+            self._conversation()
             self._about = ui.textarea("In words", on_change=self._changed).props("outlined autogrow debounce=300")
             _hint(self._about, "What they look for; with a history or alone")
+            self._about.bind_visibility_from(self._who, "value", backward=lambda who: who != _TALK)
             self._k = ui.number(
                 "How many", value=5, min=1, max=_MOST_K, precision=0, on_change=self._asks_otherwise
             ).props("outlined dense")
@@ -113,6 +118,74 @@ class Page:
             popular = self._workshop.recommender.popularity is not None
             default = "if empty, popular items" if popular else "ranking templates need them"
             _hint(self._candidates, f"For ranking templates, one a line; {default}")
+            self._retriever = ui.select(
+                self._workshop.retrievers,
+                value=self._workshop.retriever,
+                label="Retrieval",
+                on_change=self._asks_otherwise,
+            ).props("outlined dense")
+            _hint(
+                self._retriever, "Gives candidates; with other templates, places in turn with the model's titles"
+            )
+
+    def _conversation(self) -> None:
+        """The turns so far, and a field for the next one."""
+        self._opening = ""  # what was said first, once it was sent
+        with html.div().classes("talk") as box:
+            self._turns = named(html.ol().classes("turns"), "The conversation")
+            with html.div().classes("bar ends"):
+                self._say = ui.input("Say what you want", on_change=self._speaking)
+                self._say.props("outlined dense").classes("grow")
+                _hint(self._say, "For example “I loved Heat. Something quieter?”")
+                self._say.on("keydown.enter", self._send)
+                ui.button("Send", on_click=self._send).props("no-caps")
+            ui.button("Start over", on_click=self._forget).props("no-caps flat dense size=sm")
+        box.bind_visibility_from(self._who, "value", value=_TALK)
+
+    async def _whom(self) -> None:
+        if self._who.value == _TALK:
+            for pane in self._panes:
+                if not pane.shows_conversations:
+                    pane.pick(_CONVERSE)
+        await self._changed()
+
+    async def _speaking(self) -> None:
+        if not self._opening:
+            await self._changed()
+
+    async def _start(self) -> None:
+        if self._who.value == _TALK and not self._opening and (self._say.value or "").strip():
+            await self._send()
+        else:
+            await self._ask(fresh=True)
+
+    async def _send(self) -> None:
+        """Say the next thing: it is the person's first words, or what they say of the last recommendations."""
+        text = (self._say.value or "").strip()
+        if not text or self._run.props.get("loading"):
+            return
+        if not self._opening:
+            self._opening = text
+            await self._ask(fresh=True)
+        else:
+            await self._ask(fresh=False, words=text)
+        if any(pane.error is not None for pane in self._panes):
+            self._opening = self._opening if any(pane.last is not None for pane in self._panes) else ""
+        else:
+            self._say.value = ""
+
+    async def _forget(self) -> None:
+        self._opening = ""
+        await self._changed()
+
+    def _show_turns(self) -> None:
+        last = next((pane.last for pane in self._panes if pane.last is not None), None)
+        self._turns.clear()
+        with self._turns:
+            for turn in last.talk if last is not None else ():
+                with html.li().classes(turn.role):
+                    html.span("You" if turn.role == "user" else "Recommended").classes("who")
+                    html.span(turn.text)
 
     def _refine_bar(self) -> None:
         with named(html.section().classes("card refine"), "Refine"), html.div().classes("bar ends"):
@@ -130,16 +203,19 @@ class Page:
         )
 
     def _fields(self) -> Fields:
-        typed = self._who.value == _TYPED
+        who = self._who.value
+        opening = (self._opening or self._say.value or "") if who == _TALK else ""
         lines = (self._candidates.value or "").splitlines()
         return Fields(
             Person(
-                user=None if typed else self._user.value,
-                typed=(self._typed.value or "") if typed else "",
-                about=self._about.value or "",
+                user=self._user.value if who == _USER else None,
+                typed=(self._typed.value or "") if who == _TYPED else "",
+                about=(self._about.value or "") if who != _TALK else "",
+                opening=opening,
             ),
             k=int(self._k.value or 1),
             candidates=tuple(line.strip() for line in lines if line.strip()),
+            retriever=self._retriever.value,
         )
 
     async def _changed(self) -> None:
@@ -147,6 +223,7 @@ class Page:
         self._show_chips()
         for pane in self._panes:
             pane.restart()
+        self._show_turns()
         await self._asks_otherwise()
         self._enable()
 
@@ -185,13 +262,13 @@ class Page:
         marks = self._panes[0].pending.marks
         say(self._status, f"{len(marks)} marked for the next round." if marks else "Nothing marked.")
 
-    async def _ask(self, *, fresh: bool) -> None:
+    async def _ask(self, *, fresh: bool, words: str = "") -> None:
         if self._run.props.get("loading"):
             return
         self._busy(True)
         try:
             for pane in self._panes:
-                pane.pending.words = self._words.value or ""
+                pane.pending.words = words or self._words.value or ""
             done = await asyncio.gather(*(pane.run(fresh=fresh) for pane in self._panes))
         finally:
             if not self._gone:
@@ -203,8 +280,9 @@ class Page:
                 if pane.error is not None:
                     hint = f"\nWhat to do: {pane.error.hint}" if pane.error.hint else ""
                     html.p(f"T{pane.label[1:]}: {pane.error.message}{hint}").classes("alert")
-        if set(done) == {"answered"} and not fresh:
+        if set(done) == {"answered"} and not fresh and not words:
             self._words.value = ""
+        self._show_turns()
         if "answered" in done:
             ui.run_javascript(_SHOW_RESULTS)
         if "stopped" in done:  # the button that had the focus is gone
@@ -232,6 +310,6 @@ class Page:
         self._next.set_enabled(any(pane.last is not None for pane in self._panes))
 
 
-def _hint(field: ui.input | ui.textarea, text: str) -> None:
+def _hint(field: ui.input | ui.textarea | ui.select, text: str) -> None:
     """Put a hint below a field; a label that long would be cut."""
     field.props["hint"] = text

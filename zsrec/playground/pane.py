@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from html import escape
 from typing import Literal
 
 from nicegui import html, ui
@@ -38,6 +40,14 @@ getElement({id}).editorPromise.then((editor) => {{
   editor.contentDOM.setAttribute("aria-describedby", "c{hint}");
   editor.contentDOM.setAttribute("tabindex", "0");
 }});
+"""
+
+_OPTION = """
+<q-item v-bind="props.itemProps"><q-item-section>
+  <q-item-label v-if="GROUPS[props.opt.label]" overline class="group">{{ GROUPS[props.opt.label] }}</q-item-label>
+  <q-item-label>{{ props.opt.label.split(" — ")[0] }}</q-item-label>
+  <q-item-label caption>{{ props.opt.label.split(" — ").slice(1).join(" — ") }}</q-item-label>
+</q-item-section></q-item>
 """
 
 Outcome = Literal["answered", "failed", "stopped"]
@@ -78,6 +88,7 @@ class Pane:
             self._select = ui.select(
                 workshop.templates, value=name, label="Start from", with_input=True, on_change=self._pick
             ).props("outlined dense")
+            self._select.add_slot("option", _grouped(workshop.templates))
             self._hint = html.p("Escape, then Tab, leaves the editor.").classes("soft")
             self._editor = ui.codemirror(
                 self.draft.text,
@@ -140,9 +151,10 @@ class Pane:
             if draft.template is None:
                 raise ConfigError("it has errors, so nothing was sent", hint="fix the marked lines")
             question = fields.question(draft.template, self._workshop.histories)
-            before = question.history if last is None else last.after
-            recommender = self._workshop.recommender
-            question = replace(question, history=pending.applied(recommender, before))
+            recommender = await beside(LOOKS, self._workshop.with_retriever, question.retriever)
+            before = (question.history, question.conversation) if last is None else (last.after, last.talk)
+            history, talk = pending.applied(recommender.with_template(draft.template), *before)
+            question = replace(question, history=history, conversation=talk)
             self._asking = Stoppable(recommender.llm)
             found = await beside(ASKS, ask, recommender.with_llm(self._asking), question)
         except StoppedError:
@@ -160,6 +172,16 @@ class Pane:
         self._shown = (draft.text, fields)
         self.mark_stale()
         return "answered"
+
+    def pick(self, name: str) -> None:
+        """Start from a template of the library, unless the text was edited."""
+        if not self.draft.edited:
+            self._select.value = name
+
+    @property
+    def shows_conversations(self) -> bool:
+        """Whether the template shows a conversation."""
+        return self.draft.template is not None and "conversation" in self.draft.template.variables
 
     def _pick(self) -> None:
         name = self._select.value
@@ -217,12 +239,9 @@ class Pane:
             say(self._summary, "What the model would receive: below, the last version without errors")
             return
         try:
-            found = await beside(
-                LOOKS,
-                look,
-                self._workshop.recommender,
-                self._fields().question(template, self._workshop.histories),
-            )
+            question = self._fields().question(template, self._workshop.histories)
+            recommender = await beside(LOOKS, self._workshop.with_retriever, question.retriever)
+            found = await beside(LOOKS, look, recommender, question)
         except ZsrecError as error:
             self._roles.clear()
             with self._roles:
@@ -246,6 +265,16 @@ class Pane:
                 html.p(f"This is the first of {found.at_once} requests that go out together.").classes("soft")
             for note in found.notes:
                 html.p(note).classes("soft")
+
+
+def _grouped(templates: Mapping[str, str]) -> str:
+    """The Vue template of the list's options: name and description, and above each group's first one its name."""
+    groups: dict[str, str] = {}
+    for name, label in templates.items():
+        group = drafts.group_of(name)
+        if group not in groups.values():
+            groups[label] = group
+    return _OPTION.replace("GROUPS", escape(json.dumps(groups)))
 
 
 def tokens_in_words(found: Preview) -> str:

@@ -46,7 +46,7 @@ class Results:
             html.h3("The model's answer")
             self._answers(one)
             with html.ul().classes("soft"):
-                for remark in remarks(one.recommendations):
+                for remark in remarks(one.recommendations, self._workshop.recommender.catalog):
                     html.li(remark)
             self._code(one, draft, person)
 
@@ -117,7 +117,6 @@ class Results:
     def _code(self, one: Round, draft: Draft, person: Person) -> None:
         workshop = self._workshop
         known = workshop.histories.get(person.user) if person.user is not None else None
-        retriever = workshop.recommender.pipeline.retriever
         python = snippets.as_python(
             one.question,
             draft,
@@ -126,7 +125,6 @@ class Results:
             base=0 if known is None else len(known.events),
             model=dict(workshop.model or {}),
             popular=workshop.recommender.popularity is not None,
-            retriever=None if retriever is None else retriever.name,
         )
         with html.details():
             html.summary("The same in Python")
@@ -139,7 +137,8 @@ class Results:
             if place.default_slot.children:
                 return
             try:
-                found = await beside(LOOKS, look, workshop.recommender, one.question)
+                recommender = await beside(LOOKS, workshop.with_retriever, one.question.retriever)
+                found = await beside(LOOKS, look, recommender, one.question)
             except ZsrecError as error:
                 found, why = None, error.message
             else:

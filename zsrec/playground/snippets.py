@@ -9,7 +9,7 @@ from zsrec.data.history import Feedback, History
 from zsrec.llm.curl import command
 from zsrec.llm.protocol import ChatRequest, ServerInfo
 from zsrec.playground.draft import Draft
-from zsrec.playground.state import Question
+from zsrec.playground.state import NO_RETRIEVER, Question
 
 EDITED = "edited.j2"
 """The file for an edited template."""
@@ -31,11 +31,10 @@ def as_python(
     base: int = 0,
     model: dict[str, str] | None = None,
     popular: bool = False,
-    retriever: str | None = None,
 ) -> str:
     """A script that asks the same question with the same draft."""
     edited = draft.edited
-    retriever = retriever if question.template.task == "rank" else None
+    retriever = None if question.retriever == NO_RETRIEVER else question.retriever
     uses_popular = popular and question.template.task == "rank" and not question.candidates and retriever is None
     history = _history(question.history, base, None if known is None else f"histories[{known!r}]")
     imports = ["Catalog"] if any("Catalog." in line for line in opening) else []
@@ -47,6 +46,9 @@ def as_python(
     asked = ["history", f"k={question.k}"]
     asked += [f"about={question.about!r}"] if question.about else []
     asked += [f"candidates={list(question.candidates)!r}"] if question.candidates else []
+    asked += ["fill='retrieval'"] if question.takes_turns else []
+    if question.conversation:
+        asked.append(f"conversation={[(turn.role, turn.text) for turn in question.conversation]!r}")
     lines = [*(["from pathlib import Path", ""] if edited else [])]
     lines.append(f"from zsrec import {', '.join(imports)}")
     lines += ["from zsrec.data import movielens"] if any("movielens." in line for line in opening) else []

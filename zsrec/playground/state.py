@@ -7,19 +7,33 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, TypeVar, TypeVarTuple
 
 from zsrec.core.types import Item, Recommendations
-from zsrec.data.history import Feedback, History
+from zsrec.data.history import Feedback, History, Turn
+from zsrec.data.interactions import Interactions
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM
 from zsrec.playground import draft
 from zsrec.playground.draft import Person
 from zsrec.prompts import Library, Template
 from zsrec.recommender.recommender import Recommender
+from zsrec.recommender.request import Fill
 from zsrec.recommender.session import Session
+from zsrec.retrieval.by_name import NAMES, WITHOUT_INTERACTIONS, retriever_named
+
+_RETRIEVERS = {
+    "pop": "pop — the most popular items",
+    "itemknn": "itemknn — what others had beside the same items",
+    "cooccurrence": "cooccurrence — what others went on to",
+    "lexical": "lexical — items with the user's words",
+    "semantic": "semantic — items of like meaning",
+    "fused": "fused — contacts and texts together",
+}
 
 FIRST = "generate/default"
+NO_RETRIEVER = "none"
 
 
 @dataclass(frozen=True)
@@ -31,13 +45,39 @@ class Workshop:
     histories: Mapping[str, History]  # the data set's users by id; may be empty
     opening: tuple[str, ...] = ()  # lines of Python that define `catalog` and `histories`, for snippets
     model: Mapping[str, str] | None = None  # the given ones of "base_url" and "model", for snippets
+    known: Interactions | None = None  # the users' interactions, for retrievers
+    retriever: str = NO_RETRIEVER  # the one to begin with
 
     @cached_property
     def templates(self) -> dict[str, str]:
-        """Labels of the templates that can be run, by name, the default first."""
+        """Labels of the templates that can be run, by name and group, the default first."""
         found = draft.names(self.library)
-        names = sorted(found, key=lambda name: name != FIRST)
+        groups = list(dict.fromkeys(draft.group_of(name) for name in (FIRST, *found)))
+        names = sorted(found, key=lambda name: (groups.index(draft.group_of(name)), name != FIRST, name))
         return {name: f"{name} — {found[name]}" if found[name] else name for name in names}
+
+    @cached_property
+    def retrievers(self) -> dict[str, str]:
+        """The retrievers that candidates may come from."""
+        names = [one for one in NAMES if self.known is not None or one in WITHOUT_INTERACTIONS]
+        semantic = find_spec("sentence_transformers") is not None
+        usable = [one for one in names if one != "semantic" or semantic]
+        return {NO_RETRIEVER: "no retriever", **{one: _RETRIEVERS[one] for one in usable}}
+
+    @cached_property
+    def _made(self) -> dict[str, Recommender]:
+        return {NO_RETRIEVER: self.recommender.with_retriever(None)}
+
+    def with_retriever(self, name: str) -> Recommender:
+        """The recommender with a retriever, which is built once; blocks, a second for 10,000 items.
+
+        Raises:
+            ZsrecError: It cannot be built.
+        """
+        if name not in self._made:
+            made = retriever_named(name, self.known, self.recommender.catalog)
+            self._made[name] = self.recommender.with_retriever(made)
+        return self._made[name]
 
     @cached_property
     def users(self) -> dict[str, str]:
@@ -54,15 +94,23 @@ class Question:
     k: int = 10
     about: str | None = None
     candidates: tuple[str, ...] = ()
+    conversation: tuple[Turn, ...] = ()
+    retriever: str = NO_RETRIEVER
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether what the model names and what is retrieved take turns (docs/strategy.md)."""
+        return self.retriever != NO_RETRIEVER and self.template.task == "generate"
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What the page's fields say: whom to ask for, how many items, and candidates."""
+    """What the page's fields say: whom to ask for, how many items, candidates, and the retriever."""
 
     person: Person
     k: int
     candidates: tuple[str, ...]
+    retriever: str = NO_RETRIEVER
 
     def question(self, template: Template, histories: Mapping[str, History]) -> Question:
         """The question for a template; `ConfigError` if nothing can be asked."""
@@ -72,6 +120,8 @@ class Fields:
             k=self.k,
             about=self.person.about.strip() or None,
             candidates=self.candidates if template.task == "rank" else (),
+            conversation=self.person.conversation,
+            retriever=self.retriever,
         )
 
 
@@ -82,6 +132,7 @@ class Round:
     question: Question
     recommendations: Recommendations
     after: History  # the history with what was shown
+    talk: tuple[Turn, ...] = ()  # what was said until then, the titles included
 
 
 @dataclass
@@ -91,13 +142,16 @@ class Feedbacks:
     marks: dict[str, Feedback] = field(default_factory=dict)  # by item id
     words: str = ""
 
-    def applied(self, recommender: Recommender, history: History) -> History:
-        """The history followed by the feedback; `ConfigError` if the words are too long."""
-        session = Session(recommender, history)
+    def applied(
+        self, recommender: Recommender, history: History, talk: tuple[Turn, ...] = ()
+    ) -> tuple[History, tuple[Turn, ...]]:
+        """The history and the conversation, each followed by the feedback; `ConfigError` for words too long."""
+        session = Session(recommender, history, conversation=talk)
         for item_id, feedback in self.marks.items():
             item: Item = recommender.catalog[item_id]
             session = session.like(item) if feedback is Feedback.LIKED else session.dislike(item)
-        return (session.say(self.words) if self.words.strip() else session).history
+        session = session.say(self.words) if self.words.strip() else session
+        return session.history, session.conversation
 
 
 def toggle(everywhere: Sequence[Feedbacks], item_id: str, feedback: Feedback) -> None:
@@ -111,9 +165,11 @@ def toggle(everywhere: Sequence[Feedbacks], item_id: str, feedback: Feedback) ->
 
 def ask(recommender: Recommender, question: Question) -> Round:
     """Ask one round of a session, and block until the answer is there; for errors see `Recommender.recommend`."""
-    session = Session(recommender.with_template(question.template), question.history, about=question.about)
-    found = session.recommend(question.k, candidates=question.candidates or None)
-    return Round(question, found, session.history)
+    asked = recommender.with_template(question.template)
+    session = Session(asked, question.history, about=question.about, conversation=question.conversation)
+    fill: Fill | None = "retrieval" if question.takes_turns else None
+    found = session.recommend(question.k, candidates=question.candidates or None, fill=fill)
+    return Round(question, found, session.history, session.conversation)
 
 
 Reply = TypeVar("Reply")

@@ -11,6 +11,7 @@ Borda's count of both.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from zsrec.core.types import Dropped, Grounded, Parts, Recommendation
@@ -94,6 +95,27 @@ def select(
             )
         )
     return Selection(tuple(chosen), tuple(dropped))
+
+
+def in_turn(*orders: Sequence[str]) -> tuple[str, ...]:
+    """The first item of each order, then the second of each, and so on; each item once, at its first place."""
+    return tuple(dict.fromkeys(item for group in zip_longest(*orders) for item in group if item is not None))
+
+
+def take_turns(
+    named: Sequence[Recommendation], catalog: Catalog, *, k: int, pool: Sequence[str]
+) -> tuple[Recommendation, ...]:
+    """A hybrid of what the model names and of retrieved items (ids, best first): both `in_turn`, the model first.
+
+    Scores are reciprocal places; a retrieved item that the model does not name has the source "retrieval".
+    """
+    by_id = {one.item.id: one for one in named}
+    return tuple(
+        by_id[item_id].model_copy(update={"rank": rank, "score": 1 / rank})
+        if item_id in by_id
+        else Recommendation(rank=rank, item=catalog[item_id], score=1 / rank, source="retrieval")
+        for rank, item_id in enumerate(in_turn(tuple(by_id), pool)[:k], start=1)
+    )
 
 
 def fill(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from zsrec.core.errors import ConfigError, UnknownItemError
 from zsrec.core.types import HistoryUse, Pool, Recommendation, Recommendations, Trace
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
-from zsrec.ranking.fusion import places
-from zsrec.recommender.conversation import conversation_use, named_items, with_named
+from zsrec.ranking.fusion import in_turn, places
+from zsrec.recommender.conversation import conversation_use
 from zsrec.recommender.request import Pipeline, PopularityList, Request
 from zsrec.retrieval.base import Mode, Retriever, profile, profile_notes, top
 from zsrec.retrieval.because import because
@@ -71,30 +70,24 @@ def choose_candidates(
 
 
 def retrieved(
-    pipeline: Pipeline,
-    request: Request,
-    known: Sequence[Known],
-    seen: frozenset[str],
-    chosen: Sequence[Recommendation],
+    pipeline: Pipeline, request: Request, known: Sequence[Known], seen: frozenset[str]
 ) -> Candidates | None:
-    """The best for a call beside those already chosen; None where nothing speaks for any item.
+    """The retrieved half of a hybrid (docs/strategy.md); None where nothing speaks for any item.
 
     Lexical matches of the user's words and the retriever's candidates in turn; a retriever that reads words itself
     is asked alone.
     """
-    taken = seen.union(one.item.id for one in chosen)
     wanted, history = replace(pipeline, pool_size=request.k), _resolved(known, request.history)
     found: list[Candidates] = []
     for retriever, words in _fillers(pipeline, request):
         try:
-            found.append(_retrieved(wanted, retriever, history, taken, words))
+            found.append(_retrieved(wanted, retriever, history, seen, words))
         except ConfigError:
             continue
     if not found:
         return None
-    ids = dict.fromkeys(item_id for row in zip_longest(*(one.ids for one in found)) for item_id in row if item_id)
     return Candidates(
-        Pool(source=" and ".join(one.pool.source for one in found), ids=tuple(ids)),
+        Pool(source=" and ".join(one.pool.source for one in found), ids=in_turn(*(one.ids for one in found))),
         mode=next((one.mode for one in found if one.mode != "zero-shot"), "zero-shot"),
         notes=tuple(note for one in found for note in one.notes),
     )
@@ -239,8 +232,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
     The pipeline's template plays no part.
     """
     pipeline, restrictions = restricted(pipeline, request)
-    mentions = named_items(request.conversation, pipeline.grounder)
-    request = replace(request, history=with_named(request.history, mentions))
+    request = request.with_mentions(pipeline.shared_grounder.titles)
     known = resolve_history(request.history, pipeline.catalog, pipeline.grounder)
     seen = known_ids(known).union(request.history.shown)
     found = _ordered(replace(pipeline, pool_size=request.k), request, known, seen)
@@ -259,7 +251,7 @@ def retrieval_order(pipeline: Pipeline, request: Request) -> Recommendations:
         mode=found.mode,
         evidence=("history",) if any(one.item for one in known) and not by_popularity else (),
         history=history_use(known),
-        conversation=conversation_use(request.conversation, mentions, 0, 0),
+        conversation=conversation_use(request.conversation, request.mentions, 0, 0),
         pool=found.pool,
         notes=(
             *unsaid(restrictions, found.notes),

@@ -7,7 +7,9 @@ capitalised words, and word sequences that are an item's whole name. What a sent
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,7 +17,7 @@ from pydantic import ValidationError
 
 from zsrec.answers.grounder import Grounder
 from zsrec.answers.title_forms import Kind
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ConfigError, ConversationTooLongError
 from zsrec.core.types import ConversationUse, Match, Mention, TurnMention
 from zsrec.data.history import Event, Feedback, History, Turn
 from zsrec.data.titles import content, key, words
@@ -29,9 +31,14 @@ MOST_CHARACTERS = 4000
 READ_CHARACTERS = 12_000
 """Characters of a conversation, its newest, that are looked through for titles; it bounds the time of a call."""
 
+HEARD_CHARACTERS = 500
+"""Characters of a conversation, its newest, that retrievers read (docs/strategy.md)."""
+
 AnyTurn = Turn | tuple[str, str] | Mapping[str, str]
 """A turn as callers write it: ("user", "…"), {"role": "user", "text": "…"}, or a `Turn`."""
 
+_LIST_OF_TITLES = 0.7  # an assistant's text of which more is titles is a list of them
+_REMEMBERED = 2_000  # texts of turns whose titles are known
 _LONGEST = 9  # words of a title that is found by its words alone
 _WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*|&")
 _QUOTED = re.compile(
@@ -112,16 +119,16 @@ def check_turns(
     """Checks a conversation's length.
 
     Raises:
-        ConfigError: There are too many turns, or one is too long.
+        ConversationTooLongError: There are too many turns, or one is too long.
     """
     if len(turns) > most_turns:
-        raise ConfigError(
+        raise ConversationTooLongError(
             f"the conversation has {len(turns):,} turns, at most {most_turns:,} are allowed",
             hint="pass the newest turns only",
         )
     for number, turn in enumerate(turns, start=1):
         if len(turn.text) > most_characters:
-            raise ConfigError(
+            raise ConversationTooLongError(
                 f"conversation, turn {number} has {len(turn.text):,} characters, at most {most_characters:,} are "
                 "allowed",
                 hint="shorten the text",
@@ -133,16 +140,35 @@ def user_words(turns: Iterable[Turn]) -> str:
     return "\n".join(turn.text.strip() for turn in turns if turn.role == "user" and turn.text.strip())
 
 
-def named_items(turns: Sequence[Turn], grounder: Grounder) -> tuple[TurnMention, ...]:
+def heard(turns: Sequence[Turn], mentions: Iterable[TurnMention] = ()) -> str:
+    """What retrievers read of a conversation: its newest texts of at most `HEARD_CHARACTERS`, oldest first.
+
+    A list of titles that the assistant gave is left out: it says what was offered, not what is wanted. Of the
+    newest text alone its end is read.
+    """
+    named = Counter[int]()
+    for one in mentions:
+        named[one.turn] += one.mention.end - one.mention.start
+    kept: list[str] = []
+    for number, (role, text) in reversed(list(enumerate((turn.role, turn.text) for turn in turns))):
+        if role == "assistant" and named[number] > _LIST_OF_TITLES * len(text):
+            continue
+        if kept and sum(map(len, kept)) + len(text) > HEARD_CHARACTERS:
+            break
+        kept.append(text[-HEARD_CHARACTERS:])
+    return "\n".join(text.strip() for text in reversed(kept) if text.strip())
+
+
+def named_items(turns: Sequence[Turn], grounder: Grounder | TurnTitles) -> tuple[TurnMention, ...]:
     """The items that a conversation names, in its order; each with what the sentence around it says.
 
     An assistant's mention never says what the user thinks: its feedback is "unseen". Titles are looked for in the
     newest turns, of `READ_CHARACTERS` together.
     """
     found: list[TurnMention] = []
-    titles = _Titles(grounder)
+    titles = grounder if isinstance(grounder, TurnTitles) else TurnTitles(grounder)
     for number, turn in list(enumerate(turns))[unread_turns(turns) :]:
-        for span in _TitleFinder(turn.text, titles).spans():
+        for span in titles.spans(turn.text):
             mention = Mention(text=turn.text[span.start : span.end], start=span.start, end=span.end)
             feedback = feedback_around(turn.text, span.start, span.end) if turn.role == "user" else "unseen"
             found.append(
@@ -218,8 +244,30 @@ class _Span(NamedTuple):
     match: Match
 
 
+class TurnTitles:
+    """Finds the titles in turns, and remembers those of the newest texts by a hash: conversations come again.
+
+    The texts themselves are not kept.
+    """
+
+    def __init__(self, grounder: Grounder) -> None:
+        self._grounder = grounder
+        self._spans: OrderedDict[bytes, tuple[_Span, ...]] = OrderedDict()
+
+    def spans(self, text: str) -> tuple[_Span, ...]:
+        """The titles in a text, in its order."""
+        hashed = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = self._spans.get(hashed)
+        if found is None:
+            found = tuple(_TitleFinder(text, _Titles(self._grounder)).spans())
+            self._spans[hashed] = found
+            if len(self._spans) > _REMEMBERED:
+                self._spans.popitem(last=False)
+        return found
+
+
 class _Titles:
-    """Looks titles up, each once per conversation."""
+    """Looks titles up, each once per text."""
 
     def __init__(self, grounder: Grounder) -> None:
         self._grounder = grounder

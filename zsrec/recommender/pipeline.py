@@ -7,7 +7,7 @@ Data goes down the line once. Everything that happened on the way is in the trac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,11 +26,10 @@ from zsrec.core.types import (
     Skipped,
     Trace,
 )
-from zsrec.core.untrusted_text import TITLE_LIMIT, inline
-from zsrec.data.titles import display_title
 from zsrec.llm.protocol import LLM
+from zsrec.prompts.item_view import ItemView
 from zsrec.ranking.base import Content, Order, RankingResult, RankingTask
-from zsrec.ranking.fusion import fill, fuse, select
+from zsrec.ranking.fusion import fill, fuse, select, take_turns
 from zsrec.ranking.rankers import rank
 from zsrec.recommender.ambiguity import Ambiguity
 from zsrec.recommender.candidates import (
@@ -42,7 +41,7 @@ from zsrec.recommender.candidates import (
     unsaid,
     with_reasons,
 )
-from zsrec.recommender.conversation import conversation_use, named_items, with_named
+from zsrec.recommender.conversation import conversation_use
 from zsrec.recommender.prompting import Fitted, Prompts, ask_fitting, ask_once
 from zsrec.recommender.request import Pipeline, Request
 
@@ -56,8 +55,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     pipeline.check(request)
     pipeline, restrictions = restricted(pipeline, request)
     template, catalog = pipeline.template, pipeline.catalog
-    mentions = named_items(request.conversation, pipeline.grounder) if request.conversation else ()
-    request = replace(request, history=with_named(request.history, mentions)) if mentions else request
+    request = request.with_mentions(pipeline.shared_grounder.titles)
     known = resolve_history(request.history, catalog, pipeline.grounder)
     seen = known_ids(known).union(request.history.shown)
     ambiguity = Ambiguity(pipeline, request, known)
@@ -65,7 +63,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
     offered = [catalog[one] for one in (candidates.ids if candidates else ())]
     prompts = Prompts(pipeline, request, known, offered, tokens=(await llm.handshake()).control_tokens)
     steps = await _ask_steps(pipeline, prompts, llm)
-    reader = _AnswerReader(pipeline, seen, candidates, ambiguity, answers=len(steps.exchanges))
+    reader = _AnswerReader(pipeline, seen, candidates, prompts.candidates, ambiguity, len(steps.exchanges))
     by_text = template.ranker == "generate" and (candidates is None or candidates.prior is None)
     if candidates is None or by_text:
         items, result, fitted = await _rank_by_answer(pipeline, request, prompts, reader, llm)
@@ -91,16 +89,28 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         notes.append(f"the retriever {name!r} was not used: the template {template.ref} ranks no candidates")
     if use.is_unknown:
         notes.append(f"none of the {use.given:,} events of the history is in the catalog")
-    if request.fill is not None and len(items) < request.k:
-        pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
-        source = str(request.fill)
-        if request.fill == "retrieval" and (more := retrieved(pipeline, request, known, seen, items)) is not None:
-            pool, source = more.ids, f"retrieval ({more.pool.source})"
+    ranked = len(items)
+    # A critique alone ("less violent") is no wish that words of titles could meet.
+    turns_taken = candidates is None and (pipeline.retriever is not None or bool(request.words))
+    if request.fill == "retrieval" and (turns_taken or ranked < request.k):
+        more = retrieved(pipeline, request, known, seen)
+        ids, how = (more.ids, f" ({more.pool.source})") if more is not None else ((), "")
+        named = items
+        if turns_taken:
+            items = take_turns(named, catalog, k=request.k, pool=ids)
+            reader.cut([one for one in named if one.item.id not in {kept.item.id for kept in items}])
+        else:
+            items = fill(named, catalog, k=request.k, seen=seen, pool=ids, source="retrieval")
+        added = sum(one.source == "retrieval" for one in items)
+        if more is not None and added:
             mode = more.mode if mode == "zero-shot" else mode
             notes += unsaid(more.notes, notes)
-        ranked = len(items)
+        after = ", in turn with what the model names" if turns_taken and named else ""
+        notes.append(f"{added} places are from retrieval{how}{after}")
+    elif request.fill is not None and ranked < request.k:
+        pool = pipeline.popularity if request.fill == "popularity" else candidates.ids if candidates else ()
         items = fill(items, catalog, k=request.k, seen=seen, pool=pool or (), source=request.fill)
-        notes.append(f"{len(items) - ranked} places were filled from {source}")
+        notes.append(f"{len(items) - ranked} places were filled from {request.fill}")
     elif len(items) < request.k:
         notes.append(
             f"the {'answer' if by_text else 'ranking'} gave {len(items)} of the {request.k} items asked for"
@@ -118,7 +128,7 @@ async def recommend(pipeline: Pipeline, request: Request, llm: LLM) -> Recommend
         dropped=tuple(reader.dropped),
         skipped=tuple(reader.skipped),
         history=use,
-        conversation=conversation_use(request.conversation, mentions, shown.turns, prompts.turns),
+        conversation=conversation_use(request.conversation, request.mentions, shown.turns, prompts.turns),
         pool=candidates.pool if candidates else None,
         ranking=result.use if candidates else None,
         notes=tuple(notes),
@@ -166,6 +176,7 @@ class _AnswerReader:
         pipeline: Pipeline,
         seen: frozenset[str],
         candidates: Candidates | None,
+        views: Sequence[ItemView],
         ambiguity: Ambiguity,
         answers: int,
     ) -> None:
@@ -174,6 +185,7 @@ class _AnswerReader:
         self._ambiguity = ambiguity
         self._ids = None if candidates is None else candidates.ids
         self._numbers = {item_id: number for number, item_id in enumerate(self._ids or ())}
+        self._views = dict(zip(self._ids or (), views, strict=True))  # as the prompts show the candidates
         self._answers = answers  # exchanges of the trace before the next answer
         self.grounded: list[Grounded] = []
         self.dropped: list[Dropped] = []
@@ -223,12 +235,19 @@ class _AnswerReader:
                 self.first.setdefault(one.item.id, one.provenance)
         return chosen.recommendations
 
+    def cut(self, left_out: Iterable[Recommendation]) -> None:
+        """Records items that an answer names and for which retrieved ones leave no place."""
+        self.dropped += [
+            Dropped(grounded=one.provenance, why="beyond_k") for one in left_out if one.provenance is not None
+        ]
+
     def _names(self, shown: Sequence[str]) -> Iterator[tuple[str, str]]:
         """What a prompt may call the candidates that it shows."""
         for item_id in shown:
-            title = self._pipeline.catalog[item_id].title
-            yield item_id, inline(display_title(title), TITLE_LIMIT)
-            yield item_id, inline(title, TITLE_LIMIT)
+            view = self._views[item_id]
+            yield item_id, view.display
+            if view.title != view.display:
+                yield item_id, view.title
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

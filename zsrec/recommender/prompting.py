@@ -144,7 +144,7 @@ class Prompts:
         self._template = template
         self._k, self._domain = request.k, pipeline.catalog.domain
         self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
-        self._candidates = [item_view(item) for item in candidates]
+        self.candidates = [item_view(item) for item in candidates]
         self._shown: dict[str, list[ItemView]] = {}
         if "shown" in template.variables:
             shown = (one for one in request.history.shown if one in pipeline.catalog)
@@ -160,7 +160,7 @@ class Prompts:
         step: str | None = None,
     ) -> tuple[Message, ...]:
         """The messages with the newest events and turns and these candidates (None for all)."""
-        views = self._candidates if order is None else [self._candidates[one] for one in order]
+        views = self.candidates if order is None else [self.candidates[one] for one in order]
         if content == "nothing":
             views = [title_view(_NOTHING)] * len(views)
         if labels:

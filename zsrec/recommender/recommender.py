@@ -25,7 +25,7 @@ from zsrec.recommender import candidates as without_model
 from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
-from zsrec.recommender.many import Key, OnDone, Outcome, recommend_many
+from zsrec.recommender.many import Conversations, Key, OnDone, Outcome, recommend_many
 from zsrec.recommender.request import (
     DEFAULT_POOL,
     Fill,
@@ -269,13 +269,13 @@ class Recommender(_Base):
     @overload
     def recommend_many(  # type: ignore[overload-overlap]
         self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     def recommend_many(
         self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> list[Outcome]: ...  # fmt: skip
 
     def recommend_many(
@@ -285,6 +285,7 @@ class Recommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
+        conversations: Conversations | None = None,
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """Recommendations for many users at once; a user for whom the call fails gets the error in its place.
@@ -294,6 +295,8 @@ class Recommender(_Base):
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
+            conversations: One per user (see `recommend`), in the same order or by the same keys; a user without
+                one may be missing from a dict.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:
@@ -301,7 +304,9 @@ class Recommender(_Base):
             keys.
         """
         return self._loop.run(
-            recommend_many(self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done)
+            recommend_many(
+                self._answer, histories, k, concurrency or self.settings.concurrency, fill, conversations, on_done
+            )
         )
 
     def explain(
@@ -422,13 +427,13 @@ class AsyncRecommender(_Base):
     @overload
     async def recommend_many(  # type: ignore[overload-overlap]
         self, histories: Mapping[Key, User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> dict[Key, Outcome]: ...  # fmt: skip
 
     @overload
     async def recommend_many(
         self, histories: Iterable[User], k: int = ..., *, concurrency: int | None = ...,
-        fill: Fill | None = ..., on_done: OnDone | None = ...,
+        fill: Fill | None = ..., conversations: Conversations | None = ..., on_done: OnDone | None = ...,
     ) -> list[Outcome]: ...  # fmt: skip
 
     async def recommend_many(
@@ -438,11 +443,12 @@ class AsyncRecommender(_Base):
         *,
         concurrency: int | None = None,
         fill: Fill | None = None,
+        conversations: Conversations | None = None,
         on_done: OnDone | None = None,
     ) -> list[Outcome] | dict[Key, Outcome]:
         """See `Recommender.recommend_many`."""
         return await recommend_many(
-            self._answer, histories, k, concurrency or self.settings.concurrency, fill, on_done
+            self._answer, histories, k, concurrency or self.settings.concurrency, fill, conversations, on_done
         )
 
     async def explain(

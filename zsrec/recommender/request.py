@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, SupportsIndex, get_args
 
@@ -14,13 +14,23 @@ from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import ConfigError, ZsrecError
 from zsrec.core.privacy import Redactor
 from zsrec.core.settings import Ambiguous, Settings
+from zsrec.core.types import TurnMention
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History, ItemLike, Turn
 from zsrec.data.values import as_id, shown
 from zsrec.prompts import Template
 from zsrec.prompts.front_matter import Ranking
 from zsrec.ranking.base import LabelMemory
-from zsrec.recommender.conversation import AnyTurn, as_turns, check_turns, user_words
+from zsrec.recommender.conversation import (
+    AnyTurn,
+    TurnTitles,
+    as_turns,
+    check_turns,
+    heard,
+    named_items,
+    user_words,
+    with_named,
+)
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.lexical import Lexical
 from zsrec.retrieval.rerank import Filter, Where
@@ -97,6 +107,11 @@ class SharedGrounder:
         return Grounder(self._catalog)
 
     @cached_property
+    def titles(self) -> TurnTitles:
+        """Finds titles in conversations."""
+        return TurnTitles(self.grounder)
+
+    @cached_property
     def lexical(self) -> Lexical | None:
         """Retrieval by the user's words; None for a catalog that is too large to index unasked."""
         return Lexical(self._catalog) if len(self._catalog) <= MOST_INDEXED else None
@@ -119,6 +134,7 @@ class Request:
     conversation: tuple[Turn, ...] = ()
     ambiguous: Ambiguous | None = None
     where: tuple[Filter | str, ...] = ()
+    mentions: tuple[TurnMention, ...] = ()
 
     @classmethod
     def of(
@@ -141,15 +157,23 @@ class Request:
         turns = as_turns(conversation)
         return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
 
+    def with_mentions(self, titles: TurnTitles) -> Request:
+        """The request with the items that its conversation names: the user's as events of the history."""
+        if not self.conversation:
+            return self
+        mentions = named_items(self.conversation, titles)
+        return replace(self, history=with_named(self.history, mentions), mentions=mentions)
+
     @property
     def words(self) -> str:
-        """Everything that the user says of what they want, as one text for retrievers; may be empty."""
-        return "\n".join(text for text in ((self.about or "").strip(), user_words(self.conversation)) if text)
+        """What retrievers read of what is wanted, as one text; may be empty."""
+        talk = heard(self.conversation, self.mentions)
+        return "\n".join(text for text in ((self.about or "").strip(), talk) if text)
 
     @property
     def speaks(self) -> bool:
         """Whether the user says in words what they want."""
-        return bool(self.words or self.history.critiques)
+        return bool((self.about or "").strip() or user_words(self.conversation) or self.history.critiques)
 
     @property
     def is_empty(self) -> bool:

@@ -19,7 +19,7 @@ from zsrec.data.titles import words
 from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
 
 _NEGATION = frozenset("no not less never nothing without avoid dislike hate dont isnt".split())
-_ENDS_NEGATION = re.compile(r"[.,;:!?]|\b(?:but|and more|more|rather|instead|only)\b")
+_ENDS_NEGATION = re.compile(r"[.,;:!?\n]|\b(?:but|and more|more|rather|instead|only)\b")
 _STOP = frozenset(
     "a about all also am an and any are as at be because been but by can could do does else few for from get "
     "give go good great had has have he her him his how i if in into is it its just kind like liked likes "
@@ -246,13 +246,14 @@ class _Index:
         if least >= 1 or len(word) < 4:
             return found
         trigrams = _trigrams(word)
-        shared: Counter[int] = Counter()
-        for one in trigrams:
-            shared.update(self._trigrams.get(one, ()))
-        for place, count in shared.items():
-            dice = 2 * count / (len(trigrams) + self._sizes[place])
-            if dice >= least and place != exact and len(self.vocabulary[place]) >= 4:
-                found.append((place, dice))
+        having = [np.array(self._trigrams[one]) for one in trigrams if one in self._trigrams]
+        if not having:
+            return found
+        places, counts = np.unique(np.concatenate(having), return_counts=True)
+        dice = 2 * counts / (len(trigrams) + np.array(self._sizes)[places])
+        for place, similarity in zip(places[dice >= least].tolist(), dice[dice >= least].tolist(), strict=True):
+            if place != exact and len(self.vocabulary[place]) >= 4:
+                found.append((place, similarity))
         return found
 
     def idf(self, alike: Iterable[tuple[int, float]]) -> float:

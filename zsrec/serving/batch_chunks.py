@@ -25,8 +25,9 @@ from zsrec.core.errors import ConfigError, DataError
 from zsrec.core.files import atomic_write, file_lock, sha256
 from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.types import TemplateRef
-from zsrec.data.history import Event, History, feedback_of
+from zsrec.data.history import Event, History, Turn, feedback_of
 from zsrec.llm.journal import Journal
+from zsrec.serving.batch_conversations import turns_of
 from zsrec.serving.batch_input import Part
 from zsrec.serving.batch_rows import Answer, arrow, table
 
@@ -84,6 +85,8 @@ def write_chunk(files: Files, number: int, part: Part) -> None:
     columns = {"user": part.users, "items": pa.LargeListArray.from_arrays(starts, part.items)}
     if part.ratings is not None:
         columns["ratings"] = pa.LargeListArray.from_arrays(starts, part.ratings)
+    if part.conversations is not None:
+        columns["conversation"] = part.conversations
     if part.bad:
         columns["bad"] = pa.array([user in part.bad for user in part.users.to_pylist()])
     rows = pa.table(columns)
@@ -100,6 +103,7 @@ class Chunk:
         self._files = files
         self._users: list[str] = rows["user"].to_pylist()
         self._items, self._ratings = rows["items"], rows["ratings"] if "ratings" in rows.column_names else None
+        self._talk = rows["conversation"] if "conversation" in rows.column_names else None
         self._bad = rows["bad"].to_pylist() if "bad" in rows.column_names else None
         self._journal = journal
         self._close = close
@@ -121,6 +125,10 @@ class Chunk:
     def is_bad(self, index: int) -> bool:
         """Return whether a value of the user's history is not valid."""
         return self._bad is not None and bool(self._bad[index])
+
+    def conversation(self, index: int) -> tuple[Turn, ...]:
+        """A user's conversation."""
+        return () if self._talk is None else turns_of(self._talk[index].as_py())
 
     def history(self, index: int, *, liked_from: float | None, disliked_to: float | None) -> History:
         """A user's history; ratings become likes and dislikes as in `read_histories`."""

@@ -19,6 +19,7 @@ from zsrec.data.blocks import read_blocks, read_ids, read_numbers
 from zsrec.data.sorted_rows import Table
 from zsrec.data.tables import Columns, check_columns, parquet_batches
 from zsrec.data.values import EMPTY
+from zsrec.serving.batch_conversations import as_text
 from zsrec.serving.batch_rows import arrow
 
 MAX_MALFORMED = 0.01
@@ -36,10 +37,13 @@ class Input:
         path: A .parquet file, or a folder with some at any depth; names that start with "_" or "." are skipped.
         columns: The names of its columns. `time` is read with one item per row only: a timestamp, a date or a
             number. `rating` is a number, or a list of numbers as long as the item list.
+        conversation: The column of conversations, with one row per user: a list of structs with role and
+            text, oldest first, or the same as JSON text; a null is none.
     """
 
     path: Path
     columns: Columns = field(default_factory=Columns)
+    conversation: str | None = None
 
     def files(self) -> tuple[Path, ...]:
         """The files, sorted by name; `DataError` where there is none."""
@@ -94,7 +98,7 @@ class Counts:
 class Part(NamedTuple):
     """Users with their histories: `items[starts[n]:starts[n + 1]]` are user n's, oldest first; so are ratings.
 
-    `bad` are the users whose history has a value that is not valid.
+    `bad` are the users whose row has a value that is not valid. A conversation is a text of `batch_conversations`.
     """
 
     users: Any
@@ -102,6 +106,7 @@ class Part(NamedTuple):
     items: Any
     ratings: Any
     bad: frozenset[str] = frozenset()
+    conversations: Any = None
 
 
 class _Problems:
@@ -148,22 +153,29 @@ def read_parts(source: Input, size: int, counts: Counts) -> Iterator[Part]:
     """The users in chunks of `size` (the last may be smaller), in the order of their first row; fills `counts`."""
     pa = arrow()
     files = source.files()
-    kinds = {kind for path in files if (kind := _layout(path, source.columns))} or {"interactions"}
+    by_default = "interactions" if source.conversation is None else "lists"
+    kinds = {kind for path in files if (kind := _layout(path, source))} or {by_default}
     if len(kinds) > 1:
         raise DataError("some files have lists of items and some single ones", path=source.path)
     try:
         if kinds == {"lists"}:
             counts.layout = "lists"
-            yield from _by_user(files, source.columns, size, counts)
+            yield from _by_user(files, source, size, counts)
         else:
+            if source.conversation is not None:
+                raise DataError(
+                    "a conversation needs one row per user, and these rows are interactions",
+                    path=source.path,
+                    hint="give the items as a list per user (it may be empty)",
+                )
             yield from _by_interaction(files, source, size, counts)
     except pa.ArrowException as error:
         raise DataError(f"cannot be read: {error}", path=source.path) from None
 
 
-def _layout(path: Path, columns: Columns) -> str | None:
+def _layout(path: Path, source: Input) -> str | None:
     """Return "lists" or "interactions"; None for a file whose item column is empty."""
-    pa = arrow()
+    pa, columns = arrow(), source.columns
     try:
         found = pa.parquet.read_schema(path)
     except (pa.ArrowException, OSError) as error:
@@ -173,6 +185,7 @@ def _layout(path: Path, columns: Columns) -> str | None:
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     needed = [name for name in (None if lists else columns.time, columns.rating) if name is not None]
     check_columns(path, None, found.names, needed, "leave time or rating empty in --columns if absent")
+    check_columns(path, None, found.names, [source.conversation] if source.conversation else [], "--conversation")
     return "lists" if lists else None if pa.types.is_null(kind) else "interactions"
 
 
@@ -207,18 +220,21 @@ def _by_interaction(files: tuple[Path, ...], source: Input, size: int, counts: C
         )
 
 
-def _by_user(files: tuple[Path, ...], columns: Columns, size: int, counts: Counts) -> Iterator[Part]:
+def _by_user(files: tuple[Path, ...], source: Input, size: int, counts: Counts) -> Iterator[Part]:
     pa = arrow()
-    columns = columns.model_copy(update={"time": None})
+    columns = source.columns.model_copy(update={"time": None})
+    talk = [] if source.conversation is None else [source.conversation]
     problems, known = _Problems(counts), set[str]()
     waiting = None
     for path in files:
         line = 1
-        for batch in parquet_batches(path, columns.present, only=True):
+        for batch in parquet_batches(path, [*columns.present, *talk], only=True):
             names, kept = _first_rows(path, line, batch, columns, known, problems, counts)
             counts.rows += len(batch)
             line += len(batch)
             rows = _lists(path, names, kept, columns, problems, counts)
+            for column in talk:
+                rows = rows.append_column("conversation", _conversations(path, names, kept[column], problems))
             waiting = rows if waiting is None else pa.concat_tables([waiting, rows])
             while len(waiting) >= size:
                 yield _part(waiting.slice(0, size), columns.rating is not None, problems)
@@ -257,7 +273,7 @@ def _first_rows(
         else:
             keep[row] = True
             names.append((line + row, user))
-    return names, batch.select(columns.present[1:]).filter(arrow().array(keep))
+    return names, batch.filter(arrow().array(keep))
 
 
 def _lists(
@@ -303,7 +319,22 @@ def _part(rows: Any, has_ratings: bool, problems: _Problems) -> Part:  # noqa: A
     rows = rows.combine_chunks()
     users, items, ratings = (rows[name].combine_chunks() for name in ("user", "items", "ratings"))
     starts = np.concatenate([[0], np.cumsum(_lengths(items))])
-    return Part(users, starts, items.flatten(), ratings.flatten() if has_ratings else None, problems.bad)
+    talk = rows["conversation"].combine_chunks() if "conversation" in rows.column_names else None
+    return Part(users, starts, items.flatten(), ratings.flatten() if has_ratings else None, problems.bad, talk)
+
+
+def _conversations(path: Path, names: list[tuple[int, str]], column: Any, problems: _Problems) -> Any:  # noqa: ANN401
+    """Return each user's conversation as a text; null where there is none or it is not valid."""
+    texts: list[str | None] = []
+    for (line, user), value in zip(names, column.to_pylist(), strict=True):
+        texts.append(None)
+        try:
+            texts[-1] = as_text(value)
+        except ConfigError as wrong:
+            error = BadValueError(wrong.message, path=path, line=line, hint=wrong.hint)
+            error.user = user
+            problems.add(error)
+    return arrow().array(texts, arrow().string())
 
 
 def _entries(lists: Any) -> Any:  # noqa: ANN401

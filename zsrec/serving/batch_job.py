@@ -25,13 +25,14 @@ from zsrec.core.errors import ConfigError, DamagedError
 from zsrec.core.files import sha256
 from zsrec.core.resumable_folder import CONFIG
 from zsrec.recommender.loader import Recipe
+from zsrec.recommender.strategy import CONVERSATION_TEMPLATE
 from zsrec.serving.batch_chunks import Files, unfinished, write_chunk
 from zsrec.serving.batch_folder import INPUT, SUMMARY, BatchFolder
 from zsrec.serving.batch_input import Counts, read_parts
 from zsrec.serving.batch_rows import arrow
 from zsrec.serving.batch_worker import Batch, OnDone, Work
 
-_FORMAT = 1
+_FORMAT = 2
 _EVENTS = ("history_given", "history_unknown")
 
 
@@ -110,6 +111,11 @@ def run_batch(
 
         check_ray()
     batch.recipe.check()
+    template = batch.recipe.loaded_template()
+    if batch.source.conversation is not None and "conversation" not in template.variables:
+        raise ConfigError(
+            f"the template {template.ref} leaves out conversations", hint=f"--template {CONVERSATION_TEMPLATE}"
+        )
     out = Path(out).absolute()
     folder = BatchFolder(out)
     files = folder.files
@@ -160,6 +166,7 @@ def _config(batch: Batch, folder: BatchFolder) -> dict[str, Any]:
         "format": _FORMAT,
         "input": batch.source.fingerprint(),
         "columns": batch.source.columns.model_dump(),
+        "conversation": batch.source.conversation,
         "liked_from": batch.liked_from,
         "disliked_to": batch.disliked_to,
         "chunk": batch.chunk,

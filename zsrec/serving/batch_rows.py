@@ -28,6 +28,7 @@ class Answer:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     model: str | None = None
+    named: tuple[str, ...] = ()  # ids of the items that the conversation names
 
     @classmethod
     def of(cls, user: str, found: Recommendations, *, degraded: str | None = None) -> Self:
@@ -48,6 +49,7 @@ class Answer:
             completion_tokens=_sum(one.completion_tokens for one in usage),
             cached_tokens=_sum(one.cached_tokens for one in usage),
             model=trace.exchanges[-1].model if trace.exchanges else None,
+            named=() if trace.conversation is None else trace.conversation.named,
         )
 
     def entry(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class Answer:
     def fits(self) -> bool:
         """Whether every value has its column's type; counts have 32 bits."""
         counts = (getattr(self, name) for name in _COUNTS)
-        texts = (getattr(self, name) for name in USER_COLUMNS if name not in _COUNTS)
+        texts = (*self.named, *(getattr(self, name) for name in USER_COLUMNS if name not in {*_COUNTS, "named"}))
         return (
             all(count is None or (type(count) is int and 0 <= count <= _MOST) for count in counts)
             and all(text is None or isinstance(text, str) for text in texts)
@@ -76,7 +78,8 @@ class Answer:
     def from_entry(cls, entry: dict[str, Any]) -> Self:
         """The answer of a journal entry."""
         fields = {name: value for name, value in entry.items() if name in cls.__dataclass_fields__}
-        return cls(**fields | {"items": tuple((item, score, source) for item, score, source in fields["items"])})
+        items = tuple((item, score, source) for item, score, source in fields["items"])
+        return cls(**fields | {"items": items, "named": tuple(fields["named"])})
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
@@ -87,7 +90,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 ITEM_COLUMNS = ("rank", "item", "score", "source")
 USER_COLUMNS = (
     "mode", "degraded", "error", "unmatched", "dropped", "history_given", "history_unknown", "requests",
-    "prompt_tokens", "completion_tokens", "cached_tokens", "model",
+    "prompt_tokens", "completion_tokens", "cached_tokens", "model", "named",
 )  # fmt: skip
 COLUMNS = ("user", *ITEM_COLUMNS, *USER_COLUMNS, "template", "template_sha256")
 """The output's columns in their order; docs/scaling.md describes them."""
@@ -113,8 +116,8 @@ def arrow() -> Any:  # noqa: ANN401  (pyarrow has no types)
 def schema() -> Any:  # noqa: ANN401
     """The output's `pyarrow.Schema`; everything but counts and scores is text."""
     pa = arrow()
-    fields = [pa.field(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in COLUMNS]
-    return pa.schema(fields)
+    types = {name: pa.type_for_alias(_TYPES.get(name, "string")) for name in COLUMNS}
+    return pa.schema([pa.field(name, kind) for name, kind in {**types, "named": pa.list_(pa.string())}.items()])
 
 
 def table(answers: Sequence[Answer], template: TemplateRef) -> Any:  # noqa: ANN401

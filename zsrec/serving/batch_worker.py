@@ -23,7 +23,7 @@ from zsrec.core.errors import (
 )
 from zsrec.core.types import TemplateRef
 from zsrec.data import movielens
-from zsrec.data.history import History
+from zsrec.data.history import History, Turn
 from zsrec.llm.offline import Offline
 from zsrec.recommender.loader import Recipe
 from zsrec.recommender.recommender import AsyncRecommender
@@ -111,7 +111,7 @@ class Outcome(NamedTuple):
     waits: bool = False  # for a reply to a request that was written to a file
 
 
-Ask = Callable[[str, History], Awaitable[Outcome]]
+Ask = Callable[[str, History, tuple[Turn, ...]], Awaitable[Outcome]]
 """Asks for one user; never raises what concerns this user alone."""
 
 
@@ -133,21 +133,21 @@ class Asker:
         self._fallback = fallback
         self._offline = offline
 
-    async def __call__(self, user: str, history: History) -> Outcome:
+    async def __call__(self, user: str, history: History, conversation: tuple[Turn, ...] = ()) -> Outcome:
         """See `Ask`."""
         replica = replica_of(user, len(self._recommenders))
         recommender = self._recommenders[replica]
-        if not history.events:
-            return Outcome(self._without_model(recommender, user, history, "no_history"), replica)
+        if not history.events and not any(turn.role == "user" and turn.text.strip() for turn in conversation):
+            return Outcome(self._without_model(recommender, user, history, (), "no_history"), replica)
         offline = self._offline
         if offline is not None:
             recommender = recommender.with_llm(offline.llm(user))
         try:
-            found = await recommender.recommend(history, self._k, fill=self._fill)
+            found = await recommender.recommend(history, self._k, fill=self._fill, conversation=conversation)
             return Outcome(Answer.of(user, found), replica, answered=True)
         except ZsrecError as error:
             why = "missing_reply" if isinstance(error, MissingReplyError) else code(error)
-            answer = self._without_model(recommender, user, history, why)
+            answer = self._without_model(recommender, user, history, conversation, why)
             if offline is not None:  # there is no server that could be down
                 waits = offline.requests is not None and isinstance(error, MissingReplyError | BadReplyError)
                 return Outcome(answer, replica, answered=True, waits=waits)
@@ -155,12 +155,14 @@ class Asker:
             failure = error if isinstance(error, LLMError) and not own else None
             return Outcome(answer, replica, failure, answered=isinstance(error, AnswerError))
         except Exception as error:  # noqa: BLE001  (a fault of ours with one user's data must not cost the others)
-            return Outcome(self._without_model(recommender, user, history, _place(error)), replica)
+            return Outcome(self._without_model(recommender, user, history, conversation, _place(error)), replica)
 
-    def _without_model(self, recommender: AsyncRecommender, user: str, history: History, why: str) -> Answer:
+    def _without_model(
+        self, recommender: AsyncRecommender, user: str, history: History, conversation: tuple[Turn, ...], why: str
+    ) -> Answer:
         if self._fallback:
             try:
-                found = recommender.retrieval_order(history, self._k)
+                found = recommender.retrieval_order(history, self._k, conversation=conversation)
             except ZsrecError:
                 pass  # nothing gives an order for this user either
             else:
@@ -258,7 +260,7 @@ async def work_through(
         if chunk.is_bad(index):
             outcome = Outcome(Answer(chunk.user(index), error="bad_value", history_given=len(history.events)))
         else:
-            outcome = await ask(chunk.user(index), history)
+            outcome = await ask(chunk.user(index), history, chunk.conversation(index))
         if outcome.waits:
             return
 

@@ -6,13 +6,13 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from zsrec import __version__
 from zsrec.cli import app
 from zsrec.core.errors import ConfigError
 
@@ -28,7 +28,7 @@ COMMANDS = dict(_commands())
 
 
 def test_the_version() -> None:
-    assert CliRunner().invoke(app, ["--version"]).output == f"zsrec {version('zsrec')}\n"
+    assert CliRunner().invoke(app, ["--version"]).output == f"zsrec {__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

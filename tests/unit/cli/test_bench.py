@@ -65,7 +65,9 @@ def test_the_table_shows_what_the_json_says(files: Path) -> None:
     for one in found["methods"]:
         for metric in one["metrics"].values():
             assert f"{metric['mean']:.4f}" in output
-    assert "NDCG@5 pop − itemknn" in output
+    assert "Who beats whom: Row minus column in NDCG@1;" in output
+    pair = next(one for one in found["comparisons"] if one["metric"] == "NDCG@1")
+    assert f"{abs(pair['difference']):.4f}".removeprefix("0") in output
 
 
 def test_without_the_extra(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "doctor": (),
     "prompts render": ("mine.j2", "--history", "Harbour"),
     "prompts compare": ("mine.j2", "generate/default", "--interactions", "sales.csv", "--out", "RUN"),
+    "bench split": ("--interactions", "sales.csv", "--out", "SPLIT"),
     "bench run": ("--interactions", "sales.csv", "--methods", "pop"),
     "bench conversations": ("--turns", "turns.jsonl", "--methods", "lexical"),
 }

@@ -109,7 +109,7 @@ def test_retrieval_fills_up_and_answers_without_a_server(
     how = ("--retriever", "itemknn", "--interactions", tmp_path / "contacts.csv", "--columns", "userId,movieId")
     _, shown, notes = chat("I loved Heat\n", *how)
     assert re.match(r"3\. (Up|Thief) \(\d+\) – 3 of the 3 who saw Heat", shown.splitlines()[2])
-    assert "filled from retrieval (itemknn)" in notes
+    assert "from retrieval (lexical and itemknn)" in notes
     monkeypatch.setenv("ZSREC_BASE_URL", "http://127.0.0.1:9/v1")
     code, shown, notes = chat("I loved Heat\n", *how)
     assert code == 0

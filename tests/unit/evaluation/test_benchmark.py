@@ -70,7 +70,7 @@ def test_the_folder_tells_everything(tmp_path: Path) -> None:
     assert set(generate["rates"]) == set(RATES) - {"no candidate"}
     assert set(rank["rates"]) == set(RATES)
     assert generate["lift"] == []
-    assert [pair["metric"] for pair in rank["lift"]] == ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR"]
+    assert [pair["metric"] for pair in rank["lift"]] == ["HR@5", "HR@10", "NDCG@5", "NDCG@10", "MRR@10"]
     assert sum(rank["first_places"]) == pytest.approx(1)
     exchanges = [json.loads(line) for line in (tmp_path / "r" / "exchanges.jsonl").read_text("utf-8").splitlines()]
     assert len(exchanges) == len(llm.requests) == 12 + 12 + 8

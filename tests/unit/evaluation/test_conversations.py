@@ -17,26 +17,28 @@ from tests.unit.fakes import FakeLLM
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import app
 from zsrec.core.errors import ConfigError, DataError
+from zsrec.core.types import Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Contact, Ids, Interactions
 from zsrec.evaluation.conversation_report import MAIN, conversation_markdown, conversation_report
 from zsrec.evaluation.conversations import (
-    WORDS,
     Answer,
     Turn,
     answers_of,
     ask_turns,
-    filled,
     generated_row,
     hybrid_row,
     link_items,
     linked_interactions,
     read_turns,
     retrieval_row,
+    words_of,
 )
+from zsrec.evaluation.llm_methods import Outcome
 from zsrec.evaluation.metrics import NOWHERE, Place
+from zsrec.ranking.fusion import in_turn
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.retrieval import ItemKNN, Popularity
+from zsrec.retrieval import ItemKNN, Lexical, Popularity
 
 FILMS = ["Heat (1995)", "Ronin", "Alien", "Solaris (1972)", "Solaris (2002)", "Paterson", "Big", "Jaws"]
 CATALOG = Catalog.from_items([{"id": f"i{n}", "title": title} for n, title in enumerate(FILMS)], domain="movies")
@@ -48,6 +50,9 @@ def turn(name: str, targets: str, mentioned: str = "", dialog: str = "d", *texts
 
 
 TURNS = [turn("t1", "i1", "i0"), turn("t2", "i2 i5", "", "e"), turn("t3", "i7", "i2 i1", "e")]
+
+
+SAID = ["something like Heat"] * len(TURNS)
 
 
 def rows() -> list[Contact]:
@@ -103,13 +108,23 @@ def test_no_turns_at_all(tmp_path: Path) -> None:
         read_turns(tmp_path / "none.jsonl", CATALOG)
 
 
-def test_a_retriever_reads_the_newest_words() -> None:
-    long = turn("t", "i1", "", "d", "old " * 100, "a new wish", "the newest")
-    assert long.words.endswith("a new wish the newest")
-    assert "old" in long.words
-    assert len(turn("t", "i1", "", "d", "x" * 9000).words) == WORDS
-    assert turn("t", "i1")._replace(conversation=()).words == ""
-    assert turn("t", "i1", "", "d", "first " * 200, "last").words == "last"
+def test_a_retriever_reads_the_newest_words_without_the_assistants_lists() -> None:
+    said = (
+        ("user", "Alien was fine"),
+        ("assistant", "How about Ronin?"),
+        ("assistant", "Ronin (1998); Paterson; Jaws"),
+        ("user", "no, slower"),
+    )
+    asked = [
+        turn("t", "i1"),
+        turn("t", "i1")._replace(conversation=()),
+        turn("t", "i1")._replace(conversation=said),
+    ]
+    assert words_of(asked, Grounder(CATALOG)) == [
+        "something like Heat",
+        "",
+        "Alien was fine\nHow about Ronin?\nno, slower",
+    ]
 
 
 # -- behaviour of others ------------------------------------------------------------------------------------
@@ -136,12 +151,12 @@ def test_items_are_linked_by_title_and_others_are_left_out() -> None:
 def test_a_retriever_never_shows_what_was_mentioned_and_falls_back_aloud() -> None:
     known = Interactions.from_contacts(rows(), catalog=Ids(CATALOG.ids))
     pop = Popularity(known)
-    row = retrieval_row("itemknn", ItemKNN(known), TURNS, fallback=pop)
+    row = retrieval_row("itemknn", ItemKNN(known), TURNS, SAID, fallback=pop)
     assert row.places[0] == Place(0)  # the item that goes with Heat
     assert row.notes[-1] == "1 of 3 turns fell back to popularity: nothing speaks for any item"
     for order, one in zip(row.orders, TURNS, strict=True):
         assert not set(order) & set(one.mentioned)
-    assert row.orders[1] == retrieval_row("pop", pop, TURNS).orders[1]
+    assert row.orders[1] == retrieval_row("pop", pop, TURNS, SAID).orders[1]
     assert row.places[1] == Place(2)  # without a mention: i0 and i1 are better known than i2
     assert row.places[3] == NOWHERE
     assert row.shortcut[0] != NOWHERE
@@ -173,19 +188,42 @@ def test_an_answer_says_what_it_names_and_an_ambiguous_title_is_the_most_popular
     assert row.shortcut == (Place(1), NOWHERE, NOWHERE, Place(0))
 
 
-def test_a_hybrid_is_the_models_titles_and_then_the_rows_in_turn() -> None:
-    assert filled("ab", ["acd", "xb"]) == ("a", "b", "x", "c", "d")
-    assert filled("", []) == ()
+def test_a_hybrid_takes_turns_and_the_model_opens() -> None:
     answers = asked("1. Heat\n2. Ronin", "nothing comes to mind", "1. Jaws")
     known = Interactions.from_contacts(rows(), catalog=Ids(CATALOG.ids))
-    pop = retrieval_row("pop", Popularity(known), TURNS)
+    pop = retrieval_row("pop", Popularity(known), TURNS, SAID)
     generated = generated_row("generate", answers, TURNS)
     hybrid = hybrid_row("hybrid", generated, [pop], TURNS)
-    for own, more, filling in zip(generated.orders, hybrid.orders, pop.orders, strict=True):
-        assert more[: len(own)] == own
-        assert set(more) == {*own, *filling}
+    assert hybrid.orders == tuple(in_turn(*both) for both in zip(generated.orders, pop.orders, strict=True))
+    assert [order[0] for order in hybrid.orders] == ["i1", "i0", "i7"]
     assert hybrid.mode == "training-free"
-    assert all(a.above <= b.above or b == NOWHERE for a, b in zip(hybrid.places, generated.places, strict=True))
+    fell = replace(pop, fell_back=frozenset({1}))
+    assert hybrid_row("hybrid", generated, [fell], TURNS).orders[1] == ()
+
+
+def test_the_benchmarks_hybrid_is_the_recommenders() -> None:
+    known = Interactions.from_contacts(rows(), catalog=Ids(CATALOG.ids))
+    talk = (("user", "I saw Heat. Something about aliens, or jaws?"),)
+    asked_for = [one._replace(conversation=talk) for one in TURNS[:1]]
+    said = words_of(asked_for, Grounder(CATALOG))
+    found = [
+        retrieval_row("lexical", Lexical(CATALOG), asked_for, said),
+        retrieval_row("itemknn", ItemKNN(known), asked_for, said),
+    ]
+    llm = FakeLLM("1. Big\n2. Paterson\n3. Jaws")
+
+    async def main() -> list[Outcome]:
+        recommender = AsyncRecommender(CATALOG, llm=llm, template="converse/default", retriever=ItemKNN(known))
+        return await ask_turns(recommender, asked_for, k=8, fill="retrieval")
+
+    outcomes = asyncio.run(main())
+    hybrid = hybrid_row(
+        "hybrid", generated_row("generate", answers_of(outcomes, asked_for), asked_for), found, asked_for
+    )
+    (one,) = outcomes
+    assert isinstance(one, Recommendations)
+    assert tuple(one.ids) == hybrid.orders[0]
+    assert [each.source for each in one][:4] == ["llm", "llm", "llm", "retrieval"]
 
 
 # -- the report ---------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import json
 import math
 import re
 import threading
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,17 @@ from zsrec.playground import draft as drafts
 from zsrec.playground import draft as people
 from zsrec.playground import snippets
 from zsrec.playground.preview import look
-from zsrec.playground.state import Feedbacks, Fields, Latest, Question, Stoppable, StoppedError, ask, toggle
+from zsrec.playground.state import (
+    Feedbacks,
+    Fields,
+    Latest,
+    Question,
+    Stoppable,
+    StoppedError,
+    Workshop,
+    ask,
+    toggle,
+)
 from zsrec.prompts import Library
 from zsrec.recommender.recommender import Recommender
 from zsrec.retrieval.by_name import retriever_named
@@ -276,7 +288,7 @@ def test_pieces_of_any_answer_are_the_answer(parts: list[str]) -> None:
 def test_unknown_titles_of_a_long_history_are_named_and_counted(films: Catalog) -> None:
     asked = question(History.of(*(f"Unheard {n} of" for n in range(40))))
     result = ask(Recommender(films, llm=FakeLLM(ANSWER)), asked).recommendations
-    assert next(shown.remarks(result)).endswith("and 37 more")
+    assert next(shown.remarks(result, films)).endswith("and 37 more")
 
 
 # -- feedback -----------------------------------------------------------------------------------------
@@ -291,7 +303,7 @@ def test_feedback_refines_the_next_round_and_a_failure_loses_nothing(films: Cata
         toggle([feedbacks], "1", feedback)
     toggle([feedbacks], "4", Feedback.LIKED)
     toggle([feedbacks], "4", Feedback.LIKED)
-    asked = question(feedbacks.applied(recommender, first.after))
+    asked = question(feedbacks.applied(recommender, first.after)[0])
     with pytest.raises(LLMRequestError):
         ask(recommender, asked)
     second = ask(recommender, asked)
@@ -351,6 +363,64 @@ def test_the_python_and_the_curl_send_what_the_page_sent(
     assert "Heat" not in printed.getvalue()  # it was liked, so it is known
 
 
+def test_a_conversation_goes_on_with_titles_feedback_and_words(films: Catalog) -> None:
+    llm = FakeLLM("1. Ronin\n2. Heat", "1. Thief")
+    recommender = Recommender(films, llm=llm)
+    person = people.Person(opening=" I saw Heat. Something quieter? ")
+    assert people.Person(opening=" ").conversation == ()
+    template = drafts.opened("converse/default", LIBRARY).template
+    assert template is not None
+    asked = Fields(person, 3, ()).question(template, {})
+    first = ask(recommender, asked)
+    assert [row.title for row in shown.rows(first.recommendations)] == ["Ronin (1998)"]
+    assert next(shown.remarks(first.recommendations, films)) == (
+        "named in the conversation, so not recommended: Heat (1995) (seen)"
+    )
+    assert [turn.role for turn in first.talk] == ["user", "assistant"]
+    feedbacks = Feedbacks(words="older")
+    toggle([feedbacks], "2", Feedback.LIKED)
+    history, talk = feedbacks.applied(recommender.with_template(template), first.after, first.talk)
+    second = ask(recommender, replace(asked, history=history, conversation=talk))
+    assert [turn.text for turn in second.talk] == [
+        "I saw Heat. Something quieter?", "Ronin (1998)", "older", "Thief (1981)"
+    ]  # fmt: skip
+    assert "older" in llm.requests[-1].messages[-1].content
+    draft = drafts.opened("converse/default", LIBRARY)
+    assert "conversation=[('user', 'I saw Heat." in snippets.as_python(asked, draft, opening=())
+
+
+def test_a_retriever_takes_turns_with_a_model_that_names_titles(films: Catalog) -> None:
+    known = Interactions.from_histories(
+        {"a": History.of("1", "6"), "b": History.of("1", "6")}, catalog=Ids(films.ids)
+    )
+    recommender = Recommender(films, llm=FakeLLM("1. Ronin\n2. Up\n3. Solaris (1972)"))
+    workshop = Workshop(recommender, LIBRARY, {}, known=known)
+    assert list(workshop.retrievers)[:3] == ["none", "pop", "itemknn"]
+    assert list(Workshop(recommender, LIBRARY, {}).retrievers)[:2] == ["none", "lexical"]
+    assert workshop.with_retriever("itemknn") is workshop.with_retriever("itemknn")
+    asked = question(History.of("1"), k=2, retriever="itemknn")
+    found = ask(workshop.with_retriever("itemknn"), asked).recommendations
+    assert [(one.item.id, one.source) for one in found] == [("2", "llm"), ("6", "retrieval")]
+    alone = ask(workshop.with_retriever("none"), question(History.of("1"), k=2)).recommendations
+    assert {one.source for one in alone} == {"llm"}
+
+
+def test_templates_are_listed_by_group() -> None:
+    names = list(
+        Workshop(
+            Recommender(Catalog.from_items([{"id": "1", "title": "x"}]), llm=FakeLLM()), LIBRARY, {}
+        ).templates
+    )
+    groups = [people.group_of(name) for name in names]
+    assert names[0] == "generate/default"
+    assert len([1 for a, b in pairwise(groups) if a != b]) == len(set(groups)) - 1
+    assert {
+        "converse/default": "Conversations",
+        "rank/label": "Ranking candidates",
+        "zh/rank": "Chinese",
+    }.items() <= (dict(zip(names, groups, strict=True)).items())
+
+
 def test_the_script_has_the_pages_retriever() -> None:
     from zsrec.data import movielens
 
@@ -362,11 +432,11 @@ def test_the_script_has_the_pages_retriever() -> None:
     with ScriptedServer(answers("1. Heat (1995)")) as server:
         retriever = retriever_named("cooccurrence", known, movies.catalog)
         with Recommender(movies.catalog, base_url=server.base_url).with_retriever(retriever) as recommender:
-            asked = Question(draft.template, history, k=3)
+            asked = Question(draft.template, history, k=3, retriever="cooccurrence")
             ask(recommender, asked)
         python = snippets.as_python(
             asked, draft, opening=("catalog, histories = movielens.sample()",), known=user,
-            base=len(history.events), model={"base_url": server.base_url}, popular=True, retriever=retriever.name,
+            base=len(history.events), model={"base_url": server.base_url}, popular=True,
         )  # fmt: skip
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(python, "snippet", "exec"), {})
@@ -374,9 +444,9 @@ def test_the_script_has_the_pages_retriever() -> None:
     assert script == page
     plain = drafts.opened("generate/default", LIBRARY)
     assert plain.template is not None
-    assert "retriever" not in snippets.as_python(
-        Question(plain.template, history), plain, opening=(), retriever="cooccurrence"
-    )
+    assert "retriever" not in snippets.as_python(Question(plain.template, history), plain, opening=())
+    asked = Question(plain.template, history, retriever="cooccurrence")
+    assert "fill='retrieval'" in snippets.as_python(asked, plain, opening=())
 
 
 def test_a_typed_history_is_written_out() -> None:

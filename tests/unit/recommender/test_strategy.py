@@ -68,15 +68,20 @@ def test_a_template_of_the_callers_wins_and_says_nothing(films: Catalog, monkeyp
     assert ask(films, FakeLLM("1. Ronin"), ["1", "3", "4"]).trace.template.name == "generate/json"
 
 
-def test_the_models_titles_come_first_and_retrieval_fills_up(films: Catalog) -> None:
+def test_the_models_titles_and_retrieval_take_turns(films: Catalog) -> None:
     result = ask(films, FakeLLM("1. Up\n2. Cats (2019)"), ["1"], about="quiet")
     assert [one.source for one in result] == ["llm", "retrieval", "retrieval"]
     assert [one.item.id for one in result][:2] == ["4", "2"]
     assert result.trace.mode == "training-free"
-    assert "2 places were filled from retrieval (lexical and itemknn)" in result.trace.notes
-    enough = ask(films, FakeLLM("1. Up\n2. Ronin\n3. Thief"), ["1"], about="quiet")
-    assert {one.source for one in enough} == {"llm"}
-    assert enough.trace.mode == "zero-shot"
+    note = "2 places are from retrieval (lexical and itemknn), in turn with what the model names"
+    assert note in result.trace.notes
+    full = ask(films, FakeLLM("1. Up\n2. Ronin\n3. Thief"), ["1"], about="the matrix")
+    assert [(one.item.id, one.source) for one in full] == [("4", "llm"), ("3", "retrieval"), ("2", "llm")]
+    assert [one.score for one in full] == [1, 1 / 2, 1 / 3]
+    assert [(one.grounded.match.item_id, one.why) for one in full.trace.dropped] == [("6", "beyond_k")]
+    critique = ask(films, FakeLLM("1. Up\n2. Ronin\n3. Thief"), History.of("1").say("calmer"), retrieves=False)
+    assert [one.source for one in critique] == ["llm", "llm", "llm"]
+    assert critique.trace.mode == "zero-shot"
     nothing = ask(films, FakeLLM("1. Up"), about="quiet")  # no title has the word, and no event is known
     assert [one.item.id for one in nothing] == ["4"]
 
@@ -86,9 +91,10 @@ def test_words_find_titles_without_a_retriever_and_in_turn_with_one(films: Catal
     assert (alone[0].item.id, alone[0].source) == ("4", "llm")
     assert {one.item.id for one in alone if one.source == "retrieval"} >= {"6"}
     assert alone.trace.mode == "zero-shot"
+    note = "2 places are from retrieval (lexical and itemknn), in turn with what the model names"
     both = ask(films, FakeLLM("1. Up"), ["1"], about="the matrix")
     assert [one.item.id for one in both][1:] == ["3", "2"]  # by words, then by contacts
-    assert "2 places were filled from retrieval (lexical and itemknn)" in both.trace.notes
+    assert note in both.trace.notes
     assert not any("were not used to find candidates" in note for note in both.trace.notes)
 
 

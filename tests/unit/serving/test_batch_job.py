@@ -83,7 +83,7 @@ def test_a_job_and_what_its_rows_say(tmp_path: Path, job: Callable[..., Summary]
     assert rows[3] == {
         "user": "3", "rank": 1, "item": "4", "score": 1.0, "source": "llm", "mode": "zero-shot", "degraded": None,
         "error": None, "unmatched": 1, "dropped": 0, "history_given": 1, "history_unknown": 0, "requests": 1,
-        "prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": None, "model": "tiny",
+        "prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": None, "model": "tiny", "named": [],
         "template": rows[3]["template"], "template_sha256": rows[3]["template_sha256"],
     }  # fmt: skip
     assert rows[3]["template"].startswith("generate/default@")

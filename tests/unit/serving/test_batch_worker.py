@@ -13,7 +13,7 @@ import pytest
 
 from zsrec.core.errors import BatchStoppedError, ConfigError, LLMServerError
 from zsrec.core.types import TemplateRef
-from zsrec.data.history import Feedback, History
+from zsrec.data.history import Feedback, History, Turn
 from zsrec.serving import batch_chunks as chunk_module
 from zsrec.serving.batch_chunks import Files, open_chunk, unfinished, write_chunk
 from zsrec.serving.batch_input import Part
@@ -34,7 +34,7 @@ class Asks:
         self.at_once = self.most = 0
         self._fails, self._dies_after = fails, dies_after
 
-    async def __call__(self, user: str, history: History) -> Outcome:
+    async def __call__(self, user: str, history: History, conversation: tuple[Turn, ...] = ()) -> Outcome:
         if self._dies_after is not None and sum(self.asked.values()) >= self._dies_after:
             raise RuntimeError("killed")
         self.asked[user] += 1
