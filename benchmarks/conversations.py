@@ -110,7 +110,7 @@ def draw(axes: Axes, lifts: list[Any], sizes: dict[str, float]) -> None:
     axes.set_xlim(min(ticks, default=1.0) / 3, far * 3)
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xticks([], minor=True)
-    axes.set(xlabel="parameters", ylabel=f"lift in {MAIN} over {lifts[0].b}, 95% interval")
+    axes.set(xlabel="parameters", ylabel=f"lift in {MAIN} over {lifts[0].b}")
     axes.legend(loc="upper left", frameon=False)
 
 
