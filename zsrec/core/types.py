@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -32,14 +31,10 @@ class Item(Frozen):
 
 
 class Image(Frozen):
-    """A picture of an item beside a message's text.
+    """A picture of an item beside a message's text, after the line `caption`.
 
-    Attributes:
-        item: The item's id.
-        source: The path or address in the catalog.
-        caption: The line of text before it.
-        sha256: Of the file's bytes; empty for an address.
-        url: What is sent: a data URI or the address. Not part of traces, journals and files of requests.
+    `source` is the path or address in the catalog, `sha256` a file's, and `url` what is sent, a data URI or the
+    address, which no trace or journal holds.
     """
 
     item: str
@@ -54,7 +49,7 @@ class Message(Frozen):
 
     role: Literal["system", "user", "assistant"]
     content: str
-    images: tuple[Image, ...] = Field(default=(), exclude_if=operator.not_)
+    images: tuple[Image, ...] = Field(default=(), exclude_if=lambda images: not images)
 
 
 ANSWER_STYLES = ("json", "numbered", "titles")
