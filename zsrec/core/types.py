@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -31,16 +32,13 @@ class Item(Frozen):
 
 
 class Image(Frozen):
-    """A picture of an item beside a message's text, after the line `caption`.
+    """A picture of an item beside a message's text."""
 
-    `source` is the path or address in the catalog, `sha256` a file's, and `url` what is sent, a data URI or the
-    address, which no trace or journal holds.
-    """
-
-    item: str
-    source: str
-    caption: str = ""
-    sha256: str = ""
+    item: str  # the item's id
+    source: str  # the path or address in the catalog
+    caption: str = ""  # the line of text before it
+    sha256: str = ""  # of the file's bytes; empty for an address
+    # what is sent, a data URI or the address; not part of traces, journals and files of requests
     url: str = Field(default="", exclude=True, repr=False)
 
 
@@ -49,7 +47,7 @@ class Message(Frozen):
 
     role: Literal["system", "user", "assistant"]
     content: str
-    images: tuple[Image, ...] = Field(default=(), exclude_if=lambda images: not images)
+    images: tuple[Image, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 ANSWER_STYLES = ("json", "numbered", "titles")
