@@ -23,7 +23,7 @@ from zsrec.cli import (
     serve,
     verify,
 )
-from zsrec.cli.console import complain
+from zsrec.cli.console import complain, echo
 from zsrec.cli.options import accepting, examples
 from zsrec.core.errors import ZsrecError
 
@@ -68,7 +68,7 @@ for _group in (prompts, model, bench, data):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zsrec {zsrec.__version__}")
+        echo(f"zsrec {zsrec.__version__}")
         raise typer.Exit
 
 

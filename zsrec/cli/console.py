@@ -1,14 +1,21 @@
-"""The terminal: messages, recommendations and progress."""
+"""The terminal: messages, recommendations and progress.
+
+Everything that a command prints goes through `out` or `err`, which let no control, bidirectional or invisible
+character of any text through; `tests/contract/test_printing.py` holds every module of this package to it.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Self
+from typing import BinaryIO, Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +25,57 @@ from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
 from zsrec.evaluation.report import Prices
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class SafeConsole(Console):
+    """A console that prints no control, bidirectional or invisible character of a text, whoever made it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does; only what rich itself adds for the terminal keeps its codes."""
+        for one in super().render(renderable, options):
+            yield one if one.control or one.text == "\n" else Segment(_printable_lines(one.text), one.style)
+
+
+out = SafeConsole(highlight=False)
+err = SafeConsole(stderr=True, highlight=False)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n"))) if "\n" in text else printable(text)
+
+
+def echo(text: str = "", *, end: str = "\n") -> None:
+    """Print a text as it is, tabs included, for a terminal or a program that reads it."""
+    parts = ("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+    out.file.write("\n".join(parts) + end)
+    out.file.flush()
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON in which every character that may not be printed is escaped; it reads back as the same value."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    lines = ((line, printable(line)) for line in text.split("\n"))
+    return "\n".join(line if line == safe else "".join(map(_escaped, line, safe)) for line, safe in lines)
+
+
+def _escaped(char: str, safe: str) -> str:
+    if char == safe:
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else json.dumps(char)[1:-1]
+
+
+def print_json(value: object, indent: int = 2) -> None:
+    """Print a JSON document."""
+    echo(json_text(value, indent))
+
+
+def lines_out() -> TextIO:
+    """Standard output for lines of `json_text`."""
+    return sys.stdout
+
+
+def bytes_out() -> BinaryIO:
+    """Standard output for encoded lines of `json_text`."""
+    return sys.stdout.buffer
 
 
 def complain(error: ZsrecError, where: str = "") -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from zsrec.cli.console import TerminalWatch, out, print_line, print_table, show
 from zsrec.cli.options import option
+from zsrec.cli.progress import ConsoleProgress
 from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
@@ -26,7 +27,7 @@ from zsrec.evaluation.report import Report
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.splits import Split, leave_one_out
 from zsrec.evaluation.statistics import Estimate
-from zsrec.llm.vllm_options import ConsoleProgress, ServerOptions
+from zsrec.llm.vllm_options import ServerOptions
 from zsrec.llm.vllm_server import running_server, up
 from zsrec.prompts import load_template
 from zsrec.recommender.recommender import Recommender

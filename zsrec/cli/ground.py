@@ -18,7 +18,7 @@ from zsrec.answers.grounding import item_ids, read_answer
 from zsrec.answers.scoring import Calibration
 from zsrec.answers.semantic_match import NameVectors, SemanticStage
 from zsrec.answers.title_index import TitleIndex
-from zsrec.cli.console import print_line
+from zsrec.cli.console import bytes_out, echo, json_text, print_line
 from zsrec.cli.options import RequiredCatalog, expand_groups, option
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import BadRowError, ConfigError, DataError
@@ -72,7 +72,7 @@ def ground(
                 print_line(str(error), error=True)
                 bad += 1
             else:
-                results.write(_encoded(result) + b"\n")
+                results.write(json_text(result).encode() + b"\n")
     if bad:
         print_line(f"{source}: {bad} bad line{'s' if bad > 1 else ''} skipped", error=True)
         raise typer.Exit(1)
@@ -160,13 +160,6 @@ def _as_json(match: Match) -> dict[str, Any]:
     }
 
 
-def _encoded(result: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(result, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON allows and UTF-8 does not
-        return json.dumps(result).encode()
-
-
 _FEW = 100
 """Fewer labels than this get a warning."""
 
@@ -197,12 +190,12 @@ def ground_fit(
     after = cross_fitted(grounder, labelled, prior=prior, strength=strength)
     fit_calibration([(grounder, labelled)], prior=prior, strength=strength).save(target)
     absent = sum(label.item_id is None for label in labelled)
-    typer.echo(f"{len(labelled)} labels, {absent} of them not in the catalog")
+    echo(f"{len(labelled)} labels, {absent} of them not in the catalog")
     if len(labelled) < _FEW or not absent:
-        typer.echo("few labels, or none of something not in the catalog: the figures below are uncertain")
-    typer.echo(f"F1 with abstention: {f1(before):.3f} with the shipped weights, {f1(after):.3f} cross-fitted")
+        echo("few labels, or none of something not in the catalog: the figures below are uncertain")
+    echo(f"F1 with abstention: {f1(before):.3f} with the shipped weights, {f1(after):.3f} cross-fitted")
     _table(after)
-    typer.echo(f"weights fitted on all labels: {target}")
+    echo(f"weights fitted on all labels: {target}")
 
 
 def _table(judged: list[tuple[Labelled, Match]]) -> None:
@@ -210,10 +203,10 @@ def _table(judged: list[tuple[Labelled, Match]]) -> None:
         (match.score, match.item_id == label.item_id) for label, match in judged if match.item_id is not None
     ]
     table, error = reliability(scored)
-    typer.echo(f"{len(scored)} matches, expected calibration error {error:.3f}")
-    typer.echo("score     matches  mean score  share right")
+    echo(f"{len(scored)} matches, expected calibration error {error:.3f}")
+    echo("score     matches  mean score  share right")
     for row in table:
-        typer.echo(f"{row.low:.1f}-{row.high:.1f} {row.matches:9d} {row.mean_score:11.3f} {row.share_right:12.3f}")
+        echo(f"{row.low:.1f}-{row.high:.1f} {row.matches:9d} {row.mean_score:11.3f} {row.share_right:12.3f}")
 
 
 def _labels(source: str, items: Catalog) -> list[Labelled]:
@@ -245,7 +238,7 @@ def _labels(source: str, items: Catalog) -> list[Labelled]:
 def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
     """A file by its path, or standard input or output by "-"."""
     if name == "-":
-        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+        stream = sys.stdin.buffer if mode == "rb" else bytes_out()
         yield stream
         stream.flush()
         return

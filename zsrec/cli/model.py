@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
@@ -10,8 +9,9 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from zsrec.cli.console import err, out, print_line
+from zsrec.cli.console import out, print_json, print_line
 from zsrec.cli.options import option
+from zsrec.cli.progress import ConsoleProgress
 from zsrec.llm import vllm_options, vllm_process, vllm_server
 
 app = typer.Typer(help="Start and stop a local model server.", no_args_is_help=True)
@@ -56,7 +56,7 @@ def up(
         extra_args=tuple(extra_arg or ()),
     )
     with vllm_process.interruptible():
-        one = vllm_server.up(options, progress=vllm_options.ConsoleProgress(err), wait=wait, timeout=timeout)
+        one = vllm_server.up(options, progress=ConsoleProgress(), wait=wait, timeout=timeout)
     how = ("is up" if one.started else "is up already") if one.ready else "is starting"
     print_line(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})")
     print_line(f"engine: {one.state.program or f'{one.state.engine}, installed by zsrec'}")
@@ -85,7 +85,7 @@ def status(
     """List the servers that zsrec started; the exit code is 1 if none answers."""
     found = vllm_server.status(port)
     if as_json:
-        typer.echo(json.dumps([_as_json(one) for one in found], indent=2))
+        print_json([_as_json(one) for one in found])
     for one in () if as_json else found:
         out.print(_as_text(one), soft_wrap=True)
     if not found and not as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -13,6 +12,7 @@ import typer
 import zsrec
 from zsrec.cli import options
 from zsrec.cli.bench import OLD_NAMES
+from zsrec.cli.console import echo, print_json
 from zsrec.cli.options import accepting, examples, option, template_target
 from zsrec.cli.prompts_compare import compare
 from zsrec.cli.prompts_render import diff, render
@@ -36,7 +36,7 @@ def list_templates(prompts: options.PromptsFolders = None) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True))
-        typer.echo("  ".join((*cells, row[4])).rstrip())
+        echo("  ".join((*cells, row[4])).rstrip())
 
 
 def _row(entry: Entry) -> tuple[str, str, str, str, str]:
@@ -51,16 +51,16 @@ def show(name: options.TemplateArgument, prompts: options.PromptsFolders = None)
     """Show a template's file: its path, front matter and text, and what it extends."""
     bundle = Library(prompts).open(template_target(name))
     front = bundle.front
-    typer.echo(f"{bundle.main.name}@{front.version}  {front.task or ''}  {front.description}".rstrip())
-    typer.echo(f"path: {bundle.main.path}")
+    echo(f"{bundle.main.name}@{front.version}  {front.task or ''}  {front.description}".rstrip())
+    echo(f"path: {bundle.main.path}")
     for unit in bundle.chain[1:]:
-        typer.echo(f"extends: {unit.source.name} ({unit.source.path})")
+        echo(f"extends: {unit.source.name} ({unit.source.path})")
     for variable, declared in front.variables.items():
         default = "" if declared.default is None else f", default {declared.default!r}"
-        typer.echo(f"variable: {variable} ({declared.type}, shared by {declared.scope}{default})")
-    typer.echo(f"sampling: {' '.join(f'{key}={value}' for key, value in front.sampling)}")
-    typer.echo("")
-    typer.echo(bundle.main.text.rstrip("\n"))
+        echo(f"variable: {variable} ({declared.type}, shared by {declared.scope}{default})")
+    echo(f"sampling: {' '.join(f'{key}={value}' for key, value in front.sampling)}")
+    echo()
+    echo(bundle.main.text.rstrip("\n"))
 
 
 def new(
@@ -100,9 +100,9 @@ def new(
         raise ConfigError(f"{path} exists already", hint="choose another name, or remove it first") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="choose another --into") from None
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")
     for command in (f"check {path}", f"render {path} --sample"):
-        typer.echo(f"next: zsrec prompts {command}")
+        echo(f"next: zsrec prompts {command}")
 
 
 def check_templates(
@@ -155,9 +155,9 @@ def check_templates(
             _report(target, problems, cost, library)
     if as_json:
         rows = {"problems": [asdict(problem) for problem in found], "costs": costs}
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
     elif as_sarif:
-        typer.echo(json.dumps(sarif(found, zsrec.__version__), ensure_ascii=False, indent=2))
+        print_json(sarif(found, zsrec.__version__))
     if _fails(found, strict=strict):
         raise typer.Exit(1)
 
@@ -169,16 +169,16 @@ def _fails(problems: list[Problem], *, strict: bool) -> bool:
 def _report(target: str, problems: list[Problem], cost: Cost | None, library: Library) -> None:
     for problem in problems:
         label = "" if problem.severity == "error" else "warning: "
-        typer.echo(f"{problem.place}: {label}{problem.message}")
+        echo(f"{problem.place}: {label}{problem.message}")
     if _fails(problems, strict=False):
         return
     if cost is None:
         share = shared_prefix(library.load(template_target(target)))
-        typer.echo(f"{target}: ok; two users of one pool share the first {share:.0%} of the prompt")
+        echo(f"{target}: ok; two users of one pool share the first {share:.0%} of the prompt")
         return
-    typer.echo(f"{target}: ok")
+    echo(f"{target}: ok")
     for line in cost.lines():
-        typer.echo(f"  {line}".rstrip())
+        echo(f"  {line}".rstrip())
 
 
 def _expand(name: str) -> list[str]:

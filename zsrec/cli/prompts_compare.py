@@ -12,7 +12,7 @@ import typer
 from zsrec.cli import options
 from zsrec.cli.bench import carry_out, movielens_data, own_tables, run_arguments, run_folder, table_arguments
 from zsrec.cli.bench_options import AskingOptions, RunOptions
-from zsrec.cli.console import out, plain, print_line, print_table
+from zsrec.cli.console import plain, print_json, print_line, print_table
 from zsrec.cli.options import CatalogOptions, expand_groups, option
 from zsrec.cli.tables import result_table
 from zsrec.core.errors import ConfigError
@@ -79,7 +79,7 @@ def compare(
     carry_out(found, splits, replace(run, out=folder), more)
     compared = compare_templates(RunFolder(folder), against=against)
     if as_json:
-        typer.echo(compared.model_dump_json(indent=1))
+        print_json(compared.model_dump(mode="json"), indent=1)
     else:
         show(compared)
         print_line(f"the whole report: {folder / 'report.html'}", "dim", error=True)
@@ -102,9 +102,9 @@ def show(found: Comparing) -> None:
         for one in found.pairs:
             print_line(one.verdict)
     for verdict in found.verdicts:
-        out.print()
+        print_line("")
         print_line(verdict, "bold")
-    out.print()
+    print_line("")
     for pair in found.lift:
         if pair.metric.startswith("NDCG"):
             print_line(pair.verdict)

@@ -10,13 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import typer
 from rich.text import Text
 
 from zsrec.answers.grounder import Grounder
 from zsrec.answers.grounding import resolve_history
 from zsrec.cli import options
-from zsrec.cli.console import out, print_line
+from zsrec.cli.console import echo, out, print_line
 from zsrec.cli.options import CATALOG, CatalogOptions, UserOptions, expand_groups, option, template_target, titles
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import Settings
@@ -90,12 +89,12 @@ def render(
     prompts_ = [Prompt(step, person.render(template, step, **given)) for step in questions_of(template)]
     if curl:
         for prompt in prompts_:
-            typer.echo("".join(f"# {line}\n" for line in _heading(prompt, template)), nl=False)
-            typer.echo(_curl(template, prompt, base_url, model))
+            echo("".join(f"# {line}\n" for line in _heading(prompt, template)), end="")
+            echo(_curl(template, prompt, base_url, model))
         return
     for prompt in prompts_:
         for line in _heading(prompt, template):
-            typer.echo(f"=== {line}")
+            echo(f"=== {line}")
         _show(prompt.messages)
 
 
@@ -199,8 +198,8 @@ def _show(messages: tuple[Message, ...]) -> None:
             for line in message.content.split("\n"):
                 print_line(line)
         else:
-            typer.echo(f"--- {message.role}")
-            typer.echo(message.content)
+            echo(f"--- {message.role}")
+            echo(message.content)
 
 
 def _print(lines: list[str]) -> None:
@@ -209,7 +208,7 @@ def _print(lines: list[str]) -> None:
             style = _CHANGES.get(line.strip()[:1], "")
             print_line(line, style)
         else:
-            typer.echo(line)
+            echo(line)
 
 
 def _lines(messages: tuple[Message, ...]) -> list[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
 
 from zsrec.cli import options
-from zsrec.cli.console import TerminalWatch, complain, print_line, show
+from zsrec.cli.console import TerminalWatch, complain, json_text, lines_out, print_line, show
 from zsrec.cli.options import (
     OUTPUT,
     USER,
@@ -123,7 +121,7 @@ def recommend(
                     complain(outcome, f"user {names[number]}: ")
                 else:
                     unknown += outcome.trace.history.is_unknown
-                    _write(lines or sys.stdout, names[number], outcome, trace=trace)
+                    _write(lines or lines_out(), names[number], outcome, trace=trace)
 
             recommender.recommend_many(users, k, fill=fill, on_done=done)
     if unknown:
@@ -140,7 +138,7 @@ def _lines(out: Path | None, *, as_json: bool) -> Iterator[TextIO | None]:
         with _private(out) as file:
             yield file
     else:
-        yield sys.stdout if as_json else None
+        yield lines_out() if as_json else None
 
 
 def _private(path: Path) -> TextIO:
@@ -155,5 +153,5 @@ def _private(path: Path) -> TextIO:
 
 def _write(lines: TextIO, user: str, result: Recommendations, *, trace: bool) -> None:
     found = result.model_dump(mode="json", exclude=None if trace else {"trace"})
-    lines.write(json.dumps({"user": user or None, **found}, ensure_ascii=False) + "\n")
+    lines.write(json_text({"user": user or None, **found}) + "\n")
     lines.flush()

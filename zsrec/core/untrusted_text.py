@@ -87,10 +87,17 @@ def printable(text: str, replacement: str = "\ufffd") -> str:
     """Replace control, bidirectional and invisible characters, which no terminal or page may be sent."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() and (char not in IGNORABLE or char in _VARIATIONS) else replacement
-        for char in text
-    )
+    return "".join(char if _is_shown(text, place) else replacement for place, char in enumerate(text))
+
+
+def _is_shown(text: str, place: int) -> bool:
+    """Whether a character may be printed: it is seen, or it is spelling or part of an emoji."""
+    char, before, after = text[place], text[max(0, place - 1) : place], text[place + 1 : place + 2]
+    if char in JOINERS:
+        return bool(before) and _joins(before, after)
+    if char in _MONGOLIAN_SELECTORS:
+        return _is_mongolian(before)
+    return char.isprintable() and (char not in IGNORABLE or char in _VARIATIONS)
 
 
 class ControlToken(NamedTuple):
@@ -154,7 +161,7 @@ def _visible(text: str) -> str:
             if visible and _joins(visible[-1], text[place + 1 : place + 2]):
                 visible.append(char)
         elif char in _MONGOLIAN_SELECTORS:
-            if visible and "\u1820" <= visible[-1] <= "\u18aa":  # directly after a letter it is spelling
+            if visible and _is_mongolian(visible[-1]):
                 visible.append(char)
         elif char in _VARIATIONS:
             if visible and visible[-1] not in _VARIATIONS:  # a run of them can carry a hidden message
@@ -162,6 +169,11 @@ def _visible(text: str) -> str:
         elif category != "Cf" and char not in IGNORABLE:
             visible.append(char)
     return "".join(visible)
+
+
+def _is_mongolian(before: str) -> bool:
+    """Whether a variation selector is spelling after this character."""
+    return "\u1820" <= before <= "\u18aa"
 
 
 def _joins(before: str, after: str) -> bool:

@@ -162,7 +162,8 @@ class OpenAIClient:
         try:
             if body is None:
                 return await once.get(path, cast_to=object)
-            return await once.post(path, cast_to=object, body=dict(body))
+            fields = self._dialect.template_fields() if "messages" in body else {}
+            return await once.post(path, cast_to=object, body={**body, **fields})
         except (openai.OpenAIError, ValueError):
             return None
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from rich.console import Console
-from rich.markup import escape
 
 from zsrec.core.errors import ConfigError
 
@@ -115,48 +111,3 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Print a sentence that stays on the screen."""
-
-
-class ConsoleProgress(Progress):
-    """Prints each step with its elapsed seconds; on a terminal also its program's last line, live."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._title = ""
-        self._began = 0.0
-        self._line = ""
-        self._status = self._console.status("", spinner="dots")
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Show `title` while the step runs, and a line with its duration afterwards."""
-        self._title, self._began, self._line = title, time.monotonic(), ""
-        if not self._console.is_terminal:
-            self._console.print(f"… {escape(title)}", highlight=False)
-        self._refresh()
-        self._status.start()
-        try:
-            yield
-        except BaseException:
-            self._status.stop()
-            self._console.print(f"[red]✗[/red] {escape(title)} ({self._elapsed()})", highlight=False)
-            raise
-        self._status.stop()
-        self._console.print(f"[green]✓[/green] {escape(title)} ({self._elapsed()})", highlight=False)
-
-    def line(self, text: str) -> None:
-        """Show the program's last line under the step's title, cut to the terminal's width."""
-        self._line = text
-        self._refresh()
-
-    def note(self, text: str) -> None:
-        """Print a sentence."""
-        self._console.print(escape(text), highlight=False)
-
-    def _elapsed(self) -> str:
-        return f"{time.monotonic() - self._began:.1f} s"
-
-    def _refresh(self) -> None:
-        width = max(20, self._console.width - 6)
-        below = f"\n  [dim]{escape(self._line[:width])}[/dim]" if self._line else ""
-        self._status.update(f"{escape(self._title)} ({self._elapsed()}){below}")

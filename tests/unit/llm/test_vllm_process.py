@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.llm.vllm_install import engine_environment, find_python, quoted_tail, run_logged, tail
-from zsrec.llm.vllm_options import ConsoleProgress, Progress, ServerOptions
+from zsrec.llm.vllm_options import Progress, ServerOptions
 from zsrec.llm.vllm_process import hint_for, identify, is_alive, resident_bytes
 from zsrec.llm.vllm_state import is_healthy, known_ports, read_state, served_models, server_url
 
@@ -285,27 +283,3 @@ def test_nobody_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert not is_healthy("127.0.0.1", 9)
     assert served_models("127.0.0.1", 9) == []
-
-
-def test_progress_prints_each_step_with_its_time_and_no_markup() -> None:
-    text = io.StringIO()
-    progress = ConsoleProgress(Console(file=text, width=100))
-    with progress.step("installing [bold]x[/bold]"):
-        progress.line("[red]50%[/red]")
-    with pytest.raises(ValueError, match="no"), progress.step("failing"):
-        raise ValueError("no")
-    progress.note("so it is")
-    lines = text.getvalue().splitlines()
-    assert lines[0] == "… installing [bold]x[/bold]"
-    assert lines[1].startswith("✓ installing [bold]x[/bold] (0.")
-    assert lines[3].startswith("✗ failing (0.")
-    assert lines[4] == "so it is"
-
-
-def test_progress_on_a_terminal_shows_the_last_line_of_the_program() -> None:
-    text = io.StringIO()
-    progress = ConsoleProgress(Console(file=text, width=60, force_terminal=True))
-    with progress.step("installing"):
-        progress.line("Collecting torch")
-        time.sleep(0.3)
-    assert "Collecting torch" in text.getvalue()
