@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.unit.server_fakes import free_port
 from zsrec import Recommender
-from zsrec.core.errors import ContextOverflowError, ServerError
+from zsrec.cli import app
+from zsrec.core.errors import CapabilityError, ContextOverflowError, ServerError
 from zsrec.core.files import Home
 from zsrec.core.settings import Settings
 from zsrec.core.types import Message, Sampling
@@ -85,6 +87,27 @@ def test_it_ranks(llama: str, movielens: Dataset, template: str) -> None:
     assert {one.item.id for one in found} <= set(candidates)
     assert len(found) == 3
     assert "repeat_penalty" in " ".join(found.trace.notes)
+
+
+def test_doctor_finds_nothing_wrong(llama: str) -> None:
+    found = CliRunner().invoke(app, ["doctor", "--base-url", llama])
+    assert found.exit_code == 0, found.output
+    told = " ".join(found.output.split())
+    for line in ("ok chat works", "ok labels works", "ok choices works", "ok images cannot"):
+        assert line in told
+
+
+def test_it_explains(llama: str, movielens: Dataset) -> None:
+    films = list(movielens.catalog)[:2]
+    with Recommender(movielens.catalog, base_url=llama, settings=Settings.load(timeout=600)) as recommender:
+        found = recommender.explain(films, ["Heat (1995)"])
+    assert [one.error for one in found] == [None, None]
+    assert all(one.exchange.answer for one in found)
+
+
+def test_a_text_model_refuses_images_and_that_is_said(llama: str) -> None:
+    with pytest.raises(CapabilityError, match="image input is not supported"):
+        ask(llama, lambda client: client.require_images())
 
 
 def test_an_overflow_is_one(llama: str) -> None:
