@@ -60,6 +60,7 @@ TARGETS = {"next": None, "sixth": 5}
 LIKED = 3
 ASKED = 10
 MOST_TAGS = 40
+FEW_HITS = 10
 
 
 class Tag(NamedTuple):
@@ -207,17 +208,26 @@ def _first_events(
         base = hits["itemknn"][asked]
         for method, values in ((method, column[asked]) for method, column in hits.items()):
             ends_ = bootstrap(np.stack([values, values - base], axis=1), sizes=cases[asked], seed=0)
-            times = bootstrap(values[:, None], sizes=base, seed=0)
             row[method] = {
                 "mean": _rounded(values.sum() / cases.sum()),
                 "interval": [_rounded(x) for x in ends_[:, 0]],
                 "against itemknn": _rounded((values - base).sum() / cases.sum()),
                 "interval against itemknn": [_rounded(x) for x in ends_[:, 1]],
-                "times itemknn": _rounded(values.sum() / base.sum()),
-                "interval times itemknn": [_rounded(x) for x in times[:, 0]],
+                **_times(values, base),
             }
         table.setdefault(name, {})[f"{n} events"] = row
     return table
+
+
+def _times(values: NDArray[np.float64], base: NDArray[np.float64]) -> dict[str, Any]:
+    """The ratio of the means with its interval, where item-kNN hits often enough for one."""
+    if base.sum() < FEW_HITS:
+        return {}
+    ends = bootstrap(values[:, None], sizes=base, seed=0)
+    return {
+        "times itemknn": _rounded(values.sum() / base.sum()),
+        "interval times itemknn": [_rounded(x) for x in ends[:, 0]],
+    }
 
 
 def _rounded(value: float) -> float:
@@ -348,11 +358,8 @@ def _table(
                 ends = bootstrap((values - base)[:, None], seed=0)
                 row[method][f"against {other}"] = _rounded((values - base).mean())
                 row[method][f"interval against {other}"] = [_rounded(x) for x in ends[:, 0]]
-            if base is not None and base.sum():
-                row[method]["times itemknn"] = _rounded(values.sum() / base.sum())
-                row[method]["interval times itemknn"] = [
-                    _rounded(x) for x in bootstrap(values[:, None], sizes=base, seed=0)[:, 0]
-                ]
+            if base is not None:
+                row[method] |= _times(values, base)
         table[name] = row
     return table
 

@@ -8,20 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"pop": "#7f7f7f", "itemknn": "#1f77b4", "semantic": "#2ca02c", "fused": "#d62728"}
-ALL = ("nothing", "1 events", "3 events", "5 events", "10 events")
-TAGGED = ("words", "words and 1 events", "words and 3 events", "words and 5 events", "words and 10 events")
+COLOURS = {
+    "pop": "#7f7f7f", "itemknn": "#1f77b4", "semantic": "#2ca02c", "cooccurrence": "#ff7f0e", "fused": "#d62728"
+}  # fmt: skip
+ALL = ("nothing", "1 events", "2 events", "3 events", "5 events", "10 events")
+TAGGED = ("words", *(f"words and {n} events" for n in (1, 2, 3, 5, 10)))
 WIDTH, HEIGHT, LEFT, TOP, GAP = 360, 230, 50, 34, 40
 
 
 def main() -> None:
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    panels = [
-        (f"all users (n = {found['users']})", "known events", found["HR@10"], ALL, ("0", "1", "3", "5", "10"))
+    panels: list[tuple[str, str, Any, Sequence[str], Sequence[str]]] = [
+        (f"all users (n = {found['users']})", "known events", found["HR@10"], ALL, ("0", "1", "2", "3", "5", "10"))
     ]
     if found["HR@10, users with tags"]:
         title = f"users with tags (n = {found['users with tags']})"
-        labels = ("words", "+1", "+3", "+5", "+10")
+        labels = ("words", "+1", "+2", "+3", "+5", "+10")
         panels.append((title, "words, and known events", found["HR@10, users with tags"], TAGGED, labels))
     width = LEFT + len(panels) * (WIDTH + GAP) + 70
     lines = [
@@ -59,7 +61,7 @@ def _panel(
         points = []
         for place, name in enumerate(names):
             row = table.get(name, {}).get(f"{method}, task")
-            if row is None or (method == "itemknn" and name == "words"):  # item-kNN reads no words
+            if row is None or (method in ("itemknn", "cooccurrence") and name == "words"):  # these read no words
                 continue
             at = x + 20 + place * step + 3 * (shift - 1.5)
             low, high = row["interval"]

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import zsrec
 from tests.conftest import REPO
 from tests.faults.server import ScriptedServer, completion, send
+from tests.unit.judges import LabelLLM
 from zsrec.cli import app
 from zsrec.core.types import Sampling
 from zsrec.prompts import Library
@@ -45,6 +46,22 @@ def from_the_shelf(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> Non
     rng = random.Random(hashlib.sha256(prompt.encode()).hexdigest())
     named = rng.sample(titles, min(5, len(titles)))
     send(handler, completion("\n".join(f"{n}. {title}" for n, title in enumerate(named, 1))))
+
+
+def test_the_fashion_example_is_free_of_findings_and_shows_the_pictures() -> None:
+    folder = DOCS / "examples" / "fashion"
+    checked = CliRunner().invoke(app, ["prompts", "check", "--strict", str(folder / "style.j2")])
+    assert checked.exit_code == 0, checked.output
+    clothes = zsrec.Catalog.from_csv(folder / "clothes.csv", id="sku", domain="clothes")
+    llm = LabelLLM({})
+    with zsrec.Recommender(clothes, template=folder / "style.j2").with_llm(llm) as recommender:
+        found = recommender.recommend(["f1", "f5"], 2, candidates=["f2", "f3", "f4", "f6"])
+    assert not any("image" in note for note in found.trace.notes)
+    first = llm.requests[0].messages[-1]
+    assert [image.caption[:11] for image in first.images] == [
+        f"Image {n}: {label}." for n, label in enumerate("ABCD", 1)
+    ]
+    assert all(image.url.startswith("data:image/png;base64,") for image in first.images)
 
 
 @pytest.fixture

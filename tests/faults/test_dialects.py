@@ -165,6 +165,38 @@ def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
     assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
 
 
+@pytest.mark.parametrize(("checks", "lost"), [(True, False), (False, True)])
+def test_a_gateway_that_loses_vllms_own_fields_is_found_by_an_impossible_value(checks: bool, lost: bool) -> None:
+    def gateway(handler: Handler, body: dict[str, Any]) -> None:
+        if checks and body["repetition_penalty"] <= 0:
+            fails(400, "repetition_penalty must be greater than zero, got -1.0.")(handler, body)
+        else:
+            send(handler, completion("hi"))
+
+    async def run(client: OpenAIClient) -> tuple[bool, tuple[str, ...]]:
+        return await client.ignores_extras(), (await client.handshake()).notes
+
+    with ScriptedServer(gateway, owner="openai") as server:
+        assert ask(server, run) == (lost, ())
+
+
+def test_llama_cpp_behind_a_gateway_is_known_by_its_timings() -> None:
+    """It ignores vLLM's name for the penalty: the first answer is asked for again."""
+
+    def behind(handler: Handler, _: dict[str, Any]) -> None:
+        send(handler, completion("1. Ronin (1998)") | {"timings": {"prompt_ms": 3.0}})
+
+    async def run(client: OpenAIClient) -> Exchange:
+        request = ChatRequest(messages=PROMPT, sampling=Sampling(repetition_penalty=1.1))
+        await client.chat(request)
+        return await client.chat(request)
+
+    with ScriptedServer(behind, owner="openai") as server:
+        found = ask(server, run)
+    assert [one.get("repeat_penalty") for one in server.requests] == [None, 1.1, 1.1]
+    assert found.notes == ("repetition_penalty is sent as repeat_penalty",)
+
+
 def test_azure_has_a_query_a_header_and_no_list_of_models() -> None:
     seen: list[tuple[str, str | None]] = []
 
@@ -261,6 +293,22 @@ def test_a_thought_without_an_answer_is_named(script: Script) -> None:
         assert "ZSREC_THINKING=off" in str(hint)
 
 
+@pytest.mark.parametrize("opener", ["<think>", "<|channel|>"], ids=["R1 distill", "gpt-oss"])
+def test_a_model_that_cannot_stop_thinking_has_no_labels_and_that_is_said(opener: str) -> None:
+    def thinks(handler: Handler, body: dict[str, Any]) -> None:
+        if "logprobs" in body:
+            send(handler, with_logprobs({opener: -0.01, "A": -5.0, "B": -6.0, "C": -7.0, "D": -8.0}, opener))
+        else:
+            send(handler, completion(f"{opener} the user likes heists", "length"))
+
+    with (
+        ScriptedServer(thinks) as server,
+        pytest.raises(errors.CapabilityError, match="thinks before it") as caught,
+    ):
+        ask(server, lambda client: client.labels(2))
+    assert "ranker: generate" in str(caught.value.hint)
+
+
 def test_thinking_off_is_said_to_the_tokenizer_too() -> None:
     bodies: list[dict[str, Any]] = []
 
@@ -271,7 +319,9 @@ def test_thinking_off_is_said_to_the_tokenizer_too() -> None:
     with ScriptedServer(qwen3) as server:
         server.tokenize = tokenize
         ask(server, lambda client: client.count_tokens(PROMPT), thinking="off")
-    assert all(body["chat_template_kwargs"]["enable_thinking"] is False for body in bodies)
+    asked = [body for body in bodies if "return_token_strs" not in body]  # those look for control tokens
+    assert asked
+    assert all(body["chat_template_kwargs"]["enable_thinking"] is False for body in asked)
 
 
 def test_an_answer_in_parts_is_joined() -> None:

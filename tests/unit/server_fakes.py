@@ -25,6 +25,7 @@ p.add_argument("--port", type=int), p.add_argument("--max-model-len"), p.add_arg
 p.add_argument("--crash", action="store_true"), p.add_argument("--stubborn", action="store_true")
 p.add_argument("--never-ready", action="store_true"), p.add_argument("--other-name", action="store_true")
 p.add_argument("--die-alone", action="store_true")
+p.add_argument("--enforce-eager", action="store_true"), p.add_argument("--dtype")
 p.add_argument("--enable-tokenizer-info-endpoint", action="store_true")
 o = p.parse_args()
 print("args", json.dumps(sys.argv[1:]), "offline", os.environ.get("HF_HUB_OFFLINE"), flush=True)

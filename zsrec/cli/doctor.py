@@ -68,7 +68,7 @@ def _findings(
 
 def _server(settings: Settings) -> Iterator[Finding]:
     try:
-        info, chat, labels, binds = asyncio.run(_ask_server(settings))
+        info, chat, labels, binds, blind, lost = asyncio.run(_ask_server(settings))
     except ZsrecError as error:
         yield _failure("server", error)
         return
@@ -77,14 +77,14 @@ def _server(settings: Settings) -> Iterator[Finding]:
     yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
     counts = "counts tokens: exact fit" if info.counts_tokens else "does not count tokens: estimated fit"
     yield Finding("tokenizer", fine=True, what=f"the server {counts} of long histories")
-    yield Finding(
-        "sampling", fine=True, what="; ".join(info.notes) or "all fields, including vLLM's own, are sent"
-    )
+    said = [*info.notes, *(["ignored without a word: repetition_penalty, vLLM's own"] if lost else [])]
+    yield Finding("sampling", fine=True, what="; ".join(said) or "all fields, including vLLM's own, are sent")
     if isinstance(chat, LLMError):
         yield _failure("chat", chat)
         tried = "not tried: the server answered no chat"
         yield Finding("labels", fine=True, what=tried)
         yield Finding("choices", fine=True, what=tried)
+        yield Finding("images", fine=True, what=tried)
         return
     yield Finding(
         "chat", fine=True, what=f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s"
@@ -98,10 +98,13 @@ def _server(settings: Settings) -> Iterator[Finding]:
         else "cannot: the server does not limit answers to a choice"
     )
     yield Finding("choices", fine=True, what=f"{choices} (rank/choose)")
+    yield Finding("images", fine=True, what=f"{f'cannot: {blind}' if blind else 'works'} (templates with images:)")
 
 
-async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool]:
-    """What the server is, one answer, its labels or why it has none, and whether it enforces choices."""
+async def _ask_server(
+    settings: Settings,
+) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool, str, bool]:
+    """What the server is, one answer, its labels, choices and images (or why not), and whether it loses fields."""
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     async with OpenAIClient(settings) as client:
@@ -112,13 +115,18 @@ async def _ask_server(settings: Settings) -> tuple[ServerInfo, Exchange | LLMErr
         try:
             chat = await client.chat(hello)
         except LLMError as error:
-            return info, error, "", False
+            return info, error, "", False, "", False
         try:
             labels: LabelSet | str = await client.labels(2)
         except CapabilityError as error:
             labels = error.message
         binds = await client.binds_choices()
-        return await client.handshake(), chat, labels, binds
+        try:
+            await client.require_images()
+            blind = ""
+        except CapabilityError as error:
+            blind = error.message
+        return await client.handshake(), chat, labels, binds, blind, await client.ignores_extras()
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:

@@ -59,6 +59,7 @@ def up(
         one = vllm_server.up(options, progress=vllm_options.ConsoleProgress(err), wait=wait, timeout=timeout)
     how = ("is up" if one.started else "is up already") if one.ready else "is starting"
     print_line(f"{one.state.name} {how} at {one.base_url} (pid {one.state.process.pid})")
+    print_line(f"engine: {one.state.program or f'{one.state.engine}, installed by zsrec'}")
     print_line(f"log: {one.state.log}")
 
 
@@ -113,7 +114,7 @@ def _as_text(one: vllm_server.ServerStatus) -> Text:
     rows = {
         "pid": str(state.process.pid),
         "model": state.model or "SmolLM2-135M-Instruct (built-in)",
-        "engine": state.engine,
+        "engine": f"{state.engine} ({state.program})" if state.program else state.engine,
         "since": state.since,
         "memory": f"{one.rss / 1024**2:,.0f} MiB",
         "log": state.log,

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
         extra_body: Further fields of every chat request, a JSON object.
         extra_headers: Further headers of every request, a JSON object; some gateways take keys in them.
         extra_query: Further parameters of every URL, a JSON object (Azure's "api-version").
+        image_hosts: Hosts that a catalog's image addresses may point to (comma-separated in the environment): the
+            model server fetches from them.
         hash_key: The key of the pseudonyms in run folders and in the service's log; None makes a new one each
             time.
     """
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     extra_query: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     max_turns: int = Field(default=200, ge=1, le=2000)
     max_turn_characters: int = Field(default=4000, ge=1, le=20_000)
+    image_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     hash_key: SecretStr | None = None
 
     if not TYPE_CHECKING:  # type checkers see the fields as arguments
@@ -134,7 +137,7 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("expected a JSON object") from None
 
-    @field_validator("allow_hosts", mode="before")
+    @field_validator("allow_hosts", "image_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -30,11 +31,23 @@ class Item(Frozen):
     attributes: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class Image(Frozen):
+    """A picture of an item beside a message's text."""
+
+    item: str  # the item's id
+    source: str  # the path or address in the catalog
+    caption: str = ""  # the line of text before it
+    sha256: str = ""  # of the file's bytes; empty for an address
+    # what is sent, a data URI or the address; not part of traces, journals and files of requests
+    url: str = Field(default="", exclude=True, repr=False)
+
+
 class Message(Frozen):
-    """One chat message, as sent."""
+    """One chat message, as sent; its images come after its text."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    images: tuple[Image, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 ANSWER_STYLES = ("json", "numbered", "titles")

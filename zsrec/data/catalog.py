@@ -25,6 +25,7 @@ class Catalog:
         domain: What the items are, in the plural, as prompts call them ("movies", "books").
         creator: The attribute that holds who made the item (authors, artists, developers), for grounding.
         aliases: The attribute that holds other names of the item, separated by "|", for grounding.
+        folder: The only folder that the items' images are read from; None reads none.
 
     Raises:
         DataError: There is no item, or the columns differ in length.
@@ -42,6 +43,7 @@ class Catalog:
         domain: str = "items",
         creator: str | None = None,
         aliases: str | None = None,
+        folder: str | Path | None = None,
     ) -> None:
         columns = _Columns()
         attributes = attributes or {}
@@ -49,14 +51,17 @@ class Catalog:
             raise DataError("the catalog's columns differ in length")
         for place, (item_id, title) in enumerate(zip(ids, titles, strict=True), start=1):
             columns.add(item_id, title, {name: values[place - 1] for name, values in attributes.items()}, place)
-        self._take(columns, domain, creator, aliases)
+        self._take(columns, domain, creator, aliases, folder)
 
-    def _take(self, columns: _Columns, domain: str, creator: str | None, aliases: str | None) -> None:
+    def _take(
+        self, columns: _Columns, domain: str, creator: str | None, aliases: str | None, folder: str | Path | None
+    ) -> None:
         if not columns.ids:
             raise DataError("the catalog has no items", path=columns.path, hint="give it at least one row")
         self._ids, self._titles, self._attributes = columns.ids, columns.titles, columns.attributes
         self._place = columns.place
         self.domain, self.creator, self.aliases = domain, creator, aliases
+        self.folder = None if folder is None else Path(folder)
         for name in (creator, aliases):
             if name is not None and name not in self._attributes:
                 found = ", ".join(self._attributes) or "none"
@@ -100,7 +105,7 @@ class Catalog:
         ):
             values = dict(row)
             columns.add(values.pop(id), values.pop(title), values, line)
-        return cls._from_columns(columns, domain, creator, aliases)
+        return cls._from_columns(columns, domain, creator, aliases, Path(path).parent)
 
     from_csv = from_jsonl = from_parquet = from_file
 
@@ -114,6 +119,7 @@ class Catalog:
         domain: str = "items",
         creator: str | None = None,
         aliases: str | None = None,
+        folder: str | Path | None = None,
     ) -> Catalog:
         """Build a catalog from a DataFrame of pandas, polars or pyarrow; the arguments are those of `from_file`.
 
@@ -127,7 +133,7 @@ class Catalog:
         rows = zip(attributes.pop(id), attributes.pop(title), *attributes.values(), strict=True)
         for row, (item_id, name, *others) in enumerate(rows, start=1):
             columns.add(item_id, name, dict(zip(attributes, others, strict=True)), row)
-        return cls._from_columns(columns, domain, creator, aliases)
+        return cls._from_columns(columns, domain, creator, aliases, folder)
 
     @classmethod
     def from_items(
@@ -137,6 +143,7 @@ class Catalog:
         domain: str = "items",
         creator: str | None = None,
         aliases: str | None = None,
+        folder: str | Path | None = None,
     ) -> Catalog:
         """Build a catalog from `Item` objects or mappings with "id", "title" and further attributes.
 
@@ -146,14 +153,19 @@ class Catalog:
         columns = _Columns()
         for place, item in enumerate(items, start=1):
             columns.add_item(item, place)
-        return cls._from_columns(columns, domain, creator, aliases)
+        return cls._from_columns(columns, domain, creator, aliases, folder)
 
     @classmethod
     def _from_columns(
-        cls, columns: _Columns, domain: str, creator: str | None = None, aliases: str | None = None
+        cls,
+        columns: _Columns,
+        domain: str,
+        creator: str | None = None,
+        aliases: str | None = None,
+        folder: str | Path | None = None,
     ) -> Catalog:
         catalog = cls.__new__(cls)
-        catalog._take(columns, domain, creator, aliases)
+        catalog._take(columns, domain, creator, aliases, folder)
         return catalog
 
     @property
@@ -242,7 +254,7 @@ class Catalog:
         columns = self._columns()
         for place, item in enumerate(items, start=1):
             columns.add_item(item, place)
-        return self._from_columns(columns, self.domain, self.creator, self.aliases)
+        return self._from_columns(columns, self.domain, self.creator, self.aliases, self.folder)
 
     def without(self, ids: Iterable[str]) -> Catalog:
         """Return a catalog without the items of these ids; unknown ids are ignored.
@@ -255,7 +267,7 @@ class Catalog:
         for item in self:
             if item.id not in gone:
                 columns.add_item(item, len(columns.ids) + 1)
-        return self._from_columns(columns, self.domain, self.creator, self.aliases)
+        return self._from_columns(columns, self.domain, self.creator, self.aliases, self.folder)
 
     def _columns(self) -> _Columns:
         columns = _Columns()

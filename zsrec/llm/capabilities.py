@@ -23,6 +23,12 @@ _TOPS = (20, 15, 10, 5)  # OpenAI's and vLLM's default bound on `top_logprobs`, 
 _ASK = ({"role": "user", "content": "Say hello."},)
 _UNLIKELY = ("quokka-7", "axolotl-3")  # no model answers a greeting with these unless it is bound to them
 _HINT = "use a template with 'ranker: generate', which needs nothing but text"
+# 64 x 64 grey pixels: some models' image processors fail on smaller images.
+_PIXELS = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PMQ0AAAwDoEqv9ErYvQQckD4XAQEBAQEBAQEBAQEB"
+    "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAYHLAB8+AWnmfUycAAAAAElFTkSuQmCC"
+)
 _SPACES = " \t\n▁ĠĊ"  # as tokenizers write a space or a line break before a word
 _ONE_HOT = -50.0
 
@@ -51,6 +57,8 @@ class Probes:
         self._labels: list[Label] = []
         self._untried = _texts()
         self._start: list[int] | None = None
+        self._no_images = ""
+        self.image_doubts: tuple[str, ...] = ()
 
     async def labels(self, count: int) -> LabelSet:
         """See `zsrec.llm.protocol.LLM.labels`."""
@@ -81,6 +89,36 @@ class Probes:
             if "structured_outputs" not in self.found:
                 self.found["structured_outputs"] = await self._find_binding()
             return self.found["structured_outputs"]
+
+    async def require_images(self) -> None:
+        """Raises `CapabilityError` unless the model sees images: a prompt with one must cost more tokens."""
+        async with self._one_at_a_time:
+            if "images" not in self.found:
+                self._no_images = await self._find_images()
+                self.found["images"] = not self._no_images
+        if self._no_images:
+            raise CapabilityError(
+                f"{self._base_url} shows the model no images: {self._no_images}",
+                hint="serve a vision model, or use a template without 'images:'",
+            )
+
+    async def _find_images(self) -> str:
+        """Why the model sees no images; empty where it does."""
+        text = {"type": "text", "text": "What colour is this?"}
+        tokens: list[int | None] = []
+        for content in ([text], [text, {"type": "image_url", "image_url": {"url": _PIXELS}}]):
+            try:
+                reply = await self._ask({"messages": [{"role": "user", "content": content}], "max_tokens": 1})
+            except (LLMRequestError, LLMServerError, BadReplyError) as error:
+                if error.status in {401, 403, 502, 503, 504}:
+                    raise
+                return error.message
+            tokens.append(reply.tokens().prompt_tokens)
+        without, with_image = tokens
+        if without is None or with_image is None:
+            self.image_doubts = ("the server reports no tokens: whether the model sees images is not known",)
+            return ""
+        return "" if with_image > without else "a prompt with one has no more tokens than the same prompt without"
 
     async def _find_binding(self) -> bool:
         thought = False

@@ -12,7 +12,14 @@ from typing import Any, Self
 import httpx2
 import openai
 
-from zsrec.core.errors import BadReplyError, LLMConnectionError, LLMError, LLMRequestError, ModelNotServedError
+from zsrec.core.errors import (
+    BadReplyError,
+    LLMConnectionError,
+    LLMError,
+    LLMRequestError,
+    LLMServerError,
+    ModelNotServedError,
+)
 from zsrec.core.settings import Settings, check_host, shown_url
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.capabilities import Probes, one_hot, read_labels
@@ -20,7 +27,7 @@ from zsrec.llm.control_tokens import control_tokens, unshaped
 from zsrec.llm.dialects import Dialect, bound_answer, only_thought, opens_thought, request_fields
 from zsrec.llm.failures import as_llm_error, error_in_reply
 from zsrec.llm.model_cards import ModelCard, read_cards
-from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
+from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo, wire
 from zsrec.llm.responses import CacheCounters, Reply, read_counters
 from zsrec.llm.transport import BoundedClient, environment_proxy
 from zsrec.llm.truncation import TruncationCheck
@@ -29,6 +36,7 @@ _LOG = logging.getLogger("zsrec")  # never texts of users
 _RETRIES = "x-stainless-retry-count"  # a header that the openai package adds to each request
 _RETRY_PAUSE = 1.0  # seconds
 _MOST_TOKENS = 1_000_000_000
+_NO_LIST = {400, 404, 405, 422, 500, 501}  # how gateways answer that list no models (Portkey: 500)
 _MOST_ADAPTED = 12  # how often one request is sent again because the server named fields that it does not take
 
 
@@ -87,6 +95,28 @@ class OpenAIClient:
         await self.handshake()
         return await self._probes.binds_choices()
 
+    async def require_images(self) -> None:
+        """Make sure that the model sees images; the first call probes the server.
+
+        Raises:
+            CapabilityError: It does not; with what the server says.
+        """
+        await self.handshake()
+        await self._probes.require_images()
+
+    async def ignores_extras(self) -> bool:
+        """Whether vLLM's own sampling fields get lost in silence, as in gateways: a wrong value is answered."""
+        info = await self.handshake()
+        if "repetition_penalty" in self._dialect.names:
+            return False  # renamed, or not sent and noted
+        hello = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 1}
+        try:
+            async with self._in_flight:
+                await self._post(info.model, self._dialect.body({**hello, "repetition_penalty": -1.0}), ())
+        except (LLMRequestError, LLMServerError, BadReplyError):
+            return False
+        return True
+
     async def _ask_server(self) -> ServerInfo:
         cards = await self._cards()
         names = list(cards)
@@ -122,7 +152,7 @@ class OpenAIClient:
             return read_cards(await self._openai.get("/models", cast_to=object))
         except (openai.OpenAIError, ValueError) as error:
             status = error.status_code if isinstance(error, openai.APIStatusError) else None
-            if status in {404, 405, 501} and self._settings.model is not None:
+            if status in _NO_LIST and self._settings.model is not None:
                 return {}  # a gateway without a list; the first chat tells whether the model is there
             raise self._typed(error) from error
 
@@ -161,6 +191,9 @@ class OpenAIClient:
 
     async def _chat(self, request: ChatRequest) -> Exchange:
         info = await self.handshake()
+        pictured = any(message.images for message in request.messages)
+        if pictured:
+            await self._probes.require_images()
         binding = self._dialect.binding
         fields = request_fields(request, binding=binding)
         salt = request.cache_salt or self._settings.cache_salt
@@ -170,6 +203,8 @@ class OpenAIClient:
             started = time.perf_counter()
             try:
                 response, reply = await self._complete(info.model, fields, request.messages)
+                if reply.timings and self._dialect.llama_cpp() and fields["repetition_penalty"] != 1.0:
+                    response, reply = await self._complete(info.model, fields, request.messages)
                 thought = _thought_only(reply, request)
                 if thought and self._dialect.turn_thinking_off():
                     response, reply = await self._complete(info.model, fields, request.messages)
@@ -188,7 +223,9 @@ class OpenAIClient:
         notes = [*self._dialect.notes]
         if labels is not None and one_hot(reply):
             notes.append("the server reports one label as certain and all others as impossible")
-        if not info.counts_tokens:
+        if pictured:
+            notes += self._probes.image_doubts
+        elif not info.counts_tokens:
             notes += self._truncation.note(request.messages, reply.tokens().prompt_tokens)
         return Exchange(
             messages=request.messages,
@@ -276,7 +313,7 @@ class OpenAIClient:
         """The token ids of a prompt, chat template included, or of a bare text; None where the server cannot."""
         if isinstance(prompt, str):
             return await self._token_ids({"prompt": prompt, "add_special_tokens": False})
-        return await self._token_ids({"messages": [message.model_dump() for message in prompt]})
+        return await self._token_ids({"messages": [wire(message) for message in prompt]})
 
     async def cache_counters(self) -> CacheCounters | None:
         """The counters of the server's prefix cache; None where it reports none."""
@@ -290,7 +327,7 @@ class OpenAIClient:
 
     async def _tokenize(self, model: str, messages: tuple[Message, ...]) -> int | None:
         try:
-            answer = await self._post_tokenize(model, {"messages": [message.model_dump() for message in messages]})
+            answer = await self._post_tokenize(model, {"messages": [wire(message) for message in messages]})
         except (openai.OpenAIError, ValueError):
             return None
         count = answer.get("count")

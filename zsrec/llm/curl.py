@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from zsrec.core.types import Message, Sampling
+from zsrec.llm.protocol import wire
 
 KEY = "ZSREC_API_KEY"
 _END = "JSON"
@@ -20,7 +21,7 @@ def as_curl(
     Every sampling field is sent, as zsrec does: vLLM would take others from the model's own configuration.
     `labels` asks for the 20 most likely first tokens, as the label ranker does.
     """
-    body: dict[str, object] = {"model": model, "messages": [message.model_dump() for message in messages]}
+    body: dict[str, object] = {"model": model, "messages": [wire(message) for message in messages]}
     body |= sampling.model_dump(mode="json")
     if labels:
         body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}

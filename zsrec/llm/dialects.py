@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zsrec.core.errors import LLMError
 from zsrec.core.settings import Settings
 from zsrec.llm.failures import refused_fields
-from zsrec.llm.protocol import ChatRequest, Label, LabelsBy
+from zsrec.llm.protocol import ChatRequest, Label, LabelsBy, wire
 
 Binding = Literal["structured_outputs", "json_schema", "grammar"]
 
@@ -49,10 +49,16 @@ class Dialect:
         self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
         self.binding: Binding = "structured_outputs"
 
-    def llama_cpp(self) -> None:
-        """Use the names of llama.cpp, which ignores unknown fields, and its grammars, which cost no token."""
+    def llama_cpp(self) -> bool:
+        """Use the names of llama.cpp, which ignores unknown fields, and its grammars, which cost no token.
+
+        False where they are in use, or where a gateway in between refused the name.
+        """
+        if "repetition_penalty" in self.names:
+            return False
         self.names["repetition_penalty"] = _RENAMES["repetition_penalty"]
         self.bindings = ("grammar", "json_schema")
+        return True
 
     def body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields as this server takes them, with those of the settings."""
@@ -105,7 +111,7 @@ def request_fields(request: ChatRequest, *, binding: Binding = "structured_outpu
     """A chat completion's fields as vLLM takes them, without the model's name and a cache salt."""
     fields = request.sampling.model_dump()
     fields["stop"] = list(request.sampling.stop) or None
-    fields["messages"] = [message.model_dump() for message in request.messages]
+    fields["messages"] = [wire(message) for message in request.messages]
     if request.labels is not None:
         fields |= label_fields(request.labels.labels, request.labels.by, request.labels.most)
     if binding == "json_schema" and (request.choices or request.pattern):

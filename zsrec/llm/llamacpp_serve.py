@@ -9,6 +9,7 @@ package exists only in the engine's environment.
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 from typing import Any
 
@@ -38,10 +39,12 @@ def main() -> None:
     params.cors_origins = ""
     params.ui = params.endpoint_slots = params.endpoint_props = False
     for setting in given.settings:
-        name, _, value = setting.partition("=")
-        if not hasattr(params, name):
+        path, _, value = setting.partition("=")
+        *groups, name = path.split(".")  # cpuparams.n_threads
+        group = functools.reduce(lambda one, part: getattr(one, part, None), groups, params)
+        if not hasattr(group, name):
             parser.error(f"unrecognized arguments: {setting}")
-        setattr(params, name, _like(getattr(params, name), value))
+        setattr(group, name, _like(getattr(group, name), value))
     params.n_ctx = given.max_model_len * params.n_parallel
     server = xllamacpp.Server(params)
     print(f"listening at {server.listening_address}", flush=True)  # noqa: T201  its log

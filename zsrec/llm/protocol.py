@@ -12,7 +12,7 @@ from zsrec.core.errors import LLMError
 from zsrec.core.types import Exchange, Frozen, Message, Sampling
 
 LabelsBy = Literal["logprob_token_ids", "top_logprobs"]
-Capability = Literal["logprob_token_ids", "top_logprobs", "tokenize", "structured_outputs"]
+Capability = Literal["logprob_token_ids", "top_logprobs", "tokenize", "structured_outputs", "images"]
 
 
 class Label(Frozen):
@@ -26,6 +26,16 @@ class Label(Frozen):
 
     text: str
     token: int | None = None
+
+
+def wire(message: Message) -> dict[str, object]:
+    """A message as the API takes it: its text, or with images parts of which each has a caption before it."""
+    if not message.images:
+        return {"role": message.role, "content": message.content}
+    parts: list[dict[str, object]] = [{"type": "text", "text": message.content}]
+    for image in message.images:
+        parts += [{"type": "text", "text": image.caption}, {"type": "image_url", "image_url": {"url": image.url}}]
+    return {"role": message.role, "content": parts}
 
 
 class LabelSet(Frozen):

@@ -65,6 +65,7 @@ class Reply(_Part):
     choices: tuple[_Choice, ...] | None = None
     usage: _Usage | None = None
     error: Any = None
+    timings: Any = None  # llama.cpp's, also behind a gateway that hides its name
 
     @property
     def answer(self) -> str | None:

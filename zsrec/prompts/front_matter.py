@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from zsrec.core.types import ANSWER_STYLES, Frozen, Sampling
 from zsrec.core.untrusted_text import TEXT_LIMIT
@@ -108,6 +108,27 @@ class StepOptions(Frozen, strict=True):
     limit: int = Field(default=600, ge=1, le=TEXT_LIMIT)
 
 
+class Images(Frozen, strict=True):
+    """The `images:` of a template's front matter; `images: candidates` alone takes the defaults.
+
+    Attributes:
+        of: Whose images follow the prompt's text: those of the "candidates", or of the "history".
+        column: The catalog's column of paths or addresses.
+        most: The most images of one prompt: the first candidates, or the newest events.
+        kilobytes: The largest file, in units of 1,000 bytes.
+    """
+
+    of: Literal["history", "candidates"]
+    column: str = "image"
+    most: int = Field(default=8, ge=1, le=64)
+    kilobytes: int = Field(default=1000, ge=1, le=20_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: object) -> object:
+        return {"of": given} if isinstance(given, str) else given
+
+
 class FrontMatter(Frozen, strict=True):
     """The front matter of a template.
 
@@ -121,6 +142,7 @@ class FrontMatter(Frozen, strict=True):
         pattern: A regular expression that constrains the answer of an "explain" template; `{history}` is the title
             of one of the history's items. Needs a server that supports constrained output.
         sampling: How the model picks tokens.
+        images: Whose pictures are sent with the prompt; None for text alone.
         variables: What the template may use, by name.
         steps: Questions asked before the final one, in order; their blocks are `NAME_user` and `NAME_system`.
         description: One line for `zsrec prompts list`.
@@ -134,6 +156,7 @@ class FrontMatter(Frozen, strict=True):
     ranking: Ranking = Ranking()
     pattern: str = ""
     sampling: Sampling = Sampling()
+    images: Images | None = None
     variables: Mapping[str, Variable] = Field(default_factory=dict)
     steps: Mapping[str, StepOptions] = Field(default_factory=dict)
     description: str = ""
@@ -301,6 +324,12 @@ def _check_values(front: FrontMatter, lines: Mapping[_Path, int], path: str) -> 
         yield Problem(path, lines.get(("ranking", misfit[0]), lines["ranker",]), f"{misfit[0]}: {misfit[1]}")
     yield from _check_pattern(front, lines, path)
     yield from _check_steps(front, lines, path)
+    if front.images is not None and front.task is not None:
+        variable = front.variables.get(front.images.of)
+        if variable is None or variable.type != "items":
+            yield Problem(
+                path, lines["images",], f"images of {front.images.of!r}, which is no variable of type items"
+            )
     for name, variable in front.variables.items():
         line = lines["variables", name]
         if variable.last is not None and (name != "history" or variable.type != "items"):
@@ -380,6 +409,8 @@ def _known_keys(loc: tuple[str | int, ...]) -> tuple[str, ...]:
         return tuple(FrontMatter.model_fields)
     if loc[0] == "ranking":
         return tuple(Ranking.model_fields)
+    if loc[0] == "images":
+        return tuple(Images.model_fields)
     if loc[0] == "steps" and len(loc) == 3:
         return tuple(StepOptions.model_fields)
     return tuple(Variable.model_fields if loc[0] == "variables" else Sampling.model_fields)

@@ -15,7 +15,7 @@ from zsrec.core.untrusted_text import TEXT_LIMIT, break_tokens, control_tokens, 
 from zsrec.prompts import syntax
 from zsrec.prompts.bundle import Bundle, Unit
 from zsrec.prompts.diagnostics import did_you_mean, unanswered
-from zsrec.prompts.front_matter import Ranker, Ranking, StepOptions, Task, Variable
+from zsrec.prompts.front_matter import Images, Ranker, Ranking, StepOptions, Task, Variable
 from zsrec.prompts.item_view import FIELDS, ItemView, TurnView, item_view, title_view
 from zsrec.prompts.sandbox import Sandbox
 
@@ -38,6 +38,7 @@ class Template:
         ranking: The ranker's options.
         pattern: Constrains the answer; see `FrontMatter.pattern`.
         sampling: Every sampling field.
+        images: Whose pictures are sent with the prompt; see `zsrec.prompts.front_matter.Images`.
         steps: The questions asked before the final one, by name, in order.
         variables: The declared variables by name.
         description: One line about it.
@@ -54,6 +55,7 @@ class Template:
         self.ranking: Ranking = front.ranking
         self.pattern = front.pattern
         self.sampling: Sampling = front.sampling
+        self.images: Images | None = front.images
         self.steps: Mapping[str, StepOptions] = front.steps
         self.variables: Mapping[str, Variable] = front.variables
         self.description = front.description
@@ -138,8 +140,16 @@ class Template:
         further = [token for token in tokens if not any(token in text for text in self._texts)]
         if not further:
             return messages
+
+        def broken(text: str) -> str:
+            return break_tokens(text, self._own_tokens, further)
+
         return tuple(
-            Message(role=one.role, content=break_tokens(one.content, self._own_tokens, further))
+            Message(
+                role=one.role,
+                content=broken(one.content),
+                images=tuple(image.model_copy(update={"caption": broken(image.caption)}) for image in one.images),
+            )
             for one in messages
         )
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from lenskit.data import Dataset, ItemList, QueryInput, RecQuery
+from lenskit.pipeline import Component
+from lenskit.training import Trainable, TrainingOptions
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -16,13 +19,6 @@ from zsrec.recommender.adapters import Fitted, history_of
 from zsrec.recommender.recommender import Recommender
 from zsrec.retrieval.base import Method
 from zsrec.retrieval.cooccurrence import Cooccurrence
-
-try:
-    from lenskit.data import Dataset, ItemList, QueryInput, RecQuery
-    from lenskit.pipeline import Component
-    from lenskit.training import Trainable, TrainingOptions
-except ImportError as error:
-    raise ImportError("ZsrecScorer needs LensKit: pip install lenskit") from error
 
 
 class ZsrecConfig(BaseModel):

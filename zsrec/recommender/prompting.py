@@ -15,12 +15,15 @@ from zsrec.data.history import Critique, Feedback
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts.item_view import ItemView, TurnView, item_view, said_view, title_view
 from zsrec.ranking.base import Content, Order
+from zsrec.recommender.pictures import Pictures
 from zsrec.recommender.request import Pipeline, Request
 
 # A byte-level tokenizer spends at most one token per byte; the chat template adds its own around each message.
 _MESSAGE_TOKENS = 16
 # Where nobody counts: text in Latin letters takes about 4 bytes per token; half of that errs on the safe side.
 _BYTES_PER_TOKEN_GUESS = 2
+# An image of a shop's size: LLaVA 576 tokens, GPT-4o 765. A prompt that is too long after all is shortened.
+_IMAGE_TOKENS = 700
 # A prompt that leaves less than this share of its budget unused is full enough.
 _SLACK = 0.05
 _NOTHING = "N/A"
@@ -142,6 +145,7 @@ class Prompts:
         self._request = request
         self._tokens = tokens
         self._template = template
+        self._pictures = Pictures(pipeline)
         self._k, self._domain = request.k, pipeline.catalog.domain
         self._about = redacted(request.about, TEXT_LIMIT, redact) if request.about else None
         self.candidates = [item_view(item) for item in candidates]
@@ -178,7 +182,7 @@ class Prompts:
         messages = self._template.render(
             step, history=history, candidates=views, k=self._k, about=about, domain=self._domain, **further
         )
-        return self._template.without_tokens(messages, self._tokens)
+        return self._template.without_tokens(self._pictures.beside(messages, history, views), self._tokens)
 
     def parts(self, newest: int) -> tuple[int, int]:
         """How many events and how many turns the newest so many of them are."""
@@ -206,7 +210,7 @@ class Prompts:
             notes.append(f"the template {template} leaves out the conversation")
         elif blank := len(self._request.conversation) - self.turns:
             notes.append(f"{blank} turns of the conversation have no text")
-        return Shown(events, turns, tuple(found), notes)
+        return Shown(events, turns, tuple(found), notes + self._pictures.notes())
 
 
 async def ask_once(llm: LLM, render: Render, size: int, sampling: Sampling) -> tuple[Exchange, Fitted]:
@@ -240,6 +244,11 @@ async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -
     near the answer: few prompts are counted, however many there are.
     """
     messages = render(size)
+    images = sum(len(message.images) for message in messages)
+    if budget is not None and images:
+        budget -= min(
+            _IMAGE_TOKENS * images, budget // 2
+        )  # a guess: it may shorten a history, not refuse a prompt
     if budget is None or _most_tokens(messages) <= budget:
         return Fitted(messages, size)
     tokens = await _tokens(llm, messages)
@@ -267,8 +276,10 @@ async def fit_history(llm: LLM, render: Render, size: int, budget: int | None) -
 
 
 async def _tokens(llm: LLM, messages: tuple[Message, ...]) -> int:
-    counted = await llm.count_tokens(messages)
-    return _most_tokens(messages) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
+    """The tokens of the texts; servers count no images without the model."""
+    texts = tuple([one.model_copy(update={"images": ()}) if one.images else one for one in messages])
+    counted = await llm.count_tokens(texts)
+    return _most_tokens(texts) // _BYTES_PER_TOKEN_GUESS if counted is None else counted
 
 
 def _most_tokens(messages: tuple[Message, ...]) -> int:

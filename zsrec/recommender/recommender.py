@@ -26,16 +26,7 @@ from zsrec.recommender import explanations, taste_summary
 from zsrec.recommender.conversation import AnyTurn
 from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.many import Conversations, Key, OnDone, Outcome, recommend_many
-from zsrec.recommender.request import (
-    DEFAULT_POOL,
-    Fill,
-    Pipeline,
-    PopularityList,
-    Request,
-    SharedGrounder,
-    User,
-    as_candidates,
-)
+from zsrec.recommender.request import DEFAULT_POOL, Fill, Pipeline, PopularityList, Request, SharedGrounder, User
 from zsrec.recommender.strategy import answer
 from zsrec.recommender.taste_summary import TasteSummary
 from zsrec.retrieval.base import Retriever
@@ -70,7 +61,7 @@ class _Base:
             template_given=template is not None or settings.template != Settings.model_fields["template"].default,
             settings=settings,
             shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
-            popularity=None if popularity is None else PopularityList(as_candidates(popularity) or ()),
+            popularity=PopularityList.of(popularity),
             retriever=retriever,
             redact=redactor_of(settings.redact) if redactor is None else redactor,
         )
@@ -294,8 +285,7 @@ class Recommender(_Base):
             k: The wanted number of items per user.
             concurrency: Users at once; `Settings.concurrency` by default.
             fill: As for `recommend`.
-            conversations: One per user (see `recommend`), in the same order or by the same keys; a user without
-                one may be missing from a dict.
+            conversations: One per user (see `recommend`), in the same order or by some of the same keys.
             on_done: Called with a user's place and outcome as soon as there is one (a progress bar, a file).
 
         Returns:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from rectools.dataset import Dataset
+from rectools.models.base import ModelBase
+from rectools.types import InternalIdsArray
 
 from zsrec.core.types import Strategy
 from zsrec.recommender.adapters import Fitted, Ranked, history_of
 from zsrec.recommender.recommender import Recommender
 from zsrec.retrieval.base import Method
 from zsrec.retrieval.cooccurrence import Cooccurrence
-
-try:
-    from rectools.dataset import Dataset
-    from rectools.models.base import ModelBase
-    from rectools.types import InternalIdsArray
-except ImportError as error:
-    raise ImportError("ZsrecModel needs RecTools: pip install rectools") from error
 
 
 class ZsrecModel(ModelBase):  # type: ignore[misc]  # RecTools is not there where types are checked

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, SupportsIndex, get_args
+from typing import Literal, Self, SupportsIndex, get_args
 
 from pydantic import ValidationError
 
@@ -86,6 +86,12 @@ def as_candidates(candidates: object) -> tuple[str, ...] | None:
 
 class PopularityList(tuple[str, ...]):
     """Item ids, most popular first; their places are counted once for all calls."""
+
+    @classmethod
+    def of(cls, popularity: object) -> Self | None:
+        """A caller's list, checked as candidates are; None where there is none."""
+        ids = as_candidates(popularity)
+        return None if ids is None else cls(ids)
 
     @cached_property
     def weights(self) -> Mapping[str, float]:

@@ -154,3 +154,19 @@ def test_strict_time_and_tie_orders(files: Path) -> None:
     found = bench_json(files, "--methods", "itemknn", "--strict-time", "--tie-orders", "2")
     assert "at or after its target's time" in found["protocol"]
     assert "2 orders" in found["protocol"]
+
+
+def test_times_in_milliseconds_give_the_same_benchmark_to_the_last_digit(files: Path) -> None:
+    rows = [line.split(",") for line in (files / "inter.csv").read_text(encoding="utf-8").splitlines()]
+    given = [(user, item, 964980000 + 7 * int(time)) for user, item, time in rows[1:]]
+    found = []
+    for unit in (1, 1000):
+        lines = [f"{user},{item},{time * unit}" for user, item, time in given]
+        (files / "inter.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
+        found.append(bench_json(files, "--methods", "pop,itemknn,cooccurrence", "--tie-orders", "2"))
+    seconds, milliseconds = found
+    for one in (*seconds["methods"], *milliseconds["methods"]):
+        del one["seconds"]
+    assert seconds["methods"] == milliseconds["methods"]
+    assert seconds["comparisons"] == milliseconds["comparisons"]
+    assert any("read as ms" in note for note in milliseconds["notes"])

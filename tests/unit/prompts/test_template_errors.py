@@ -32,7 +32,7 @@ BODY = """\
 {% endfor %}
 {% endblock %}
 """
-KNOWN = "task, version, answer, side, ranker, ranking, pattern, sampling, variables, steps, description"
+KNOWN = "task, version, answer, side, ranker, ranking, pattern, sampling, images, variables, steps, description"
 SAMPLING = "temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, max_tokens, seed, stop"
 
 
@@ -91,6 +91,14 @@ BROKEN = {
     "ranking's ranker": (head("answer:", "ranker: window\nranking: {within: generate, permutations: 2}\nanswer:"),
                          "5: permutations: the ranker 'window' has no log-probabilities to average over orders"),
     "no labels": (head("answer:", "ranker: label\nanswer:"), "4: the ranker 'label' needs {{ item.label }} beside each"),
+    "images": (head("answer:", "images: candidate\nanswer:"),
+               "4: unknown of 'candidate' (did you mean 'candidates'?); known: history, candidates"),
+    "images key": (head("answer:", "images: {of: candidates, colum: photo}\nanswer:"),
+                   "4: unknown key 'colum' (did you mean 'column'?); known: of, column, most, kilobytes"),
+    "images' number": (head("answer:", "images: {of: candidates, most: 900}\nanswer:"),
+                       "4: images.most: input should be less than or equal to 64, found 900"),
+    "images' items": (head("answer:", "images: candidates\nanswer:").replace("  candidates:", "  pool:").replace("in candidates", "in pool"),
+                      "4: images of 'candidates', which is no variable of type items"),
     "last": (head("pool, type: items", "pool, type: items, last: 3"), "8: 'last' applies only to the history, not to 'candidates'"),
     "yaml": (head("version: 2", "version: [2"), "4: the front matter is not valid YAML: expected ',' or ']', but got ':'"),
     "alias": (head("version: 2", "version: &v 2"), "3: YAML anchors and aliases ('&', '*') are not supported; quote the value"),
