@@ -187,7 +187,7 @@ def embed(one: Environment) -> None:
 
 
 def vllm(one: Environment) -> None:
-    """vLLM itself, as `zsrec model up` finds it in this environment."""
+    """The package, as `zsrec model up` finds it in this environment."""
     one.python_runs("import vllm")
 
 
