@@ -186,12 +186,17 @@ def embed(one: Environment) -> None:
     one.python_runs("import sentence_transformers, usearch; from zsrec.core.embedding import default_embedder")
 
 
+def vllm(one: Environment) -> None:
+    """The package, as `zsrec model up` finds it in this environment."""
+    one.python_runs("import vllm")
+
+
 LIGHT: dict[str, Callable[[Environment], None]] = {
     "": base, "serve": serve, "parquet": parquet, "frames": frames, "playground": playground, "bench": bench,
     "mcp": mcp, "zh": zh,
 }  # fmt: skip
 HEAVIER: dict[str, Callable[[Environment], None]] = {
-    "batch": batch, "presidio": presidio, "trained": trained, "embed": embed,
+    "batch": batch, "presidio": presidio, "trained": trained, "embed": embed, "vllm": vllm,
 }  # fmt: skip
 NOT_TRIED = {"dev", "docs", "web", "vllm"}  # what `make test` and `make docs` run in; one for a GPU
 

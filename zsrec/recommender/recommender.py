@@ -65,8 +65,7 @@ class _Base:
             retriever=retriever,
             redact=redactor_of(settings.redact) if redactor is None else redactor,
         )
-        self._owns_llm = llm is None
-        self.llm = llm or _client(settings)
+        self._owns_llm, self.llm = llm is None, llm or _client(settings)
 
     @property
     def settings(self) -> Settings:
