@@ -7,7 +7,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ from zsrec.llm.protocol import ChatRequest
 from zsrec.serving.histories import UserHistories
 
 SEEDS = range(int(os.environ.get("ZSREC_DAMAGE_SEEDS", "3")))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    """Hundreds of files are written here; that they are synced is tested in `test_files`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 class Model(FakeLLM):
