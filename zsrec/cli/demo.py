@@ -40,7 +40,7 @@ ROWS = {
     "pop": "popularity",
     "itemknn": "item-kNN",
     "cooccurrence": "co-occurrence (the default retriever)",
-    "label+prior": "co-occurrence, its ten best ordered again with the model",
+    "label+prior": "co-occurrence, its ten best ranked with the model",
 }
 RETRIEVER, WITH_MODEL = "cooccurrence", "label+prior"
 K, POOL, NEWEST = 5, 10, 5
@@ -118,7 +118,7 @@ def _show_scores(found: Report) -> None:
     print_line(
         f"Each of {found.users} MovieLens users' last film is hidden. Is it among {K} of {found.items:,}?", "bold"
     )
-    metrics = [name for name in found.metrics if "@" in name]
+    metrics = [f"HR@{K}", f"NDCG@{K}"]
     table = result_table("", *metrics)
     for one in found.methods:
         table.add_row(ROWS[one.method], *(_interval(one.metrics[name]) for name in metrics))
