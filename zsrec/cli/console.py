@@ -37,6 +37,7 @@ class SafeConsole(Console):
 
 out = SafeConsole(highlight=False)
 err = SafeConsole(stderr=True, highlight=False)
+_WIDEST = 1_000  # columns of a table in a file or a pipe
 
 
 def _printable_lines(text: str) -> str:
@@ -97,8 +98,12 @@ def print_line(text: str, style: str | None = None, *, error: bool = False) -> N
 
 def print_table(table: Table) -> None:
     """Print a table; where there is no terminal, as wide as its texts are."""
-    width = None if out.is_terminal else max(out.width, out.measure(table).maximum)
-    out.print(table, width=width, crop=False)
+    if out.is_terminal:
+        out.print(table, crop=False)
+    else:
+        wide = SafeConsole(file=out.file, highlight=False, width=_WIDEST)
+        wide.width = max(out.width, wide.measure(table).maximum)
+        wide.print(table)
 
 
 def show(recommendations: Recommendations, title: str) -> None:

@@ -245,7 +245,7 @@ def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
     try:
         file = Path(name).open(mode)  # noqa: SIM115  (closed below; only opening fails with our error)
     except OSError as error:
-        raise ConfigError(f"{name}: cannot be opened: {error.strerror}", hint="check --in and --out") from error
+        raise ConfigError(f"{name}: cannot be opened: {error.strerror}", hint="check --input and --out") from error
     with file:
         yield file
 

@@ -32,6 +32,9 @@ from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
 
+MOST_K = 10_000
+"""The largest cut-off: longer lists are no recommendations."""
+
 CATALOG, USER, MODEL, SERVICE = "Catalog", "User", "Model and prompt", "Service"
 METHODS, PROTOCOL, OUTPUT = "Methods", "Protocol", "Output"
 
@@ -369,8 +372,8 @@ def cut_offs(text: str) -> list[int]:
         found = [int(one) for one in text.split(",")]
     except ValueError:
         found = []
-    if not found or min(found) < 1:
-        raise ConfigError(f"--k is {text!r}", hint="write whole numbers of at least 1, for example 10 or 5,10")
+    if not found or min(found) < 1 or max(found) > MOST_K:
+        raise ConfigError(f"--k is {text!r}", hint=f"whole numbers from 1 to {MOST_K:,}, for example 10 or 5,10")
     return list(dict.fromkeys(found))
 
 

@@ -48,7 +48,8 @@ def choose_candidates(
         ids = dict.fromkeys(candidate_id(one, catalog, pipeline.grounder) for one in request.candidates)
         unseen = tuple(item_id for item_id in ids if item_id not in seen)
         if not unseen:
-            raise ConfigError("no candidate is left: the user knows them all", hint="give other candidates")
+            why = "the user knows them all" if ids else "none was given"
+            raise ConfigError(f"no candidate is left: {why}", hint="give other candidates")
         if pipeline.eligible is not None:
             unseen = tuple(item_id for item_id in unseen if item_id in pipeline.eligible)
             if not unseen:

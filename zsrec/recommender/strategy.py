@@ -89,7 +89,7 @@ def _chosen(pipeline: Pipeline, request: Request) -> tuple[Strategy, str]:
     if request.speaks:
         return "generate", "the user says in words what they want"
     if events < FEW_EVENTS:
-        return "generate", f"only {events} events are known"
+        return "generate", f"events known of the user: {events}, fewer than {FEW_EVENTS}"
     if pipeline.retriever is None:
         return "generate", "there is no retriever"
     return "rank", f"{events} events are known, and a retriever orders candidates"

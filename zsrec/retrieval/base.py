@@ -251,9 +251,7 @@ def profile_notes(retriever: Retriever, of: Profile) -> tuple[str, ...]:
     """
     notes = []
     if of.words and not getattr(retriever, "reads_words", False):
-        notes.append(
-            "the user's words (about=) were not used to find candidates: this retriever does not read any"
-        )
+        notes.append("the user's words were not used to find candidates: this retriever does not read any")
     if of.critiques and not getattr(retriever, "reads_critiques", False):
         notes.append("what the user said of earlier recommendations was not used to find candidates")
     more: Callable[[Profile], tuple[str, ...]] = getattr(retriever, "profile_notes", lambda _: ())

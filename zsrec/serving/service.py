@@ -21,6 +21,7 @@ from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import Request
+from zsrec.recommender.strategy import CONVERSATION_TEMPLATE
 from zsrec.serving.admission import Breakers, Capacity, FairSlot, Queue, Shares, TooLateError
 from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.histories import UserHistories
@@ -31,6 +32,7 @@ from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, Recomm
 Result = TypeVar("Result")
 
 # What is kept back of a deadline for the answer without the model: a share, and at most so many seconds.
+_DEFAULT_TEMPLATE = Settings.model_fields["template"].default
 _RESERVE = 0.2
 _MOST_RESERVE = 0.25
 
@@ -223,6 +225,8 @@ class Service:
                     422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
                 )
             recommender = recommender.with_template(templates[wanted.template])
+        elif wanted.conversation and recommender.template.ref.name == _DEFAULT_TEMPLATE:
+            recommender = recommender.with_template(templates.get(CONVERSATION_TEMPLATE, recommender.template))
         if wanted.names or not self.options.redact:
             recommender = recommender.with_redaction(self._redactor(wanted.names))
         salt = None if tenant.name is None else self._pseudonyms.of("salt", tenant.name)

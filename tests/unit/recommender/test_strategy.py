@@ -39,7 +39,7 @@ def ask(
         (["1"], {"about": "quiet films"}, True, "generate", "generate/default", "says in words"),
         (["1", "3", "4"], {"conversation": WORDS}, True, "generate", "converse/default", "says in words"),
         (History.of("1", "3", "4").say("quieter"), {}, True, "generate", "generate/default", "says in words"),
-        (["1", "3"], {}, True, "generate", "generate/default", "only 2 events"),
+        (["1", "3"], {}, True, "generate", "generate/default", "fewer than 3"),
         (["1", "3", "4"], {}, True, "rank", "rank/default", "3 events are known"),
         (["1", "3", "4"], {}, False, "generate", "generate/default", "there is no retriever"),
     ],
