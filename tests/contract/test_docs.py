@@ -217,3 +217,8 @@ def _resolve(name: str) -> None:
             found = getattr(found, part, None) or getattr(found, "model_fields", {})[part]
         return
     raise AssertionError(name)
+
+
+def test_no_page_holds_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)
+    assert [page for page in (*PAGES, REPO / "CHANGELOG.md") if marks.search(page.read_text("utf-8"))] == []

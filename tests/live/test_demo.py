@@ -39,7 +39,7 @@ def test_the_demo_shows_what_the_benchmark_measures(
     for row in json.loads(report.read_text(encoding="utf-8"))["methods"]:
         shown = next(line for line in run.output.splitlines() if line.startswith(demo.ROWS[row["method"]]))
         assert all(f" {row['metrics'][name]['mean']:.3f} [" in shown for name in ("HR@5", "NDCG@5"))
-    assert "again with the model" in run.output
+    assert demo.ROWS["label+prior"] in run.output
     assert run.output.count("retrieval #") == 10
     assert "Somebody new, in their own words" in run.output
     assert "What the model said by itself:" in run.output

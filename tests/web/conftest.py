@@ -92,9 +92,9 @@ def hostile_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("movies.csv", "ratings.csv"):
         shutil.copy(SAMPLE / name, folder / name)
     with (folder / "movies.csv").open("a", encoding="utf-8") as movies:
-        movies.write(f'999999,"{HOSTILE}",Horror\n')
+        movies.write(f'999999,"{HOSTILE}",Horror,\n')
     with (folder / "ratings.csv").open("a", encoding="utf-8") as ratings:
-        ratings.write("9,999999,5.0,1944656650\n")
+        ratings.write("3,999999,5.0,1944656650\n")
     return folder
 
 

@@ -200,15 +200,16 @@ def unsaid(notes: Sequence[str], said: Sequence[str]) -> list[str]:
 def with_reasons(
     pipeline: Pipeline, request: Request, known: Sequence[Known], items: Sequence[Recommendation]
 ) -> tuple[Recommendation, ...]:
-    """Items without a reason of the model's get the retriever's: the history item that contributed most."""
+    """Items without a reason of the model's get a retriever's: the words that match, or the event behind it."""
     silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
-    if pipeline.retriever is None or not silent:
-        return tuple(items)
-    of = profile(_resolved(known, request.history), pipeline.retriever.items, about=request.words)
-    found = because(pipeline.retriever, of, silent, pipeline.catalog)
+    history, found = _resolved(known, request.history), dict[str, str]()
+    for retriever, words in _fillers(pipeline, request):
+        if asked := [item_id for item_id in silent if item_id not in found]:
+            of = profile(history, retriever.items, about=words)
+            why = because(retriever, of, asked, pipeline.catalog)
+            found |= {item_id: one.text for item_id, one in why.items()}
     return tuple(
-        one.model_copy(update={"reason": found[one.item.id].text}) if one.item.id in found else one
-        for one in items
+        one.model_copy(update={"reason": found[one.item.id]}) if one.item.id in found else one for one in items
     )
 
 

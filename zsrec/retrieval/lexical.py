@@ -145,10 +145,11 @@ class Lexical:
         found: list[tuple[float, str]] = []
         for word, weight in self.query(of).items():
             for place, alike in self._index.alike(word, self.config.similar):
-                if self._index.has(place, item) and weight > 0:
-                    found.append(
-                        (-weight * alike * self._index.idf([(place, alike)]), self._index.vocabulary[place])
-                    )
+                spelled = self._index.vocabulary[place]
+                if weight <= 0 or (spelled.isdigit() and alike < 1):  # a near year is no reason that one would say
+                    continue
+                if self._index.has(place, item):
+                    found.append((-weight * alike * self._index.idf([(place, alike)]), spelled))
         return list(dict.fromkeys(word for _, word in sorted(found)))
 
     def _words(self, item: Item) -> list[str]:

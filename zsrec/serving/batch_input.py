@@ -273,7 +273,8 @@ def _first_rows(
         else:
             keep[row] = True
             names.append((line + row, user))
-    return names, batch.filter(arrow().array(keep))
+    others = [name for name in batch.schema.names if name != columns.user]  # a view of text cannot be filtered
+    return names, batch.select(others).filter(arrow().array(keep))
 
 
 def _lists(
