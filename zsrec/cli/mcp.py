@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging.config
+import signal
 
 from zsrec.cli import options
 from zsrec.cli.options import CatalogOptions, columns_of, expand_groups
@@ -61,4 +62,5 @@ def mcp(
     settings = settings.replaced(concurrency=max(settings.concurrency, limits.in_work))
     service = open_service(sources, settings, limits, journal, hash_key_file)
     logging.config.dictConfig(config(debug=log_level == "debug"))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # or Ctrl-C would wait for the thread that reads the next line
     asyncio.run(serve_stdio(service))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -257,15 +258,35 @@ def test_a_process_answers_and_its_log_holds_no_history(tmp_path: Path) -> None:
     assert SECRET not in log
 
 
+FIRST = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}},
+}
+
+
 def test_standard_output_holds_the_protocol_and_nothing_else(tmp_path: Path) -> None:
-    version = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
-    first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": version}
     done = subprocess.run(
         [sys.executable, *command(tmp_path, "http://127.0.0.1:9/v1")], cwd=tmp_path, env=ENVIRONMENT, text=True,
-        input=f"{json.dumps(first)}\nno JSON: {SECRET}\n", capture_output=True, timeout=60, check=True,
+        input=f"{json.dumps(FIRST)}\nno JSON: {SECRET}\n", capture_output=True, timeout=60, check=True,
     )  # fmt: skip
     (reply,) = map(json.loads, done.stdout.splitlines())
     assert reply["result"]["serverInfo"]["name"] == "zsrec"
     assert "movies" in reply["result"]["instructions"]
     assert SECRET not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
+def test_an_interrupt_ends_it_though_the_input_is_open(tmp_path: Path) -> None:
+    started = [sys.executable, *command(tmp_path, "http://127.0.0.1:9/v1")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(started, cwd=tmp_path, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(FIRST).encode() + b"\n")
+        process.stdin.flush()
+        assert b"zsrec" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
