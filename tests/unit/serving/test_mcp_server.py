@@ -23,7 +23,7 @@ from tests.faults.server import ScriptedServer, answers, fails
 from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, SlowLLM, make, sources
 from zsrec.cli import app
-from zsrec.core.errors import HostNotAllowedError, LLMConnectionError
+from zsrec.core.errors import HostNotAllowedError, LLMConnectionError, MissingExtraError
 from zsrec.serving.mcp_server import create_server
 from zsrec.serving.service import Service
 
@@ -195,6 +195,32 @@ def test_without_its_model_it_recommends_in_retrieval_order_and_explains_nothing
 def test_the_deadline_holds_for_explanations(tmp_path: Path) -> None:
     service = make(tmp_path, SlowLLM(SENTENCE, seconds=30))
     assert problem(service, "explain", items=["6"], history=["1"], deadline=0.2)["code"] == "deadline"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_call_that_is_cancelled_leaves_the_model(tmp_path: Path, mode: str) -> None:
+    llm = SlowLLM(ANSWER, seconds=30)
+    service = make(tmp_path, llm)
+
+    async def cancelled() -> None:
+        async with Client(create_server(service), mode=mode) as client:
+            asking = asyncio.create_task(client.call_tool("recommend", {"history": ["1"]}))
+            while not service.queue.in_work:
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            while service.capacity.in_use:
+                await asyncio.sleep(0.01)
+        assert llm.left == 1
+
+    asyncio.run(asyncio.wait_for(cancelled(), 20))
+
+
+def test_without_its_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "zsrec.serving.mcp_server")
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    result = CliRunner().invoke(app, ["mcp"])
+    assert isinstance(result.exception, MissingExtraError)
+    assert result.exception.extra == "mcp"
 
 
 def test_a_full_service_says_so(tmp_path: Path) -> None:
