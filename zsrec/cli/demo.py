@@ -40,7 +40,7 @@ ROWS = {
     "pop": "popularity",
     "itemknn": "item-kNN",
     "cooccurrence": "co-occurrence (the default retriever)",
-    "label+prior": "co-occurrence, its ten best ranked with the model",
+    "label+prior": "co-occurrence, ranked again with the model",
 }
 RETRIEVER, WITH_MODEL = "cooccurrence", "label+prior"
 K, POOL, NEWEST = 5, 10, 5
