@@ -108,7 +108,7 @@ def base(one: Environment) -> None:
     check("--- user" in one.run(one.zsrec, "prompts", "render", "rank/default", "--sample"), "no sample")
     words = ("recommend", "--history", "Heat", "--retriever", "lexical", "--no-model", "--json")
     check('"rank": 1' in one.run(one.zsrec, *words), "no recommendation by words")
-    for command, extra in (("serve", "serve"), ("playground", "playground")):
+    for command, extra in (("serve", "serve"), ("playground", "playground"), ("mcp", "mcp")):
         done = subprocess.run([one.zsrec, command], capture_output=True, text=True, check=False)
         check(done.returncode == 1 and f"zsrec[{extra}]" in done.stderr, f"zsrec {command}: {done.stderr}")
 

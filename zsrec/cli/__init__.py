@@ -16,6 +16,7 @@ from zsrec.cli import (
     demo,
     doctor,
     ground,
+    mcp,
     model,
     playground,
     prompts,
@@ -49,6 +50,7 @@ app.command(
     )
 )(batch.batch)
 app.command(epilog=examples("zsrec serve --catalog films.csv --interactions ratings.csv --port 8080"))(serve.serve)
+app.command(epilog=examples("zsrec mcp --catalog books.csv --id isbn --title name --domain books"))(mcp.mcp)
 app.command(epilog=examples("zsrec playground", "zsrec playground --catalog books.csv --id isbn --title name"))(
     playground.playground
 )

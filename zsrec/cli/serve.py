@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from zsrec.cli import options
 from zsrec.cli.console import print_line
@@ -12,10 +12,28 @@ from zsrec.cli.options import MODEL, SERVICE, CatalogOptions, columns_of, expand
 from zsrec.core.errors import MissingExtraError
 from zsrec.core.settings import Settings, is_loopback
 
+if TYPE_CHECKING:
+    from zsrec.recommender.loader import Sources
+    from zsrec.serving.service import Options, Service
+
 LIMITS = "Limits"
 _GRACE = 5
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _KEEP_ALIVE = 75  # longer than balancers keep idle connections (60 s): who sends must be the one who closes
+
+Journal = Annotated[
+    Path | None, option("Keep events of feedback in this file; a restart reads it.", panel=SERVICE)
+]
+ApiKeyFile = Annotated[Path | None, option("A file with the model server's key.", panel=MODEL)]
+HashKeyFile = Annotated[
+    Path | None,
+    option(
+        "A file with the key of pseudonyms in the log; by default a new one.", panel=SERVICE, env="ZSREC_HASH_KEY"
+    ),
+]
+Redact = Annotated[bool, option("Remove e-mail addresses and numbers from prompts.", panel=SERVICE)]
+LogLevel = Annotated[Literal["info", "debug"], option("How much is logged.", panel=SERVICE)]
+Deadline = Annotated[float, option("Seconds for one request.", panel=LIMITS, min=0.05)]
 
 
 @expand_groups
@@ -27,12 +45,10 @@ def serve(
     template: options.TemplateName = None,
     retriever: options.RetrieverName = None,
     pool: options.PoolSize = 20,
-    journal: Annotated[
-        Path | None, option("Keep events of /v1/feedback in this file; a restart reads it.", panel=SERVICE)
-    ] = None,
+    journal: Journal = None,
     base_url: options.BaseUrl = None,
     model: options.ModelName = None,
-    api_key_file: Annotated[Path | None, option("A file with the model server's key.", panel=MODEL)] = None,
+    api_key_file: ApiKeyFile = None,
     host: options.Host = "127.0.0.1",
     port: options.Port = 8080,
     keys: Annotated[Path | None, option("API keys: name:key or name:key:admin per line.", panel=SERVICE)] = None,
@@ -40,17 +56,10 @@ def serve(
         list[str] | None,
         option("A further name in the Host header to answer; without --keys only this machine's.", panel=SERVICE),
     ] = None,
-    hash_key_file: Annotated[
-        Path | None,
-        option(
-            "A file with the key of pseudonyms in the log; by default a new one.",
-            panel=SERVICE,
-            env="ZSREC_HASH_KEY",
-        ),
-    ] = None,
-    redact: Annotated[bool, option("Remove e-mail addresses and numbers from prompts.", panel=SERVICE)] = True,
-    log_level: Annotated[Literal["info", "debug"], option("How much is logged.", panel=SERVICE)] = "info",
-    deadline: Annotated[float, option("Seconds for one request.", panel=LIMITS, min=0.05)] = 30.0,
+    hash_key_file: HashKeyFile = None,
+    redact: Redact = True,
+    log_level: LogLevel = "info",
+    deadline: Deadline = 30.0,
     in_work: Annotated[int, option("Requests in progress at once.", panel=LIMITS, min=1)] = 32,
     waiting: Annotated[int, option("Requests that may wait.", panel=LIMITS, min=0)] = 64,
     per_key: Annotated[
@@ -70,17 +79,13 @@ def serve(
     try:
         import uvicorn
 
-        from zsrec.core.privacy import Pseudonyms
-        from zsrec.recommender.loader import settle
         from zsrec.serving.app import create_app
         from zsrec.serving.auth import Keys, check_exposure, read_secret
         from zsrec.serving.connection import bounded_protocol
-        from zsrec.serving.histories import UserHistories
         from zsrec.serving.observability import config
-        from zsrec.serving.service import Options, Service
+        from zsrec.serving.service import Options
     except ModuleNotFoundError:
         raise MissingExtraError("serving", "serve") from None
-    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     tenants = None if keys is None else Keys.open(keys)
     check_exposure(host, tenants, loopback=is_loopback(host))
@@ -101,18 +106,8 @@ def serve(
         pool=pool,
         retriever=retriever,
     )
-    if hash_key_file is not None:
-        hash_key = read_secret(hash_key_file).strip().encode()
-    elif settings.hash_key is not None:
-        hash_key = settings.hash_key.get_secret_value().encode()
-    else:
-        hash_key = secrets.token_bytes(32)
-    llm = OpenAIClient(settings.replaced(concurrency=max(settings.concurrency, in_work)))
-    histories = UserHistories(journal)
-    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
-    for note in (*(["no --catalog: the MovieLens sample is served"] if catalog.catalog is None else []),
-                 *service.stock.notes):  # fmt: skip
-        print_line(note, error=True)
+    settings = settings.replaced(concurrency=max(settings.concurrency, in_work))
+    service = open_service(sources, settings, limits, journal, hash_key_file)
     # Without keys a page in a caller's browser could ask under a name of its own: only known names are answered.
     hosts = None if tenants is not None and not allow_host else {*_LOOPBACK, host, *(allow_host or ())}
     app = create_app(service, tenants, hosts)
@@ -129,3 +124,28 @@ def serve(
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=round(deadline) + _GRACE,
     )
+
+
+def open_service(
+    sources: Sources, settings: Settings, limits: Options, journal: Path | None, hash_key_file: Path | None
+) -> Service:
+    """A loaded service; what is to be known of it goes to standard error."""
+    from zsrec.core.privacy import Pseudonyms
+    from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
+    from zsrec.recommender.loader import settle
+    from zsrec.serving.auth import read_secret
+    from zsrec.serving.histories import UserHistories
+    from zsrec.serving.service import Service
+
+    if hash_key_file is not None:
+        hash_key = read_secret(hash_key_file).strip().encode()
+    elif settings.hash_key is not None:
+        hash_key = settings.hash_key.get_secret_value().encode()
+    else:
+        hash_key = secrets.token_bytes(32)
+    llm, histories = OpenAIClient(settings), UserHistories(journal)
+    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
+    for note in (*(["no --catalog: the MovieLens sample is served"] if sources.catalog is None else []),
+                 *service.stock.notes):  # fmt: skip
+        print_line(note, error=True)
+    return service

@@ -107,15 +107,15 @@ def _fillers(pipeline: Pipeline, request: Request) -> list[tuple[Retriever, str]
     return [(reader, request.words), *([] if own is None else [(own, "")])]
 
 
-def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder) -> str:
-    """The item that a caller names as a candidate, by id or title."""
+def candidate_id(candidate: str, catalog: Catalog, grounder: Grounder, what: str = "candidate") -> str:
+    """The item that a caller names as a candidate, by id or title; `what` is the errors' word for it."""
     if candidate in catalog:
         return candidate
     match = grounder.ground(candidate)
     if match.item_id is None:
         raise UnknownItemError(
-            f"the candidate {candidate!r} is not in the catalog ({match.reason})",
-            hint="candidates are ids or titles of the catalog",
+            f"the {what} {candidate!r} is not in the catalog ({match.reason})",
+            hint=f"{what}s are ids or titles of the catalog",
         )
     return match.item_id
 

@@ -91,14 +91,14 @@ class Lexical:
                 f"the catalog has no column {lacking[0]!r}", hint=f"one of {', '.join(catalog.attribute_names)}"
             )
         self._index, self._ids = _Index(), Ids()
-        self.add(catalog)
+        self.add_items(catalog)
 
     @property
     def items(self) -> Ids:
         """The items that are scored."""
         return self._ids
 
-    def add(self, items: Iterable[Item]) -> None:
+    def add_items(self, items: Iterable[Item]) -> None:
         """Make new items findable; those that are known already are skipped."""
         new = [item for item in items if item.id not in self._ids]
         for item in new:

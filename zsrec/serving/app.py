@@ -15,12 +15,10 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 import zsrec
-from zsrec.answers.grounder import Context
-from zsrec.answers.grounding import item_ids, read_answer, resolve_history
 from zsrec.core.errors import LLMError, ZsrecError
-from zsrec.data.history import History
 from zsrec.recommender.loader import Stock
-from zsrec.serving.admission import CallerGoneError, TooLateError, while_connected, within
+from zsrec.serving import lookups
+from zsrec.serving.admission import CallerGoneError, while_connected, within
 from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.docs_page import POLICY, docs_page
 from zsrec.serving.invalid_request import invalid
@@ -28,20 +26,17 @@ from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_res
 from zsrec.serving.observability import log
 from zsrec.serving.problem_details import RefusedError, refusal
 from zsrec.serving.schemas import (
-    EventOut,
     FeedbackIn,
     FeedbackOut,
     GroundIn,
     GroundOut,
     Health,
-    MentionOut,
     Problem,
     Ready,
     RecommendIn,
     RecommendOut,
     ReloadOut,
     TemplateOut,
-    as_history,
 )
 from zsrec.serving.service import Service
 
@@ -70,7 +65,6 @@ def create_app(service: Service, keys: Keys | None = None, allow_hosts: Collecti
         (RequestValidationError, _invalid),
         (HTTPException, _http),
         (CallerGoneError, _gone),
-        (TooLateError, _too_late),
     ):
         app.add_exception_handler(kind, handler)
     app.include_router(router)
@@ -159,55 +153,13 @@ async def recommend(wanted: RecommendIn, request: Request) -> RecommendOut:
 @v1.post("/ground", responses=_problems(400, 401, 413, 422, 429))
 async def ground(wanted: GroundIn, request: Request) -> GroundOut:
     """Find the catalog's items in a text, without a model."""
-    service, tenant = _service(request), _tenant(request)
-    grounder = service.stock.recommender.grounder
-    context = Context(candidates=wanted.candidates, history=wanted.history)
-    try:
-        with service.shares.hold(tenant):
-            async with service.cpu_slot.slot(tenant, service.options.deadline):
-                answer = await asyncio.to_thread(
-                    read_answer, wanted.text, grounder, side=wanted.side, context=context
-                )
-    except ZsrecError as error:
-        raise refusal(error) from error
-    return GroundOut(
-        items=tuple(item_ids(answer.grounded)),
-        mentions=tuple(
-            MentionOut(text=one.mention.text, start=one.mention.start, end=one.mention.end, match=one.match)
-            for one in answer.grounded
-        ),
-    )
+    return await lookups.ground(_service(request), wanted, _tenant(request))
 
 
 @v1.post("/feedback", responses=_problems(400, 401, 413, 422, 429))
 async def feedback(given: FeedbackIn, request: Request) -> FeedbackOut:
     """Add feedback to a history and return it; with `user`, add it to the history that the service keeps."""
-    service, tenant = _service(request), _tenant(request)
-    recommender = service.stock.recommender
-    if given.user is not None and given.history:
-        raise RefusedError(
-            422, "UserAndHistory", "user and history are two histories", "the service's and the caller's",
-            hint="leave one of them out",
-        )  # fmt: skip
-    service.check_history(len(given.history) + len(given.feedback))
-    with service.shares.hold(tenant):
-        async with service.cpu_slot.slot(tenant, service.options.deadline):
-            known = await asyncio.to_thread(
-                resolve_history, History(events=given.feedback), recommender.catalog, recommender.grounder
-            )
-    events = [
-        one.event.model_copy(update={"item": one.item.id, "by": "id"}) for one in known if one.item is not None
-    ]
-    if given.user is not None and events:
-        service.keep(given.user, events)
-    return FeedbackOut(
-        kept=0 if given.user is None else len(events),
-        history=as_history((*given.history, *given.feedback)).events,
-        feedback=tuple(
-            EventOut(event=one.event, item_id=None if one.item is None else one.item.id, why=one.why)
-            for one in known
-        ),
-    )
+    return await lookups.feedback(_service(request), given, _tenant(request))
 
 
 @v1.get("/templates", responses=_problems(401))
@@ -285,11 +237,6 @@ async def _refused(request: Request, error: Exception) -> Response:
     return problem_response(error, request.state.id)
 
 
-async def _too_late(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    refused = RefusedError(503, "Deadline", "others' requests took until the deadline", retry_after=1)
-    return problem_response(refused, request.state.id)
-
-
 async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
     seconds = _service(request).queue.retry_after()
     return await _refused(
@@ -299,7 +246,9 @@ async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return problem_response(invalid(error.errors(), request.url.path), request.state.id)
+    return problem_response(
+        invalid(error.errors(), request.url.path.removeprefix("/v1/"), "/docs"), request.state.id
+    )
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -9,12 +9,13 @@ from typing import Any
 
 from zsrec.core.types import Frozen
 from zsrec.serving.problem_details import RefusedError
-from zsrec.serving.schemas import EventIn, FeedbackIn, GroundIn, RecommendIn, TurnIn
+from zsrec.serving.schemas import EventIn, ExplainIn, FeedbackIn, GroundIn, RecommendIn, TurnIn
 
 _BODIES: Mapping[str, type[Frozen]] = {
-    "/v1/recommend": RecommendIn,
-    "/v1/ground": GroundIn,
-    "/v1/feedback": FeedbackIn,
+    "recommend": RecommendIn,
+    "ground": GroundIn,
+    "feedback": FeedbackIn,
+    "explain": ExplainIn,
 }
 _ENTRIES: Mapping[str, type[Frozen]] = {"history": EventIn, "feedback": EventIn, "conversation": TurnIn}
 _BRANCHES = frozenset(one.__name__ for one in _ENTRIES.values())  # pydantic names them in an error's place
@@ -22,21 +23,22 @@ _PART = re.compile(r"[A-Za-z_]{1,40}|\d{1,9}")  # of a place: a field or an inde
 _NEAR = 0.75  # "titel" is near to "title", "title" not to "time"
 
 
-def invalid(errors: Sequence[Mapping[str, Any]], path: str) -> RefusedError:
+def invalid(errors: Sequence[Mapping[str, Any]], operation: str, described: str) -> RefusedError:
     """The answer to a body that is not valid: the first wrong field, without its value, which may be a history.
 
     Args:
-        errors: As pydantic gives them.
-        path: The route's.
+        errors: As pydantic gives them, with "body" before each place.
+        operation: What was asked for, as "recommend".
+        described: Where the caller finds what is expected.
     """
     if errors[0]["type"] == "json_invalid":
         return RefusedError(400, "BadJson", "the body is not JSON")
-    meant = [_meant(path, one) for one in errors]
+    meant = [_meant(operation, one) for one in errors]
     # Of a union's errors the one that went deepest; a misspelt field before one that is missing for it.
     first, field = max(zip(errors, meant, strict=True), key=lambda one: (len(one[0]["loc"]), one[1] is not None))
     parts = [part for part in map(str, first["loc"][1:]) if _PART.fullmatch(part) and part not in _BRANCHES]
     place = ".".join(parts)[:80] or "body"
-    hint = "/docs says what is expected"
+    hint = f"{described} says what is expected"
     if field is not None:
         hint = f"did you mean {field!r}?"
     elif expected := first.get("ctx", {}).get("expected"):
@@ -44,10 +46,10 @@ def invalid(errors: Sequence[Mapping[str, Any]], path: str) -> RefusedError:
     return RefusedError(422, "Invalid", "the request is wrong", f"{place}: {first['type']}", hint=hint)
 
 
-def _meant(path: str, error: Mapping[str, Any]) -> str | None:
+def _meant(operation: str, error: Mapping[str, Any]) -> str | None:
     """The field that a misspelt one probably stands for; None where none is near, or the error is another."""
     place = error["loc"]
-    model = _BODIES.get(path) if len(place) == 2 else _ENTRIES.get(str(place[1])) if len(place) > 2 else None
+    model = _BODIES.get(operation) if len(place) == 2 else _ENTRIES.get(str(place[1])) if len(place) > 2 else None
     if error["type"] != "extra_forbidden" or model is None:
         return None
     near = get_close_matches(str(place[-1]).lower(), model.model_fields, n=1, cutoff=_NEAR)

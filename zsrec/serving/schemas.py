@@ -35,6 +35,7 @@ Id = Annotated[
 ]
 _HISTORY = 5000
 _CANDIDATES = 1000
+_EXPLAINED = 20  # each is a request to the model
 _EXAMPLE_HISTORY: list[JsonValue] = ["Heat (1995)", {"item": "Ronin (1998)", "feedback": "liked"}]
 
 
@@ -203,6 +204,51 @@ class FeedbackOut(Frozen):
     history: tuple[Event, ...] = Field(description="The history given and the feedback; not the service's own.")
     feedback: tuple[EventOut, ...]
     kept: int = Field(default=0, description="How many events were added to the history of `user`.")
+
+
+class ExplainIn(Frozen):
+    """Recommended items, and the user whom they are explained to."""
+
+    model_config = _example(items=["Thief (1981)"], history=_EXAMPLE_HISTORY)
+
+    items: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_EXPLAINED)] = Field(
+        description="Ids or titles of catalog items."
+    )
+    history: Events = Field(default=(), description="The history that they were recommended from, oldest first.")
+    about: str | None = Field(default=None, max_length=2000, description="The user in words.")
+    names: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
+        default=(), description="Names of people to take out of `about` and unknown titles before sending."
+    )
+    user: Id | None = Field(
+        default=None, description="Without a history, the one that the service knows of this user."
+    )
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        strict=True,
+        description="Seconds; never more than the service's own.",
+    )
+
+
+class ExplanationOut(Frozen):
+    """Why an item was recommended, in the model's words (untrusted text)."""
+
+    id: str
+    title: str
+    text: str = Field(description="One sentence; empty where `error` says why there is none.")
+    cited: tuple[str, ...] = Field(description="Ids of the history's items that the sentence names.")
+    error: str | None = None
+
+
+class ExplainOut(Frozen):
+    """Explanations in the order of the items."""
+
+    request_id: str
+    items: tuple[ExplanationOut, ...]
+    template: str
+    notes: tuple[str, ...]
+    tokens: Tokens
 
 
 class TemplateOut(Frozen):

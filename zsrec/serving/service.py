@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -14,10 +15,13 @@ from pydantic import Field
 from zsrec.core.errors import AnswerError, ConfigError, DataError, LLMError, TemplateError, ZsrecError
 from zsrec.core.privacy import Pseudonyms, Redactor, redactor
 from zsrec.core.settings import Settings
-from zsrec.core.types import Exchange, Frozen, Recommendations
+from zsrec.core.types import Exchange, Frozen, Item, Recommendations
 from zsrec.data.history import Event, History
 from zsrec.llm.forwarding import ForwardingLLM
 from zsrec.llm.protocol import LLM, ChatRequest
+from zsrec.recommender.candidates import candidate_id
+from zsrec.recommender.explanations import DEFAULT_TEMPLATE as EXPLAIN
+from zsrec.recommender.explanations import Explanations
 from zsrec.recommender.loader import Sources, Stock
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import Request
@@ -27,7 +31,18 @@ from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.histories import UserHistories
 from zsrec.serving.observability import STATES, Metrics, log, log_failure
 from zsrec.serving.problem_details import DETAILS, DOWN, RefusedError, reason, refusal
-from zsrec.serving.schemas import Degraded, ItemOut, Reason, RecommendIn, RecommendOut, Tokens, as_history
+from zsrec.serving.schemas import (
+    Degraded,
+    ExplainIn,
+    ExplainOut,
+    ExplanationOut,
+    ItemOut,
+    Reason,
+    RecommendIn,
+    RecommendOut,
+    Tokens,
+    as_history,
+)
 
 Result = TypeVar("Result")
 
@@ -156,7 +171,7 @@ class Service:
         seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
         degraded: Degraded | None = None
         try:
-            found = await self._by_model(call, seconds - min(_RESERVE * seconds, _MOST_RESERVE))
+            found = await self._by_model(call, seconds - min(_RESERVE * seconds, _MOST_RESERVE), self._ask)
         except _ModelFailedError as failure:
             degraded = Degraded(reason=failure.reason, detail=DETAILS[failure.reason])
             self.metrics.degraded.labels(failure.reason).inc()
@@ -177,6 +192,55 @@ class Service:
             )
         self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
+
+    async def explain(self, wanted: ExplainIn, tenant: Tenant, request_id: str) -> ExplainOut:
+        """Explain items before the deadline, or raise `RefusedError`: without the model there is no sentence."""
+        with self.shares.hold(tenant):
+            arrived = time.perf_counter()
+            user = {name: value for name, value in wanted if name != "items"}
+            call = self._validated(RecommendIn.model_validate(user), tenant)
+            catalog, grounder = call.recommender.catalog, call.recommender.grounder
+            failed: Reason | None = None
+            try:
+                items = [catalog[candidate_id(one, catalog, grounder, "item")] for one in wanted.items]
+                call = replace(call, recommender=call.recommender.with_template(EXPLAIN))
+                seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
+                found = await self._by_model(call, seconds, partial(_explained, items))
+            except ZsrecError as error:
+                raise refusal(error) from error
+            except _ModelFailedError as failure:
+                failed = failure.reason
+                hint = "try again later; recommend works without the model"
+                wait = max(1, round(self.breaker.remaining))
+                raise RefusedError(
+                    503, failed, DETAILS[failed], "there is no explanation without the model", hint=hint,
+                    retry_after=wait,
+                ) from failure  # fmt: skip
+            finally:
+                self.metrics.asked(call.llm.exchanges)
+                log(
+                    "explain",
+                    request_id=request_id,
+                    tenant=tenant.name,
+                    user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
+                    items=len(wanted.items),
+                    events=len(wanted.history),
+                    failed=failed,
+                    seconds=round(time.perf_counter() - arrived, 4),
+                    llm_seconds=round(call.llm.seconds, 4),
+                )
+        return ExplainOut(
+            request_id=request_id,
+            items=tuple(
+                ExplanationOut(
+                    id=one.item.id, title=one.item.title, text=one.text, cited=one.cited, error=one.error
+                )
+                for one in found.items
+            ),
+            template=str(found.template),
+            notes=found.notes,
+            tokens=_tokens(call.llm.exchanges),
+        )
 
     async def reload(self) -> Stock:
         """Read the sources anew; requests under way finish with the old ones."""
@@ -222,7 +286,10 @@ class Service:
         if wanted.template is not None:
             if wanted.template not in templates:
                 raise RefusedError(
-                    422, "UnknownTemplate", "there is no such template", hint="GET /v1/templates lists them"
+                    422,
+                    "UnknownTemplate",
+                    "there is no such template",
+                    hint="GET /v1/templates or zsrec prompts list lists them",
                 )
             recommender = recommender.with_template(templates[wanted.template])
         elif wanted.conversation and recommender.template.ref.name == _DEFAULT_TEMPLATE:
@@ -248,7 +315,7 @@ class Service:
         except ConfigError as error:
             raise refusal(error) from error
 
-    async def _by_model(self, call: _Call, seconds: float) -> Recommendations:
+    async def _by_model(self, call: _Call, seconds: float, ask: Callable[[_Call], Awaitable[Result]]) -> Result:
         started = time.perf_counter()
         template = call.recommender.template.ref.name
         admitted = False
@@ -258,7 +325,7 @@ class Service:
                 self.metrics.stages.labels("queue").observe(waited)
                 self._require_closed_breaker(call.tenant)
                 admitted = True
-                found = await self._ask(call)
+                found = await _asked(ask(call))
                 self._breakers.succeeded(call.tenant)
                 self._breakers.took(call.tenant, call.llm.seconds, template)
                 admitted = False
@@ -291,23 +358,16 @@ class Service:
 
     async def _ask(self, call: _Call) -> Recommendations:
         wanted = call.wanted
-        try:
-            return await call.recommender.recommend(
-                call.history,
-                wanted.k,
-                about=wanted.about,
-                conversation=wanted.conversation,
-                candidates=wanted.candidates,
-                fill=wanted.fill,
-                ambiguous=wanted.ambiguous,
-                where=wanted.where,
-            )
-        except (LLMError, AnswerError, TemplateError) as error:
-            why = reason(error)
-            assert why is not None  # noqa: S101  (each of these kinds has one)
-            raise _ModelFailedError(why) from error
-        except ZsrecError as error:
-            raise refusal(error) from error
+        return await call.recommender.recommend(
+            call.history,
+            wanted.k,
+            about=wanted.about,
+            conversation=wanted.conversation,
+            candidates=wanted.candidates,
+            fill=wanted.fill,
+            ambiguous=wanted.ambiguous,
+            where=wanted.where,
+        )
 
     def _without_model(self, call: _Call, why: Reason) -> Recommendations:
         wanted = call.wanted
@@ -337,6 +397,32 @@ class Service:
             raise refusal(error) from error
 
 
+async def _explained(items: list[Item], call: _Call) -> Explanations:
+    about, template = call.wanted.about, call.recommender.template
+    return await call.recommender.explain(items, call.history, about=about, template=template)
+
+
+async def _asked(answer: Awaitable[Result]) -> Result:
+    """The model's answer; its failures and a wrong request's errors as the service's own."""
+    try:
+        return await answer
+    except (LLMError, AnswerError, TemplateError) as error:
+        why = reason(error)
+        assert why is not None  # noqa: S101  (each of these kinds has one)
+        raise _ModelFailedError(why) from error
+    except ZsrecError as error:
+        raise refusal(error) from error
+
+
+def _tokens(exchanges: list[Exchange]) -> Tokens:
+    usage = [exchange.usage for exchange in exchanges]
+    return Tokens(
+        prompt=sum(one.prompt_tokens or 0 for one in usage),
+        completion=sum(one.completion_tokens or 0 for one in usage),
+        cached=sum(one.cached_tokens or 0 for one in usage),
+    )
+
+
 def _rounded(score: float) -> float:
     """A score without the noise of binary fractions (0.92 and not 0.9199999999999999)."""
     return round(score, 9)
@@ -345,7 +431,6 @@ def _rounded(score: float) -> float:
 def _response(
     found: Recommendations, degraded: Degraded | None, exchanges: list[Exchange], request_id: str
 ) -> RecommendOut:
-    usage = [exchange.usage for exchange in exchanges]
     trace = found.trace
     return RecommendOut(
         request_id=request_id,
@@ -367,9 +452,5 @@ def _response(
         not_in_catalog=tuple(one.mention.text for one in trace.unresolved),
         unknown_history=tuple(name for name, _ in trace.history.unresolved),
         notes=trace.notes,
-        tokens=Tokens(
-            prompt=sum(one.prompt_tokens or 0 for one in usage),
-            completion=sum(one.completion_tokens or 0 for one in usage),
-            cached=sum(one.cached_tokens or 0 for one in usage),
-        ),
+        tokens=_tokens(exchanges),
     )

@@ -55,6 +55,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "logging.config.dictConfig", lambda _: None
+    )  # `mcp` sets up its log, and ends with the input
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
     (tmp_path / "books.csv").write_text(BOOKS, encoding="latin-1")
     (tmp_path / "sales.csv").write_text(SALES, encoding="latin-1")
@@ -87,6 +90,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "chat": (),
     "batch": ("--input", "users.parquet", *COLUMNS, "--out", "out"),
     "serve": (),
+    "mcp": (),
     "playground": (),
     "ground": ("--input", "mentions.jsonl", "--out", "-"),
     "ground-fit": ("--input", "labels.jsonl", "--out", "weights.json"),

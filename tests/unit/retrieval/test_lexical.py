@@ -82,7 +82,7 @@ def test_critiques_and_liked_items_are_read() -> None:
 def test_new_items_are_found_at_once() -> None:
     lexical = Lexical(SHOP)
     new = Item(id="new", title="Zorro (2031)", attributes={"genres": "Western"})
-    lexical.add([new, SHOP["1"]])
+    lexical.add_items([new, SHOP["1"]])
     assert len(lexical.items) == 7
     assert top(lexical, [], 1, about="western").ids == ("new",)
     assert top(lexical, [], 1, about="zoro").ids == ("new",)

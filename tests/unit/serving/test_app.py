@@ -366,7 +366,7 @@ def test_the_openapi_has_examples_that_hold(tmp_path: Path) -> None:
 
 def test_a_fault_of_ours_is_a_plain_500(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make(tmp_path, FakeLLM(ANSWER))
-    monkeypatch.setattr("zsrec.serving.app.read_answer", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("zsrec.serving.lookups.read_answer", lambda *_, **__: 1 / 0)
     with client(service) as http:
         reply = http.post("/v1/ground", json={"text": "SECRET"})
     assert reply.status_code == 500

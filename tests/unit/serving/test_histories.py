@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from zsrec.core.errors import DamagedError, DataError
+from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, Feedback
 from zsrec.data.interactions import Contact, Interactions
-from zsrec.retrieval import Cooccurrence, ItemKNN, Popularity, top
+from zsrec.retrieval import Cooccurrence, ItemKNN, Lexical, Popularity, top
 from zsrec.retrieval.lists import Backed
 from zsrec.serving.histories import UserHistories
 
@@ -49,6 +50,15 @@ def test_feedback_counts_at_once_for_the_user_and_for_others(tmp_path: Path) -> 
     histories.add("v", [event("a", Feedback.LIKED)])
     assert items(histories, "v") == ["b", "new", "bad", "a"]  # the newest event of an item counts
     histories.serve(KNOWN, ItemKNN(KNOWN))  # a retriever that does not learn
+
+
+def test_feedback_is_kept_beside_a_retriever_of_texts() -> None:
+    films = Catalog(["a", "b"], ["Heat", "Ronin"], domain="movies")
+    histories = UserHistories()
+    for retriever in (Lexical(films), Backed(Lexical(films), Popularity(KNOWN))):
+        histories.serve(KNOWN, retriever)
+        histories.add("v", [event("b")])
+        assert items(histories, "v")[:2] == ["a", "b"]
 
 
 def test_a_restart_reads_the_journal(tmp_path: Path) -> None:
