@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from zsrec.cli import options
-from zsrec.cli.console import print_line
 from zsrec.cli.options import MODEL, SERVICE, CatalogOptions, columns_of, expand_groups, option
 from zsrec.core.errors import MissingExtraError
 from zsrec.core.settings import Settings, is_loopback
@@ -129,7 +128,7 @@ def serve(
 def open_service(
     sources: Sources, settings: Settings, limits: Options, journal: Path | None, hash_key_file: Path | None
 ) -> Service:
-    """A loaded service; what is to be known of it goes to standard error."""
+    """A loaded service; `Service.stock.notes` are not said yet."""
     from zsrec.core.privacy import Pseudonyms
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
     from zsrec.recommender.loader import settle
@@ -144,8 +143,4 @@ def open_service(
     else:
         hash_key = secrets.token_bytes(32)
     llm, histories = OpenAIClient(settings), UserHistories(journal)
-    service = Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)
-    for note in (*(["no --catalog: the MovieLens sample is served"] if sources.catalog is None else []),
-                 *service.stock.notes):  # fmt: skip
-        print_line(note, error=True)
-    return service
+    return Service(sources, settings, llm, limits, Pseudonyms(hash_key), histories, loaded=settle)

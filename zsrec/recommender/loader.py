@@ -179,9 +179,9 @@ class Sources:
             AsyncRecommender, tables, retriever, settings, template=templates[default], llm=llm
         )
         recommender.grounder.ground("")  # builds the index
-        return Stock(
-            recommender, templates, None if retriever is None else retriever.name, tables.known, tables.notes
-        )
+        sample = ("no --catalog: the MovieLens sample is served",) if self.catalog is None else ()
+        fallback = None if retriever is None else retriever.name
+        return Stock(recommender, templates, fallback, tables.known, (*sample, *tables.notes))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     if threading.current_thread() is threading.main_thread():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_signal)
-    log("started", items=len(service.stock.recommender.catalog), fallback=service.stock.fallback)
+    service.log_start()
     yield
     await service.llm.aclose()
     log("stopped")

@@ -79,7 +79,7 @@ class Answer:
         """The answer of a journal entry."""
         fields = {name: value for name, value in entry.items() if name in cls.__dataclass_fields__}
         items = tuple((item, score, source) for item, score, source in fields["items"])
-        return cls(**fields | {"items": items, "named": tuple(fields["named"])})
+        return cls(**fields | {"items": items, "named": tuple(fields.get("named", ()))})
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

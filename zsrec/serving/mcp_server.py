@@ -99,7 +99,7 @@ def create_server(service: Service) -> Server[None]:
 
     @asynccontextmanager
     async def lifespan(_: Server[None]) -> AsyncIterator[None]:
-        log("started", items=len(service.stock.recommender.catalog), fallback=service.stock.fallback)
+        service.log_start()
         yield
         await service.llm.aclose()
         log("stopped")

@@ -272,6 +272,12 @@ class Service:
         except DataError as error:
             raise RefusedError(503, "JournalFailed", "the feedback was not kept", "the journal failed") from error
 
+    def log_start(self) -> None:
+        """Log what is served, and what was noted when it was read."""
+        stock = self.stock
+        notes = "; ".join(stock.notes) or None
+        log("started", items=len(stock.recommender.catalog), fallback=stock.fallback, notes=notes)
+
     def check_history(self, events: int) -> None:
         """Raise `RefusedError` (422) where a history has too many events."""
         most = self.options.max_history
