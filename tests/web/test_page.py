@@ -338,6 +338,7 @@ def test_no_server_at_all(tab: Tab) -> None:
         run(page)
         page.get_by_role("alert").get_by_text("http://127.0.0.1:9/v1").wait_for(timeout=20_000)
         assert "{# mine #}" in page.locator(".cm-content").inner_text()
+        page.context.close()  # or it may notice that its server stops
     finally:
         alone.stop()
 
