@@ -152,6 +152,8 @@ def conversations(
             f"{len(linked):,} of {len(links):,} items of the interactions linked to {len(set(linked)):,} of "
             f"{len(items):,} items, with {len(known):,} interactions",
         ]
+    if recorded and not any(name in LLM_ROWS for name in names):
+        notes.append(f"--replies were not read: --methods names none of {', '.join(LLM_ROWS)}")
     rows, skipped = _retrieval_rows(names, asked, words_of(asked, grounder), items, known, seed)
     if any(name in LLM_ROWS for name in names):
         fill = _retrieved(rows)
