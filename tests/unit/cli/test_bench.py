@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from zsrec.cli import app, bench
+from zsrec.cli import app, bench, options
 from zsrec.core.errors import BadRowError, ConfigError, DataError, MissingExtraError
 
 
@@ -170,3 +170,9 @@ def test_times_in_milliseconds_give_the_same_benchmark_to_the_last_digit(files: 
     assert seconds["methods"] == milliseconds["methods"]
     assert seconds["comparisons"] == milliseconds["comparisons"]
     assert any("read as ms" in note for note in milliseconds["notes"])
+
+
+@pytest.mark.parametrize("text", ["0", "ten", "5,0", "1000000000"])
+def test_cut_offs_are_bounded(text: str) -> None:
+    with pytest.raises(ConfigError, match="--k is"):
+        options.cut_offs(text)

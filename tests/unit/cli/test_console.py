@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
+from rich.table import Table
 
 from zsrec.cli import console as watch
 from zsrec.core.types import Exchange, Usage
@@ -64,3 +66,13 @@ def test_a_terminal_gets_the_bar_alone(monkeypatch) -> None:
     seen.start("rank/default", 1)
     seen.step()
     assert console.export_text() == ""
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_its_texts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table(*(f"column {number}" for number in range(12)), box=None)
+    table.add_row(*["0.1234–0.5678"] * 12)
+    watch.print_table(table)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["0.1234–0.5678"] * 12

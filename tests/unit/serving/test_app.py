@@ -395,3 +395,11 @@ def test_a_conversation_is_an_input_with_limits(tmp_path: Path) -> None:
         blank = {"conversation": [{"role": "user", "text": " "}]}
         assert http.post("/v1/recommend", json=blank).status_code == 422
     assert len(llm.requests) == 1
+
+
+def test_a_conversation_reaches_the_model_without_a_named_template(tmp_path: Path) -> None:
+    llm = FakeLLM(ANSWER)
+    with client(make(tmp_path, llm)) as http:
+        body = {"conversation": [{"role": "user", "text": "I loved Heat, something older please"}], "k": 2}
+        assert http.post("/v1/recommend", json=body).status_code == 200
+    assert "something older please" in llm.requests[0].messages[-1].content
