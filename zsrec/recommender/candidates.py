@@ -204,7 +204,11 @@ def with_reasons(
     """Items without a reason of the model's get a retriever's: the words that match, or the event behind it."""
     silent = [one.item.id for one in items if one.reason is None and one.source != "popularity"]
     history, found = _resolved(known, request.history), dict[str, str]()
-    for retriever, words in _fillers(pipeline, request):
+    if request.fill == "retrieval":  # or the index of words would be built for reasons alone
+        readers = _fillers(pipeline, request)
+    else:
+        readers = [] if pipeline.retriever is None else [(pipeline.retriever, request.words)]
+    for retriever, words in readers:
         if asked := [item_id for item_id in silent if item_id not in found]:
             of = profile(history, retriever.items, about=words)
             why = because(retriever, of, asked, pipeline.catalog)
