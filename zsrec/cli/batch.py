@@ -11,7 +11,7 @@ from zsrec.cli.console import TerminalWatch, print_line
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import COLUMNS, MODEL, CatalogOptions, columns_of, expand_groups, option
 from zsrec.core.errors import ConfigError
-from zsrec.core.settings import Settings
+from zsrec.core.settings import DEFAULT_TEMPLATE, Settings
 from zsrec.data import movielens
 from zsrec.recommender.request import DEFAULT_POOL
 from zsrec.recommender.strategy import CONVERSATION_TEMPLATE
@@ -88,14 +88,14 @@ def batch(
 
     urls = tuple(base_url or ())
     settings = Settings.load(model=model, base_url=urls[0] if urls else None, concurrency=concurrency)
-    chosen_by_default = settings.template == Settings.model_fields["template"].default
     recorded = read_replies(replies)
     if len(recorded) > 1:
         raise ConfigError("--replies of two names", hint="a batch job has one model: give its files one NAME")
     requests = None if requests_only is None else RequestFolder(requests_only, settings)
     offline = Offline(recorded[0] if recorded else None, requests) if recorded or requests is not None else None
     sources = replace(catalog, catalog=catalog.catalog and catalog.catalog.absolute()).sources(
-        template=template or (CONVERSATION_TEMPLATE if conversation and chosen_by_default else None),
+        template=template
+        or (CONVERSATION_TEMPLATE if conversation and settings.template == DEFAULT_TEMPLATE else None),
         prompts=None if prompts is None else prompts.absolute(),
         retriever=retriever,
         interactions=None if interactions is None else interactions.absolute(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -66,9 +66,9 @@ def demo(
     split = leave_one_out(data.interactions)
     with _server(ServerOptions(port=port), stop=stop) as base_url:
         settings = Settings.load(base_url=base_url)
-        retriever = methods([RETRIEVER], _no_vectors, data.catalog)[0][RETRIEVER]
-        _show_scores(_measured(data, split, retriever, settings))
-        known = retriever(split.training)
+        made, _ = methods([name for name in ROWS if name not in NAMED], _no_vectors, data.catalog)
+        _show_scores(_measured(data, split, made, settings))
+        known = made[RETRIEVER](split.training)
         with Recommender(data.catalog, settings=settings, retriever=known) as recommender:
             ranking = recommender.with_template(NAMED[WITH_MODEL]).with_retriever(known, pool=POOL)
             notes = [_show_user(ranking, split, case) for case in range(min(users, len(split)))]
@@ -94,17 +94,22 @@ def _server(options: ServerOptions, *, stop: bool) -> Iterator[str]:
         yield up(options, progress=ConsoleProgress()).base_url
 
 
-def _measured(data: Data, split: Split, retriever: Method, settings: Settings) -> Report:
+def _measured(data: Data, split: Split, made: Mapping[str, Method], settings: Settings) -> Report:
     """The same run as `zsrec bench run` makes."""
-    names = [name for name in ROWS if name not in NAMED]
     task = Task(
         data=data.name,
         catalog=data.catalog,
         problems=[split],
-        methods=methods(names, _no_vectors, data.catalog)[0],
+        methods=made,
         llm_methods=[
             LLMMethod(
-                WITH_MODEL, load_template(NAMED[WITH_MODEL]), RETRIEVER, retriever, POOL, newest=NEWEST, prior=True
+                WITH_MODEL,
+                load_template(NAMED[WITH_MODEL]),
+                RETRIEVER,
+                made[RETRIEVER],
+                POOL,
+                newest=NEWEST,
+                prior=True,
             )
         ],
         ks=(K,),

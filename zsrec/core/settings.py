@@ -16,6 +16,7 @@ from zsrec.core.errors import ConfigError, HostNotAllowedError
 from zsrec.core.privacy import Redact
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
+DEFAULT_TEMPLATE = "generate/default"
 
 _SECRET = {"api_key", "hash_key", "base_url", "extra_body", "extra_headers", "extra_query"}
 
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
     base_url: str = DEFAULT_BASE_URL
     model: str | None = None
     api_key: SecretStr = SecretStr("none")
-    template: str = "generate/default"
+    template: str = DEFAULT_TEMPLATE
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     timeout: float = Field(default=300.0, gt=0)
     max_retries: int = Field(default=4, ge=0, le=20)

@@ -14,7 +14,7 @@ from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import ConfigError
 from zsrec.core.privacy import Redactor
 from zsrec.core.privacy import redactor as redactor_of
-from zsrec.core.settings import Ambiguous, Settings
+from zsrec.core.settings import DEFAULT_TEMPLATE, Ambiguous, Settings
 from zsrec.core.types import Item, Recommendation, Recommendations, Strategy
 from zsrec.data.catalog import Catalog
 from zsrec.llm.protocol import LLM, ServerInfo
@@ -58,7 +58,7 @@ class _Base:
         self.pipeline = Pipeline(
             catalog=catalog,
             template=self._load(template or settings.template),
-            template_given=template is not None or settings.template != Settings.model_fields["template"].default,
+            template_given=template is not None or settings.template != DEFAULT_TEMPLATE,
             settings=settings,
             shared_grounder=SharedGrounder(catalog, _of_catalog(grounder, catalog)),
             popularity=PopularityList.of(popularity),

@@ -50,6 +50,11 @@ Reason = Literal[
     "template_failed",
 ]  # fmt: skip
 
+Deadline = Annotated[
+    float | None,
+    Field(gt=0, allow_inf_nan=False, strict=True, description="Seconds; never more than the service's own."),
+]
+
 
 class EventIn(Event):
     """One interaction of the user with an item."""
@@ -99,13 +104,7 @@ class RecommendIn(Frozen):
     where: Annotated[tuple[Id, ...], Field(max_length=20)] = Field(
         default=(), description='Conditions that every item meets, as "year >= 2010" or "genres != Horror".'
     )
-    deadline: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        strict=True,
-        description="Seconds; never more than the service's own.",
-    )
+    deadline: Deadline = None
 
 
 class ItemOut(Frozen):
@@ -222,13 +221,7 @@ class ExplainIn(Frozen):
     user: Id | None = Field(
         default=None, description="Without a history, the one that the service knows of this user."
     )
-    deadline: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        strict=True,
-        description="Seconds; never more than the service's own.",
-    )
+    deadline: Deadline = None
 
 
 class ExplanationOut(Frozen):

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from zsrec.core.errors import AnswerError, ConfigError, DataError, LLMError, TemplateError, ZsrecError
 from zsrec.core.privacy import Pseudonyms, Redactor, redactor
-from zsrec.core.settings import Settings
+from zsrec.core.settings import DEFAULT_TEMPLATE, Settings
 from zsrec.core.types import Exchange, Frozen, Item, Recommendations
 from zsrec.data.history import Event, History
 from zsrec.llm.forwarding import ForwardingLLM
@@ -47,7 +47,6 @@ from zsrec.serving.schemas import (
 Result = TypeVar("Result")
 
 # What is kept back of a deadline for the answer without the model: a share, and at most so many seconds.
-_DEFAULT_TEMPLATE = Settings.model_fields["template"].default
 _RESERVE = 0.2
 _MOST_RESERVE = 0.25
 
@@ -298,7 +297,7 @@ class Service:
                     hint="GET /v1/templates or zsrec prompts list lists them",
                 )
             recommender = recommender.with_template(templates[wanted.template])
-        elif wanted.conversation and recommender.template.ref.name == _DEFAULT_TEMPLATE:
+        elif wanted.conversation and recommender.template.ref.name == DEFAULT_TEMPLATE:
             recommender = recommender.with_template(templates.get(CONVERSATION_TEMPLATE, recommender.template))
         if wanted.names or not self.options.redact:
             recommender = recommender.with_redaction(self._redactor(wanted.names))
