@@ -59,9 +59,9 @@ def names(parsed: ParsedTitle, aliases: Sequence[str] = ()) -> list[Name]:
     bare = (parsed.main[counted.end() :],) if counted else ()
     for place, text in enumerate((parsed.main, *bare, *parsed.alternatives, *aliases)):
         parts = name_parts(text)
-        name = Name(parts, place > 0, sum(parts, ()))
-        if parts and all(name.words != other.words for other in found):
-            found.append(name)
+        spelled = parts[0] if len(parts) == 1 else sum(parts, ())
+        if parts and spelled not in [other.words for other in found]:
+            found.append(Name(parts, place > 0, spelled))
     if not found:
         only = ("".join(parsed.main.split()).casefold(),)
         found.append(Name((only,), False, only))
@@ -108,9 +108,6 @@ def creator_form(spelled: Sequence[str]) -> str:
     return "@" + key(spelled)
 
 
-def _both(spelled: tuple[str, ...], kind: Kind) -> Iterator[tuple[str, int]]:
+def _both(spelled: tuple[str, ...], kind: int) -> tuple[tuple[str, int], ...]:
     strict = key(spelled)
-    if not strict:
-        return
-    yield strict, int(kind)
-    yield loose_key(spelled), int(kind) + LOOSE
+    return ((strict, kind), (loose_key(spelled), kind + LOOSE)) if strict else ()

@@ -278,10 +278,13 @@ class Segment:
             spelled = names(parsed, _other_names(aliases[item]) if aliases else ())
             abouts.append(_encoded(creator, anatomy.labels))
             best: dict[str, int] = {}
-            for text, kind in chain(forms(parsed, spelled), about_forms(title, anatomy, creator)):
+            about = about_forms(title, anatomy, creator) if anatomy.labels or creator else ()
+            for text, kind in chain(forms(parsed, spelled), about):
                 if kind < best.get(text, 256):
                     best[text] = kind
-            best[verbatim_key(title)] = best[verbatim_key(display_title(title))] = Kind.FULL
+            best[verbatim_key(title)] = Kind.FULL
+            if (displayed := display_title(title)) != title:
+                best[verbatim_key(displayed)] = Kind.FULL
             key_texts.extend(best)
             key_kinds.extend(best.values())
             key_items.extend([item] * len(best))

@@ -50,6 +50,7 @@ _LONGEST_TITLE = 500
 _BRACKET = re.compile(rf"\s*[(\[]([^()\[\]]{{1,{_LONGEST}}})[)\]]\s*$")
 _BROKEN = re.compile(r":\s|\s[-–—]+\s")
 _DASH = re.compile(r"\s[-–—]+\s")
+_SET_APART = re.compile(r"[(\[]|\s[-–—]")
 _FEATURES = tuple(f"{phrase} " if phrase[-1].isalpha() else phrase for phrase in FEATURES)
 _SERIES = re.compile(r"^(?P<name>[^#]{2,80}?),?\s*#\s*(?P<number>\d[\d.\-–]*)(?P<rest>.*)$")
 _RANGE = re.compile(r"\d\s*[-–]\s*\d")
@@ -93,8 +94,9 @@ class Conventions:
         for title in titles:
             subtitled += _BROKEN.search(title) is not None
             bilingual += split_scripts(title[:_LONGEST]) is not None
-            if any(sign in title for sign in ("(", "[", " - ", " – ", " — ")):
-                shared.update({_pattern(text) for text in _candidates(title)})
+            rest, _ = split_year(tidy(title[:_LONGEST_TITLE]).strip())
+            if _SET_APART.search(rest):
+                shared.update({_pattern(text) for text in _candidates(rest)})
         least = max(_LEAST_SHARED, len(titles) // _SHARE)
         labels = (text for text, count in shared.items() if count >= least and not _only_counts(text))
         return cls(
@@ -142,7 +144,9 @@ class Conventions:
         halves = split_scripts(core.main) or (self.bilingual and _split_han(core.main)) or None
         if halves is not None:
             core = core._replace(main=halves[0], alternatives=(halves[1], *core.alternatives))
-        return Anatomy(core._replace(year=core.year if year is None else year), tuple(labels))
+        if year is not None:
+            core = ParsedTitle(core.main, core.alternatives, year)
+        return Anatomy(core, tuple(labels))
 
     def _labels(self, text: str, made: set[str]) -> list[Label]:
         found = list(_series(text))
@@ -229,13 +233,12 @@ def _last(title: str) -> tuple[str, str] | None:
     if title.endswith((")", "]")):
         found = _BRACKET.search(title)
         return None if found is None else (title[: found.start()], found.group(1).strip())
-    dashes = list(_DASH.finditer(title))
+    dashes = list(_DASH.finditer(title)) if _DASH.search(title) else []
     return (title[: dashes[-1].start()].rstrip(), title[dashes[-1].end() :].strip()) if dashes else None
 
 
-def _candidates(title: str) -> Iterator[str]:
-    """The texts in a title that may be labels; behind the last dash also without the brackets in it."""
-    rest, _ = split_year(tidy(title[:_LONGEST_TITLE]).strip())
+def _candidates(rest: str) -> Iterator[str]:
+    """The texts in a title without its year that may be labels; behind the last dash also without its brackets."""
     while (found := _last(rest)) is not None:
         before, text = found
         if len(text) <= _LONGEST:

@@ -40,13 +40,16 @@ _LONGEST_EDITION = 3
 _AKA = re.compile(r"^(?:a\.?k\.?a\.?|aka|also known as)[:\s]\s*", re.IGNORECASE)
 _SEGMENTS = re.compile(r":(?!\d)\s*|\s[-–—]+\s|;\s|\s\|\s|,?\sor,\s")
 _OWNER = re.compile(r"^(?:[^\W\d_][\w.\-]*\s+){1,3}[^\W\d_][\w.\-]*(?:['’]s|s['’])\s+(?=\S)")
+_SEGMENT_SIGN = re.compile(r"[:;|\-–—]|\sor,")  # without one of these there is one segment
+_CONNECTIVES = ("or", "and", "&")
 _DANGLING = re.compile(r"(?<=[\s,])(?:or|and|&)$", re.IGNORECASE)
 
-_APOSTROPHES = dict.fromkeys(map(ord, "'’‘`´ʼʻ′"), None)
-_AND = {ord("&"): " and ", ord("+"): " and ", ord("＆"): " and "}
+_SIGNS = dict.fromkeys(map(ord, "'’‘`´ʼʻ′"), None) | dict.fromkeys(map(ord, "&+＆"), " and ")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _HAN_LETTER = re.compile(f"[{_HAN}]")
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")  # each Han character is a word
+_ASCII_SIGNS = frozenset("'`&+")
+_ASCII_WORD = re.compile("[a-z0-9]+")  # the same in lower-case ASCII, in half the time
 _HAN_ORDINAL = re.compile(rf"第([{''.join(HAN_NUMBERS)}\d]{{1,3}})[{HAN_COUNTERS}]")
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}
 _NARROW = _WIDE | dict.fromkeys(map(ord, "™®©℠℗"))
@@ -67,6 +70,7 @@ _SPELLINGS: dict[str, str] = {
     **{roman: UNITS[value] for roman, value in _ROMAN.items()},
     **SPELLINGS,
 }
+_LIGHT_WORDS = SMALL_WORDS | FILLERS
 _NUMBERS = frozenset([*UNITS, *ORDINALS, "half"])
 
 
@@ -120,7 +124,7 @@ def parse_title(title: str) -> ParsedTitle:
         rest = rest[:start].rstrip()
     names = [name for group in reversed(groups) for name in _alternatives(group)]
     main = article_first(rest)
-    return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
+    return ParsedTitle(main, tuple(dict.fromkeys([name for name in names if name and name != main])), year)
 
 
 def names_title(text: str, title: str) -> bool:
@@ -131,6 +135,9 @@ def names_title(text: str, title: str) -> bool:
 
 def _opening(text: str) -> int:
     """Where the parenthesis opens that the last character closes; -1 where it does not."""
+    last = text.rfind("(")
+    if last >= 0 and text.find(")", last) == len(text) - 1:
+        return last
     depth = 0
     for place in range(len(text) - 1, -1, -1):
         depth += (text[place] == ")") - (text[place] == "(")
@@ -214,7 +221,7 @@ def words(text: str) -> tuple[str, ...]:
     "Star Wars: Episode IV - A New Hope" gives ("star", "wars", "episode", "four", "a", "new", "hope").
     """
     found: list[str] = []
-    for segment in _SEGMENTS.split(text):
+    for segment in _SEGMENTS.split(text) if _SEGMENT_SIGN.search(text) else (text,):
         found.extend(segment_words(segment))
     return tuple(found)
 
@@ -227,10 +234,15 @@ def segment_words(segment: str) -> tuple[str, ...]:
         segment = _HALF.sub(" half", segment)
     if "$" in segment or "!" in segment:
         segment = _LETTER_SIGNS.sub(lambda sign: "s" if sign.group() == "$" else "i", segment)
-    folded = fold(_ING.sub("g", segment))
-    if not folded.isascii() and _HAN_LETTER.search(folded):
-        folded = _HAN_ORDINAL.sub(lambda found: f" {HAN_NUMBERS.get(found[1], found[1])} ", folded)
-    found = _WORD.findall(folded.translate(_APOSTROPHES).translate(_AND))
+    folded = fold(_ING.sub("g", segment) if "'" in segment or "’" in segment else segment)
+    if folded.isascii():
+        if not _ASCII_SIGNS.isdisjoint(folded):
+            folded = folded.translate(_SIGNS)
+        found = _ASCII_WORD.findall(folded)
+    else:
+        if _HAN_LETTER.search(folded):
+            folded = _HAN_ORDINAL.sub(lambda found: f" {HAN_NUMBERS.get(found[1], found[1])} ", folded)
+        found = _WORD.findall(folded.translate(_SIGNS))
     last = len(found) - 1
     if last > 1 and found[last] in HAN_NUMBERS and _HAN_LETTER.match(found[last - 1]):
         found[last] = HAN_NUMBERS[found[last]]
@@ -281,7 +293,7 @@ def has_han(text: str) -> bool:
 
 def key(spelled: Sequence[str]) -> str:
     """The words joined, without a leading article; equal for all ways to spell one name."""
-    return "".join(without_article(spelled))
+    return "".join(spelled[1:] if len(spelled) > 1 and spelled[0] in ARTICLES else spelled)
 
 
 def content(spelled: Sequence[str]) -> list[str]:
@@ -292,8 +304,7 @@ def content(spelled: Sequence[str]) -> list[str]:
     kept = [
         word
         for place, word in enumerate(spelled)
-        if word not in SMALL_WORDS
-        and word not in FILLERS
+        if word not in _LIGHT_WORDS
         and not (word in MARKERS and place and place + 1 < len(spelled) and is_number(spelled[place + 1]))
     ]
     return kept or list(spelled)
@@ -319,8 +330,18 @@ def name_parts(name: str) -> tuple[tuple[str, ...], ...]:
 
 def segments(name: str) -> list[str]:
     """The parts of a name around colons and dashes: "Kill Bill: Vol. 1" gives ["Kill Bill", "Vol. 1"]."""
-    parts = [part for raw in _SEGMENTS.split(name) if (part := _DANGLING.sub("", raw.strip()).rstrip(" ,"))]
-    return [part for part in parts if part.lower() not in ("or", "and", "&")] or parts
+    if _SEGMENT_SIGN.search(name) is None:
+        return [part] if (part := _bare(name)) else []
+    parts = [part for raw in _SEGMENTS.split(name) if (part := _bare(raw))]
+    return [part for part in parts if part.lower() not in _CONNECTIVES] or parts
+
+
+def _bare(part: str) -> str:
+    """A part of a name without the connective or comma that it ends with."""
+    part = part.strip()
+    if part[-3:].lower().endswith(_CONNECTIVES):
+        part = _DANGLING.sub("", part)
+    return part.rstrip(" ,")
 
 
 def split_scripts(name: str) -> tuple[str, str] | None:
