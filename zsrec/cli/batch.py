@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, print_line
 from zsrec.cli.offline import read_replies, show_requests
-from zsrec.cli.options import COLUMNS, MODEL, CatalogOptions, columns_of, expand_groups, option
+from zsrec.cli.options import COLUMNS, MODEL, CatalogOptions, columns_of, expand_groups, named_by, option
 from zsrec.core.errors import ConfigError
 from zsrec.core.settings import DEFAULT_TEMPLATE, Settings
 from zsrec.data import movielens
@@ -118,7 +118,7 @@ def batch(
         stop_after=stop_after,
         offline=offline,
     )
-    with TerminalWatch() as watch:
+    with TerminalWatch() as watch, named_by("--interactions-columns", sources.interactions):
         found = run_batch(
             job,
             out,

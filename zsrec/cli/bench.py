@@ -23,14 +23,15 @@ from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import (
-    BenchCatalog,
     CatalogOptions,
+    RequiredCatalog,
     accepting,
     columns_of,
     comma_separated,
     cut_offs,
     examples,
     expand_groups,
+    named_by,
     option,
     two_columns,
 )
@@ -78,7 +79,7 @@ app.command("split", cls=accepting(OLD_NAMES))(split_command)
 @expand_groups
 def bench_run(
     interactions: Annotated[Path, option("A table of user, item and timestamp.")],
-    catalog: BenchCatalog,
+    catalog: RequiredCatalog,
     run: RunOptions,
     columns: options.EventColumns = "user,item,timestamp",
     targets: Annotated[Path | None, option("A table of user and item: your own held-out items.")] = None,
@@ -102,7 +103,8 @@ def bench_run(
         problems_ = _problems(data, run)
     else:
         user, item = two_columns(target_columns or columns, "--target-columns")
-        chosen = read_targets(targets, data.interactions.items, user=user, item=item, **catalog.text)
+        with named_by("--target-columns", targets):
+            chosen = read_targets(targets, data.interactions.items, user=user, item=item, **catalog.text)
         problems_ = [held_out(data.interactions, chosen, seed=run.seed)]
         data.files[f"targets {targets.name}"] = sha256(targets)
     show(carry_out(data, problems_, run, table_arguments(catalog, columns)))
@@ -206,8 +208,8 @@ def table_arguments(catalog: CatalogOptions, columns: str) -> dict[str, Any]:
     """The options of one's own tables that a run's results depend on; those that older runs lack only if given."""
     newer = {"creator": catalog.creator, "aliases": catalog.aliases, "delimiter": catalog.delimiter}
     newer["encoding"] = None if catalog.encoding == "utf-8" else catalog.encoding
-    names = f"{catalog.id_column},{catalog.title_column}"
-    return {"columns": columns, "item_columns": names, "domain": catalog.domain or "movies"} | {
+    names = f"{catalog.sources().id_column},{catalog.title_column}"
+    return {"columns": columns, "item_columns": names, "domain": catalog.domain or "items"} | {
         name: value for name, value in newer.items() if value is not None
     }
 

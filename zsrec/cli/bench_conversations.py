@@ -16,11 +16,12 @@ from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
 from zsrec.cli.offline import read_replies, show_requests
 from zsrec.cli.options import (
-    BenchCatalog,
+    RequiredCatalog,
     columns_of,
     comma_separated,
     cut_offs,
     expand_groups,
+    named_by,
     option,
     two_columns,
 )
@@ -68,7 +69,7 @@ METHODS = (*BEHAVIOUR, *WORDS, *LLM_ROWS)
 
 
 @dataclass(frozen=True)
-class TalkCatalog(BenchCatalog):
+class TalkCatalog(RequiredCatalog):
     """The catalog of the items that dialogues are about."""
 
     domain: options.Domain = "movies"
@@ -136,7 +137,9 @@ def conversations(
     known, notes = None, []
     if interactions is not None:
         id_column, title = two_columns(interaction_item_columns, "--interaction-item-columns")
-        others = Catalog.from_file(interaction_items or interactions, id=id_column, title=title, **catalog.text)
+        other_items = interaction_items or interactions
+        with named_by("--interaction-item-columns", other_items):
+            others = Catalog.from_file(other_items, id=id_column, title=title, **catalog.text)
         links = link_items(others, grounder)
         if link:
             for one in links:

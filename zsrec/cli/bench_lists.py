@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 from zsrec.cli import options
 from zsrec.cli.console import print_line
-from zsrec.cli.options import BenchCatalog, columns_of, expand_groups, option
+from zsrec.cli.options import RequiredCatalog, columns_of, expand_groups, option
 from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.evaluation.datasets import from_sources
@@ -21,7 +21,7 @@ from zsrec.retrieval.lists import Lists, read_lists
 @expand_groups
 def split_command(
     interactions: Annotated[Path, option("A table of user, item and timestamp.")],
-    catalog: BenchCatalog,
+    catalog: RequiredCatalog,
     out: Annotated[Path, option("The folder for training.csv, histories.csv and targets.csv.")],
     columns: options.EventColumns = "user,item,timestamp",
     protocol: options.ProtocolName = "leave-one-out",

@@ -19,7 +19,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from zsrec.core.errors import ZsrecError
+from zsrec.core.errors import MissingColumnError, ZsrecError
 from zsrec.core.types import Exchange, Recommendation, Recommendations
 from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
@@ -82,8 +82,9 @@ def bytes_out() -> BinaryIO:
 def complain(error: ZsrecError, where: str = "") -> None:
     """Show an error and its hint on standard error."""
     err.print(Text(f"{where}error: ", style="bold red") + plain(error.message), soft_wrap=True)
-    if error.hint:
-        err.print(plain(f"  hint: {error.hint}"), style="dim", soft_wrap=True)
+    hint = error.hint_for("--{} ") if isinstance(error, MissingColumnError) else error.hint
+    if hint:
+        err.print(plain(f"  hint: {hint}"), style="dim", soft_wrap=True)
 
 
 def plain(text: str) -> Text:

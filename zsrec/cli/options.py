@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import wraps
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from zsrec.cli.console import err, print_line
-from zsrec.core.errors import BadValueError, ConfigError
+from zsrec.core.errors import BadValueError, ConfigError, MissingColumnError
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
@@ -23,7 +24,7 @@ from zsrec.data.tables import SUFFIXES
 from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS
 from zsrec.prompts import Library
-from zsrec.recommender.loader import Sources, Tables
+from zsrec.recommender.loader import USUAL_IDS, Sources, Tables
 from zsrec.recommender.request import Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
@@ -35,6 +36,7 @@ ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 MOST_K = 10_000
 """The largest cut-off: longer lists are no recommendations."""
 
+ID_NAMES = f"{', '.join(USUAL_IDS[:-1])} or {USUAL_IDS[-1]}"
 CATALOG, USER, MODEL, SERVICE = "Catalog", "User", "Model and prompt", "Service"
 METHODS, PROTOCOL, OUTPUT = "Methods", "Protocol", "Output"
 
@@ -121,8 +123,9 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 CatalogFile = Annotated[Path, option("The catalog: CSV, TSV, JSONL or Parquet.", panel=CATALOG)]
-IdColumn = Annotated[str, option("The catalog's id column.", "--id", panel=CATALOG)]
-Domain = Annotated[str | None, option("What the items are, in the plural, such as books.", panel=CATALOG)]
+Domain = Annotated[
+    str | None, option("What the items are, in the plural, such as books; by default items.", panel=CATALOG)
+]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,10 @@ class CatalogOptions:
         Path | None,
         option("Your items: CSV, TSV, JSONL or Parquet; by default the MovieLens sample.", panel=CATALOG),
     ] = None
-    id_column: IdColumn = "movieId"
+    id_column: Annotated[
+        str | None,
+        option(f"The catalog's id column; by default {ID_NAMES}, whichever it has.", "--id", panel=CATALOG),
+    ] = None
     title_column: Annotated[str, option("The catalog's title column.", "--title", panel=CATALOG)] = "title"
     creator: Annotated[
         str | None, option("The catalog's column of authors, artists or makers, for matching.", panel=CATALOG)
@@ -141,7 +147,7 @@ class CatalogOptions:
     aliases: Annotated[
         str | None, option('The catalog\'s column of other titles, separated by "|".', panel=CATALOG)
     ] = None
-    domain: Domain = "movies"
+    domain: Domain = None
     delimiter: Annotated[
         str | None,
         option("What separates the fields of CSV tables, such as ';'; by default the suffix decides.",
@@ -163,7 +169,7 @@ class CatalogOptions:
             title=self.title_column,
             creator=self.creator,
             aliases=self.aliases,
-            domain=self.domain or "movies",
+            domain=self.domain or "items",
             **self.text,
             **more,
         )
@@ -178,15 +184,17 @@ class RequiredCatalog(CatalogOptions):
     """A catalog without which there is nothing to do."""
 
     catalog: CatalogFile = field()
-    id_column: IdColumn = "id"
-    domain: Domain = "items"
 
 
-@dataclass(frozen=True)
-class BenchCatalog(RequiredCatalog):
-    """The catalog of a benchmark."""
-
-    id_column: IdColumn = "item"
+@contextmanager
+def named_by(option: str, path: Path | None) -> Iterator[None]:
+    """An error on a column that lacks in this file names this option, such as "--target-columns"."""
+    try:
+        yield
+    except MissingColumnError as error:
+        if error.path == str(path):
+            error.argument = option.removeprefix("--")
+        raise
 
 
 COLUMNS = "userId,movieId,timestamp,rating"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 from zsrec.cli import options
@@ -102,7 +103,7 @@ def _opened(source: str, catalog: CatalogOptions) -> tuple[Catalog, Mapping[str,
         if source != SAMPLE:
             raise ConfigError("--data and --catalog name two catalogs", hint="leave one of them out")
         sources, names = (
-            catalog.sources(),
+            replace(catalog.sources(), id=catalog.sources().id_column),
             ("id", "title", "domain", "creator", "aliases", "encoding", "delimiter"),
         )
         given = {name: getattr(sources, name) for name in names if getattr(sources, name) not in (None, "utf-8")}

@@ -30,8 +30,6 @@ class ComparedCatalog(CatalogOptions):
     catalog: Annotated[Path | None, option("The catalog: CSV, TSV, JSONL or Parquet.", panel=options.CATALOG)] = (
         None
     )
-    id_column: options.IdColumn = "item"
-    domain: options.Domain = "items"
 
 
 @expand_groups

@@ -44,9 +44,6 @@ class OptionalCatalog(CatalogOptions):
         Path | None,
         option("Your items: CSV, TSV, JSONL or Parquet; without them titles are printed as typed.", panel=CATALOG),
     ] = None
-    domain: Annotated[
-        str | None, option("What the items are, in the plural, such as books [default: movies]", panel=CATALOG)
-    ] = None
 
 
 @expand_groups

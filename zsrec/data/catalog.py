@@ -99,7 +99,7 @@ class Catalog:
         columns = _Columns(Path(path))
         for line, row in read_rows(
             path,
-            columns=tuple(name for name in (id, title, creator, aliases) if name is not None),
+            columns=_named(id=id, title=title, creator=creator, aliases=aliases),
             encoding=encoding,
             delimiter=delimiter,
         ):
@@ -127,8 +127,7 @@ class Catalog:
             DataError: As for `from_file`; the line is the row's number, from 1.
             MissingExtraError: narwhals is not installed.
         """
-        needed = tuple(name for name in (id, title, creator, aliases) if name is not None)
-        attributes = frame_columns(frame, needed)
+        attributes = frame_columns(frame, _named(id=id, title=title, creator=creator, aliases=aliases))
         columns = _Columns(Path(FRAME))
         rows = zip(attributes.pop(id), attributes.pop(title), *attributes.values(), strict=True)
         for row, (item_id, name, *others) in enumerate(rows, start=1):
@@ -275,6 +274,11 @@ class Catalog:
         columns.attributes = {name: list(values) for name, values in self._attributes.items()}
         columns.place = dict(self._place)
         return columns
+
+
+def _named(**columns: str | None) -> dict[str, str]:
+    """The columns that were named, each with the argument that names it."""
+    return {name: argument for argument, name in columns.items() if name is not None}
 
 
 class _Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from zsrec.core.errors import BadRowError, ConfigError, DataError, MissingExtraError
 from zsrec.data.blocks import Block, check_block
-from zsrec.data.tables import Columns, check_columns
+from zsrec.data.tables import Columns, Wanted, check_columns
 
 FRAME = "DataFrame"
 """In the place of a file's path in errors."""
@@ -28,7 +27,7 @@ def frame_block(frame: Any, columns: Columns) -> Block:  # noqa: ANN401
     return block
 
 
-def frame_columns(frame: Any, needed: Sequence[str]) -> dict[str, list[Any]]:  # noqa: ANN401
+def frame_columns(frame: Any, needed: Wanted) -> dict[str, list[Any]]:  # noqa: ANN401
     """Return a frame's columns as lists in which None is missing; the `needed` ones must be there."""
     try:
         import narwhals

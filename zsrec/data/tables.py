@@ -24,6 +24,8 @@ UNIT = "\x1f"  # the unit separator, in place of delimiters longer than one char
 
 Row = tuple[int, Mapping[str, Any]]
 OnBad = Callable[[BadRowError], None]
+Wanted = Mapping[str, str] | Sequence[str]
+"""Names of columns, perhaps each with the caller's argument that names it."""
 
 
 class Columns(Frozen):
@@ -35,9 +37,10 @@ class Columns(Frozen):
     rating: str | None = "rating"
 
     @property
-    def present(self) -> list[str]:
-        """The columns that the table must have."""
-        return [name for name in (self.user, self.item, self.time, self.rating) if name is not None]
+    def present(self) -> dict[str, str]:
+        """The columns that the table must have, each with the argument that names it."""
+        names = (self.user, self.item, self.time, self.rating)
+        return {name: "columns" for name in names if name is not None}
 
 
 class Layout(NamedTuple):
@@ -51,7 +54,7 @@ class Layout(NamedTuple):
 def read_rows(
     path: str | Path,
     *,
-    columns: Sequence[str] = (),
+    columns: Wanted = (),
     encoding: str = "utf-8",
     delimiter: str | None = None,
     layout: Layout | None = None,
@@ -101,18 +104,12 @@ def suffix_layout(path: Path, delimiter: str | None = None) -> Layout:
     return Layout(delimiter or ("\t" if SUFFIXES.get(path.suffix.lower()) == "tsv" else ","))
 
 
-def check_columns(
-    path: Path, line: int | None, found: Sequence[str], wanted: Sequence[str], advice: str = ""
-) -> None:
+def check_columns(path: Path, line: int | None, found: Sequence[str], wanted: Wanted, advice: str = "") -> None:
     """Raise a DataError unless all columns `wanted` were `found` at `line` (None for Parquet), each once."""
     for name in wanted:
         if name not in found:
-            raise MissingColumnError(
-                f"no column {name!r}",
-                path=path,
-                line=line,
-                hint=f"the file has: {', '.join(map(repr, found)) or 'no columns'}{advice and '; '}{advice}",
-            )
+            argument = wanted[name] if isinstance(wanted, Mapping) else None
+            raise MissingColumnError(name, found, argument=argument, advice=advice, path=path, line=line)
         if found.count(name) > 1:
             raise DataError(
                 f"the column {name!r} appears twice", path=path, line=line, hint="rename or remove one of the two"
@@ -124,7 +121,7 @@ def read_lines(
     layout: Layout,
     *,
     path: Path,
-    columns: Sequence[str] = (),
+    columns: Wanted = (),
     first_line: int = 1,
     on_bad: OnBad | None = None,
 ) -> Iterator[Row]:
@@ -166,7 +163,7 @@ def complain(error: BadRowError, on_bad: OnBad | None) -> None:
     on_bad(error)
 
 
-def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str, on_bad: OnBad | None) -> Iterator[Row]:
+def _jsonl_rows(path: Path, columns: Wanted, encoding: str, on_bad: OnBad | None) -> Iterator[Row]:
     with path.open(encoding=_without_bom(encoding)) as file:
         for line, text in enumerate(file, start=1):
             if not text.strip():
@@ -188,7 +185,7 @@ def _jsonl_rows(path: Path, columns: Sequence[str], encoding: str, on_bad: OnBad
             yield line, row
 
 
-def parquet_batches(path: Path, columns: Sequence[str], *, only: bool = False) -> Iterator[Any]:
+def parquet_batches(path: Path, columns: Wanted, *, only: bool = False) -> Iterator[Any]:
     """Yield the record batches of a Parquet file; `only` reads no columns but these."""
     try:
         import pyarrow

@@ -18,6 +18,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.data.readers import Columns, read_interactions
+from zsrec.data.tables import read_rows
 from zsrec.llm.protocol import LLM
 from zsrec.prompts import Library, Template, load_template
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
@@ -26,6 +27,9 @@ from zsrec.retrieval.base import Retriever, top
 from zsrec.retrieval.by_name import DEFAULT, check_retriever, retriever_named
 from zsrec.retrieval.lists import Backed
 from zsrec.retrieval.popularity import Popularity
+
+USUAL_IDS = ("id", "item", movielens.ITEM)
+"""The names that a catalog's id column usually has."""
 
 TASKS = ("generate", "rank")
 MOST_POPULAR = 1000
@@ -52,7 +56,8 @@ class Sources:
 
     Attributes:
         catalog: The items; None takes the MovieLens sample.
-        id: The catalog's id column; `title`, `creator` and `aliases` likewise.
+        id: The catalog's id column; None takes the one of `USUAL_IDS` that it has.
+        title: Its title column; `creator` and `aliases` likewise.
         domain: What the items are, in the plural.
         encoding: Of both tables, where they are text.
         delimiter: Of both tables, where they are CSV; None goes by the suffix.
@@ -65,11 +70,11 @@ class Sources:
     """
 
     catalog: Path | None = None
-    id: str = "movieId"
+    id: str | None = None
     title: str = "title"
     creator: str | None = None
     aliases: str | None = None
-    domain: str = "movies"
+    domain: str = "items"
     encoding: str = "utf-8"
     delimiter: str | None = None
     template: str | None = None
@@ -78,6 +83,20 @@ class Sources:
     columns: Columns = field(default_factory=Columns)
     pool: int = DEFAULT_POOL
     retriever: str | None = None
+
+    @property
+    def id_column(self) -> str:
+        """The catalog's id column; `ConfigError` where none is named and it has several usual ones."""
+        if self.id is not None or self.catalog is None:
+            return self.id or movielens.ITEM
+        _, first = next(read_rows(self.catalog, encoding=self.encoding, delimiter=self.delimiter), (0, {}))
+        found = [name for name in USUAL_IDS if name in first]
+        if len(found) > 1:
+            raise ConfigError(
+                f"{self.catalog}: {' and '.join(map(repr, found))} may each be the id column",
+                hint="name the right one with --id",
+            )
+        return (*found, USUAL_IDS[0])[0]
 
     def read_catalog(self) -> Catalog:
         """The catalog.
@@ -95,7 +114,7 @@ class Sources:
             return movielens.sample().catalog
         return Catalog.from_file(
             self.catalog,
-            id=self.id,
+            id=self.id_column,
             title=self.title,
             creator=self.creator,
             aliases=self.aliases,
@@ -265,9 +284,9 @@ class Recipe(Sources):
         ref = self.loaded_template().ref
         return {
             "catalog": None if self.catalog is None else sha256(self.catalog),
-            "catalog_columns": [self.id, self.title],
+            "catalog_columns": [self.id_column, self.title],
             **{name: value for name, value in self._newer() if value is not None},
-            "domain": self.domain,
+            "domain": "movies" if self.catalog is None else self.domain,
             "template": str(ref),
             "template_sha256": ref.sha256,
             "retriever": self.retriever,

@@ -180,12 +180,12 @@ def _layout(path: Path, source: Input) -> str | None:
         found = pa.parquet.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"not a Parquet file: {error}", path=path, hint="write the file again") from None
-    check_columns(path, None, found.names, (columns.user, columns.item))
+    check_columns(path, None, found.names, {columns.user: "columns", columns.item: "columns"})
     kind = found.field(columns.item).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    needed = [name for name in (None if lists else columns.time, columns.rating) if name is not None]
-    check_columns(path, None, found.names, needed, "leave time or rating empty in --columns if absent")
-    check_columns(path, None, found.names, [source.conversation] if source.conversation else [], "--conversation")
+    needed = columns.model_copy(update={"time": None}) if lists else columns
+    check_columns(path, None, found.names, needed.present, "leave time or rating empty if absent")
+    check_columns(path, None, found.names, {source.conversation: "conversation"} if source.conversation else {})
     return "lists" if lists else None if pa.types.is_null(kind) else "interactions"
 
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from tests.faults.server import ScriptedServer, answers
 from zsrec.cli import app
-from zsrec.core.errors import ConfigError, EncodingError, ZsrecError
+from zsrec.cli.console import complain
+from zsrec.core.errors import ConfigError, EncodingError, MissingColumnError, ZsrecError
 from zsrec.data.catalog import Catalog
 from zsrec.recommender.loader import Sources
 
@@ -111,6 +112,55 @@ def test_every_command_that_reads_a_catalog_is_tried() -> None:
 def test_they_all_have_the_same_options(name: str) -> None:
     found = {option for parameter in dict(commands())[name].params for option in parameter.opts}
     assert set(GROUP) <= found
+
+
+@pytest.mark.parametrize("option", ["--id", "--title", "--delimiter", "--encoding"])
+def test_they_all_have_the_same_defaults(option: str) -> None:
+    parameters = [one for name in READS_CATALOG for one in dict(commands())[name].params if option in one.opts]
+    assert len({(one.default, one.help) for one in parameters}) == 1
+
+
+@pytest.mark.parametrize("column", ["id", "item", "movieId"])
+@pytest.mark.parametrize("name", ["recommend", "ground", "bench split"])
+def test_the_usual_id_columns_need_no_option(
+    name: str, column: str, shop: Path, server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "c.csv").write_text(f"{column},title\n1,Harbour\n3,Doctor Glas\n4,Kim\n", encoding="utf-8")
+    (shop / "sales.csv").write_text(SALES.replace(";", ","), encoding="utf-8")
+    result = invoke(*name.split(), *RUNS[name], "--catalog", "c.csv")
+    assert result.exit_code == 0, (result.output, result.exception)
+
+
+def test_two_usual_id_columns_are_not_guessed_among(shop: Path) -> None:
+    (shop / "c.csv").write_text("id,item,title\n1,7,Harbour\n", encoding="utf-8")
+    assert "'id' and 'item'" in str(invoke("ground", *RUNS["ground"], "--catalog", "c.csv").exception)
+    assert invoke("ground", *RUNS["ground"], "--catalog", "c.csv", "--id", "item").exit_code == 0
+
+
+SHOP = ("--catalog", "books.csv", "--id", "isbn", "--title", "name", "--delimiter", ";", "--encoding", "latin-1")
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("ground", *RUNS["ground"], *SHOP, "--id", "sku"), "; name yours with --id"),
+        (("recommend", *RUNS["recommend"], *SHOP, "--title", "t"), "; name yours with --title"),
+        (("recommend", *RUNS["recommend"], *SHOP, "--creator", "by"), "; name yours with --creator"),
+        (("bench", "run", *RUNS["bench run"], *SHOP, "--columns", "user,it,"), "; name yours with --columns"),
+        (
+            ("bench", "run", *RUNS["bench run"], *SHOP, "--targets", "sales.csv", "--target-columns", "user,it"),
+            "; name yours with --target-columns",
+        ),
+        (("bench", "split", *RUNS["bench split"], *SHOP[:2], "--encoding", "latin-1"), "so with --delimiter ';'"),
+    ],
+)
+def test_a_missing_column_names_the_option(
+    command: tuple[str, ...], option: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = invoke(*command)
+    assert isinstance(result.exception, MissingColumnError)
+    complain(result.exception)
+    assert option in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(RUNS))

@@ -58,6 +58,8 @@ def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path) -> None:
         ("id,title\n1,Heat\n2,  \n", BadRowError, 3, "title is empty"),
         ("id,title\n,Heat\n", BadRowError, 2, "id is empty"),
         ("id,name\n1,Heat\n", MissingColumnError, 1, "no column 'title'"),
+        ("id,name\n1,Heat\n", MissingColumnError, 1, "; name yours with title="),
+        ("id;title\n1;Heat\n", MissingColumnError, 1, "if ';' separates the fields, say so with delimiter=';'"),
         ("", MissingColumnError, 1, "no column 'id'"),
         ("id,title\n1,Heat\n2,Ronin,extra\n", BadRowError, 3, "expected 2 fields, found 3"),
         ('id,title\n1,"Heat\nof\nnight"\n2\n', BadRowError, 5, "expected 2 fields, found 1"),
