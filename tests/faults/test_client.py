@@ -11,8 +11,10 @@ from tests.faults.server import Script, ScriptedServer, answers, cut, fails, han
 from zsrec.core import errors
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.data.catalog import Catalog
 from zsrec.llm.client import OpenAIClient
 from zsrec.llm.protocol import ChatRequest
+from zsrec.recommender import AsyncRecommender, Recommender
 
 REQUEST = ChatRequest(messages=(Message(role="user", content="SECRET-HISTORY"),), sampling=Sampling(max_tokens=8))
 GOOD = answers("1. Heat (1995)")
@@ -161,3 +163,27 @@ def test_hosts_beyond_this_machine_need_a_word(monkeypatch: pytest.MonkeyPatch) 
         Settings.load(base_url="http://gpu-box:8000/v1")
     monkeypatch.setenv("ZSREC_ALLOW_HOSTS", "gpu-box, other")
     assert Settings.load(base_url="http://gpu-box:8000/v1").allow_hosts == ("gpu-box", "other")
+
+
+def test_after_closing_every_call_is_a_typed_error() -> None:
+    films = Catalog(["1", "2"], ["Heat", "Ronin"])
+    with ScriptedServer(GOOD) as server:
+        settings = Settings.load(base_url=server.base_url)
+        with Recommender(films, settings=settings) as closed:
+            copy = closed.with_catalog(films)
+            closed.recommend(["Ronin"], 1)
+        for call in (
+            lambda: closed.recommend(["Ronin"], 1),
+            lambda: copy.recommend(["Ronin"], 1, strategy="auto"),
+            lambda: copy.recommend_many([["Ronin"]], 1),
+            lambda: asyncio.run(_closed(films, settings)),
+        ):
+            with pytest.raises(errors.ClosedError, match="make a new recommender"):
+                call()
+        assert len(server.requests) == 1
+
+
+async def _closed(films: Catalog, settings: Settings) -> None:
+    async with AsyncRecommender(films, settings=settings) as closed:
+        pass
+    await closed.recommend(["Ronin"], 1)

@@ -26,6 +26,7 @@
     │   ├── BadReplyError         the reply is not a chat completion
     │   └── MissingReplyError     recorded replies hold none for a request
     ├── AnswerError(raw)          the model's answer cannot be used
+    ├── ClosedError               a recommender was used after it was closed
     ├── BatchStoppedError         a batch job stopped: the model's server failed for many users in a row
     └── ServerError(log)          the embedded vLLM server could not be installed or started
 
@@ -221,6 +222,10 @@ class AnswerError(ZsrecError):
     def __init__(self, message: str, *, raw: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.raw = raw
+
+
+class ClosedError(ZsrecError):
+    """A recommender, or the client of its model, was used after it was closed."""
 
 
 class BatchStoppedError(ZsrecError):

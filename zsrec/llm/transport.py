@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from zsrec.core.errors import ConfigError
+from zsrec.core.errors import ClosedError, ConfigError
 from zsrec.core.settings import is_allowed_host, is_loopback
 
 MOST_BYTES = 16 * 1024 * 1024  # of a reply after decompression: thousands of times an answer's size
@@ -45,7 +45,13 @@ class BoundedClient(httpx2.AsyncClient):
         self.headers["Accept-Encoding"] = "gzip, deflate"
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401
-        """Send a request and read its whole reply."""
+        """Send a request and read its whole reply; `ClosedError` after `aclose`."""
+        if self.is_closed:
+            raise ClosedError(
+                "the connections to the model's server are closed",
+                hint="ask inside the `with` block, before close(), or make a new recommender; "
+                "recommenders derived by with_…() share the connections",
+            )
         try:
             async with asyncio.timeout(self._seconds):
                 response = await super().send(request, **{**options, "stream": True})

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from zsrec.core.concurrency import for_each
-from zsrec.core.errors import ConfigError, ZsrecError
+from zsrec.core.errors import ClosedError, ConfigError, ZsrecError
 from zsrec.core.types import Recommendations
 from zsrec.data.history import History
 from zsrec.recommender.conversation import AnyTurn
@@ -44,6 +44,8 @@ async def recommend_many(
     async def work(number: int) -> None:
         try:
             outcome: Outcome = await answer(Request.of(todo[number], k, fill=fill, conversation=talks[number]))
+        except ClosedError:
+            raise  # the caller's mistake, and nobody can be answered
         except ZsrecError as error:
             outcome = error
             _LOG.warning("user %d of %d failed: %s", number + 1, len(todo), type(error).__name__)

@@ -360,7 +360,7 @@ class Recommender(_Base):
         return self._loop.run(self.llm.handshake())
 
     def close(self) -> None:
-        """Closes the connections and stops the thread behind them; the recommender cannot be used afterwards."""
+        """Closes the connections and stops their thread; `ClosedError` if the model is asked afterwards."""
         self._loop.run(self._aclose())
         self._loop.close()
 
@@ -466,7 +466,7 @@ class AsyncRecommender(_Base):
         return await self.llm.handshake()
 
     async def aclose(self) -> None:
-        """Closes the connections; the recommender cannot be used afterwards."""
+        """Closes the connections; `ClosedError` if the model is asked afterwards."""
         await self._aclose()
 
     async def __aenter__(self) -> Self:
