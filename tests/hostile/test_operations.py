@@ -158,9 +158,9 @@ def test_a_turn_that_is_left_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("body", "detail", "hint"),
     [
-        ({"history": [{"item": "Heat", "feedback": "adored"}]}, "history.0.feedback: enum", ""),
-        ({"history": [{"item": "Heat", "feedbak": "liked"}]}, "history.0.feedbak: extra_forbidden", "'feedback'"),
-        ({"history": ["Heat"], "candidate": ["1"]}, "candidate: extra_forbidden", "'candidates'"),
+        ({"history": [{"item": "Heat", "feedback": "adored"}]}, "history.0.feedback: expected 'seen'", ""),
+        ({"history": [{"item": "Heat", "feedbak": "liked"}]}, "history.0.feedbak: there is no such", "'feedback'"),
+        ({"history": ["Heat"], "candidate": ["1"]}, "candidate: there is no such field", "'candidates'"),
         ({"history": [1.5]}, "history.0: ", ""),
         ({"history": "Heat"}, "history: ", ""),
     ],

@@ -1,7 +1,8 @@
-"""What is wrong with a request's body, said without quoting it."""
+"""What is wrong with a request's body: the field, what is expected and what was sent, without a user's words."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -21,13 +22,34 @@ _ENTRIES: Mapping[str, type[Frozen]] = {"history": EventIn, "feedback": EventIn,
 _BRANCHES = frozenset(one.__name__ for one in _ENTRIES.values())  # pydantic names them in an error's place
 _PART = re.compile(r"[A-Za-z_]{1,40}|\d{1,9}")  # of a place: a field or an index
 _NEAR = 0.75  # "titel" is near to "title", "title" not to "time"
+_COUNTED = ("less_than_equal", "greater_than_equal", "greater_than", "int_type", "finite_number")
+_EXPECTED = {
+    "less_than_equal": "at most {le:,}",
+    "greater_than_equal": "at least {ge:,}",
+    "greater_than": "more than {gt:,}",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "too_long": "at most {most}",
+    "too_short": "at least {least}",
+    "string_too_long": "at most {most}",
+    "string_type": "a text",
+    "string_unicode": "a text in Unicode",
+    "tuple_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "datetime_type": "a time",
+    "value_error": "a text or a whole number",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+}
 
 
 def invalid(errors: Sequence[Mapping[str, Any]], operation: str, described: str) -> RefusedError:
     """The answer to a body that is not valid: the first wrong field, without its value, which may be a history.
 
     Args:
-        errors: As pydantic gives them, with "body" before each place.
+        errors: As pydantic gives them, with "body" before each place and the `input`.
         operation: What was asked for, as "recommend".
         described: Where the caller finds what is expected.
     """
@@ -41,9 +63,38 @@ def invalid(errors: Sequence[Mapping[str, Any]], operation: str, described: str)
     hint = f"{described} says what is expected"
     if field is not None:
         hint = f"did you mean {field!r}?"
-    elif expected := first.get("ctx", {}).get("expected"):
-        hint = f"one of {expected}"
-    return RefusedError(422, "Invalid", "the request is wrong", f"{place}: {first['type']}", hint=hint)
+    return RefusedError(422, "Invalid", "the request is wrong", f"{place}: {_wrong(first)}", hint=hint)
+
+
+def _wrong(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field; of its value only what tells nothing of a user."""
+    kind, value = error["type"], error["input"]
+    if kind in ("missing", "extra_forbidden"):
+        return "is missing" if kind == "missing" else "there is no such field"
+    limits = dict(error.get("ctx", {}))
+    limits["most"], limits["least"] = (_size(value, limits.get(f"{one}_length", 0)) for one in ("max", "min"))
+    expected = _EXPECTED.get(kind, "another value").format_map(limits)
+    is_option = len(error["loc"]) == 2 and kind in _COUNTED  # `k` or `deadline`, and no part of a history
+    return f"expected {expected}, found {_found(value, shown=is_option)}"
+
+
+def _size(value: object, length: int) -> str:
+    one, several = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+    return f"{length:,} {one if length == 1 else several}"
+
+
+def _found(value: object, *, shown: bool) -> str:
+    """The kind and size of a JSON value; a number itself where it may be `shown`."""
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case str():
+            return f"a text of {_size(value, len(value))}"
+        case list() | tuple():
+            return _size(value, len(value))
+        case int() | float():
+            return f"{value:,}"[:40] if shown else "a number"
+    return "an object"
 
 
 def _meant(operation: str, error: Mapping[str, Any]) -> str | None:

@@ -174,7 +174,7 @@ async def _answer(service: Service, name: str, arguments: dict[str, Any], reques
     try:
         wanted = one.given.model_validate(arguments)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
+        found = error.errors(include_url=False)
         places = [{**each, "loc": ("body", *each["loc"])} for each in found]
         raise invalid(places, name, "the tool's inputSchema") from None
     if not service.capacity.acquire():

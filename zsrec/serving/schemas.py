@@ -279,7 +279,7 @@ class Ready(Frozen):
 
 
 class Problem(Frozen):
-    """A problem with a request (RFC 9457). It never quotes the request."""
+    """A problem with a request (RFC 9457). It never quotes a user's words."""
 
     status: int
     code: str

@@ -36,7 +36,21 @@ def chat(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
 
     def run(text: str, *argv: object) -> tuple[int, str, str]:
-        shown = ["zsrec", "chat", "--catalog", films, "--id", "id", "--title", "name", "-k", 3, *argv]
+        shown = [
+            "zsrec",
+            "chat",
+            "--catalog",
+            films,
+            "--id",
+            "id",
+            "--title",
+            "name",
+            "--domain",
+            "movies",
+            "-k",
+            3,
+            *argv,
+        ]
         monkeypatch.setattr("sys.argv", [str(one) for one in shown])
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
         with pytest.raises(SystemExit) as caught:

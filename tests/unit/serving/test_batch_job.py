@@ -109,7 +109,7 @@ def test_a_finished_job_asks_nobody(job: Callable[..., Summary], server: Scripte
         ({"k": 4}, "k is 3 there and 4 here"),
         ({"chunk": 6}, "chunk is 5 there"),
         ({"template": "nir/rank", "interactions": "in.parquet"}, "template is"),
-        ({"domain": "books"}, "domain is 'movies' there and 'books' here"),
+        ({"domain": "books"}, "domain is 'items' there and 'books' here"),
     ],
 )
 def test_another_configuration_is_refused(

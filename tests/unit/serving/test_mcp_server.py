@@ -158,11 +158,21 @@ def test_what_is_known_of_a_user_and_a_name_to_take_out(tmp_path: Path) -> None:
         ("recommend", {"history": [SECRET], "template": "no/such"}, "UnknownTemplate", "zsrec prompts list"),
         ("recommend", {"history": [SECRET], "candidates": ["Nowhere"]}, "UnknownItem", "ids or titles"),
         ("recommend", {"history": [SECRET * 50] * 300}, "TooLarge", "at most 262144 bytes"),
-        ("ground", {"text": "x" * 8001}, "Invalid", "string_too_long"),
-        ("feedback", {"feedback": []}, "Invalid", "feedback: too_short"),
+        (
+            "ground",
+            {"text": "x" * 8001},
+            "Invalid",
+            "expected at most 8,000 characters, found a text of 8,001 characters",
+        ),
+        ("feedback", {"feedback": []}, "Invalid", "feedback: expected at least 1 entry, found 0 entries"),
         ("explain", {"items": ["Nowhere"], "history": [SECRET]}, "UnknownItem", "items are ids or titles"),
         ("explain", {"items": ["6"]}, "Config", "pass the history"),
-        ("explain", {"items": ["6"] * 21, "history": [SECRET]}, "Invalid", "items: too_long"),
+        (
+            "explain",
+            {"items": ["6"] * 21, "history": [SECRET]},
+            "Invalid",
+            "items: expected at most 20 entries, found 21",
+        ),
         ("explain", {"item": ["6"], "history": [SECRET]}, "Invalid", "did you mean 'items'?"),
         ("shell", {"command": SECRET}, "UnknownTool", "recommend, ground, feedback, explain"),
     ],
@@ -252,7 +262,7 @@ def test_a_host_that_is_not_allowed_is_not_served() -> None:
 def command(folder: Path, base_url: str) -> list[str]:
     where = sources(folder)
     return ["-m", "zsrec", "mcp", "--catalog", str(where.catalog), "--interactions", str(where.interactions),
-            "--base-url", base_url, "--log-level", "debug"]  # fmt: skip
+            "--domain", "movies", "--base-url", base_url, "--log-level", "debug"]  # fmt: skip
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPO), "OPENAI_LOG": "debug"}
