@@ -140,6 +140,12 @@ def batch(
     print_line(f"{found.users:,} users, {found.rows:,} rows in {out}", error=True)
     tokens = f"{found.prompt_tokens:,}+{found.completion_tokens:,} tokens"
     print_line(f"{found.requests:,} requests, {tokens}, {found.cached_tokens:,} from the prefix cache", error=True)
+    if found.short:
+        none = f", {found.empty:,} of them none" if found.empty else ""
+        print_line(f"{found.short:,} users got fewer than {k} items{none}; --fill fills up", "yellow", error=True)
+    if found.unmatched or found.dropped:
+        gone = f"{found.unmatched:,} match no item or several, {found.dropped:,} known, repeated or beyond k"
+        print_line(f"titles in the answers that were left out: {gone}", "yellow", error=True)
     if found.unknown_histories:
         print_line(f"the catalog has no item of {found.unknown_histories:,} histories", "yellow", error=True)
     for what, counts in (("error", found.errors), ("degraded", found.degraded)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -444,6 +445,12 @@ class Recommendations(Frozen):
         """Their titles, as the catalog spells them."""
         return tuple(one.item.title for one in self.items)
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many of the named titles are not in the list, by the reason: a `Match.reason` or a `Dropped.why`."""
+        unresolved = (one.match.reason or "not_in_catalog" for one in self.trace.unresolved)
+        return dict(Counter((*unresolved, *(one.why for one in self.trace.dropped))))
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return one plain dict per recommendation.
 
@@ -465,7 +472,7 @@ class Recommendations(Frozen):
         ]
 
     def to_frame(self, library: FrameLibrary | None = None) -> Any:  # noqa: ANN401  (of the library asked for)
-        """Return a DataFrame with the columns of `to_dicts`.
+        """Return a DataFrame with the columns of `to_dicts`, one row per item; `left_out` says what is missing.
 
         Args:
             library: "pandas", "polars" or "pyarrow"; by default the first of these that is installed.
@@ -480,18 +487,11 @@ class Recommendations(Frozen):
 
     def __repr__(self) -> str:
         first = f": {self.titles[0]!r}{', …' if len(self) > 1 else ''}" if self.items else ""
-        return f"Recommendations({len(self)} by {self.trace.template}{first})"
+        gone = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in self.left_out.items())
+        why = f"; left out: {gone}" if gone else "" if self.items else "; see trace.notes"
+        return f"Recommendations({len(self)} by {self.trace.template}{first}{why})"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        rows = [
-            [
-                str(row["rank"]),
-                row["title"],
-                row["reason"] or "",
-                row["source"] if row["method"] is None else f"{row['method']} {row['confidence']:.2f}",
-            ]
-            for row in self.to_dicts()
-        ]
-        return as_html(("rank", "title", "why", "how matched"), rows, repr(self))
+        return as_html(self.to_dicts(), repr(self))

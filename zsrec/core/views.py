@@ -31,8 +31,18 @@ def as_frame(columns: Mapping[str, Sequence[Any]], library: str | None = None) -
     return narwhals.from_dict(dict(columns), schema, backend=wanted).to_native()
 
 
-def as_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Return a small table; every text is escaped."""
+def as_html(items: Sequence[Mapping[str, Any]], caption: str) -> str:
+    """Return a small table of recommendations as dicts; every text is escaped."""
+    header = ("rank", "title", "why", "how matched")
+    rows = [
+        (
+            str(one["rank"]),
+            one["title"],
+            one["reason"] or "",
+            one["source"] if one["method"] is None else f"{one['method']} {one['confidence']:.2f}",
+        )
+        for one in items
+    ]
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         return "".join(f"<{tag}>{escape(printable(text))}</{tag}>" for text in texts)

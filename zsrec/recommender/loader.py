@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -306,8 +306,11 @@ class Recipe(Sources):
         yield "encoding", self.encoding if self.encoding != "utf-8" else None
         yield "delimiter", self.delimiter
 
-    def recommenders(self) -> list[AsyncRecommender]:
+    def recommenders(self, on_note: Callable[[str], None] = lambda _: None) -> list[AsyncRecommender]:
         """One recommender per server, alike otherwise, each with connections of its own.
+
+        Args:
+            on_note: Called with sentences on what of the interactions was left out.
 
         Raises:
             DataError: A file is not valid.
@@ -317,6 +320,8 @@ class Recipe(Sources):
         from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
         tables = self.read()
+        for note in tables.notes:
+            on_note(note)
         servers = [self.settings.replaced(base_url=url) for url in self.base_urls] or [self.settings]
         first = self.make(
             AsyncRecommender,

@@ -15,7 +15,6 @@ import asyncio
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from zsrec.serving.batch_chunks import Files, unfinished, write_chunk
 from zsrec.serving.batch_folder import INPUT, SUMMARY, BatchFolder
 from zsrec.serving.batch_input import Counts, read_parts
 from zsrec.serving.batch_rows import arrow
-from zsrec.serving.batch_worker import Batch, OnDone, Work
+from zsrec.serving.batch_worker import Batch, OnDone, OnNote, Work
 
 _FORMAT = 2
 _EVENTS = ("history_given", "history_unknown")
@@ -45,6 +44,10 @@ class Summary:
         rows: Rows of the output.
         errors: Users without items because of an error, by its code.
         degraded: Users whose items are in retrieval order, by the reason.
+        short: Users without an error who got fewer items than asked for.
+        empty: Those of them who got none.
+        unmatched: Titles in the answers that match no item, or several.
+        dropped: Titles that were left out: known to the user, repeated, no candidate or beyond k.
         unknown_histories: Users none of whose events is in the catalog.
         requests: Answered requests behind the output.
         prompt_tokens: Over all of them, where the server says.
@@ -57,6 +60,10 @@ class Summary:
     rows: int
     errors: dict[str, int]
     degraded: dict[str, int]
+    short: int
+    empty: int
+    unmatched: int
+    dropped: int
     unknown_histories: int
     requests: int
     prompt_tokens: int
@@ -75,7 +82,7 @@ def run_batch(
     concurrency: int | None = None,
     on_read: OnDone = lambda _: None,
     on_done: OnDone = lambda _: None,
-    on_note: Callable[[str], None] = lambda _: None,
+    on_note: OnNote = lambda _: None,
 ) -> Summary | None:
     """Run a job, or resume one that was ended in any way; a finished job is only summarised again.
 
@@ -136,17 +143,17 @@ def run_batch(
         left = unfinished(files, read["chunks"])
         on_done(min(read["counts"]["users"], (read["chunks"] - len(left)) * batch.chunk))
         if left and engine == "local":
-            asyncio.run(work.run(left, on_done))
+            asyncio.run(work.run(left, on_done, on_note))
         elif left:
             from zsrec.serving.batch_ray import run_on_ray
 
-            run_on_ray(work, left, workers=workers, address=address, on_done=on_done)
+            run_on_ray(work, left, workers=workers, address=address, on_done=on_done, on_note=on_note)
         if batch.offline is not None and unfinished(files, read["chunks"]):
             return None
         folder.collect()
         for fault in folder.part_faults():
             raise fault
-        summary = _summary(files, read)
+        summary = _summary(files, read, batch.recipe.k)
         if not (folder.path / SUMMARY).exists():
             folder.write_json(SUMMARY, asdict(summary))
         folder.forget_chunks()
@@ -211,12 +218,12 @@ def _prepare(batch: Batch, folder: BatchFolder, files: Files) -> dict[str, Any]:
     return read
 
 
-def _summary(files: Files, read: dict[str, Any]) -> Summary:
+def _summary(files: Files, read: dict[str, Any], k: int) -> Summary:
     """Summarise the parts from the columns that are the same on all rows of a user."""
     import pyarrow.compute as pc
 
-    sums_of = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens")
-    users = rows = unknown = 0
+    sums_of = ("unmatched", "dropped", "requests", "prompt_tokens", "completion_tokens", "cached_tokens")
+    users = rows = unknown = full = empty = 0
     firsts: dict[str, Path] = {}
     errors, degraded, sums = Counter[str](), Counter[str](), Counter[str]()
     for number in range(read["chunks"]):
@@ -231,6 +238,8 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
             )
         one_each = part.filter(pc.less_equal(pc.fill_null(part["rank"], 1), 1))
         users += len(one_each)
+        full += pc.sum(pc.equal(part["rank"], k)).as_py() or 0
+        empty += pc.sum(pc.and_(pc.is_null(one_each["rank"]), pc.is_null(one_each["error"]))).as_py() or 0
         given, lacking = (one_each[name].to_numpy() for name in _EVENTS)
         unknown += int(((given > 0) & (given == lacking)).sum())
         for counter, name in ((errors, "error"), (degraded, "degraded")):
@@ -248,6 +257,8 @@ def _summary(files: Files, read: dict[str, Any]) -> Summary:
         rows=rows,
         errors=dict(errors.most_common()),
         degraded=dict(degraded.most_common()),
+        short=users - full - errors.total(),
+        empty=empty,
         unknown_histories=unknown,
         input=json.loads(json.dumps(read["counts"])),
         **{name: sums[name] for name in sums_of},

@@ -14,7 +14,7 @@ from typing import Any
 from zsrec.core.concurrency import LoopThread
 from zsrec.core.errors import BatchStoppedError, ConfigError, MissingExtraError, ZsrecError
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.serving.batch_worker import OnDone, Work
+from zsrec.serving.batch_worker import OnDone, OnNote, Work
 
 _CHUNKS_A_CALL = 4  # a call ends with few users under way: not after each chunk
 
@@ -35,8 +35,9 @@ class Worker:
         self._loop = LoopThread()
         self._error: ZsrecError | None = None
         self._recommenders: list[AsyncRecommender] = []
+        self._notes: list[str] = []
         try:
-            self._recommenders = work.batch.recipe.recommenders()
+            self._recommenders = work.batch.recipe.recommenders(self._notes.append)
         except ZsrecError as error:  # reported by the first call: Ray would restart a failing worker for ever
             self._error = error
 
@@ -54,8 +55,11 @@ class Worker:
             numbers = [int(number) for number in batch["chunk"]]
             self._loop.run(self._work.run_with(self._recommenders, numbers, count))
         except ZsrecError as error:
-            return {"users": [done], "wrong": [error.message], "hint": [error.hint or ""]}
-        return {"users": [done], "wrong": [""], "hint": [""]}
+            return self._row(done, error.message, error.hint or "")
+        return self._row(done)
+
+    def _row(self, done: int, wrong: str = "", hint: str = "") -> dict[str, list[Any]]:
+        return {"users": [done], "notes": ["\n".join(self._notes)], "wrong": [wrong], "hint": [hint]}
 
     def close(self) -> None:
         """Close the connections and the thread."""
@@ -64,7 +68,9 @@ class Worker:
         self._loop.close()
 
 
-def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone) -> None:
+def run_on_ray(
+    work: Work, numbers: Sequence[int], *, workers: int, address: str | None, on_done: OnDone, on_note: OnNote
+) -> None:
     """Work through chunks on a Ray cluster, or on Ray on this machine, which is ended afterwards."""
     ray: Any = import_module("ray")
     ray_data: Any = import_module("ray.data")
@@ -94,8 +100,13 @@ def run_on_ray(work: Work, numbers: Sequence[int], *, workers: int, address: str
             batch_size=None,  # a block each
             num_cpus=1,
         )
+        said = set[str]()  # every worker reads the same files
         for row in done.iter_rows():
             on_done(int(row["users"]))
+            for note in row["notes"].splitlines():
+                if note not in said:
+                    on_note(note)
+                    said.add(note)
             if row["wrong"]:
                 raise BatchStoppedError(row["wrong"], hint=row["hint"] or None)
     except errors.RayError as error:

@@ -66,6 +66,10 @@ class Batch:
             raise ConfigError("--chunk is at least 1 and --stop-after at least 0", hint="leave them out")
 
 
+OnNote = Callable[[str], None]
+"""Called with a sentence on what was read and left out."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a worker needs beside the numbers of its chunks; small, and sent to other machines as it is."""
@@ -74,9 +78,9 @@ class Work:
     batch: Batch
     concurrency: int
 
-    async def run(self, numbers: Sequence[int], on_done: OnDone) -> None:
+    async def run(self, numbers: Sequence[int], on_done: OnDone, on_note: OnNote) -> None:
         """Work through some chunks with recommenders of its own; `ZsrecError` where the job cannot go on."""
-        recommenders = self.batch.recipe.recommenders()
+        recommenders = self.batch.recipe.recommenders(on_note)
         try:
             await self.run_with(recommenders, numbers, on_done)
         finally:

@@ -120,7 +120,20 @@ def test_a_retriever_gives_the_candidates(
 def test_without_a_model_every_item_says_why(zsrec: object, catalog: Path, tmp_path: Path) -> None:
     ratings = tmp_path / "r.csv"
     ratings.write_text("u,i,t\na,1,1\na,3,2\nb,1,1\nb,3,2\nc,1,1\nc,4,2\n", encoding="utf-8")
-    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1", "--columns"]
+    argv = [
+        "recommend",
+        "--catalog",
+        catalog,
+        "--id",
+        "id",
+        "--title",
+        "name",
+        "--history",
+        "1",
+        "--domain",
+        "movies",
+        "--columns",
+    ]
     argv += [
         "u,i,t,",
         "--interactions",

@@ -138,15 +138,26 @@ def test_results_in_other_forms(films: Catalog) -> None:
     assert found.titles[0] == "Ronin (1998)"
     assert found.to_dicts()[0]["reason"] == found[0].reason
     assert (
-        repr(found) == str(found) == f"Recommendations({len(found)} by {found.trace.template}: 'Ronin (1998)', …)"
+        repr(found)
+        == str(found)
+        == f"Recommendations({len(found)} by {found.trace.template}: 'Ronin (1998)', …; left out: 1 ambiguous)"
     )
     assert len(repr(found).splitlines()) == 1
     assert type(found.to_frame()) is pd.DataFrame
     empty = Recommendations(items=(), trace=found.trace)
-    assert (repr(empty), empty.ids) == (f"Recommendations(0 by {found.trace.template})", ())
+    assert (repr(empty), empty.ids) == (f"Recommendations(0 by {found.trace.template}; left out: 1 ambiguous)", ())
     assert len(empty.to_frame("polars")) == 0
     types = [pl.Int64, pl.String, pl.String, pl.Float64, pl.String, pl.String, pl.String, pl.Float64]
     assert empty.to_frame("polars").dtypes == found.to_frame("polars").dtypes == types
+
+
+def test_what_was_left_out_is_counted_and_shown_where_the_list_is(films: Catalog) -> None:
+    with Recommender(films, llm=FakeLLM("1. Ronin\n2. Nowhere\n3. Heat\n4. Solaris\n5. Nobody")) as rec:
+        found = rec.recommend(["Heat"], 3)
+    assert found.left_out == {"not_in_catalog": 2, "ambiguous": 1, "seen": 1}
+    shown = f"Recommendations(1 by {found.trace.template}: 'Ronin (1998)'; left out: "
+    assert repr(found) == f"{shown}2 not in catalog, 1 ambiguous, 1 seen)"
+    assert "left out: 2 not in catalog" in found._repr_html_()
 
 
 def test_html_is_a_small_table_of_escaped_text(films: Catalog) -> None:
@@ -191,3 +202,10 @@ def test_the_examples_of_the_documentation_run(
         monkeypatch.setenv("ZSREC_BASE_URL", server.base_url)
         exec(compile(examples[number], "docs/dataframes.md", "exec"), {})
     assert "Casino (1995)" in capsys.readouterr().out or number == 2
+
+
+def test_an_empty_list_points_to_its_notes(films: Catalog) -> None:
+    with Recommender(films, llm=FakeLLM("I cannot say.")) as rec:
+        found = rec.recommend(["Heat"], 3)
+    assert repr(found) == f"Recommendations(0 by {found.trace.template}; see trace.notes)"
+    assert "the answer gave 0 of the 3 items asked for" in found.trace.notes

@@ -61,11 +61,18 @@ def job(tmp_path: Path, server: ScriptedServer) -> Callable[..., Summary]:
     users = [str(n) for n in range(USERS)]
     pq.write_table(pa.table({"user": users, "item": users, "timestamp": [1] * USERS}), tmp_path / "in.parquet")
 
-    def run(chunk: int = 5, source: Path | None = None, columns: Columns = COLUMNS, **recipe: Any) -> Summary:
+    def run(
+        chunk: int = 5,
+        source: Path | None = None,
+        columns: Columns = COLUMNS,
+        out: str = "out",
+        on_note: Callable[[str], None] = lambda _: None,
+        **recipe: Any,
+    ) -> Summary:
         fields = {"settings": Settings.load(base_url=server.base_url, max_retries=0), "k": 3}
         made = Recipe(catalog=tmp_path / "films.csv", **fields | recipe)
         batch = Batch(Input(source or tmp_path / "in.parquet", columns), made, chunk=chunk)
-        return run_batch(batch, tmp_path / "out")
+        return run_batch(batch, tmp_path / out, on_note=on_note)
 
     return run
 
@@ -93,6 +100,23 @@ def test_a_job_and_what_its_rows_say(tmp_path: Path, job: Callable[..., Summary]
     assert (found.requests, found.prompt_tokens) == (USERS - 1, 10 * (USERS - 1))
     assert json.loads((tmp_path / "out/_zsrec/summary.json").read_text())["users"] == USERS
     assert not (tmp_path / "out/_zsrec/work").exists()  # no history stays behind
+
+
+def test_the_summary_says_why_lists_are_short_and_what_was_left_out(
+    tmp_path: Path, job: Callable[..., Summary]
+) -> None:
+    found = job()
+    assert (found.short, found.empty) == (USERS - 1, 0)  # one title each that the catalog has; one user's error
+    assert (found.unmatched, found.dropped) == (USERS - 1, 0)
+    assert (job(k=1, out="full").short, job(k=1, out="full").errors) == (0, {"llm_refused": 1})
+
+
+def test_rows_of_the_interactions_that_are_left_out_are_said(tmp_path: Path, job: Callable[..., Summary]) -> None:
+    rows = [f"{user},{user},{user}" for user in range(29)] + ["0,nowhere,1"]
+    (tmp_path / "others.csv").write_text("\n".join(["userId,movieId,timestamp", *rows]), encoding="utf-8")
+    said: list[str] = []
+    job(interactions=tmp_path / "others.csv", on_note=said.append)
+    assert any("1 rows name items that the catalog lacks (line 31: 'nowhere')" in note for note in said)
 
 
 def test_a_finished_job_asks_nobody(job: Callable[..., Summary], server: ScriptedServer) -> None:
@@ -271,8 +295,9 @@ def test_a_ray_worker_without_ray(tmp_path: Path, job: Callable[..., Summary], s
     files.sums.adopt([files.sums.name(files.chunk(1))])
     recipe = Recipe(catalog=tmp_path / "films.csv", settings=Settings.load(base_url=server.base_url), k=3)
     worker = Worker(Work(tmp_path / "out", Batch(Input(tmp_path / "in.parquet", COLUMNS), recipe), concurrency=2))
-    assert worker({"chunk": np.array([0, 1, 2])}) == {"users": [5], "wrong": [""], "hint": [""]}
-    assert worker({"chunk": np.array([1])}) == {"users": [0], "wrong": [""], "hint": [""]}
+    nothing = {"notes": [""], "wrong": [""], "hint": [""]}
+    assert worker({"chunk": np.array([0, 1, 2])}) == {"users": [5], **nothing}
+    assert worker({"chunk": np.array([1])}) == {"users": [0], **nothing}
     worker.close()
     assert output(tmp_path) == rows
     (tmp_path / "films.csv").write_text("movieId,title\n1,\n")
