@@ -25,16 +25,13 @@ from zsrec.evaluation.llm_methods import NAMED
 from zsrec.evaluation.protocols import PROTOCOLS
 from zsrec.prompts import Library
 from zsrec.recommender.loader import USUAL_IDS, Sources, Tables
-from zsrec.recommender.request import Fill
+from zsrec.recommender.request import MOST_K, Fill
 from zsrec.retrieval.base import Retriever
 from zsrec.retrieval.by_name import ALL as WITHOUT_LLM
 from zsrec.retrieval.by_name import NAMES as RETRIEVERS
 
 ALL_METHODS = (*WITHOUT_LLM, *NAMED)
 """The names that `--methods` takes."""
-
-MOST_K = 10_000
-"""The largest cut-off: longer lists are no recommendations."""
 
 ID_NAMES = f"{', '.join(USUAL_IDS[:-1])} or {USUAL_IDS[-1]}"
 CATALOG, USER, MODEL, SERVICE = "Catalog", "User", "Model and prompt", "Service"
@@ -293,7 +290,7 @@ PromptsFolders = Annotated[
         env="ZSREC_PROMPTS",
     ),
 ]
-HowMany = Annotated[int, option("How many items per user.", "-k", "--k", panel=MODEL, min=1)]
+HowMany = Annotated[int, option("How many items per user.", "-k", "--k", panel=MODEL, min=1, max=MOST_K)]
 _RETRIEVER = option(
     f"What chooses candidates for ranking templates: {', '.join(RETRIEVERS)}.",
     "--retriever",

@@ -21,6 +21,7 @@ from zsrec.evaluation.protocols import problems
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.template_comparison import Comparing, compare_templates, written
 from zsrec.prompts import load_template
+from zsrec.recommender.request import MOST_K
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def compare(
     asking: AskingOptions,
     catalog: ComparedCatalog,
     users: Annotated[int, option("How many users to ask for, drawn by hash of their ids.", min=2)] = 100,
-    k: Annotated[int, option("The length of the lists.", "-k", "--k", min=1)] = 10,
+    k: Annotated[int, option("The length of the lists.", "-k", "--k", min=1, max=MOST_K)] = 10,
     against: options.Against = None,
     data: Annotated[
         str | None,

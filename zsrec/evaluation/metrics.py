@@ -65,7 +65,7 @@ def without(scores: Scores, seen: Codes) -> Scores:
 
 def hit_rate(above: Counts, tied: Counts, k: int) -> Values:
     """1 where the target is among the first k, else 0 (a share of 1 with ties); shape (n,)."""
-    return expected_gain(np.ones(k), above, tied)
+    return expected_gain(np.ones(_deepest(above, tied, k)), above, tied)
 
 
 def ndcg(above: Counts, tied: Counts, k: int) -> Values:
@@ -73,13 +73,18 @@ def ndcg(above: Counts, tied: Counts, k: int) -> Values:
 
     With one target the ideal gain is 1, so this is DCG (Järvelin and Kekäläinen 2002) as well as NDCG.
     """
-    return expected_gain(1.0 / np.log2(np.arange(2, k + 2)), above, tied)
+    return expected_gain(1.0 / np.log2(np.arange(2, _deepest(above, tied, k) + 2)), above, tied)
 
 
 def mrr(above: Counts, tied: Counts, k: int | None = None) -> Values:
     """1 / place within the first k (None: the whole ranking), 0 for a target that is not there; shape (n,)."""
-    longest = k or int(np.max(above + tied, initial=0)) + 1
-    return expected_gain(1.0 / np.arange(1, longest + 1), above, tied)
+    return expected_gain(1.0 / np.arange(1, _deepest(above, tied, k) + 1), above, tied)
+
+
+def _deepest(above: Counts, tied: Counts, k: int | None) -> int:
+    """The last place that counts: k, or the last one that a target has where that is before."""
+    last = int(np.max(above + tied, initial=0)) + 1
+    return last if k is None else max(0, min(k, last))
 
 
 def expected_gain(gains: Values, above: Counts, tied: Counts) -> Values:
@@ -123,7 +128,7 @@ def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int
     tied = len(ordered) - np.searchsorted(ordered, own, side="left") - above - 1
     above = np.where(own == -np.inf, -1, above).astype(np.int64)
     found: dict[str, float] = {}
-    hits = {k: float(expected_gain(np.ones(k), above, tied).sum()) for k in ks}
+    hits = {k: float(hit_rate(above, tied, k).sum()) for k in ks}
     best = _first_group(above, tied)
     for k in ks:
         found[f"HR@{k}"] = 0.0 if best is None else _any_within(k, *best)
@@ -132,7 +137,7 @@ def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int
     for k in ks:
         found[f"Precision@{k}"] = hits[k] / k
     for k in ks:
-        gains = 1.0 / np.log2(np.arange(2, k + 2))
+        gains = 1.0 / np.log2(np.arange(2, min(k, len(ordered)) + 2))
         found[f"NDCG@{k}"] = float(expected_gain(gains, above, tied).sum() / gains[: len(targets)].sum())
     found["MRR"] = 0.0 if best is None else _reciprocal(*best)
     return found

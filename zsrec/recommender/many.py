@@ -11,7 +11,7 @@ from zsrec.core.errors import ClosedError, ConfigError, ZsrecError
 from zsrec.core.types import Recommendations
 from zsrec.data.history import History
 from zsrec.recommender.conversation import AnyTurn
-from zsrec.recommender.request import Fill, Request, User, as_count
+from zsrec.recommender.request import Fill, Request, User, as_k
 
 Outcome = Recommendations | ZsrecError
 OnDone = Callable[[int, Outcome], None]
@@ -36,7 +36,7 @@ async def recommend_many(
             f"histories is {type(users).__name__}, expected a list of histories or a dict of them by user",
             hint="use recommend for a single user",
         )
-    as_count(k, "k")
+    as_k(k)
     todo = list(users.values()) if isinstance(users, Mapping) else list(users)
     talks = _in_order(users, len(todo), conversations)
     outcomes: dict[int, Outcome] = {}

@@ -38,6 +38,9 @@ from zsrec.retrieval.rerank import Filter, Where
 MOST_INDEXED = 200_000
 """Items up to which a catalog is indexed for the user's words without being asked to (25 µs per item)."""
 
+MOST_K = 10_000
+"""The most items that one call recommends: longer lists are no recommendations."""
+
 DEFAULT_POOL = 20
 """How many candidates a ranking prompt shows unless the caller says otherwise."""
 
@@ -59,13 +62,16 @@ def as_history(user: User) -> History:
         ) from error
 
 
-def as_count(value: object, name: str) -> int:
-    """Return a whole number of any type (numpy's too); `ConfigError` for anything else."""
-    if type(value) is int:  # by far the most common; the check below is a slow one
-        return value
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        return operator.index(value)
-    raise ConfigError(f"{name} is {shown(value)}, expected a whole number", hint=f"{name}=10")
+def as_k(value: object) -> int:
+    """Return a number of items of any whole type (numpy's too); `ConfigError` for anything else."""
+    if type(value) is not int:  # by far the most common; the check is a slow one
+        if not isinstance(value, SupportsIndex) or isinstance(value, bool):
+            raise ConfigError(f"k is {shown(value)}, expected a whole number", hint="k=10")
+        value = operator.index(value)
+    if not 1 <= value <= MOST_K:
+        limit = "least 1" if value < 1 else f"most {MOST_K:,}"
+        raise ConfigError(f"k is {shown(value)}, expected at {limit}", hint="k is the number of items wanted")
+    return value
 
 
 def as_candidates(candidates: object) -> tuple[str, ...] | None:
@@ -161,7 +167,7 @@ class Request:
             raise ConfigError(f"fill is {shown(fill)}", hint=f"one of {', '.join(get_args(Fill))}")
         chosen, conditions = as_candidates(candidates), (where,) if isinstance(where, str) else tuple(where)
         turns = as_turns(conversation)
-        return cls(as_history(user), as_count(k, "k"), about, chosen, fill, turns, ambiguous, conditions)
+        return cls(as_history(user), as_k(k), about, chosen, fill, turns, ambiguous, conditions)
 
     def with_mentions(self, titles: TurnTitles) -> Request:
         """The request with the items that its conversation names: the user's as events of the history."""
@@ -239,8 +245,7 @@ class Pipeline:
 
     def check(self, request: Request) -> None:
         """Checks that a request asks for something possible."""
-        if request.k < 1:
-            raise ConfigError(f"k is {request.k}, expected at least 1", hint="k is the number of items wanted")
+        as_k(request.k)
         if request.is_empty:
             raise ConfigError(
                 "nothing is known of the user: history, about= and conversation= are empty",

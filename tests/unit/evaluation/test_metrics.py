@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zsrec.core.errors import ConfigError
-from zsrec.evaluation import Place, bootstrap, hit_rate, holm, mrr, ndcg, paired_p_values, place
+from zsrec.evaluation import Place, bootstrap, hit_rate, holm, mrr, ndcg, paired_p_values, place, target_metrics
 
 NONE = np.zeros(0, np.int32)
 
@@ -33,6 +33,16 @@ def test_ties_by_hand() -> None:
     assert ndcg(above, tied, 4) == pytest.approx([(1 / 2 + 1 / np.log2(5)) / 4])
     # Everything ties: a constant score cannot do better than chance.
     assert hit_rate(*counts(Place(0, 99)), 10) == pytest.approx([0.1])
+
+
+def test_a_cut_off_beyond_every_place_costs_nothing() -> None:
+    above, tied = counts(Place(0), Place(3, 1), Place(-1))
+    for metric in (hit_rate, ndcg, mrr):
+        assert metric(above, tied, 10**15).tolist() == metric(above, tied, 5).tolist()
+    scores, none = np.array([0.3, 0.2, 0.1]), np.array([], dtype=np.int64)
+    found = target_metrics(scores, np.array([0, 2]), none, [10**15, 3])
+    assert found[f"NDCG@{10**15}"] == found["NDCG@3"]
+    assert found[f"HR@{10**15}"] == found["HR@3"] == 1.0
 
 
 def test_place_leaves_out_what_is_seen_and_what_is_no_candidate() -> None:

@@ -104,6 +104,8 @@ def test_k_is_any_whole_number(rec: Recommender, k: Any) -> None:
         ({"k": True}, "k is True"),
         ({"k": None}, "k is None"),
         ({"k": 0}, "k is 0, expected at least 1"),
+        ({"k": 10_001}, "k is 10001, expected at most 10,000"),
+        ({"k": np.int64(2**62), "strategy": "retrieve"}, "expected at most 10,000"),
         ({"candidates": "278"}, "candidates is '278', expected a list"),
         ({"candidates": 278}, "candidates is 278"),
         ({"candidates": {"1": 1}}, "candidates is {'1': 1}"),
