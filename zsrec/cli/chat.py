@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ValidationError
 
 from zsrec.cli import options
-from zsrec.cli.console import complain, print_line, show
+from zsrec.cli.console import complain, left_out, print_line, show
 from zsrec.cli.options import (
     OUTPUT,
     USER,
@@ -152,10 +152,10 @@ class _Chat:
 
     def _numbered(self, number: str) -> Recommendation:
         if not number.isdigit() or not 1 <= int(number) <= len(self._shown):
-            raise ConfigError(
-                f"there is no title number {number!r}",
-                hint=f"numbers go from 1 to {len(self._shown)}" if self._shown else "say first what you want",
-            )
+            hint = f"numbers go from 1 to {len(self._shown)}" if self._shown else "say first what you want"
+            if self._before and not self._shown:
+                hint = "the last answer recommended nothing: say what you want, or /undo for the list before"
+            raise ConfigError(f"there is no title number {number!r}", hint=hint)
         return self._shown[int(number) - 1]
 
     def _why(self, number: str) -> None:
@@ -192,8 +192,8 @@ class _Chat:
         self._list(found.items)
         if not found.items:
             print_line("(nothing could be recommended)", "yellow")
-        for note in found.trace.notes:
-            print_line(f"note: {note}", "dim", error=True)
+        for line in (*left_out(found.trace), *(f"note: {note}" for note in found.trace.notes)):
+            print_line(line, "dim", error=True)
 
     def _list(self, items: tuple[Recommendation, ...]) -> None:
         for one in items:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zsrec.core.errors import MissingColumnError, ZsrecError
-from zsrec.core.types import Exchange, Recommendation, Recommendations
+from zsrec.core.types import Exchange, Recommendation, Recommendations, Trace
 from zsrec.core.untrusted_text import printable
 from zsrec.data.titles import display_title
 from zsrec.evaluation.report import Prices
@@ -145,12 +145,17 @@ def _how(one: Recommendation) -> Text:
     return plain(" · ".join([*prior, f"llm {one.parts.llm:.2f}", *chance]))
 
 
-def _remarks(recommendations: Recommendations) -> Iterator[str]:
-    trace = recommendations.trace
+def left_out(trace: Trace) -> Iterator[str]:
+    """What the model named and the list lacks, one line each."""
     for one in trace.unresolved:
         yield f"not matched: {one.mention.text!r} ({(one.match.reason or '').replace('_', ' ')})"
     for dropped in trace.dropped:
         yield f"left out: {dropped.grounded.mention.text!r} ({dropped.why.replace('_', ' ')})"
+
+
+def _remarks(recommendations: Recommendations) -> Iterator[str]:
+    trace = recommendations.trace
+    yield from left_out(trace)
     for name, why in trace.history.unresolved:
         yield f"history: {name!r} is unknown ({why.replace('_', ' ')})"
     for note in trace.notes:

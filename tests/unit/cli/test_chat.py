@@ -70,7 +70,8 @@ def test_words_are_answered_and_go_on_as_a_conversation(chat: Chat, server: Scri
     assert code == 0
     assert shown.splitlines()[:2] == ["1. The Matrix (1999) – bends the mind", "2. Ronin (1998)"]
     assert "note: the answer gave 2 of the 3 items asked for" in notes
-    assert "\x1b" not in shown
+    assert "not matched: 'Bogus" in notes  # what the model named and the catalog lacks
+    assert "\x1b" not in shown + notes
     first, second = prompts(server)
     assert "The user liked: Heat (1995)" in first
     assert "User: I loved Heat\nYou: The Matrix (1999); Ronin (1998)\nUser: less shooting" in second
@@ -81,7 +82,10 @@ def test_titles_are_judged_by_number(chat: Chat, server: ScriptedServer) -> None
     assert code == 0
     assert "The user liked: The Matrix (1999)" in prompts(server)[1]
     assert "there is no title number '2'" in errors  # nothing new came in the second round
+    assert "the last answer recommended nothing: say what you want, or /undo for the list before" in errors
+    assert "left out: 'The Matrix (1999)' (seen)" in errors
     assert "there is no title number '7'" in errors
+    assert "say first what you want" in chat("like 1\n")[2]
     assert "User: dislike x" in prompts(server)[-1]  # no number: plain words
 
 
