@@ -149,9 +149,11 @@ def read_lines(
                 hint = "put fields that contain the delimiter between double quotes"
                 complain(BadRowError(wrong, path=path, line=line, hint=hint), on_bad)
     except csv.Error as error:
-        raise BadRowError(
-            f"broken CSV: {error}", path=path, line=start, hint="check the quotes of this line"
-        ) from None
+        wrong, hint = f"broken CSV: {error}", "check the quotes of this line"
+        if "field limit" in str(error):
+            wrong = f"a field of more than {csv.field_size_limit():,} characters"
+            hint = "close its quote, or shorten it; JSONL and Parquet have no such limit"
+        raise BadRowError(wrong, path=path, line=start, hint=hint) from None
     if header is None:
         check_columns(path, 1, (), columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zsrec.core.errors import DataError, EncodingError, MissingColumnError
+from zsrec.core.errors import BadRowError, DataError, EncodingError, MissingColumnError
 from zsrec.data import blocks
 from zsrec.data.interactions import Ids
 from zsrec.data.readers import Columns, ReadResult, read_interactions
-from zsrec.data.tables import Layout
+from zsrec.data.tables import Layout, read_rows
 
 pytest.importorskip("pyarrow", reason="pip install 'zsrec[bench]'")
 
@@ -121,3 +122,16 @@ def test_more_than_65536_codes_are_grouped_in_order() -> None:
     table, order = Csr.build(rows, np.arange(5000, dtype=np.int32))
     np.testing.assert_array_equal(order, np.argsort(rows, kind="stable"))
     np.testing.assert_array_equal(table.rows, np.unique(rows))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_field_that_is_too_long_is_said_with_the_limit(tmp_path: Path, quote: str) -> None:
+    long = f"{quote}{'x' * 140_000}{quote}"
+    (tmp_path / "t.csv").write_text(f"id,title,text\n1,A,short\n2,B,{long}\n", encoding="utf-8")
+    with pytest.raises(
+        BadRowError, match=r"t.csv:3: a field of more than 131,072 characters(.|\n)*JSONL"
+    ) as found:
+        list(read_rows(tmp_path / "t.csv"))
+    assert "broken" not in str(found.value)
+    (tmp_path / "t.jsonl").write_text(json.dumps({"id": "2", "text": long}), encoding="utf-8")
+    assert [row["text"] for _, row in read_rows(tmp_path / "t.jsonl")] == [long]
