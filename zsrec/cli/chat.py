@@ -27,6 +27,7 @@ from zsrec.cli.options import (
 )
 from zsrec.core.errors import ConfigError, LLMConnectionError, ZsrecError
 from zsrec.core.files import atomic_write
+from zsrec.core.json_input import read_json
 from zsrec.core.settings import Settings
 from zsrec.core.types import Frozen, Recommendation, Recommendations
 from zsrec.data.history import History, Turn
@@ -218,7 +219,7 @@ def _lines() -> Iterator[str]:
 
 def _read(path: Path) -> SavedChat:
     try:
-        return SavedChat.model_validate_json(path.read_bytes())
+        return SavedChat.model_validate(read_json(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint="check --resume") from error
     except ValidationError as error:
@@ -226,4 +227,8 @@ def _read(path: Path) -> SavedChat:
         raise ConfigError(
             f"{path}: not a saved conversation: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             hint="--resume takes what /save wrote",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: not a saved conversation: {error}", hint="--resume takes what /save wrote"
         ) from None

@@ -22,6 +22,7 @@ from zsrec.cli.console import bytes_out, echo, json_text, print_line
 from zsrec.cli.options import RequiredCatalog, expand_groups, option
 from zsrec.core.embedding import default_embedder
 from zsrec.core.errors import BadRowError, ConfigError, DataError
+from zsrec.core.json_input import read_json
 from zsrec.core.types import Grounded, Match
 from zsrec.data.catalog import Catalog
 from zsrec.data.titles import display_title, has_han, simplified_letters
@@ -253,7 +254,7 @@ def _opened(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
 def _json_object(line: bytes, source: str, number: int) -> Mapping[str, Any]:
     """The JSON object in one line; `BadRowError` for anything else."""
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        row = read_json(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadRowError(f"not a line of JSON: {error}", path=source, line=number) from error
     if not isinstance(row, dict):

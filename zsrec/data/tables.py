@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from zsrec.core.errors import (
     MissingColumnError,
     MissingExtraError,
 )
+from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.core.types import Frozen
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -171,7 +171,10 @@ def _jsonl_rows(path: Path, columns: Wanted, encoding: str, on_bad: OnBad | None
             if not text.strip():
                 continue
             try:
-                row = json.loads(text)
+                row = read_json(text)
+            except DuplicateKeyError as error:
+                twice = f"the column {error.key!r} appears twice"
+                raise DataError(twice, path=path, line=line, hint="keep one of its two values") from None
             except (ValueError, RecursionError) as error:
                 wrong = f"not JSON: {error}"
             else:
@@ -180,10 +183,7 @@ def _jsonl_rows(path: Path, columns: Wanted, encoding: str, on_bad: OnBad | None
                 hint = 'write one JSON object per line, for example {"id": …, "title": …}'
                 complain(BadRowError(wrong, path=path, line=line, hint=hint), on_bad)
                 continue
-            names = tuple(row)
-            if any(text.count(f'"{name}"') > 1 for name in columns):  # perhaps a name that json.loads merges
-                names = tuple(name for name, _ in json.loads(text, object_pairs_hook=list))
-            check_columns(path, line, names, columns)
+            check_columns(path, line, tuple(row), columns)
             yield line, row
 
 

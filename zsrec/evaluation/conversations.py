@@ -6,7 +6,6 @@ items that were mentioned are no recommendation, since repeating them is a short
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from zsrec.answers.grounder import Grounder
 from zsrec.core.errors import DataError, ZsrecError
+from zsrec.core.json_input import read_json
 from zsrec.core.types import Recommendations
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import Event, History
@@ -68,7 +68,7 @@ def read_turns(path: Path, catalog: Catalog) -> list[Turn]:
                 if not line.strip():
                     continue
                 try:
-                    turn = _turn(json.loads(line))
+                    turn = _turn(read_json(line))
                 except (ValueError, TypeError, KeyError, AttributeError) as error:
                     raise DataError(
                         f"is no turn: {error}", path=path, line=number,

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from zsrec.core.errors import BadReplyError, CapabilityError, ConfigError, DataError, MissingReplyError
+from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Frozen, Message
 from zsrec.llm.capabilities import read_labels
@@ -321,7 +322,10 @@ def _lines(path: Path) -> Iterator[tuple[str, _Entry]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     try:
-                        yield _entry(json.loads(line))
+                        yield _entry(read_json(line))
+                    except DuplicateKeyError as error:
+                        hint = "keep one of its two values"
+                        raise DataError(str(error), path=path, line=number, hint=hint) from None
                     except (ValueError, TypeError, KeyError, AttributeError) as error:
                         raise DataError(
                             "is neither {\"id\", \"text\"} nor a line of a batch's output",

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
+from json import JSONDecodeError
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 import zsrec
 from zsrec.core.errors import LLMError, ZsrecError
+from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.recommender.loader import Stock
 from zsrec.serving import lookups
 from zsrec.serving.admission import CallerGoneError, while_connected, within
@@ -137,7 +140,29 @@ class _Caller(HTTPBearer):
 
 
 _caller = _Caller(scheme_name="HTTPBearer", description="A key of the file given as --keys.")
-v1 = APIRouter(prefix="/v1", dependencies=[Depends(_caller)])
+
+
+class _Body(Request):
+    """A request in whose body no object has a key twice: of one history in two parts, half would be lost."""
+
+    async def json(self) -> Any:  # noqa: ANN401
+        try:
+            return read_json(await self.body())
+        except DuplicateKeyError:  # without the key, which may be anything
+            raise JSONDecodeError("an object has a key twice", "", 0) from None
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_Body(request.scope, request.receive))
+
+        return handle
+
+
+v1 = APIRouter(prefix="/v1", dependencies=[Depends(_caller)], route_class=_Route)
 
 
 @v1.post("/recommend", responses=_problems(400, 401, 413, 422, 429, 503))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from zsrec.core.errors import ConfigError
+from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.data.history import Turn
 from zsrec.recommender.conversation import as_turns
 
@@ -19,7 +20,9 @@ def as_text(value: object) -> str | None:
     """
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
+            value = read_json(value)
+        except DuplicateKeyError:
+            raise ConfigError("a turn of the conversation has a key twice", hint=_HINT) from None
         except (ValueError, RecursionError):
             raise ConfigError("the conversation is no JSON", hint=_HINT) from None
     if not value or (isinstance(value, str) and not value.strip()):

@@ -54,7 +54,7 @@ def invalid(errors: Sequence[Mapping[str, Any]], operation: str, described: str)
         described: Where the caller finds what is expected.
     """
     if errors[0]["type"] == "json_invalid":
-        return RefusedError(400, "BadJson", "the body is not JSON")
+        return RefusedError(400, "BadJson", "the body is not JSON", str(errors[0].get("ctx", {}).get("error", "")))
     meant = [_meant(operation, one) for one in errors]
     # Of a union's errors the one that went deepest; a misspelt field before one that is missing for it.
     first, field = max(zip(errors, meant, strict=True), key=lambda one: (len(one[0]["loc"]), one[1] is not None))
