@@ -51,7 +51,10 @@ def ground(
     """
     items = catalog.open()
     if without is not None:
-        items = items.without(_ids(without))
+        gone = _ids(without)
+        if lacking := sum(one not in items for one in gone):
+            print_line(f"{without}: {lacking:,} of {len(gone):,} ids are not in the catalog", "yellow", error=True)
+        items = items.without(gone)
     if embed_model is not None and not semantic:
         raise ConfigError("--embed-model needs --semantic", hint="add --semantic to match by meaning")
     grounder = Grounder(
@@ -62,18 +65,26 @@ def ground(
     )
     if not simplified_letters() and any(map(has_han, items.titles)):
         print_line("Chinese titles: traditional and simplified letters differ without the extra 'zh'", error=True)
-    bad = 0
+    bad, odd, read = 0, dict[str, list[int]](), set[str]()
     with _opened(source, "rb") as lines, _opened(target, "wb") as results:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                result = _grounded(_row(line, source, number), grounder, source, number)
+                row = _row(line, source, number)
+                result = _grounded(row, grounder, source, number)
+                for what in _odd(row, items, read):
+                    odd.setdefault(what, []).append(number)
             except BadRowError as error:
                 print_line(str(error), error=True)
                 bad += 1
             else:
                 results.write(json_text(result).encode() + b"\n")
+    for what, numbers in odd.items():
+        more = f" ({len(numbers):,} such lines)" if len(numbers) > 1 else ""
+        print_line(f"{source}:{numbers[0]}: {what}{more}", "yellow", error=True)
+    if not read and not bad:
+        print_line(f"{source}: no lines", "yellow", error=True)
     if bad:
         print_line(f"{source}: {bad} bad line{'s' if bad > 1 else ''} skipped", error=True)
         raise typer.Exit(1)
@@ -124,6 +135,16 @@ def _row(line: bytes, source: str, number: int) -> Mapping[str, Any]:
         if not isinstance(ids, list) or not all(map(_is_id, ids)):
             raise BadRowError(f"{name!r}: expected a list of ids", path=source, line=number)
     return row
+
+
+def _odd(row: Mapping[str, Any], items: Catalog, read: set[str]) -> Iterator[str]:
+    """What is strange about a line and no error; without its words, which may be a user's. `read` gets its id."""
+    if str(row["id"]) in read:
+        yield "an earlier line has this id"
+    read.add(str(row["id"]))
+    for name in ("candidates", "history"):
+        if any(str(one) not in items for one in row.get(name) or ()):
+            yield f"the catalog lacks ids of its {name}; they are ignored"
 
 
 def _grounded(row: Mapping[str, Any], grounder: Grounder, source: str, number: int) -> dict[str, Any]:

@@ -101,6 +101,24 @@ def test_context_of_a_line(run: Run) -> None:
     assert (right["items"], left["items"], cut["items"], known["items"]) == (["2"], ["1"], ["2"], ["2"])
 
 
+def test_what_is_strange_about_the_input_is_said_once(run: Run) -> None:
+    lines = [
+        {"id": 1, "mention": "Ronin"},
+        {"id": "1", "mention": "Ronin", "candidates": ["1", "66"]},
+        {"id": 1, "mention": "Solaris", "candidates": ["67"], "history": ["1"]},
+        {"id": 2, "mention": "Ronin", "history": ["private-68"]},
+    ]
+    result = run(lines="\n".join(map(json.dumps, lines)))
+    assert (result.exit_code, len(rows(result))) == (0, 4)
+    assert result.stderr.splitlines() == [
+        "-:2: an earlier line has this id (2 such lines)",
+        "-:2: the catalog lacks ids of its candidates; they are ignored (2 such lines)",
+        "-:4: the catalog lacks ids of its history; they are ignored",
+    ]
+    empty = run(lines="\n\n")
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (0, "", "-: no lines\n")
+
+
 def test_without_leaves_items_out(run: Run, tmp_path: Path) -> None:
     gone = tmp_path / "gone.json"
     gone.write_text('["1", 2, "not there"]')
@@ -109,6 +127,7 @@ def test_without_leaves_items_out(run: Run, tmp_path: Path) -> None:
         gone,
         lines='{"id": 1, "mention": "Heat (1995)"}\n{"id": 2, "text": "1. Ronin\\n2. The Matrix"}',
     )
+    assert "gone.json: 1 of 3 ids are not in the catalog" in result.stderr
     first, second = rows(result)
     assert first["item_id"] is None
     assert second["items"] == ["3"]
