@@ -95,8 +95,6 @@ def bench_run(
             "--targets goes with neither --strict-time nor --tie-orders nor another protocol",
             hint="leave them out",
         )
-    if run.json is not None and not run.json.parent.is_dir():
-        raise ConfigError(f"{run.json} cannot be written: there is no such folder", hint="check --json")
     _check(run)
     data = own_tables(interactions, catalog, columns)
     if targets is None:

@@ -344,7 +344,18 @@ SplitTime = Annotated[
 ]
 EventColumns = Annotated[str, option("The interactions' columns: user,item,time.", "--columns", panel=CATALOG)]
 Seed = Annotated[int, option("Seed of subsets, tie orders, intervals and tests.", "--seed", panel=PROTOCOL)]
-ReportFile = Annotated[Path | None, option("Write the whole report to this file.", "--json", panel=OUTPUT)]
+
+
+def _in_folder(path: Path | None) -> Path | None:
+    """A report's file, refused before anything is measured if its folder is not there."""
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no such folder", hint="check --json")
+    return path
+
+
+ReportFile = Annotated[
+    Path | None, option("Write the whole report to this file.", "--json", panel=OUTPUT, callback=_in_folder)
+]
 PriceIn = Annotated[float | None, option("Price of a million prompt tokens.", panel=OUTPUT, min=0)]
 PriceOut = Annotated[float | None, option("Price of a million answer tokens.", panel=OUTPUT, min=0)]
 OnlyMethods = Annotated[str, option("Only these methods, separated by commas.", "--methods")]

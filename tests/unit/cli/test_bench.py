@@ -176,3 +176,18 @@ def test_times_in_milliseconds_give_the_same_benchmark_to_the_last_digit(files: 
 def test_cut_offs_are_bounded(text: str) -> None:
     with pytest.raises(ConfigError, match="--k is"):
         options.cut_offs(text)
+
+
+def test_no_command_makes_a_folder_for_a_report(files: Path, tmp_path: Path) -> None:
+    turns = tmp_path / "turns.jsonl"
+    turns.write_text('{"id": "t", "dialog": "d", "conversation": [], "mentioned": [], "targets": ["2"]}\n')
+    report = tmp_path / "no" / "such" / "folder.json"
+    for command in (
+        ["conversations", "--turns", turns, "--catalog", files / "items.csv", "--methods", "lexical"],
+        ["movielens", tmp_path, "--methods", "pop"],
+        ["compare", tmp_path],
+    ):
+        result = CliRunner().invoke(app, ["bench", *map(str, command), "--json", str(report)])
+        assert isinstance(result.exception, ConfigError)
+        assert "there is no such folder" in str(result.exception)
+        assert not report.parent.parent.exists()
