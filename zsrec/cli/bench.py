@@ -21,7 +21,7 @@ from zsrec.cli.bench_lists import external_lists, split_command
 from zsrec.cli.bench_options import RunOptions
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
-from zsrec.cli.offline import read_replies, show_requests
+from zsrec.cli.offline import check_asks, read_replies, show_requests
 from zsrec.cli.options import (
     CatalogOptions,
     RequiredCatalog,
@@ -321,6 +321,7 @@ def _asks_llm(run: RunOptions) -> bool:
 
 
 def _check(run: RunOptions) -> None:
+    check_asks(run.replies, run.requests_only, ", ".join(NAMED), asks=_asks_llm(run))
     check(run.protocol, **_splitting(run), asks_llm=_asks_llm(run))
     if run.strict_time and any(name in TRAINED for name in comma_separated(run.methods)):
         raise ConfigError(

@@ -14,7 +14,7 @@ from typing import Annotated
 from zsrec.answers.grounder import Grounder
 from zsrec.cli import options
 from zsrec.cli.console import TerminalWatch, err, plain, print_line, print_table
-from zsrec.cli.offline import read_replies, show_requests
+from zsrec.cli.offline import check_asks, read_replies, show_requests
 from zsrec.cli.options import (
     RequiredCatalog,
     columns_of,
@@ -127,6 +127,8 @@ def conversations(
         raise ConfigError("no method, or one of them twice", hint=f"name some of {', '.join(METHODS)}, once each")
     if link and interactions is None:
         raise ConfigError("--link needs --interactions", hint="and --interaction-items, whose titles are linked")
+    asks = any(name in LLM_ROWS for name in names)
+    check_asks(replies, requests_only, " and ".join(LLM_ROWS), asks=asks)
     items = catalog.open()
     asked = read_turns(turns, items)
     settings = Settings.load(base_url=base_url, model=model)
@@ -155,10 +157,8 @@ def conversations(
             f"{len(linked):,} of {len(links):,} items of the interactions linked to {len(set(linked)):,} of "
             f"{len(items):,} items, with {len(known):,} interactions",
         ]
-    if recorded and not any(name in LLM_ROWS for name in names):
-        notes.append(f"--replies were not read: --methods names none of {', '.join(LLM_ROWS)}")
     rows, skipped = _retrieval_rows(names, asked, words_of(asked, grounder), items, known, seed)
-    if any(name in LLM_ROWS for name in names):
+    if asks:
         fill = _retrieved(rows)
         recommender = AsyncRecommender(
             items,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from zsrec.cli.console import print_line
 from zsrec.core.errors import ConfigError
@@ -23,6 +24,15 @@ def read_replies(given: Sequence[str] | None) -> list[RecordedReplies]:
             raise ConfigError(f"--replies is {one!r}, expected NAME=FILE", hint="for example gpt-4=answers.jsonl")
         files.setdefault(name, []).append(file)
     return [RecordedReplies.read(name, paths) for name, paths in files.items()]
+
+
+def check_asks(replies: Sequence[str] | None, requests_only: Path | None, methods: str, *, asks: bool) -> None:
+    """Raises a `ConfigError` for replies or requests that nobody would read: no method asks the model."""
+    if not asks and (replies or requests_only is not None):
+        raise ConfigError(
+            f"{'--replies' if replies else '--requests-only'} without a method that asks the model",
+            hint=f"name one of {methods} with --methods, or leave it out",
+        )
 
 
 def show_requests(requests: RequestFolder | None) -> None:

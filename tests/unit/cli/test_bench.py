@@ -191,3 +191,17 @@ def test_no_command_makes_a_folder_for_a_report(files: Path, tmp_path: Path) -> 
         assert isinstance(result.exception, ConfigError)
         assert "there is no such folder" in str(result.exception)
         assert not report.parent.parent.exists()
+
+
+@pytest.mark.parametrize("option", [("--replies", "gpt=a.jsonl"), ("--requests-only", "REQUESTS")])
+def test_replies_that_nobody_would_read_are_refused(
+    files: Path, tmp_path: Path, option: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text('{"id": "t", "text": "1. Film 2"}\n', encoding="utf-8")
+    (tmp_path / "turns.jsonl").write_text("", encoding="utf-8")
+    talk = ["bench", "conversations", "--turns", "turns.jsonl", "--catalog", "items.csv", "--methods", "lexical"]
+    for result in (invoke(files, "--methods", "pop", *option), CliRunner().invoke(app, [*talk, *option])):
+        assert isinstance(result.exception, ConfigError)
+        assert f"{option[0]} without a method that asks the model" in str(result.exception)
+        assert "generate" in str(result.exception.hint)
