@@ -278,6 +278,7 @@ def show(report: ConversationReport) -> None:
             print_line(f"{row.method}: {note}", "yellow")
     for name, why in report.skipped.items():
         print_line(f"{name}: left out: {why}", "yellow")
+    print_line(f"Intervals: {report.intervals}.", "dim")
     print_line(
         f"{report.users:,} turns of {report.dialogs:,} dialogs, {report.targets:,} targets. {report.protocol}",
         "dim",

@@ -10,7 +10,7 @@ from rich.text import Text
 from zsrec.cli.console import plain, print_line, print_table
 from zsrec.evaluation import report_tables
 from zsrec.evaluation.comparison import RunComparison
-from zsrec.evaluation.report import LLMReport, MethodReport, Report
+from zsrec.evaluation.report import INTERVALS, LLMReport, MethodReport, Report
 from zsrec.evaluation.statistics import Estimate
 
 
@@ -42,7 +42,8 @@ def show(found: Report) -> None:
         print_line(f"{name}: left out: {why}", "yellow")
     if any(one.llm and one.seconds for one in found.methods):
         print_line(report_tables.QUEUEING, "dim")
-    for line in (f"{found.users:,} users, {found.items:,} items. {found.protocol}", *found.notes):
+    measured = f"{found.users:,} users, {found.items:,} items. {found.protocol}"
+    for line in (f"Intervals: {found.intervals}.", measured, *found.notes):
         print_line(line, "dim")
 
 
@@ -71,7 +72,7 @@ def show_comparison(found: RunComparison) -> None:
     print_table(table)
     for pair in found.comparisons:
         print_line(pair.verdict)
-    for line in (*found.same, found.tests):
+    for line in (f"Intervals: {INTERVALS}.", *found.same, found.tests):
         print_line(line, "dim")
 
 

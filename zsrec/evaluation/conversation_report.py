@@ -21,7 +21,10 @@ PROTOCOL = (
     "Each turn that recommends is asked with the texts before it and the items that they mention. Means are over "
     'targets; mentioned items are taken out of every list (He et al. 2023), and "with mentioned" leaves them in.'
 )
-INTERVALS = "95% percentile bootstrap over dialogs, 2,000 resamples"
+INTERVALS = (
+    "95% percentile bootstrap over dialogs, 2,000 resamples; "
+    "Clopper and Pearson's limits where all dialogs have 0 or all have 1"
+)
 TESTS = (
     "two-sided paired randomisation test, one sign per dialog, 10,000 draws; Holm's correction over the pairs "
     "of one metric"

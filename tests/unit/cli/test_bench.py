@@ -65,6 +65,9 @@ def test_the_table_shows_what_the_json_says(files: Path) -> None:
     for one in found["methods"]:
         for metric in one["metrics"].values():
             assert f"{metric['mean']:.4f}" in output
+    assert output.count(f"Intervals: {found['intervals']}.") == 1
+    assert "bootstrap over users" in found["intervals"]
+    assert "Clopper and Pearson's limits where" in found["intervals"]
     assert "Who beats whom: Row minus column in NDCG@1;" in output
     pair = next(one for one in found["comparisons"] if one["metric"] == "NDCG@1")
     assert f"{abs(pair['difference']):.4f}".removeprefix("0") in output
