@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from zsrec.cli import options
 from zsrec.cli.bench_conversations import conversations
-from zsrec.cli.bench_lists import external_lists, split_command
+from zsrec.cli.bench_lists import external_lists, own_tables, split_command
 from zsrec.cli.bench_options import RunOptions
 from zsrec.cli.console import TerminalWatch, err, print_line
 from zsrec.cli.data import fetched
@@ -26,7 +26,6 @@ from zsrec.cli.options import (
     CatalogOptions,
     RequiredCatalog,
     accepting,
-    columns_of,
     comma_separated,
     cut_offs,
     examples,
@@ -45,7 +44,7 @@ from zsrec.data.download import SETS, named
 from zsrec.data.readers import read_targets
 from zsrec.evaluation.benchmark import Task, add_requests, in_folder, in_memory, rebuild
 from zsrec.evaluation.comparison import RunComparison, compare
-from zsrec.evaluation.datasets import Data, from_movielens, from_sources
+from zsrec.evaluation.datasets import Data, from_movielens
 from zsrec.evaluation.llm_methods import NAMED, PRIOR, LLMMethod
 from zsrec.evaluation.protocols import check, problems
 from zsrec.evaluation.report import Prices, Report
@@ -195,11 +194,6 @@ def bench_compare(
     if json_path is not None:
         _write(found, json_path)
     show_comparison(found)
-
-
-def own_tables(interactions: Path, catalog: CatalogOptions, columns: str) -> Data:
-    """The caller's own tables; the columns are separated by commas."""
-    return from_sources(catalog.sources(interactions=interactions, columns=columns_of(columns, rating=False)))
 
 
 def table_arguments(catalog: CatalogOptions, columns: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Annotated, get_args
 
 from zsrec.cli import options
 from zsrec.cli.console import print_line
-from zsrec.cli.options import RequiredCatalog, columns_of, expand_groups, option
+from zsrec.cli.options import CatalogOptions, RequiredCatalog, columns_of, expand_groups, option
 from zsrec.core.errors import ConfigError
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.evaluation.datasets import from_sources
+from zsrec.evaluation.datasets import Data, from_sources
 from zsrec.evaluation.protocols import check, problems
 from zsrec.evaluation.split_files import write_split
 from zsrec.retrieval.base import Method, Mode
@@ -35,11 +35,16 @@ def split_command(
     NAME=FILE` with the same options: both then have the same users, targets and tests.
     """
     check(protocol, events=events, at=at)
-    data = from_sources(catalog.sources(interactions=interactions, columns=columns_of(columns, rating=False)))
-    split = problems(protocol, data.interactions, seed=seed, events=events, at=at)[0]
+    known = own_tables(interactions, catalog, columns).interactions
+    split = problems(protocol, known, seed=seed, events=events, at=at)[0]
     for path in write_split(split, out):
         print_line(f"{path}")
     print_line(f"{len(split):,} users with a target. {split.protocol}")
+
+
+def own_tables(interactions: Path, catalog: CatalogOptions, columns: str) -> Data:
+    """The caller's own tables; the columns are separated by commas."""
+    return from_sources(catalog.sources(interactions=interactions, columns=columns_of(columns, rating=False)))
 
 
 def external_lists(given: Sequence[str] | None, items: Ids) -> Mapping[str, Method]:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from zsrec.cli import options
-from zsrec.cli.bench import carry_out, movielens_data, own_tables, run_arguments, run_folder, table_arguments
+from zsrec.cli.bench import carry_out, movielens_data, run_arguments, run_folder, table_arguments
+from zsrec.cli.bench_lists import own_tables
 from zsrec.cli.bench_options import AskingOptions, RunOptions
 from zsrec.cli.console import plain, print_json, print_line, print_table
 from zsrec.cli.options import CatalogOptions, expand_groups, option

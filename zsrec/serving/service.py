@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -167,7 +168,7 @@ class Service:
     async def _recommend(self, wanted: RecommendIn, tenant: Tenant, request_id: str) -> RecommendOut:
         arrived = time.perf_counter()
         call = self._validated(wanted, tenant)
-        seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
+        seconds = self._deadline(call)
         degraded: Degraded | None = None
         try:
             found = await self._by_model(call, seconds - min(_RESERVE * seconds, _MOST_RESERVE), self._ask)
@@ -176,18 +177,9 @@ class Service:
             self.metrics.degraded.labels(failure.reason).inc()
             found = self._without_model(call, failure.reason)
         finally:
-            self.metrics.asked(call.llm.exchanges)
-            log(
-                "recommend",
-                request_id=request_id,
-                tenant=tenant.name,
-                user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
-                k=wanted.k,
-                events=len(wanted.history),
-                turns=len(wanted.conversation),
-                degraded=None if degraded is None else degraded.reason,
-                seconds=round(time.perf_counter() - arrived, 4),
-                llm_seconds=round(call.llm.seconds, 4),
+            why = None if degraded is None else degraded.reason
+            self._log(
+                "recommend", call, request_id, arrived, k=wanted.k, turns=len(wanted.conversation), degraded=why
             )
         self.metrics.named(found.trace.grounded)
         return _response(found, degraded, call.llm.exchanges, request_id)
@@ -203,8 +195,7 @@ class Service:
             try:
                 items = [catalog[candidate_id(one, catalog, grounder, "item")] for one in wanted.items]
                 call = replace(call, recommender=call.recommender.with_template(EXPLAIN))
-                seconds = min(wanted.deadline or self.options.deadline, self.options.deadline)
-                found = await self._by_model(call, seconds, partial(_explained, items))
+                found = await self._by_model(call, self._deadline(call), partial(_explained, items))
             except ZsrecError as error:
                 raise refusal(error) from error
             except _ModelFailedError as failure:
@@ -216,18 +207,7 @@ class Service:
                     retry_after=wait,
                 ) from failure  # fmt: skip
             finally:
-                self.metrics.asked(call.llm.exchanges)
-                log(
-                    "explain",
-                    request_id=request_id,
-                    tenant=tenant.name,
-                    user=None if wanted.user is None else self._pseudonyms.of("user", wanted.user),
-                    items=len(wanted.items),
-                    events=len(wanted.history),
-                    failed=failed,
-                    seconds=round(time.perf_counter() - arrived, 4),
-                    llm_seconds=round(call.llm.seconds, 4),
-                )
+                self._log("explain", call, request_id, arrived, items=len(wanted.items), failed=failed)
         return ExplainOut(
             request_id=request_id,
             items=tuple(
@@ -239,6 +219,25 @@ class Service:
             template=str(found.template),
             notes=found.notes,
             tokens=_tokens(call.llm.exchanges),
+        )
+
+    def _deadline(self, call: _Call) -> float:
+        """The seconds that a request may take."""
+        return min(call.wanted.deadline or self.options.deadline, self.options.deadline)
+
+    def _log(self, what: str, call: _Call, request_id: str, arrived: float, **more: str | int | None) -> None:
+        """Count a request's exchanges, and log it without a word of its user's."""
+        self.metrics.asked(call.llm.exchanges)
+        log(
+            what,
+            level=logging.INFO,
+            request_id=request_id,
+            tenant=call.tenant.name,
+            user=None if call.wanted.user is None else self._pseudonyms.of("user", call.wanted.user),
+            events=len(call.wanted.history),
+            **more,
+            seconds=round(time.perf_counter() - arrived, 4),
+            llm_seconds=round(call.llm.seconds, 4),
         )
 
     async def reload(self) -> Stock:
@@ -281,12 +280,14 @@ class Service:
         """Raise `RefusedError` (422) where a history has too many events."""
         most = self.options.max_history
         if events > most:
-            raise RefusedError(422, "HistoryTooLong", "the history is too long", f"at most {most} events")
+            detail = f"at most {most:,} events, found {events:,}"
+            raise RefusedError(422, "HistoryTooLong", "the history is too long", detail)
 
     def _validated(self, wanted: RecommendIn, tenant: Tenant) -> _Call:
         self.check_history(len(wanted.history))
         if wanted.k > self.options.max_k:
-            raise RefusedError(422, "KTooLarge", "k is too large", f"at most {self.options.max_k} items")
+            detail = f"at most {self.options.max_k:,} items, found {wanted.k:,}"
+            raise RefusedError(422, "KTooLarge", "k is too large", detail)
         recommender, templates = self.stock.recommender, self.stock.templates
         if wanted.template is not None:
             if wanted.template not in templates:

@@ -153,8 +153,8 @@ def test_what_is_known_of_a_user_and_a_name_to_take_out(tmp_path: Path) -> None:
     [
         ("recommend", {"histroy": [SECRET]}, "Invalid", "did you mean 'history'?"),
         ("recommend", {"history": [SECRET], "k": "many"}, "Invalid", "the tool's inputSchema"),
-        ("recommend", {"history": [SECRET] * 201}, "HistoryTooLong", "at most 200 events"),
-        ("recommend", {"history": [SECRET], "k": 101}, "KTooLarge", "at most 100 items"),
+        ("recommend", {"history": [SECRET] * 201}, "HistoryTooLong", "at most 200 events, found 201"),
+        ("recommend", {"history": [SECRET], "k": 101}, "KTooLarge", "at most 100 items, found 101"),
         ("recommend", {"history": [SECRET], "template": "no/such"}, "UnknownTemplate", "zsrec prompts list"),
         ("recommend", {"history": [SECRET], "candidates": ["Nowhere"]}, "UnknownItem", "ids or titles"),
         ("recommend", {"history": [SECRET * 50] * 300}, "TooLarge", "at most 262144 bytes"),
