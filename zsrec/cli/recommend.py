@@ -77,6 +77,12 @@ def recommend(
     retrieve = prepare_retriever(sources, tables)
     if retrieve is not None and diversity is not None:
         retrieve = Reranked(retrieve, tables.catalog, trade_off=diversity)
+    if no_model and retrieve is None and tables.known is None and not candidates:
+        raise ConfigError(
+            "--no-model without an order of the items",
+            hint=f"name a --retriever ({', '.join(RETRIEVERS)}), give --interactions for what is popular, "
+            "or your own --candidates, best first",
+        )
     settings = Settings.load(model=model, base_url=base_url)
     made = sources.make(Recommender, tables, retrieve, settings)
     if retrieve is not None and not no_model and made.pipeline.template_given and not made.pipeline.ranks:

@@ -99,7 +99,10 @@ class BadValueError(BadRowError):
 
 
 class MissingColumnError(DataError):
-    """A column that the caller named is not in the file; `argument` is what names it, where that is known."""
+    """A column that the caller named is not in the file; `argument` is what names it, where that is known.
+
+    `found` are the columns that are there.
+    """
 
     def __init__(
         self,
@@ -111,18 +114,19 @@ class MissingColumnError(DataError):
         path: str | Path | None = None,
         line: int | None = None,
     ) -> None:
-        self.argument, self._found, self._advice = argument, found, advice
+        self.argument, self.found, self._advice = argument, found, advice
         super().__init__(f"no column {name!r}", path=path, line=line)
         self.hint = self.hint_for("{}=")
 
     def hint_for(self, spelling: str) -> str:
         """What the file has and which argument names its column, spelled "{}=" in Python, "--{} " in a shell."""
-        hints = [f"the file has: {', '.join(map(repr, self._found)) or 'no columns'}", self._advice]
-        other = next((one for one in ";\t|," if one in self._found[0]), "") if len(self._found) == 1 else ""
+        hints = [f"the file has: {', '.join(map(repr, self.found)) or 'no columns'}", self._advice]
+        other = next((one for one in ";\t|," if one in self.found[0]), "") if len(self.found) == 1 else ""
         if other:
             hints.append(f"if {other!r} separates the fields, say so with {spelling.format('delimiter')}{other!r}")
         elif self.argument is not None:
-            hints.append(f"name yours with {spelling.format(self.argument).rstrip()}")
+            named = spelling.format(self.argument).rstrip()
+            hints.append(f"name yours with {'columns=Columns(…)' if named == 'columns=' else named}")
         return "; ".join(filter(None, hints))
 
 

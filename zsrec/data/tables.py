@@ -22,6 +22,8 @@ from zsrec.core.types import Frozen
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 UNIT = "\x1f"  # the unit separator, in place of delimiters longer than one character
 
+_NOWHERE = "\n"  # no header can name a column so
+
 Row = tuple[int, Mapping[str, Any]]
 OnBad = Callable[[BadRowError], None]
 Wanted = Mapping[str, str] | Sequence[str]
@@ -80,6 +82,15 @@ def read_rows(
         raise undecodable(path, encoding, error) from None
     except LookupError:
         raise ConfigError(f"unknown encoding {encoding!r}", hint="for example 'utf-8' or 'latin-1'") from None
+
+
+def column_names(path: str | Path, *, encoding: str = "utf-8", delimiter: str | None = None) -> Sequence[str]:
+    """Return the names in a table's header; of JSON lines those of the first object."""
+    try:
+        next(read_rows(path, columns=(_NOWHERE,), encoding=encoding, delimiter=delimiter), None)
+    except MissingColumnError as error:
+        return error.found
+    return ()
 
 
 def table_kind(path: Path, layout: Layout | None = None) -> str:

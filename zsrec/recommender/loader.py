@@ -18,7 +18,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.data.readers import Columns, read_interactions
-from zsrec.data.tables import read_rows
+from zsrec.data.tables import column_names
 from zsrec.llm.protocol import LLM
 from zsrec.prompts import Library, Template, load_template
 from zsrec.recommender.recommender import AsyncRecommender, Recommender
@@ -89,8 +89,8 @@ class Sources:
         """The catalog's id column; `ConfigError` where none is named and it has several usual ones."""
         if self.id is not None or self.catalog is None:
             return self.id or movielens.ITEM
-        _, first = next(read_rows(self.catalog, encoding=self.encoding, delimiter=self.delimiter), (0, {}))
-        found = [name for name in USUAL_IDS if name in first]
+        names = column_names(self.catalog, encoding=self.encoding, delimiter=self.delimiter)
+        found = [name for name in USUAL_IDS if name in names]
         if len(found) > 1:
             raise ConfigError(
                 f"{self.catalog}: {' and '.join(map(repr, found))} may each be the id column",

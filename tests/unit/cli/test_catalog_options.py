@@ -131,6 +131,14 @@ def test_the_usual_id_columns_need_no_option(
     assert result.exit_code == 0, (result.output, result.exception)
 
 
+def test_the_header_is_read_before_the_rows(shop: Path) -> None:
+    (shop / "c.csv").write_text('id;title\n"1";"Kim; ""or"" a spy"\n', encoding="utf-8")
+    found = invoke("ground", *RUNS["ground"], "--catalog", "c.csv").exception
+    assert "if ';' separates the fields" in str(found)  # and no word of quotes in line 2
+    (shop / "c.jsonl").write_text("", encoding="utf-8")
+    assert "no items" in str(invoke("ground", *RUNS["ground"], "--catalog", "c.jsonl").exception)
+
+
 def test_two_usual_id_columns_are_not_guessed_among(shop: Path) -> None:
     (shop / "c.csv").write_text("id,item,title\n1,7,Harbour\n", encoding="utf-8")
     assert "'id' and 'item'" in str(invoke("ground", *RUNS["ground"], "--catalog", "c.csv").exception)

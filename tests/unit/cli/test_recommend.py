@@ -258,3 +258,11 @@ def test_data_from_a_local_folder(zsrec: object, tmp_path: Path) -> None:
     code, _, complaint = zsrec("data", "movielens", "--from", tmp_path)  # type: ignore[operator]
     assert code == 1
     assert "no MovieLens set here" in complaint
+
+
+def test_no_model_needs_an_order(zsrec: object, catalog: Path) -> None:
+    argv = ["recommend", "--catalog", catalog, "--id", "id", "--title", "name", "--history", "1", "--no-model"]
+    code, _, complaint = zsrec(*argv)  # type: ignore[operator]
+    assert (code, "name a --retriever" in complaint) == (1, True)
+    code, _, _ = zsrec(*argv, "--candidates", "3; 2")  # type: ignore[operator]
+    assert code == 0

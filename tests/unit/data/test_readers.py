@@ -48,7 +48,9 @@ def test_bad_rows_name_the_line(tmp_path: Path, row: str, match: str) -> None:
 
 
 def test_a_missing_column(tmp_path: Path) -> None:
-    with pytest.raises(MissingColumnError, match="no column 'stars'"):
+    with pytest.raises(
+        MissingColumnError, match=r"no column 'stars'(.|\n)*; name yours with columns=Columns\(…\)"
+    ):
         read_histories(write(tmp_path, CSV), columns=Columns(rating="stars"))
 
 
