@@ -278,7 +278,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = problem_response(RefusedError(error.status_code, "Http", str(error.detail)), request.state.id)
+    hint = "/docs lists the routes" if error.status_code in (404, 405) else None
+    refused = RefusedError(error.status_code, "Http", str(error.detail), hint=hint)
+    response = problem_response(refused, request.state.id)
     response.headers.update(error.headers or {})
     return response
 

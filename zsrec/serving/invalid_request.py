@@ -55,6 +55,11 @@ def invalid(errors: Sequence[Mapping[str, Any]], operation: str, described: str)
     """
     if errors[0]["type"] == "json_invalid":
         return RefusedError(400, "BadJson", "the body is not JSON", str(errors[0].get("ctx", {}).get("error", "")))
+    if isinstance(errors[0]["input"], bytes):  # FastAPI reads a body of another type as it is
+        return RefusedError(
+            422, "Invalid", "the request is wrong", "the body is not declared as JSON",
+            hint="send the header Content-Type: application/json",
+        )  # fmt: skip
     meant = [_meant(operation, one) for one in errors]
     # Of a union's errors the one that went deepest; a misspelt field before one that is missing for it.
     first, field = max(zip(errors, meant, strict=True), key=lambda one: (len(one[0]["loc"]), one[1] is not None))

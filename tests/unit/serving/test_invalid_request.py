@@ -123,3 +123,13 @@ def test_scores_have_no_noise_of_binary_fractions(http: TestClient) -> None:
     items = http.post("/v1/recommend", json=body).json()["items"]
     assert items
     assert all(len(repr(one["score"])) <= 11 for one in items)
+
+
+def test_a_body_that_is_not_declared_as_json_and_a_wrong_route_say_what_to_do(http: TestClient) -> None:
+    as_a_form = {"content-type": "application/x-www-form-urlencoded"}  # curl's default
+    reply = http.post("/v1/recommend", content='{"history": ["Heat"]}', headers=as_a_form)
+    assert (reply.status_code, reply.json()["detail"]) == (422, "the body is not declared as JSON")
+    assert reply.json()["hint"] == "send the header Content-Type: application/json"
+    for method, path, status in (("GET", "/v1/recommend", 405), ("POST", "/v1/explain", 404)):
+        wrong = http.request(method, path)
+        assert (wrong.status_code, wrong.json()["hint"]) == (status, "/docs lists the routes")
