@@ -262,12 +262,16 @@ def item_ids(grounded: Iterable[Grounded]) -> Iterator[str]:
 
 
 class Known(NamedTuple):
-    """One event with the item that it is about; an ambiguous title has `meanings`, the ids that it may mean."""
+    """One event with the item that it is about; an ambiguous title has `meanings`, the ids that it may mean.
+
+    It is `guessed` where the title only resembles the item's.
+    """
 
     event: Event
     item: Item | None
     why: Abstention | None = None
     meanings: tuple[str, ...] = ()
+    guessed: bool = False
 
 
 def resolve_history(history: History, catalog: Catalog, grounder: Grounder) -> tuple[Known, ...]:
@@ -288,4 +292,4 @@ def _resolve(event: Event, catalog: Catalog, grounder: Grounder) -> Known:
     match = grounder.ground(event.item)
     if match.item_id is None:
         return Known(event, None, match.reason, match.alternatives if match.reason == "ambiguous" else ())
-    return Known(event, catalog[match.item_id])
+    return Known(event, catalog[match.item_id], guessed=match.method in ("fuzzy", "semantic"))

@@ -158,6 +158,8 @@ def _remarks(recommendations: Recommendations) -> Iterator[str]:
     yield from left_out(trace)
     for name, why in trace.history.unresolved:
         yield f"history: {name!r} is unknown ({why.replace('_', ' ')})"
+    for name, title in trace.history.guessed:
+        yield f"history: {name!r} was read as {title!r}"
     for note in trace.notes:
         yield f"note: {note}"
     usage = [exchange.usage for exchange in trace.exchanges]

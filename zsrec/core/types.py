@@ -272,6 +272,7 @@ class HistoryUse(Frozen):
         truncated: Events left out, oldest first, so that the prompt fits the model's context.
         unresolved: Events that the catalog lacks, with the reason; those given by title are still in the prompt,
             those given by id cannot be.
+        guessed: Titles that resemble a catalog title and equal none, each with the one that it was read as.
     """
 
     given: int = 0
@@ -279,6 +280,7 @@ class HistoryUse(Frozen):
     rendered: int = 0
     truncated: int = 0
     unresolved: tuple[tuple[str, Abstention], ...] = ()
+    guessed: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_unknown(self) -> bool:

@@ -227,6 +227,7 @@ def history_use(known: Sequence[Known], rendered: int | None = None) -> HistoryU
         rendered=rendered or 0,
         truncated=0 if rendered is None else titled - rendered,
         unresolved=tuple([(one.event.item, one.why) for one in known if one.why is not None]),
+        guessed=tuple([(one.event.item, one.item.title) for one in known if one.guessed and one.item is not None]),
     )
 
 

@@ -457,6 +457,6 @@ def _response(
         template=str(trace.template),
         not_in_catalog=tuple(one.mention.text for one in trace.unresolved),
         unknown_history=tuple(name for name, _ in trace.history.unresolved),
-        notes=trace.notes,
+        notes=(*(f"{name!r} was read as {title!r}" for name, title in trace.history.guessed), *trace.notes),
         tokens=_tokens(exchanges),
     )

@@ -85,6 +85,13 @@ def test_what_the_catalog_lacks_of_a_history_is_said(films: Catalog) -> None:
     assert use.unresolved == (("999", "not_in_catalog"), ("Cats", "not_in_catalog"), ("Solaris", "ambiguous"))
 
 
+def test_a_title_of_the_history_that_was_guessed_is_said(films: Catalog) -> None:
+    known = ["Toy Storry", "heat", "Matrix, The (1999)", "2"]
+    with Recommender(films, llm=FakeLLM(ANSWER), popularity=["4"]) as rec:
+        for result in (rec.recommend(known, 2), rec.retrieval_order(known, 1)):
+            assert result.trace.history.guessed == (("Toy Storry", "Toy Story (1995)"),)
+
+
 def test_a_user_known_by_words_only(films: Catalog) -> None:
     llm = FakeLLM(ANSWER)
     result = recommend(films, llm, (), about="slow-burn heist films")

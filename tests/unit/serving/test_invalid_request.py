@@ -133,3 +133,8 @@ def test_a_body_that_is_not_declared_as_json_and_a_wrong_route_say_what_to_do(ht
     for method, path, status in (("GET", "/v1/recommend", 405), ("POST", "/v1/explain", 404)):
         wrong = http.request(method, path)
         assert (wrong.status_code, wrong.json()["hint"]) == (status, "/docs lists the routes")
+
+
+def test_a_guessed_title_is_said(http: TestClient) -> None:
+    notes = http.post("/v1/recommend", json={"history": ["Toy Storry"], "k": 1}).json()["notes"]
+    assert notes[0] == "'Toy Storry' was read as 'Toy Story (1995)'"
