@@ -76,6 +76,9 @@ class ResumableFolder:
             self.sums.check(name)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            hint = "name a folder that zsrec wrote"
+            raise DataError(f"there is no {name}", path=self.path, hint=hint) from error
         except (OSError, ValueError) as error:
             raise DataError("cannot be read as JSON", path=path, hint="is this the folder of a run?") from error
         if not isinstance(found, dict):

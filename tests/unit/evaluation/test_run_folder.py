@@ -76,6 +76,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds files and no config"):
         RunFolder(tmp_path).start(CONFIG)
     assert [one.name for one in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(DataError, match=rf"{tmp_path}: there is no config.json(.|\n)*a folder that zsrec wrote"):
+        RunFolder(tmp_path).config()
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         RunFolder(tmp_path).config()
     (tmp_path / "config.json").write_text("[]", encoding="utf-8")
