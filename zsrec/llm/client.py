@@ -55,6 +55,7 @@ class OpenAIClient:
         proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
         base_url = settings.base_url.rstrip("/")
         self._chat_url = f"{base_url}/chat/completions"  # a relative one would be joined anew for each request
+        self._transport = BoundedClient(settings.timeout, proxy=proxy)
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
@@ -62,7 +63,7 @@ class OpenAIClient:
             max_retries=settings.max_retries,
             default_headers={name: value.get_secret_value() for name, value in settings.extra_headers.items()},
             default_query=settings.extra_query,
-            http_client=BoundedClient(settings.timeout, proxy=proxy),
+            http_client=self._transport,
         )
         self._root = self._openai.with_options(base_url=base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
@@ -71,6 +72,11 @@ class OpenAIClient:
         self._dialect = Dialect(settings)
         self._probes = Probes(self._create, self._token_ids, self._dialect, self._base_url)
         self._truncation = TruncationCheck()
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the newest attempt found no server, so that a request under way waits to try again."""
+        return self._transport.unreachable
 
     async def handshake(self) -> ServerInfo:
         """Return which model is served and what the server can do; asked once and kept."""
