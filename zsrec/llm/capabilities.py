@@ -124,7 +124,7 @@ class Probes:
             except (LLMRequestError, LLMServerError, BadReplyError) as error:
                 if error.status in {401, 403, 502, 503, 504}:
                     raise
-                return error.message
+                return self._said(error)
             tokens.append(reply.tokens().prompt_tokens)
         without, with_image = tokens
         if without is None or with_image is None:
@@ -193,10 +193,15 @@ class Probes:
         except LLMRequestError as error:
             if error.status in {401, 403} and "logprobs" not in error.message:  # OpenAI's word for them is 403
                 raise
-            self._refusal = f"; it {error.message.removeprefix(f'{self._base_url} ')}"
+            self._refusal = f"; {self._said(error)}"
             return None
         except BadReplyError:
             return None
+
+    def _said(self, error: LLMError) -> str:
+        """An error's message as the second half of a sentence about the server."""
+        what = error.message.removeprefix(f"{self._base_url} ")
+        return what if what == error.message else f"it {what}"
 
     async def _single_tokens(self, texts: list[str]) -> list[Label]:
         """The texts that are one token at the start of an answer, where the server's chat template puts it."""
