@@ -260,6 +260,22 @@ def test_a_model_that_thinks_in_secret_is_told_apart(name: str, template: str, f
     assert not any("turned off" in note for note in info.notes)
 
 
+@pytest.mark.parametrize("name", ["OpenAI, GPT-5 class", "Gemini"])
+def test_the_doctor_gives_a_thinking_model_its_tokens(name: str) -> None:
+    with served(name) as server:
+        done = CliRunner().invoke(
+            app, ["doctor", "--base-url", server.base_url, "--model", str(DIALECTS[name].model)]
+        )
+    assert done.exit_code == 0
+    assert "thoughts included" in done.output
+    assert "cannot: the model thinks before it answers" in done.output
+
+
+def test_azure_without_a_version_is_told_of_it(films: Catalog) -> None:
+    found, _, _ = asked("Azure, GPT-4o", films, "generate/default", ranked, extra_query={})
+    assert "api-version" in str(found.hint)
+
+
 def test_the_documented_table_is_this_one() -> None:
     page = (REPO / "docs" / "servers.md").read_text(encoding="utf-8").partition("### Scripted")[2]
     lines = [line.replace("`", "").strip("| ") for line in page.splitlines() if line.startswith("| ")]

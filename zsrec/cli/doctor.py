@@ -12,7 +12,7 @@ from rich.text import Text
 from zsrec.cli import options
 from zsrec.cli.console import out, plain, print_line
 from zsrec.cli.options import CatalogOptions, expand_groups
-from zsrec.core.errors import CapabilityError, LLMError, ZsrecError
+from zsrec.core.errors import BadReplyError, CapabilityError, LLMError, ZsrecError
 from zsrec.core.settings import Settings, shown_url
 from zsrec.core.types import Message, Sampling
 from zsrec.llm.protocol import ChatRequest, ServerInfo
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 CAPABILITIES = ("labels", "choices", "images")
+_FEW, _FOR_THOUGHTS = 8, 2000  # tokens of an answer
 
 
 class Finding(NamedTuple):
@@ -129,8 +130,13 @@ async def _tried(name: str, asked: Awaitable[str], used_by: str) -> Finding:
 
 async def _chat(client: OpenAIClient) -> str:
     hello = (Message(role="user", content="Say hello."),)
-    chat = await client.chat(ChatRequest(messages=hello, sampling=Sampling(max_tokens=8)))
-    return f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s"
+    more = ""
+    try:
+        chat = await client.chat(ChatRequest(messages=hello, sampling=Sampling(max_tokens=_FEW)))
+    except BadReplyError:
+        more = f", thoughts included; {_FEW} are not enough for them"
+        chat = await client.chat(ChatRequest(messages=hello, sampling=Sampling(max_tokens=_FOR_THOUGHTS)))
+    return f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s{more}"
 
 
 async def _labels(client: OpenAIClient) -> str:

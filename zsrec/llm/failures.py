@@ -177,6 +177,8 @@ def _url_hint(base_url: str) -> str:
     path = urlsplit(base_url).path.rstrip("/")
     if not path:
         return f"the URL has no path: most servers want {base_url.rstrip('/')}/v1"
+    if "/openai/deployments/" in path:
+        return """Azure wants its API's version: ZSREC_EXTRA_QUERY='{"api-version": "2024-10-21"}'"""
     return "does ZSREC_BASE_URL end where /chat/completions begins, for most servers with /v1?"
 
 
