@@ -7,7 +7,11 @@ from zsrec.core.errors import ZsrecError
 from zsrec.serving.schemas import Problem, Reason
 
 _REASONS: tuple[tuple[type[ZsrecError], Reason, str], ...] = (
-    (errors.LLMConnectionError, "llm_unreachable", "nothing answers where the model should be"),
+    (
+        errors.LLMConnectionError,
+        "llm_unreachable",
+        "the model's server cannot be reached, or ended the connection",
+    ),
     (errors.LLMTimeoutError, "llm_timeout", "the model did not answer in time"),
     (errors.LLMRateLimitError, "llm_busy", "the model's server refuses further requests"),
     (errors.LLMServerError, "llm_failed", "the model's server failed"),
