@@ -1,13 +1,14 @@
 """Grounding measured: `speed` beside rapidfuzz's WRatio, `fit`, which makes the shipped calibration again,
 `mixtures`, titles of two films in one mention, and `semantic`, what matching by meaning adds and costs.
 
-    python benchmarks/grounding.py speed --sizes 9742 100000 1000000
+    python benchmarks/grounding.py speed --sizes 9742 100000 1000000 [--more]
     python benchmarks/grounding.py fit [--write]
     python benchmarks/grounding.py mixtures
     python benchmarks/grounding.py semantic [--model FOLDER]    (needs the extra `embed`)
 
 All need the development data (ZSREC_TEST_DATA, default ../shared/data beside the repository). Larger catalogs
-are made by recombining the words of real titles with a fixed seed; each size runs in a process of its own.
+are made by recombining the words of real titles with a fixed seed, and `--more` gives each item a made creator and
+two aliases; each size runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ SHIPPED = ROOT / "zsrec" / "answers" / "calibration.json"
 SEED = 7
 FOLDS = 5
 LONG_WORD = re.compile(r"[^\W\d_]{4,}")
-PEER_MENTIONS = 200
+PEER_MENTIONS, PEER_TITLES = 200, 20_000_000  # WRatio compares with each title: fewer mentions of a large catalog
 REAL = 1.0
 RESAMPLES = 1_000
 REAL_RIGHT, REAL_WRONG = 4.0, 2.0  # real mentions count more than made distortions
@@ -114,35 +115,56 @@ def enlarged(titles: Sequence[str], size: int) -> list[str]:
     return made
 
 
+def others(titles: Sequence[str], more: bool) -> tuple[list[str], list[str]]:
+    """A creator for each title, and two aliases; nothing without `more`."""
+    if not more:
+        return [], []
+    rng = random.Random(SEED)
+    words = [word for title in titles[:20_000] for word in title.rsplit(" (", 1)[0].split()]
+
+    def made(count: int) -> str:
+        return " ".join(rng.choice(words) for _ in range(count))
+
+    return [made(2) for _ in titles], [f"{made(3)}|{made(2)}" for _ in titles]
+
+
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     return {f"p{q}": round(1000 * ordered[int(len(ordered) * q / 100)], 3) for q in (50, 95)}
 
 
-def measure(size: int) -> Row:
+def measure(size: int, more: bool) -> Row:
     """One size: build, save, open and ground, in this process."""
     titles = enlarged(movies().titles, size)
+    creators, aliases = others(titles, more)
     mentions = [row["mention"] for name in ("hard_positives", "negatives_deletion") for row in read(name)]
     random.Random(SEED).shuffle(mentions)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        TitleIndex.build(titles).save(folder)
-        built = time.perf_counter() - started
+        started, cpu = time.perf_counter(), time.process_time()
+        TitleIndex.build(titles, creators, aliases).save(folder)
+        built, built_cpu = time.perf_counter() - started, time.process_time() - cpu
+        on_disk = sum(path.stat().st_size for path in Path(folder).rglob("*.npy")) / 2**20
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         started = time.perf_counter()
         index = TitleIndex.open(folder)
-        index.check(titles)
+        index.check(titles, creators, aliases)
         opened = time.perf_counter() - started
-        grounder = Grounder(Catalog([str(i) for i in range(size)], titles, domain="movies"), index=index)
+        ids = [str(i) for i in range(size)]
+        columns: Row = {"creator": "by", "aliases": "aka", "attributes": {"by": creators, "aka": aliases}}
+        catalog = Catalog(ids, titles, domain="movies", **(columns if more else {}))
+        grounder = Grounder(catalog, index=index)
         ours = [_timed(lambda m: grounder.ground(m), mention) for mention in mentions]
         peer = [
             _timed(lambda m: process.extractOne(m, titles, scorer=fuzz.WRatio), m)
-            for m in mentions[:PEER_MENTIONS]
+            for m in mentions[: min(PEER_MENTIONS, PEER_TITLES // size)]
         ]
     return {
         "titles": size,
+        "more": more,
         "build_s": round(built, 1),
+        "build_cpu_s": round(built_cpu, 1),
         "peak_mib": round(peak),
+        "disk_mib": round(on_disk),
         "open_s": round(opened, 2),
         "zsrec_ms": percentiles(ours),
         "wratio_ms": percentiles(peer),
@@ -155,9 +177,9 @@ def _timed(call: Any, mention: str) -> float:  # noqa: ANN401  (either of two ca
     return time.perf_counter() - started
 
 
-def speed(sizes: Sequence[int]) -> None:
+def speed(sizes: Sequence[int], more: bool) -> None:
     for size in sizes:
-        command = [sys.executable, str(Path(__file__).resolve()), "one", str(size)]
+        command = [sys.executable, str(Path(__file__).resolve()), "one", str(size), *(["--more"] if more else [])]
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)  # noqa: S603
 
 
@@ -394,16 +416,19 @@ def semantic(model: str | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("speed").add_argument("--sizes", type=int, nargs="+", default=[9_742, 100_000, 1_000_000])
-    commands.add_parser("one").add_argument("size", type=int)
+    many, one = commands.add_parser("speed"), commands.add_parser("one")
+    many.add_argument("--sizes", type=int, nargs="+", default=[9_742, 100_000, 1_000_000])
+    one.add_argument("size", type=int)
+    for command in (many, one):
+        command.add_argument("--more", action="store_true")
     commands.add_parser("fit").add_argument("--write", action="store_true")
     commands.add_parser("mixtures")
     commands.add_parser("semantic").add_argument("--model")
     chosen = parser.parse_args()
     if chosen.command == "speed":
-        speed(chosen.sizes)
+        speed(chosen.sizes, chosen.more)
     elif chosen.command == "one":
-        print(json.dumps(measure(chosen.size)))
+        print(json.dumps(measure(chosen.size, chosen.more)))
     elif chosen.command == "mixtures":
         mixtures()
     elif chosen.command == "semantic":
