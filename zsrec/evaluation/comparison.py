@@ -14,7 +14,7 @@ from zsrec.core.types import Frozen
 from zsrec.evaluation.metrics import one_target_metrics
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, shares
+from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, named_shares
 
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
@@ -50,14 +50,10 @@ def compare(
     chosen = None if against is None else _named(against, names)
     if chosen is not None and len(chosen) > 1:
         raise ConfigError(f"{against!r} could be any of {', '.join(chosen)}", hint="name one as RUN:method")
-    cells = [(one, key) for one in methods for key in methods[0].metrics]
-    means = shares([one.metrics[key] for one, key in cells], seed=seed)
-    table: dict[str, dict[str, Estimate]] = {}
-    for (one, key), mean in zip(cells, means, strict=True):
-        if mean is not None:
-            table.setdefault(one.name, {})[key] = mean
+    keys = list(methods[0].metrics)
+    means = named_shares({(one.name, key): one.metrics[key] for one in methods for key in keys}, seed=seed)
     return RunComparison(
-        methods=table,
+        methods={one.name: {key: means[one.name, key] for key in keys} for one in methods},
         users={one.name: len(one.users) for one in methods},
         comparisons=compared(methods, seed=seed, against=None if chosen is None else chosen[0]),
         same=tuple(same),
@@ -84,16 +80,10 @@ def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, .
 
     Both lists are cut to the largest of `ks`, so that a longer one does not win by its length.
     """
-    if not any(use.candidates for use in one.predicted.uses):
+    places = one.predicted.candidate_places
+    if places is None:
         return ()
-    longest = max(ks)
-    above = np.array(
-        [
-            use.candidates.index(target) if target in use.candidates[:longest] else -1
-            for target, use in zip(one.predicted.targets, one.predicted.uses, strict=True)
-        ],
-        dtype=np.int64,
-    )
+    above = np.where(places < max(ks), places, -1)
     retrieval = one_target_metrics(above, np.zeros_like(above), ks, short="MRR" not in one.metrics)
     return comparisons(
         [Pair(key, one.name, RETRIEVAL, one.metrics[key] - values) for key, values in retrieval.items()], seed=seed
@@ -102,10 +92,10 @@ def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, .
 
 def lifts(methods: Sequence[MethodRun], ks: Sequence[int], *, seed: int) -> dict[str, tuple[Comparison, ...]]:
     """The `lift` of each method, corrected over all methods of one metric."""
-    found = [pair for one in methods for pair in lift(one, ks, seed=seed)]
     by_metric: dict[str, list[Comparison]] = defaultdict(list)
-    for pair in found:
-        by_metric[pair.metric].append(pair)
+    for one in methods:
+        for pair in lift(one, ks, seed=seed):
+            by_metric[pair.metric].append(pair)
     corrected: dict[str, list[Comparison]] = defaultdict(list)
     for pairs in by_metric.values():
         for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from zsrec.core.files import Home
+from zsrec.core.settings import is_loopback
 from zsrec.llm.vllm_state import read_state
 
 
@@ -30,7 +31,8 @@ def model_server(base_url: str, version: str | None) -> str:
     """Engine, version and number format of a server that zsrec started here; of others what they say."""
     said = "" if version is None else f"version {version}"
     parts = urlsplit(base_url)
-    state = read_state(Home.default(), parts.port) if parts.port and _is_local(parts.hostname) else None
+    here = parts.port if is_loopback(parts.hostname or "") else None
+    state = read_state(Home.default(), here) if here else None
     if state is None:
         return said or "says nothing of itself"
     try:
@@ -44,10 +46,6 @@ def model_server(base_url: str, version: str | None) -> str:
 def measured_on(**more: Any) -> dict[str, Any]:  # noqa: ANN401
     """What stands beside seconds: the machine, the Python version, and what the caller knows."""
     return {**machine(), "python": platform.python_version(), **more}
-
-
-def _is_local(host: str | None) -> bool:
-    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def _processor() -> str:

@@ -16,7 +16,7 @@ from tests.unit.bench_world import FILMS, Quiet, llm_method, task, told_by_promp
 from tests.unit.fakes import FakeLLM
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
-from zsrec.evaluation import charts, report_html
+from zsrec.evaluation import charts, report_export
 from zsrec.evaluation.benchmark import in_folder, rebuild
 from zsrec.evaluation.predictions import Header, Predicted, Prediction, Use
 from zsrec.evaluation.report import Bin, Group, _calibration
@@ -216,10 +216,10 @@ def test_equal_reports_have_equal_charts_without_dates(run: Path) -> None:
 
 def test_a_page_without_matplotlib_has_its_tables_and_a_note(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report, config = rebuild(RunFolder(run)), RunFolder(run).config()
-    whole = report_html.html(report, config)
-    assert report_html.NO_CHARTS.split("(")[0] not in whole
+    whole = report_export.html(report, config)
+    assert report_export.NO_CHARTS.split("(")[0] not in whole
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    bare = report_html.html(report, config)
+    bare = report_export.html(report, config)
     assert "need matplotlib (pip install &#39;zsrec[bench]&#39;)" in bare
     assert "<svg" not in bare
     assert bare.count("<table>") == whole.count("<table>") > 5
