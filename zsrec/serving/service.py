@@ -345,7 +345,8 @@ class Service:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
             if getattr(self.llm, "unreachable", False):  # a refused connection is tried again until the deadline
-                self._breakers.failed(call.tenant)
+                for breaker in self._breakers.of(call.tenant):
+                    breaker.failed()
                 admitted = False
                 raise _ModelFailedError("llm_unreachable") from None
             shortened = (call.wanted.deadline or math.inf) < self.options.deadline
