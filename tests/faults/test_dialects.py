@@ -97,10 +97,36 @@ def test_a_refused_value_is_no_refused_field() -> None:
         assert len(server.requests) == 1
 
 
+def test_a_validation_error_with_status_500_is_a_refusal() -> None:
+    """llama-cpp-python behind a name of its own; the same error without a field is the server's failure."""
+
+    def strict(handler: Handler, body: dict[str, Any]) -> None:
+        if body.get("top_k", 0) < 0:
+            what = (
+                "1 validation error:\n  {'type': 'greater_than_equal', 'loc': ('body', 'top_k'), "
+                "'msg': 'Input should be greater than or equal to 0', 'input': -1, 'ctx': {'ge': 0}}"
+            )
+            send(handler, {"error": {"message": what, "type": "internal_server_error"}}, status=500)
+        else:
+            send(handler, completion("1. Ronin (1998)"))
+
+    with ScriptedServer(strict) as server:
+        first, _ = ask(server, twice)
+    assert len(server.requests) == 3
+    assert "top_k" not in server.requests[-1]
+    assert first.notes == ("top_k is not sent where it is -1 and has no effect: the server refuses that value",)
+    with (
+        ScriptedServer(fails(500, "1 validation error in my database")) as server,
+        pytest.raises(errors.LLMServerError),
+    ):
+        ask(server, twice)
+
+
 def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
     with ScriptedServer(answers("1. Ronin (1998)"), owner="llamacpp") as server:
         first, _ = ask(server, twice)
     assert server.requests[0]["repeat_penalty"] == 1.0
+    assert server.requests[0]["top_k"] == 0  # all tokens: its own default is 40
     assert "repetition_penalty" not in server.requests[0]
     assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
 
@@ -430,6 +456,14 @@ def test_the_context_is_read_from_every_card(card: dict[str, Any], length: int |
     cards = read_cards({"data": [{"id": "m", **card}, {"id": "base", "max_model_len": 2048}, {"id": 3}, "x"]})
     assert list(cards) == ["m", "base"]
     assert cards["m"].context(cards) == length
+
+
+@pytest.mark.parametrize(
+    ("card", "llama_cpp"),
+    [({"owned_by": "llamacpp"}, True), ({"owned_by": "me", "permissions": []}, True), ({"owned_by": "me"}, False)],
+)
+def test_llama_cpp_is_known_by_its_card(card: dict[str, Any], llama_cpp: bool) -> None:
+    assert read_cards({"data": [{"id": "m", **card}]})["m"].llama_cpp is llama_cpp
 
 
 def test_the_settings_context_wins() -> None:

@@ -50,6 +50,7 @@ class Dialect:
         self._thinking_off = settings.thinking == "off"
         self.names: dict[str, str | None] = {}
         self.unneeded: set[str] = set()
+        self._all_tokens = _OWN["top_k"]
         self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar", "regex")
         self.binding: Binding = "structured_outputs"
 
@@ -61,6 +62,7 @@ class Dialect:
         if "repetition_penalty" in self.names:
             return False
         self.names["repetition_penalty"] = _RENAMES["repetition_penalty"]
+        self._all_tokens = 0  # its default is 40, and llama-cpp-python refuses -1
         self.bindings = ("grammar", "json_schema")
         return True
 
@@ -68,6 +70,8 @@ class Dialect:
         """The fields as this server takes them, with those of the settings."""
         effort = self._settings.reasoning_effort
         added = self.template_fields() | ({"reasoning_effort": effort} if effort else {})
+        if fields.get("top_k") == _OWN["top_k"]:
+            added["top_k"] = self._all_tokens
         return renamed({**fields, **added}, self.names, self.unneeded) | self._settings.extra_body
 
     def template_fields(self) -> dict[str, Any]:

@@ -52,6 +52,7 @@ _CLOSED = {
     "peer closed": "in the middle of its reply",
     "disconnected without": "before it answered",
 }  # h11's words
+_NOT_VALID = re.compile(r"\bvalidation errors?\b.*'loc'", re.S)  # llama-cpp-python, with status 500
 _QUOTA = re.compile(r"quota|billing|credit", re.I)
 
 
@@ -138,7 +139,7 @@ def _of_status(error: openai.APIStatusError, base_url: str, prompt: Sequence[Mes
             if retryable
             else "check the account's plan and quota"
         )
-    elif status >= 500:
+    elif status >= 500 and not _is_refusal(error):
         kind, retryable = LLMServerError, True
         what, hint = f"{base_url} failed ({status}): {message}", "read the server's log"
     elif 300 <= status < 400:
@@ -183,13 +184,20 @@ def _url_hint(base_url: str) -> str:
 
 
 def refused_fields(error: LLMError) -> frozenset[str]:
-    """The request fields that a 400 or 422 names; empty for other errors."""
+    """The request fields that a refusal names; empty for other errors."""
     import openai
 
     cause = error.__cause__
-    if not isinstance(cause, openai.APIStatusError) or cause.status_code not in {400, 422}:
+    if not isinstance(cause, openai.APIStatusError) or not _is_refusal(cause):
         return frozenset()
     return frozenset(_names(cause.body))
+
+
+def _is_refusal(error: openai.APIStatusError) -> bool:
+    """Whether a server refused a request as it stands, and did not fail at it."""
+    return error.status_code in {400, 422} or (
+        error.status_code == 500 and _NOT_VALID.search(message_of(error.body)) is not None
+    )
 
 
 def _names(body: object) -> Iterator[str]:

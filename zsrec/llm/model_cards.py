@@ -66,7 +66,7 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
             owned_by=owner if isinstance(owner, str) else None,
             parent=entry.get("parent"),
             tokens=lengths[0] if lengths else None,
-            llama_cpp=owner == "llamacpp",
+            llama_cpp=owner == "llamacpp" or (owner == "me" and "permissions" in entry),  # llama-cpp-python
         )
     except ValidationError:
         return ModelCard()
