@@ -14,7 +14,7 @@ from zsrec.core.types import Frozen
 from zsrec.evaluation.metrics import one_target_metrics
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, named_shares
+from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, shares
 
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
@@ -51,7 +51,7 @@ def compare(
     if chosen is not None and len(chosen) > 1:
         raise ConfigError(f"{against!r} could be any of {', '.join(chosen)}", hint="name one as RUN:method")
     keys = list(methods[0].metrics)
-    means = named_shares({(one.name, key): one.metrics[key] for one in methods for key in keys}, seed=seed)
+    means = shares({(one.name, key): one.metrics[key] for one in methods for key in keys}, seed=seed)
     return RunComparison(
         methods={one.name: {key: means[one.name, key] for key in keys} for one in methods},
         users={one.name: len(one.users) for one in methods},
