@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zsrec.core.types import Frozen
 from zsrec.evaluation.beyond_accuracy import MEASURES, SHARES, ListReport, Statistics, measure
-from zsrec.evaluation.comparison import TESTS, Places, compared, everywhere, lifts
+from zsrec.evaluation.comparison import TESTS, Places, common_places, compared, lifts
 from zsrec.evaluation.llm_methods import SHORT_LISTS
 from zsrec.evaluation.memorization import KINDS, ProbeReport
 from zsrec.evaluation.metrics import Values
@@ -210,7 +210,8 @@ def report(
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
     main = main_metric(keys)
     k = int(main.rpartition("@")[2])
-    places = everywhere(run.methods)
+    names = [one.name for one in run.methods]
+    places = dict(zip(names, common_places([one.users for one in run.methods]), strict=True))
     lists = {
         one.name: measure(one, places[one.name], k, statistics, seed=seed) for one in run.methods if statistics
     }
