@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ValidationError
 
 from zsrec.cli import options
-from zsrec.cli.console import complain, print_line, show
+from zsrec.cli.console import complain, print_line, show, unsaid
 from zsrec.cli.options import (
     OUTPUT,
     USER,
@@ -98,6 +98,7 @@ class _Chat:
         self._k, self._trace = k, trace
         self._before: list[tuple[Session, tuple[Recommendation, ...]]] = []
         self._shown: tuple[Recommendation, ...] = ()
+        self._said: set[str] = set()
         self._commands: dict[str, Callable[[str], None]] = {
             "/why": self._why,
             "/more": lambda _: self._step(lambda: None),
@@ -187,12 +188,12 @@ class _Chat:
 
     def _show(self, found: Recommendations) -> None:
         if self._trace:
-            show(found, "For you")
+            show(found, "For you", self._said)
             return
         self._list(found.items)
         if not found.items:
             print_line("(nothing could be recommended)", "yellow")
-        for note in found.trace.notes:
+        for note in unsaid(found.trace, self._said):
             print_line(f"note: {note}", "dim", error=True)
 
     def _list(self, items: tuple[Recommendation, ...]) -> None:

@@ -11,7 +11,7 @@ from zsrec.core.types import Frozen
 
 _MOST_MODELS = 2000
 _LONGEST = 1_000_000_000
-# Who says it: vLLM and SGLang; LiteLLM and Anthropic; OpenRouter and Together; Groq; Mistral and LM Studio.
+# Who says it: vLLM and SGLang; LiteLLM and Anthropic; OpenRouter and Together; Groq; Mistral.
 _CONTEXT = ("max_model_len", "max_input_tokens", "context_length", "context_window", "max_context_length")
 
 
@@ -42,6 +42,12 @@ def read_cards(body: object) -> Mapping[str, ModelCard]:
         entry for entry in entries[:_MOST_MODELS] if isinstance(entry, dict) and isinstance(entry.get("id"), str)
     ]
     return {_name(entry["id"]): _card(entry) for entry in named}
+
+
+def find_card(cards: Mapping[str, ModelCard], model: str) -> ModelCard | None:
+    """The card of a model by its name; servers take it without Gemini's "models/" and Ollama's ":latest", too."""
+    named = (card for name, card in cards.items() if name in (model, f"models/{model}", f"{model}:latest"))
+    return next(named, None)
 
 
 def _name(name: str) -> str:

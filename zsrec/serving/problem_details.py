@@ -13,7 +13,11 @@ from zsrec.core.types import Frozen
 from zsrec.serving.schemas import EventIn, ExplainIn, FeedbackIn, GroundIn, Problem, Reason, RecommendIn, TurnIn
 
 _REASONS: tuple[tuple[type[ZsrecError], Reason, str], ...] = (
-    (errors.LLMConnectionError, "llm_unreachable", "nothing answers where the model should be"),
+    (
+        errors.LLMConnectionError,
+        "llm_unreachable",
+        "the model's server cannot be reached, or ended the connection",
+    ),
     (errors.LLMTimeoutError, "llm_timeout", "the model did not answer in time"),
     (errors.LLMRateLimitError, "llm_busy", "the model's server refuses further requests"),
     (errors.LLMServerError, "llm_failed", "the model's server failed"),

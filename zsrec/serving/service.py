@@ -344,6 +344,11 @@ class Service:
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
+            if getattr(self.llm, "unreachable", False):  # a refused connection is tried again until the deadline
+                for breaker in self._breakers.of(call.tenant):
+                    breaker.failed()
+                admitted = False
+                raise _ModelFailedError("llm_unreachable") from None
             shortened = (call.wanted.deadline or math.inf) < self.options.deadline
             self._breakers.timed_out(call.tenant, call.llm.seconds, template, shortened=shortened)
             admitted = False
