@@ -19,7 +19,7 @@ from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
 from zsrec.evaluation.llm_methods import Case, LLMMethod, Outcome, ask, cases, header, predictions, seconds
-from zsrec.evaluation.machine import measured_on, model_server
+from zsrec.evaluation.machine import machine, model_server
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
 from zsrec.evaluation.report import NO_PRICES, Prices, Report, Seconds, quantiles, report
@@ -183,10 +183,10 @@ async def add_requests(task: Task, requests: RequestFolder, watch: Watch, settin
     """
     check_for_llm(task.problems[0])
     for method in task.llm_methods:
-        await _ask(task, method, OfflineLLM("", method.replies, requests), settings, watch, requests)
+        await _outcomes(task, method, OfflineLLM("", method.replies, requests), settings, watch, requests)
 
 
-async def _ask(
+async def _outcomes(
     task: Task,
     method: LLMMethod,
     llm: LLM,
@@ -295,7 +295,7 @@ class _Session:
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
         split = self.task.problems[0]
-        known, outcomes = self._loop.run(_ask(self.task, method, llm, self.settings, self.watch))
+        known, outcomes = self._loop.run(_outcomes(self.task, method, llm, self.settings, self.watch))
         server = self._loop.run(llm.handshake())
         mode = method.retriever and method.retriever(split.training).mode
         about: dict[str, int | str] = {}
@@ -324,7 +324,7 @@ class _Session:
         """Before the predictions: a kill between the two then only makes the method run again."""
         found = quantiles([one for one in took if one is not None])
         if found is not None:
-            found = found.model_copy(update={"measured": measured_on(**about)})
+            found = found.model_copy(update={"measured": {**machine(), **about}})
             self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 

@@ -25,7 +25,7 @@ from zsrec.core.types import Frozen, Message
 from zsrec.data.catalog import Catalog
 from zsrec.data.titles import display_title, fold, split_year
 from zsrec.evaluation.splits import Split
-from zsrec.evaluation.statistics import Estimate, named_shares
+from zsrec.evaluation.statistics import Estimate, shares
 from zsrec.llm.protocol import LLM, ChatRequest
 from zsrec.prompts import Template, load_template
 
@@ -107,7 +107,7 @@ def probe_report(model: str, questions: Sequence[Question], *, seed: int, exampl
     shown = [sorted(found, key=lambda one: not one.right)[: examples // 2] for found in asked.values()]
     return ProbeReport(
         model=model,
-        right=named_shares(columns, seed=seed),
+        right=shares(columns, seed=seed),
         questions={kind: len(found) for kind, found in asked.items()},
         examples=tuple(chain.from_iterable(shown)),
     )

@@ -10,14 +10,14 @@ from pydantic import Field
 
 from zsrec.core.types import Frozen
 from zsrec.evaluation.beyond_accuracy import MEASURES, SHARES, ListReport, Statistics, measure
-from zsrec.evaluation.comparison import TESTS, Places, compared, everywhere, lifts
+from zsrec.evaluation.comparison import TESTS, Places, common_places, compared, lifts
 from zsrec.evaluation.llm_methods import SHORT_LISTS
 from zsrec.evaluation.memorization import KINDS, ProbeReport
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.predictions import FUSED_WITH, Predicted, Use
 from zsrec.evaluation.protocols import main_metric
 from zsrec.evaluation.runner import MethodRun, Run
-from zsrec.evaluation.statistics import Comparison, Estimate, estimates, named_shares
+from zsrec.evaluation.statistics import Comparison, Estimate, estimates, shares
 from zsrec.retrieval.base import Mode
 
 INTERVALS = (
@@ -210,14 +210,15 @@ def report(
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
     main = main_metric(keys)
     k = int(main.rpartition("@")[2])
-    places = everywhere(run.methods)
+    names = [one.name for one in run.methods]
+    places = dict(zip(names, common_places([one.users for one in run.methods]), strict=True))
     lists = {
         one.name: measure(one, places[one.name], k, statistics, seed=seed) for one in run.methods if statistics
     }
     columns = {(name, of): column for name, one in lists.items() for of, column in one.columns.items()}
     cells = {(one.name, key): one.metrics[key] for one in run.methods for key in keys}
     free = {at for at in columns if at[1] not in SHARES}
-    found = named_shares(cells | columns, seed=seed, free=free)
+    found = shares(cells | columns, seed=seed, free=free)
     listed = {
         name: one.report(k, {of: found.get((name, of)) for of in one.columns}) for name, one in lists.items()
     }
@@ -270,7 +271,7 @@ def _same_users(
     if not all(kept.values()) or not kept:
         return None
     cells = {(one.name, key): one.metrics[key][kept[one.name]] for one in methods for key in keys}
-    found = named_shares(cells, seed=seed)
+    found = shares(cells, seed=seed)
     table = {one.name: {key: found[one.name, key] for key in keys} for one in methods}
     return SameUsers(users=len(kept[methods[0].name]), metrics=table)
 
@@ -281,7 +282,7 @@ def _by_history(one: MethodRun, key: str, seed: int) -> tuple[Group, ...]:
     ends = [*(edge - 1 for edge in _EDGES[1:]), None]
     return tuple(
         Group(events=(_EDGES[n], ends[n]), users=len(groups[n]), estimate=mean)
-        for n, mean in named_shares(groups, seed=seed).items()
+        for n, mean in shares(groups, seed=seed).items()
         if len(groups[n]) >= _LEAST
     )
 
@@ -293,7 +294,7 @@ def _llm_report(one: MethodRun, added: tuple[Comparison, ...], seed: int, prices
     if places is None:
         del columns["no candidate"]
     columns["reachable"] = np.zeros(0) if places is None else (places >= 0).astype(np.float64)
-    rates = named_shares(columns, seed=seed)
+    rates = shares(columns, seed=seed)
     reachable = rates.pop("reachable", None)
     spent = [used(uses, name) for name in ("requests", "prompt_tokens", "completion_tokens")]
     costs = [prices.cost(use.prompt_tokens, use.completion_tokens) for use in uses]

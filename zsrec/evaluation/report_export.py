@@ -75,10 +75,8 @@ def export(report: Report, folder: Path) -> list[Path]:
     """
     made: list[Path] = []
     for table in (*tables(report), all_pairs(report)):
-        made += [
-            _write(folder / f"{table.name}.csv", csv_of(table).encode()),
-            _write(folder / f"{table.name}.tex", latex_of(table).encode()),
-        ]
+        made.append(_write(folder / f"{table.name}.csv", csv_of(table).encode()))
+        made.append(_write(folder / f"{table.name}.tex", latex_of(table).encode()))
     for name, picture in figures(report):
         made += [_write(folder / f"{name}.{kind}", picture(kind)) for kind in ("svg", "png")]
     return made
@@ -89,13 +87,8 @@ def csv_of(table: Table) -> str:
     parts = [_parts([row[n] for row in table.rows], intervals=table.intervals) for n in range(len(table.head))]
     text = io.StringIO()
     sheet = csv.writer(text, lineterminator="\n")
-    sheet.writerow(
-        [
-            defused(" ".join((name, part)).strip())
-            for name, of in zip(table.head, parts, strict=True)
-            for part in of
-        ]
-    )
+    head = [f"{name} {part}".strip() for name, of in zip(table.head, parts, strict=True) for part in of]
+    sheet.writerow(map(defused, head))
     for row in table.rows:
         sheet.writerow([_value(cell, part) for cell, of in zip(row, parts, strict=True) for part in of])
     return text.getvalue()

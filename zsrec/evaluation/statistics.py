@@ -178,13 +178,6 @@ class Pair(NamedTuple):
     differences: Values
 
 
-def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = ()) -> list[Estimate | None]:
-    """As `estimates`, for values in [0, 1] (`never_certain`); the `others` may have any."""
-    found = estimates([*columns, *others], seed=seed)
-    bounded = [one and never_certain(one, len(column)) for one, column in zip(found, columns, strict=False)]
-    return [*bounded, *found[len(columns) :]]
-
-
 def never_certain(found: Estimate, n: int) -> Estimate:
     """A mean of n values in [0, 1], with an honest interval where all of them are 0 or all are 1.
 
@@ -197,13 +190,14 @@ def never_certain(found: Estimate, n: int) -> Estimate:
     return found.model_copy(update={"high": most} if found.mean == 0.0 else {"low": 1.0 - most})
 
 
-def named_shares(columns: Mapping[Key, Values], *, seed: int, free: Collection[Key] = ()) -> dict[Key, Estimate]:
-    """The `shares` of columns by name, without those of empty ones; `free` names those that are not in [0, 1]."""
-    ordered = sorted(columns, key=lambda name: name in free)
-    bounded = sum(name not in free for name in columns)
-    values = [columns[name] for name in ordered]
-    found = dict(zip(ordered, shares(values[:bounded], seed=seed, others=values[bounded:]), strict=True))
-    return {name: mean for name in columns if (mean := found[name]) is not None}
+def shares(columns: Mapping[Key, Values], *, seed: int, free: Collection[Key] = ()) -> dict[Key, Estimate]:
+    """The `estimates` of columns by name, without empty ones; their values are in [0, 1] unless in `free`."""
+    found = zip(columns, estimates(list(columns.values()), seed=seed), strict=True)
+    return {
+        name: mean if name in free else never_certain(mean, len(columns[name]))
+        for name, mean in found
+        if mean is not None
+    }
 
 
 def clopper_pearson(n: int) -> float:

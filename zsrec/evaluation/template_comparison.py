@@ -17,15 +17,7 @@ from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.report import rates_of, used
 from zsrec.evaluation.run_folder import TIMES, RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import (
-    LEVEL,
-    Comparison,
-    Estimate,
-    Pair,
-    clopper_pearson,
-    comparisons,
-    named_shares,
-)
+from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, clopper_pearson, comparisons, shares
 
 POWER = 0.8
 TESTS = (
@@ -179,7 +171,7 @@ def _means(kinds: Mapping[str, Kind], columns: Columns, seed: int) -> dict[str, 
     cells = {(key, name): column[~np.isnan(column)] for key, name in there for column in [columns[name][key]]}
     free = {(key, name) for key, name in there if kinds[key].bound != 1.0}
     table: dict[str, dict[str, Estimate]] = {}
-    for (key, name), mean in named_shares(cells, seed=seed, free=free).items():
+    for (key, name), mean in shares(cells, seed=seed, free=free).items():
         table.setdefault(key, {})[name] = mean
     return table
 

@@ -286,11 +286,12 @@ def test_rebuilding_changes_nothing(run: Path) -> None:
 
 def test_zeros_for_all_users_are_no_certainty() -> None:
     zeros, ones, mixed = np.zeros(200), np.ones(200), np.r_[np.zeros(199), 1.0]
-    nothing, everything, some, none = shares([zeros, ones, mixed, np.zeros(0)], seed=0)
-    assert nothing is not None
-    assert everything is not None
+    found = shares(
+        {"0": zeros, "1": ones, "some": mixed, "none": np.zeros(0), "free": ones}, seed=0, free={"free"}
+    )
+    nothing, everything = found["0"], found["1"]
     assert (nothing.mean, nothing.low, round(nothing.high, 4)) == (0.0, 0.0, 0.0183)
     assert (everything.mean, round(everything.low, 4), everything.high) == (1.0, 0.9817, 1.0)
-    assert some == estimates([mixed], seed=0)[0]
-    assert none is None
+    assert found["some"] == estimates([mixed], seed=0)[0]
+    assert (found["free"].low, "none" in found) == (1.0, False)
     assert (1 - nothing.high) ** 200 == pytest.approx(0.025)  # the largest share that 200 zeros do not rule out
