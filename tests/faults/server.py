@@ -52,7 +52,8 @@ def answers(text: str | None, finish_reason: str = "stop") -> Script:
 class ScriptedServer:
     """Runs one script a chat request in turn; the last one goes on for ever.
 
-    `requests` holds the body of every chat request; `most_at_once` the most that were in work together.
+    `requests` holds the body of every chat request; `most_at_once` the most that were in work together. `listing`
+    is the status and body of the list of models, instead of vLLM's.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class ScriptedServer:
         owner: str = "vllm",
         listed: bool = True,
         path: str = "/v1/chat/completions",
+        listing: tuple[int, object] | None = None,
     ) -> None:
         self.scripts = list(scripts)
+        self._path = path.removesuffix("/chat/completions")
         self.models = ["tiny"] if models is None else models
         self.context_length = context_length
         self.count_tokens: Callable[[list[dict[str, str]]], int] | None = None
@@ -83,7 +86,9 @@ class ScriptedServer:
                 pass
 
             def do_GET(self) -> None:
-                if self.path == "/v1/models" and listed:
+                if listing is not None and self.path.partition("?")[0] == f"{outer._path}/models":
+                    send(self, listing[1], status=listing[0])
+                elif self.path == "/v1/models" and listed:
                     data = [
                         {"id": m, "object": "model", "owned_by": owner, "max_model_len": outer.context_length}
                         for m in outer.models
@@ -127,7 +132,7 @@ class ScriptedServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self._server.server_address[1]}{self._path}"
 
     def __enter__(self) -> ScriptedServer:
         self._thread.start()

@@ -95,6 +95,16 @@ def test_final_faults_are_not_retried(script: Script, expected: type[errors.LLME
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("script", "when"), [(cut, "in the middle of its reply"), (hang(0.0), "before it answered")]
+)
+def test_a_connection_that_the_server_closes_was_reached(script: Script, when: str) -> None:
+    with ScriptedServer(script) as server, pytest.raises(errors.LLMConnectionError) as caught:
+        chat(server.base_url, max_retries=0)
+    assert caught.value.message == f"the server at {server.base_url} closed the connection {when}"
+    assert "zsrec model up" not in str(caught.value.hint)
+
+
 def test_a_redirect_is_not_followed_so_the_history_stays_on_the_allowed_host() -> None:
     with ScriptedServer(GOOD) as other:
         location = f"{other.base_url}/chat/completions"

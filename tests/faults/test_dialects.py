@@ -1,4 +1,4 @@
-"""One scripted server per dialect, after each one's documented formats: what is sent, read and said in the end."""
+"""Single fields, replies and errors in which servers differ; whole servers are in test_dialect_contract.py."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
 Found = TypeVar("Found")
 Handler = BaseHTTPRequestHandler
 PROMPT = (Message(role="user", content="Films like Heat?"),)
-OPENAI = {
-    "model", "messages", "temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "seed",
-    "stop", "logprobs", "top_logprobs", "response_format",
-}  # fmt: skip
 
 
 def ask(server: ScriptedServer, question: Callable[[OpenAIClient], Awaitable[Found]], **settings: object) -> Found:
@@ -43,104 +39,48 @@ async def twice(client: OpenAIClient) -> list[Exchange]:
     return [await client.chat(request), await client.chat(request)]
 
 
-def openai_error(handler: Handler, message: str, param: str, code: str = "unsupported_parameter") -> None:
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    send(handler, {"error": error}, status=400)
-
-
 # -- fields -------------------------------------------------------------------------------------------
 
 
-def gpt_4o(handler: Handler, body: dict[str, Any]) -> None:
-    """Names one unknown field after the other."""
-    unknown = sorted(set(body) - OPENAI)
-    if unknown:
-        openai_error(handler, f"Unrecognized request argument supplied: {unknown[0]}", "", "")
-    else:
-        send(handler, completion("1. Ronin (1998)"))
+def test_a_value_without_effect_that_is_refused_is_left_out_and_others_are_sent() -> None:
+    """TGI takes a `top_p` below 1 only, older SGLang a `top_k` above 0."""
 
+    def strict(handler: Handler, body: dict[str, Any]) -> None:
+        if body.get("top_k") == -1:
+            send(handler, {"object": "error", "message": "top_k must be positive, got -1"}, status=400)
+        elif body.get("top_p") == 1.0:
+            send(handler, {"error": "`top_p` must be > 0.0 and < 1.0", "error_type": "validation"}, status=422)
+        else:
+            send(handler, completion("1. Ronin (1998)"))
 
-def gpt_5(handler: Handler, body: dict[str, Any]) -> None:
-    """Takes no temperature, no top_p, no stop, and `max_completion_tokens`."""
-    if "max_tokens" in body:
-        openai_error(
-            handler,
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'"
-            " instead.",
-            "max_tokens",
-        )
-    elif body.get("temperature", 1) != 1:
-        openai_error(
-            handler,
-            "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is"
-            " supported.",
-            "temperature",
-            "unsupported_value",
-        )
-    elif wrong := sorted(
-        set(body) - OPENAI - {"max_completion_tokens", "reasoning_effort"} | ({"top_p"} & set(body))
-    ):
-        openai_error(handler, f"Unknown parameter: '{wrong[0]}'.", wrong[0], "unknown_parameter")
-    else:
-        send(handler, completion("1. Ronin (1998)"))
+    async def run(client: OpenAIClient) -> Exchange:
+        await twice(client)
+        return await client.chat(ChatRequest(messages=PROMPT, sampling=Sampling(top_p=0.9, top_k=40)))
 
-
-def mistral(handler: Handler, body: dict[str, Any]) -> None:
-    """Pydantic's list of errors, 422, and `random_seed`."""
-    known = OPENAI - {"seed"} | {"random_seed"}
-    wrong = [
-        {
-            "type": "extra_forbidden",
-            "loc": ["body", name],
-            "msg": "Extra inputs are not permitted",
-            "input": body[name],
-        }
-        for name in sorted(set(body) - known)
+    with ScriptedServer(strict) as server:
+        found = ask(server, run)
+    sent = [(one.get("top_k"), one.get("top_p")) for one in server.requests]
+    assert sent == [(-1, 1.0), (None, 1.0), (None, None), (None, None), (40, 0.9)]
+    assert [note.partition(":")[0] for note in found.notes] == [
+        "top_k is not sent where it is -1 and has no effect",
+        "top_p is not sent where it is 1 and has no effect",
     ]
-    if wrong:
-        send(handler, {"object": "error", "message": {"detail": wrong}, "code": 422}, status=422)
-    else:
-        send(handler, completion("1. Ronin (1998)"))
-
-
-def sglang_strict(handler: Handler, body: dict[str, Any]) -> None:
-    """Refuses the value -1 that means "all" elsewhere."""
-    if body.get("top_k") == -1:
-        send(handler, {"object": "error", "message": "top_k must be positive, got -1"}, status=400)
-    else:
-        send(handler, completion("1. Ronin (1998)"))
 
 
 @pytest.mark.parametrize(
-    ("script", "renamed", "gone"),
+    ("refused", "message"),
     [
-        (gpt_4o, {}, {"top_k", "min_p", "repetition_penalty"}),
-        (
-            gpt_5,
-            {"max_tokens": "max_completion_tokens"},
-            {"temperature", "top_p", "top_k", "min_p", "repetition_penalty"},
-        ),
-        (mistral, {"seed": "random_seed"}, {"top_k", "min_p", "repetition_penalty"}),
-        (sglang_strict, {}, {"top_k"}),
+        ("min_p", "property 'min_p' is unsupported, did you mean 'top_p'?"),  # Groq: it does take top_p
+        ("temperature", "`temperature` is deprecated for this model."),  # Claude from Opus 4.7 on
     ],
-    ids=["gpt-4o", "gpt-5", "mistral", "sglang"],
 )
-def test_fields_that_a_server_refuses_are_renamed_or_dropped_once(
-    script: Script, renamed: dict[str, str], gone: set[str]
-) -> None:
-    with ScriptedServer(script) as server:
-        first, second = ask(server, twice)
-        tries = len(server.requests) - 2
-    assert first.answer == second.answer == "1. Ronin (1998)"
-    assert 0 < tries <= 12
-    sent = set(server.requests[-1])
-    assert not gone & sent
-    for old, new in renamed.items():
-        assert old not in sent
-        assert server.requests[-1][new] == server.requests[0][old]
-    told = " ".join(second.notes)
-    assert all(f"{name} is not sent" in told for name in gone)
-    assert all(f"{old} is sent as {new}" in told for old, new in renamed.items())
+def test_only_the_field_that_is_refused_is_left_out(refused: str, message: str) -> None:
+    def strict(handler: Handler, body: dict[str, Any]) -> None:
+        (fails(400, message) if refused in body else answers("1. Ronin (1998)"))(handler, body)
+
+    with ScriptedServer(strict) as server:
+        ask(server, twice)
+    assert set(server.requests[0]) - set(server.requests[-1]) == {refused}
 
 
 def test_a_server_that_takes_everything_gets_everything_and_no_note() -> None:
@@ -157,10 +97,36 @@ def test_a_refused_value_is_no_refused_field() -> None:
         assert len(server.requests) == 1
 
 
+def test_a_validation_error_with_status_500_is_a_refusal() -> None:
+    """llama-cpp-python behind a name of its own; the same error without a field is the server's failure."""
+
+    def strict(handler: Handler, body: dict[str, Any]) -> None:
+        if body.get("top_k", 0) < 0:
+            what = (
+                "1 validation error:\n  {'type': 'greater_than_equal', 'loc': ('body', 'top_k'), "
+                "'msg': 'Input should be greater than or equal to 0', 'input': -1, 'ctx': {'ge': 0}}"
+            )
+            send(handler, {"error": {"message": what, "type": "internal_server_error"}}, status=500)
+        else:
+            send(handler, completion("1. Ronin (1998)"))
+
+    with ScriptedServer(strict) as server:
+        first, _ = ask(server, twice)
+    assert len(server.requests) == 3
+    assert "top_k" not in server.requests[-1]
+    assert first.notes == ("top_k is not sent where it is -1 and has no effect: the server refuses that value",)
+    with (
+        ScriptedServer(fails(500, "1 validation error in my database")) as server,
+        pytest.raises(errors.LLMServerError),
+    ):
+        ask(server, twice)
+
+
 def test_llama_cpp_has_another_name_for_the_penalty_and_says_nothing() -> None:
     with ScriptedServer(answers("1. Ronin (1998)"), owner="llamacpp") as server:
         first, _ = ask(server, twice)
     assert server.requests[0]["repeat_penalty"] == 1.0
+    assert server.requests[0]["top_k"] == 0  # all tokens: its own default is 40
     assert "repetition_penalty" not in server.requests[0]
     assert first.notes == ("repetition_penalty is sent as repeat_penalty",)
 
@@ -197,32 +163,12 @@ def test_llama_cpp_behind_a_gateway_is_known_by_its_timings() -> None:
     assert found.notes == ("repetition_penalty is sent as repeat_penalty",)
 
 
-def test_azure_has_a_query_a_header_and_no_list_of_models() -> None:
-    seen: list[tuple[str, str | None]] = []
-
-    def azure(handler: Handler, _: dict[str, Any]) -> None:
-        seen.append((handler.path, handler.headers["api-key"]))
-        send(handler, completion("1. Ronin (1998)"))
-
-    with ScriptedServer(
-        azure, models=None, listed=False, path="/openai/deployments/mine/chat/completions"
-    ) as server:
-        base_url = server.base_url.removesuffix("/v1") + "/openai/deployments/mine"
-        ask(
-            server,
-            twice,
-            base_url=base_url,
-            model="mine",
-            extra_query='{"api-version": "2024-10-21"}',
-            extra_headers='{"api-key": "planted-azure-key"}',
-        )
-    assert seen[0] == ("/openai/deployments/mine/chat/completions?api-version=2024-10-21", "planted-azure-key")
-
-
 def test_further_fields_and_effort_are_sent() -> None:
     with ScriptedServer(answers("1. Ronin (1998)")) as server:
-        ask(server, twice, extra_body='{"provider": {"order": ["x"]}, "top_k": 40}', reasoning_effort="low")
+        extra = '{"provider": {"order": ["x"]}, "top_k": 40, "presence_penalty": null}'
+        ask(server, twice, extra_body=extra, reasoning_effort="low")
     assert server.requests[0]["provider"] == {"order": ["x"]}
+    assert server.requests[0]["presence_penalty"] is None
     assert server.requests[0]["top_k"] == 40
     assert server.requests[0]["reasoning_effort"] == "low"
 
@@ -461,6 +407,7 @@ def test_llama_cpp_binds_by_a_grammar_which_costs_no_token() -> None:
         (400, {"error": {"message": "the request exceeds the available context size. try increasing it"}}),
         (400, {"error": "Trying to keep the first 5000 tokens when context the overflows."}),
         (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096."}),
+        (422, {"error": "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000"}),
         (400, {"error": {"message": "prompt too long; exceeded max context length by 12 tokens"}}),
         (400, {"error": {"type": "invalid_request_error", "message": "prompt is too long: 200251 tokens"}}),
         (400, [{"error": {"message": "The input token count (1200000) exceeds the maximum number of tokens"}}]),
@@ -470,8 +417,8 @@ def test_llama_cpp_binds_by_a_grammar_which_costs_no_token() -> None:
         (500, {"error": {"message": "Input is too long: context size exceeded"}}),
         (200, {"error": {"message": "This model's maximum context length is 4096 tokens.", "code": 400}}),
     ],
-    ids=["openai", "llama.cpp", "llama.cpp words", "lm-studio", "tgi", "ollama", "anthropic", "gemini", "sglang",
-         "groq", "mistral", "other 500", "200 with an error"],
+    ids=["openai", "llama.cpp", "llama.cpp words", "lm-studio", "tgi", "tgi input", "ollama", "anthropic",
+         "gemini", "sglang", "groq", "mistral", "other 500", "200 with an error"],
 )  # fmt: skip
 def test_an_overflow_is_recognised_by_code_or_in_words(status: int, body: object) -> None:
     with (
@@ -509,6 +456,14 @@ def test_the_context_is_read_from_every_card(card: dict[str, Any], length: int |
     cards = read_cards({"data": [{"id": "m", **card}, {"id": "base", "max_model_len": 2048}, {"id": 3}, "x"]})
     assert list(cards) == ["m", "base"]
     assert cards["m"].context(cards) == length
+
+
+@pytest.mark.parametrize(
+    ("card", "llama_cpp"),
+    [({"owned_by": "llamacpp"}, True), ({"owned_by": "me", "permissions": []}, True), ({"owned_by": "me"}, False)],
+)
+def test_llama_cpp_is_known_by_its_card(card: dict[str, Any], llama_cpp: bool) -> None:
+    assert read_cards({"data": [{"id": "m", **card}]})["m"].llama_cpp is llama_cpp
 
 
 def test_the_settings_context_wins() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ValidationError
 
 from zsrec.cli import options
-from zsrec.cli.console import complain, left_out, print_line, show
+from zsrec.cli.console import complain, left_out, print_line, show, unsaid
 from zsrec.cli.options import (
     OUTPUT,
     USER,
@@ -99,6 +99,7 @@ class _Chat:
         self._k, self._trace = k, trace
         self._before: list[tuple[Session, tuple[Recommendation, ...]]] = []
         self._shown: tuple[Recommendation, ...] = ()
+        self._said: set[str] = set()
         self._commands: dict[str, Callable[[str], None]] = {
             "/why": self._why,
             "/more": lambda _: self._step(lambda: None),
@@ -188,12 +189,12 @@ class _Chat:
 
     def _show(self, found: Recommendations) -> None:
         if self._trace:
-            show(found, "For you")
+            show(found, "For you", self._said)
             return
         self._list(found.items)
         if not found.items:
             print_line("(nothing could be recommended)", "yellow")
-        for line in (*left_out(found.trace), *(f"note: {note}" for note in found.trace.notes)):
+        for line in (*left_out(found.trace), *(f"note: {note}" for note in unsaid(found.trace, self._said))):
             print_line(line, "dim", error=True)
 
     def _list(self, items: tuple[Recommendation, ...]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import BinaryIO, Self, TextIO
 
@@ -107,8 +107,16 @@ def print_table(table: Table) -> None:
         wide.print(table)
 
 
-def show(recommendations: Recommendations, title: str) -> None:
-    """Show a ranked list, where each item came from, and what could not be matched.
+def unsaid(trace: Trace, said: set[str]) -> list[str]:
+    """The notes, without those of the server, the same for each request, that a command has `said` before."""
+    of_server = {note for exchange in trace.exchanges for note in exchange.notes}
+    notes = [note for note in trace.notes if note not in of_server & said]
+    said |= of_server
+    return notes
+
+
+def show(recommendations: Recommendations, title: str, said: set[str] | None = None) -> None:
+    """Show a ranked list, where each item came from, and what could not be matched; for `said` see `unsaid`.
 
     Titles and answers are untrusted: they are printed as text, never as markup or control codes.
     """
@@ -126,7 +134,7 @@ def show(recommendations: Recommendations, title: str) -> None:
     print_table(table)
     if not len(recommendations):
         print_line("(nothing could be recommended)", "yellow")
-    for line in _remarks(recommendations):
+    for line in _remarks(recommendations, unsaid(recommendations.trace, set() if said is None else said)):
         print_line(f"  {line}", "dim")
     out.print()
 
@@ -153,14 +161,14 @@ def left_out(trace: Trace) -> Iterator[str]:
         yield f"left out: {dropped.grounded.mention.text!r} ({dropped.why.replace('_', ' ')})"
 
 
-def _remarks(recommendations: Recommendations) -> Iterator[str]:
+def _remarks(recommendations: Recommendations, notes: Sequence[str]) -> Iterator[str]:
     trace = recommendations.trace
     yield from left_out(trace)
     for name, why in trace.history.unresolved:
         yield f"history: {name!r} is unknown ({why.replace('_', ' ')})"
     for name, title in trace.history.guessed:
         yield f"history: {name!r} was read as {title!r}"
-    for note in trace.notes:
+    for note in notes:
         yield f"note: {note}"
     usage = [exchange.usage for exchange in trace.exchanges]
     tokens = f"{sum(u.prompt_tokens or 0 for u in usage)}+{sum(u.completion_tokens or 0 for u in usage)}"

@@ -72,10 +72,11 @@ def demo(
         with Recommender(data.catalog, settings=settings, retriever=known) as recommender:
             ranking = recommender.with_template(NAMED[WITH_MODEL]).with_retriever(known, pool=POOL)
             notes = [_show_user(ranking, split, case) for case in range(min(users, len(split)))]
-            for note in dict.fromkeys(note for found in notes for note in found):
+            said = dict.fromkeys(note for found in notes for note in found)
+            for note in said:
                 print_line(f"note: {note}", "dim")
             out.print()
-            _show_words(recommender)
+            _show_words(recommender, set(said))
     print_line(LARGER_MODELS)
     _show_next(None if stop else port)
 
@@ -163,10 +164,10 @@ def _missed(target: str, pool: tuple[str, ...]) -> str:
     return f"#{pool.index(target) + 1} of the candidates" if target in pool else "not among the candidates"
 
 
-def _show_words(recommender: Recommender) -> None:
+def _show_words(recommender: Recommender, said: set[str]) -> None:
     """The list for somebody who says what they want, and the model's own answer to it."""
     found = recommender.recommend(about=WORDS, k=K)
-    show(found, f"Somebody new, in their own words: {WORDS}")
+    show(found, f"Somebody new, in their own words: {WORDS}", said)
     print_line("What the model said by itself:", "bold")
     for line in _answer(found):
         print_line(f"  {line}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from rich.text import Text
@@ -12,11 +12,18 @@ from rich.text import Text
 from zsrec.cli import options
 from zsrec.cli.console import out, plain, print_line
 from zsrec.cli.options import CatalogOptions, expand_groups
-from zsrec.core.errors import CapabilityError, LLMError, ZsrecError
+from zsrec.core.errors import BadReplyError, CapabilityError, LLMError, ZsrecError
 from zsrec.core.settings import Settings, shown_url
-from zsrec.core.types import Exchange, Message, Sampling
-from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo
+from zsrec.core.types import Message, Sampling
+from zsrec.llm.protocol import ChatRequest, ServerInfo
 from zsrec.prompts import load_template
+
+if TYPE_CHECKING:
+    from zsrec.llm.client import OpenAIClient
+
+
+CAPABILITIES = ("labels", "choices", "images")
+_FEW, _FOR_THOUGHTS = 8, 2000  # tokens of an answer
 
 
 class Finding(NamedTuple):
@@ -68,65 +75,93 @@ def _findings(
 
 def _server(settings: Settings) -> Iterator[Finding]:
     try:
-        info, chat, labels, binds, blind, lost = asyncio.run(_ask_server(settings))
+        yield from asyncio.run(_of_server(settings))
     except ZsrecError as error:
         yield _failure("server", error)
-        return
-    yield Finding("server", fine=True, what=f"{info.base_url}, version {info.version or 'unknown'}")
-    context = f"{info.context_length:,} tokens" if info.context_length else "unknown length"
-    yield Finding("model", fine=True, what=f"{info.model}, context of {context}")
-    counts = "counts tokens: exact fit" if info.counts_tokens else "does not count tokens: estimated fit"
-    yield Finding("tokenizer", fine=True, what=f"the server {counts} of long histories")
-    said = [*info.notes, *(["ignored without a word: repetition_penalty, vLLM's own"] if lost else [])]
-    yield Finding("sampling", fine=True, what="; ".join(said) or "all fields, including vLLM's own, are sent")
-    if isinstance(chat, LLMError):
-        yield _failure("chat", chat)
-        tried = "not tried: the server answered no chat"
-        yield Finding("labels", fine=True, what=tried)
-        yield Finding("choices", fine=True, what=tried)
-        yield Finding("images", fine=True, what=tried)
-        return
-    yield Finding(
-        "chat", fine=True, what=f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s"
-    )
-    what = labels if isinstance(labels, str) else f"one token ranks up to {labels.most} candidates, by {labels.by}"
-    what = f"cannot: {what}" if isinstance(labels, str) else f"works: {what}"
-    yield Finding("labels", fine=True, what=f"{what} (rank/label, rank/window, rank/pairwise)")
-    choices = (
-        "works: answers are limited to the candidates"
-        if binds
-        else "cannot: the server does not limit answers to a choice"
-    )
-    yield Finding("choices", fine=True, what=f"{choices} (rank/choose)")
-    yield Finding("images", fine=True, what=f"{f'cannot: {blind}' if blind else 'works'} (templates with images:)")
 
 
-async def _ask_server(
-    settings: Settings,
-) -> tuple[ServerInfo, Exchange | LLMError, LabelSet | str, bool, str, bool]:
-    """What the server is, one answer, its labels, choices and images (or why not), and whether it loses fields."""
+async def _of_server(settings: Settings) -> list[Finding]:
+    """What the server says of itself, and one real request of every kind."""
     from zsrec.llm.client import OpenAIClient  # the openai package takes a second to import
 
     async with OpenAIClient(settings) as client:
         info = await client.handshake()
-        hello = ChatRequest(
-            messages=(Message(role="user", content="Say hello."),), sampling=Sampling(max_tokens=8)
-        )
-        try:
-            chat = await client.chat(hello)
-        except LLMError as error:
-            return info, error, "", False, "", False
-        try:
-            labels: LabelSet | str = await client.labels(2)
-        except CapabilityError as error:
-            labels = error.message
-        binds = await client.binds_choices()
-        try:
-            await client.require_images()
-            blind = ""
-        except CapabilityError as error:
-            blind = error.message
-        return await client.handshake(), chat, labels, binds, blind, await client.ignores_extras()
+        counts = "counts tokens: exact fit" if info.counts_tokens else "does not count tokens: estimated fit"
+        found = [
+            Finding("server", fine=True, what=f"{info.base_url}, version {info.version or 'unknown'}"),
+            _context(info),
+            Finding("tokenizer", fine=True, what=f"the server {counts} of long histories"),
+        ]
+        chat = await _tried("chat", _chat(client), "")
+        if chat.fine:
+            tried = [
+                await _tried("labels", _labels(client), "rank/label, rank/window, rank/pairwise"),
+                await _tried("choices", _choices(client), "rank/choose"),
+                await _tried("images", _images(client), "templates with images:"),
+            ]
+            sampling = await _tried("sampling", _sampling(client), "")  # last: what it refuses is learned by then
+        else:
+            why = "not tried: the server answered no chat"
+            sampling, *tried = (Finding(name, fine=True, what=why) for name in ("sampling", *CAPABILITIES))
+        return [*found, sampling, chat, *tried]
+
+
+def _context(info: ServerInfo) -> Finding:
+    if info.context_length:
+        return Finding("model", fine=True, what=f"{info.model}, context of {info.context_length:,} tokens")
+    return Finding(
+        "model",
+        fine=True,
+        what=f"{info.model}, context of unknown length",
+        hint="ZSREC_CONTEXT_LENGTH says it; without it a prompt is shortened only after the server refused it",
+    )
+
+
+async def _tried(name: str, asked: Awaitable[str], used_by: str) -> Finding:
+    """A kind of request that works, that the server cannot answer, or that failed."""
+    where = f" ({used_by})" if used_by else ""
+    try:
+        return Finding(name, fine=True, what=f"{await asked}{where}")
+    except CapabilityError as error:
+        return Finding(name, fine=True, what=f"cannot: {error.message}{where}", hint=error.hint)
+    except LLMError as error:
+        return _failure(name, error)
+
+
+async def _chat(client: OpenAIClient) -> str:
+    hello = (Message(role="user", content="Say hello."),)
+    more = ""
+    try:
+        chat = await client.chat(ChatRequest(messages=hello, sampling=Sampling(max_tokens=_FEW)))
+    except BadReplyError:
+        more = f", thoughts included; {_FEW} are not enough for them"
+        chat = await client.chat(ChatRequest(messages=hello, sampling=Sampling(max_tokens=_FOR_THOUGHTS)))
+    return f"works: {chat.usage.completion_tokens or 'some'} tokens in {chat.seconds:.1f} s{more}"
+
+
+async def _labels(client: OpenAIClient) -> str:
+    labels = await client.labels(2)
+    by = "token ids" if labels.by == "logprob_token_ids" else "the text of the most likely tokens"
+    return f"works: one token ranks up to {labels.most} candidates, by {by}"
+
+
+async def _choices(client: OpenAIClient) -> str:
+    if await client.binds_choices():
+        return "works: answers are limited to the candidates"
+    raise CapabilityError("the server does not limit answers to a choice")
+
+
+async def _images(client: OpenAIClient) -> str:
+    await client.require_images()
+    return "works"
+
+
+async def _sampling(client: OpenAIClient) -> str:
+    lost = await client.ignores_extras()
+    notes = list((await client.handshake()).notes)
+    if lost:
+        notes.append("repetition_penalty, a field of vLLM's own, is ignored by the server without a word")
+    return "; ".join(notes) or "all fields, including vLLM's own, are sent"
 
 
 def _look(name: str, what: Callable[[], str]) -> Finding:

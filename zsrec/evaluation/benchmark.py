@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -18,24 +18,22 @@ from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
 from zsrec.evaluation.beyond_accuracy import Statistics
-from zsrec.evaluation.llm_methods import Case, LLMMethod, ask, cases, header, predictions, seconds
-from zsrec.evaluation.machine import measured_on, model_server
+from zsrec.evaluation.llm_methods import Case, LLMMethod, Outcome, ask, cases, header, predictions, seconds
+from zsrec.evaluation.machine import machine, model_server
 from zsrec.evaluation.memorization import ProbeReport, Question, probe, probe_report
 from zsrec.evaluation.protocols import check_for_llm
-from zsrec.evaluation.report import Prices, Report, Seconds, quantiles, report
-from zsrec.evaluation.report_html import html
+from zsrec.evaluation.report import NO_PRICES, Prices, Report, Seconds, quantiles, report
+from zsrec.evaluation.report_export import html
 from zsrec.evaluation.report_markdown import markdown
 from zsrec.evaluation.retention import check_key, scrub_locked
 from zsrec.evaluation.run_folder import ITEMS, JOURNAL, METRICS, PROBE, TIMES, TITLES, RunFolder
-from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run, timing
+from zsrec.evaluation.runner import MethodRun, Run, check, measured, protocol, retrieve, run
 from zsrec.evaluation.splits import Split
 from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.llm.offline import OfflineLLM, RequestFolder
 from zsrec.llm.protocol import LLM, ServerInfo
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.retrieval.base import Method
-
-NO_PRICES = Prices()
 
 
 class Watch(Protocol):
@@ -91,8 +89,7 @@ def in_memory(task: Task, watch: Watch) -> Report:
     """Runs the methods without an LLM; nothing is written."""
     if task.asks_llm:
         raise ConfigError("an LLM's replies are stored in a run's folder", hint="give --out")
-    asked = len(task.problems[0]) * len(task.problems)
-    watch.start("users × methods", asked * len(task.methods))
+    watch.start("users × methods", len(task.problems[0]) * len(task.problems) * len(task.methods))
     done = run(task.problems, task.methods, ks=task.ks, on_user=watch.step)
     known = _statistics(task, done.methods)
     return report(done, seed=task.seed, skipped=task.skipped, notes=task.notes, statistics=known)
@@ -155,7 +152,7 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
     if config["questions"]:
         asked = [Question(**one) for one in folder.read_json(PROBE)["questions"]]
         recited = probe_report(config["server"]["model"], asked, seed=seed)
-    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
+    times = folder.read_if_there(TIMES)
     if task is not None:
         shown = {item for one in run.methods for item, _ in one.predicted.most_shown()}
         folder.write_json(TITLES, {item: task.catalog[item].title for item in sorted(shown)})
@@ -163,7 +160,8 @@ def rebuild(folder: RunFolder, prices: Prices | None = None, *, task: Task | Non
             folder.write_json(ITEMS, counted.model_dump(mode="json"))
     found = report(
         run, seed=seed, skipped=config["skipped"], notes=tuple(config["notes"]),
-        prices=prices or Prices(*config["prices"]), probe=recited,
+        prices=prices or Prices(*config["prices"]),
+        probe=recited,
         times={
             name: Seconds(p50=one["p50"], p95=one["p95"], measured=one.get("measured", {}))
             for name, one in times.items()
@@ -183,23 +181,31 @@ async def add_requests(task: Task, requests: RequestFolder, watch: Watch, settin
     Raises:
         ConfigError: An LLM cannot be asked this.
     """
-    check_for_llm(split := task.problems[0])
+    check_for_llm(task.problems[0])
     for method in task.llm_methods:
-        known = cases(method, split, split.drawn(task.users, task.seed).tolist(), seed=task.seed)
-        watch.start(method.name, len(known))
-        recommender = AsyncRecommender(
-            task.catalog, template=method.template, settings=settings, llm=OfflineLLM("", method.replies, requests)
-        )
-        llm_of = offline_llms(method, split, known, requests)
-        await ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=watch.step)
+        await _outcomes(task, method, OfflineLLM("", method.replies, requests), settings, watch, requests)
 
 
-def offline_llms(
-    method: LLMMethod, split: Split, known: Sequence[Case], requests: RequestFolder | None = None
-) -> Callable[[int], LLM]:
-    """The recorded replies for each case's user, by the case's place."""
-    users = split.training.users
-    return lambda place: OfflineLLM(users[int(split.users[known[place].number])], method.replies, requests)
+async def _outcomes(
+    task: Task,
+    method: LLMMethod,
+    llm: LLM,
+    settings: Settings,
+    watch: Watch,
+    requests: RequestFolder | None = None,
+) -> tuple[Sequence[Case], Sequence[Outcome]]:
+    """Asks a model for a method's users, or each user's recorded replies; what they lack goes to `requests`."""
+    split = task.problems[0]
+    known = cases(method, split, split.drawn(task.users, task.seed).tolist(), seed=task.seed)
+    watch.start(method.name, len(known))
+
+    def recorded(place: int) -> LLM:
+        user = split.training.users[int(split.users[known[place].number])]
+        return OfflineLLM(user, method.replies, requests)
+
+    recommender = AsyncRecommender(task.catalog, template=method.template, settings=settings, llm=llm)
+    llm_of = None if method.replies is None and requests is None else recorded
+    return known, await ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=watch.step)
 
 
 def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
@@ -212,10 +218,8 @@ def _statistics(task: Task, methods: Sequence[MethodRun]) -> Statistics | None:
 
 def _read_statistics(folder: RunFolder) -> Statistics | None:
     """None where the folder is of a run without them."""
-    if not (folder.path / ITEMS).exists():
-        return None
     try:
-        return Statistics.model_validate(folder.read_json(ITEMS))
+        return Statistics.model_validate(folder.read_json(ITEMS)) if (folder.path / ITEMS).exists() else None
     except ValidationError as error:
         raise DataError(
             "no counts of items", path=folder.path / ITEMS, hint="delete it and run the benchmark again"
@@ -228,13 +232,9 @@ class _Session:
     def __init__(self, task: Task, folder: RunFolder, watch: Watch, settings: Settings, llm: LLM | None) -> None:
         self.task, self.folder, self.watch, self.settings = task, folder, watch, settings
         self._given = llm
-        self._loop = LoopThread()
         self._llm: LLM | None = None
-        try:
-            self._times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
-        except BaseException:
-            self._loop.close()
-            raise
+        self._times = folder.read_if_there(TIMES)
+        self._loop = LoopThread()
 
     def __enter__(self) -> _Session:
         return self
@@ -266,11 +266,11 @@ class _Session:
         """Runs a method that scores the whole catalog."""
         problems = self.task.problems
         self.watch.start(name, len(problems[0]) * len(problems))
-        head, timed = retrieve(name, method, problems, ks=self.task.ks, on_user=self.watch.step)
         took: list[float] = []
-        rows = list(timing(timed, took))
+        head, found = retrieve(name, method, problems, ks=self.task.ks, seconds=took, on_user=self.watch.step)
+        predicted = list(found)
         self._write_times(name, took)
-        self.folder.write_predictions(head, rows)
+        self.folder.write_predictions(head, predicted)
 
     def ask_llm(self) -> None:
         """Runs what asks an LLM and has not been done."""
@@ -294,23 +294,17 @@ class _Session:
                 self._probe(llm)
 
     def _ask(self, method: LLMMethod, llm: LLM) -> None:
-        task, split = self.task, self.task.problems[0]
-        numbers = split.drawn(task.users, task.seed)
-        known = cases(method, split, numbers.tolist(), seed=task.seed)
-        self.watch.start(method.name, len(known))
-        recommender = AsyncRecommender(task.catalog, template=method.template, settings=self.settings, llm=llm)
-        llm_of = None if method.replies is None else offline_llms(method, split, known)
-        request = ask(method, known, recommender, k=max(task.ks), llm_of=llm_of, on_done=self.watch.step)
-        outcomes = self._loop.run(request)
+        split = self.task.problems[0]
+        known, outcomes = self._loop.run(_outcomes(self.task, method, llm, self.settings, self.watch))
         server = self._loop.run(llm.handshake())
-        mode = None if method.retriever is None else method.retriever(split.training).mode
+        mode = method.retriever and method.retriever(split.training).mode
         about: dict[str, int | str] = {}
-        if llm_of is None:
+        if method.replies is None:
             about["requests_at_once"] = self.settings.concurrency
             about["model_server"] = model_server(server.base_url, server.version)
         self._write_times(method.name, seconds(outcomes), by_user=True, **about)
         self.folder.write_predictions(
-            header(method, server.model, outcomes, mode, task.seed), predictions(split, known, outcomes)
+            header(method, server.model, outcomes, mode, self.task.seed), predictions(split, known, outcomes)
         )
 
     def _probe(self, llm: LLM) -> None:
@@ -330,7 +324,7 @@ class _Session:
         """Before the predictions: a kill between the two then only makes the method run again."""
         found = quantiles([one for one in took if one is not None])
         if found is not None:
-            found = found.model_copy(update={"measured": measured_on(**about)})
+            found = found.model_copy(update={"measured": {**machine(), **about}})
             self._times[name] = found.model_dump() | ({"users": list(took)} if by_user else {})
         self.folder.write_json(TIMES, self._times)
 

@@ -62,15 +62,13 @@ class Statistics(Frozen):
         numbers, items = np.unique(per_item[per_item > 0], return_counts=True)
         ids = sorted(set(shown))
         counts = zip(ids, per_item[training.items.codes(ids)].tolist(), strict=True)
-        genres = None
-        if GENRES in catalog.attribute_names:
-            genres = {one: _text(catalog[one].attributes.get(GENRES)) for one in ids}
+        has_genres = GENRES in catalog.attribute_names
         return cls(
             users=int(np.count_nonzero(training.items_per_user)),
             items=len(training.items),
             histogram=dict(zip(numbers.tolist(), items.tolist(), strict=True)),
             counts={one: count for one, count in counts if count},
-            genres=genres,
+            genres={one: _text(catalog[one].attributes.get(GENRES)) for one in ids} if has_genres else None,
         )
 
     def per_item(self, names: Sequence[str]) -> NDArray[np.int64]:
@@ -125,10 +123,9 @@ def measure(one: MethodRun, places: Sequence[int] | slice, k: int, known: Statis
         for name, of in of_all.items():
             low, high = jackknife(lambda users, of=of: of(lists[users]), len(lists), seed=seed)  # type: ignore[misc]
             whole[name] = Estimate(mean=of(lists), low=max(low, 0.0), high=min(high, 1.0))
-    empty = len(lists) - int(np.count_nonzero((lists >= 0).any(axis=1)))
-    return Measured(
-        len(lists), empty, whole, {name: values[~np.isnan(values)] for name, values in columns.items()}
-    )
+    empty = int(np.sum(~(lists >= 0).any(axis=1)))
+    columns = {name: values[~np.isnan(values)] for name, values in columns.items()}
+    return Measured(len(lists), empty, whole, columns)
 
 
 def _text(value: object) -> str:

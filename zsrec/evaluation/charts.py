@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from markupsafe import Markup, escape
 
 from zsrec.core.errors import MissingExtraError
-from zsrec.evaluation.report import Bin, MethodReport, Report
+from zsrec.evaluation.report import Bin, LLMReport, MethodReport, Report
 from zsrec.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:  # matplotlib is optional
@@ -40,7 +40,10 @@ class Chart(NamedTuple):
 
 def charts(report: Report) -> list[Chart]:
     """All charts that the report has figures for. Equal reports give equal charts."""
-    return [*_quality(report), *_cost(report), *_by_history(report), *_positions(report), *_calibrations(report)]
+    asked = [(one.method, one.llm) for one in report.methods if one.llm is not None]
+    positions = [_positions(name, llm) for name, llm in asked if llm.first_places]
+    calibrations = [_calibration(name, llm.calibration) for name, llm in asked if llm.calibration]
+    return [*_quality(report), *_cost(report), *_by_history(report), *positions, *calibrations]
 
 
 def figures(report: Report) -> Iterator[tuple[str, Callable[[str], bytes]]]:
@@ -65,9 +68,8 @@ def saved(
         raise MissingExtraError("charts", "bench") from error
     written = io.BytesIO()
     with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # a glyph that its font lacks: the reader's font draws the text
+        # a glyph that its font lacks: the reader's font draws the text
+        warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type") if kind == "svg" else ("Software",))
@@ -150,29 +152,24 @@ def _quality(report: Report) -> Iterator[Chart]:
 
 
 def _cost(report: Report) -> Iterator[Chart]:
-    asked = [one for one in report.methods if one.llm is not None]
+    asked = [one.llm for one in report.methods if one.llm is not None]
     if not asked:
         return
     key, same = report.main_metric, report.same_users
-    priced = all(one.llm is not None and one.llm.cost is not None for one in asked)
+    priced = all(llm.cost is not None for llm in asked)
 
     def draw(axes: Axes) -> None:
-        points = [(_spent(one, priced=priced), one.metrics[key]) for one in report.methods]
-        if same is not None:
-            points = [
-                (x, same.metrics[one.method][key]) for (x, _), one in zip(points, report.methods, strict=True)
-            ]
-        widest, highest = max(x for x, _ in points), max(estimate.high for _, estimate in points)
+        metrics = {one.method: one.metrics for one in report.methods} if same is None else same.metrics
+        points = [(one.method, _spent(one, priced=priced), metrics[one.method][key]) for one in report.methods]
+        widest, highest = max(x for _, x, _ in points), max(estimate.high for *_, estimate in points)
         names: list[tuple[float, float]] = []
-        for place, ((x, estimate), one) in enumerate(zip(points, report.methods, strict=True)):
+        for place, (name, x, estimate) in enumerate(points):
             _point(axes, x, estimate, COLOURS[place % len(COLOURS)])
-            y = estimate.mean
-            while any(
-                abs(y - other) < 0.055 * highest and abs(x - beside) < 0.2 * widest for beside, other in names
-            ):
-                y += 0.055 * highest  # a name that would cover another one moves up
+            y, near = estimate.mean, 0.055 * highest
+            while any(abs(y - other) < near and abs(x - beside) < 0.2 * widest for beside, other in names):
+                y += near  # a name that would cover another one moves up
             names.append((x, y))
-            axes.annotate(one.method, (x, y), xytext=(6, 3), textcoords="offset points")
+            axes.annotate(name, (x, y), xytext=(6, 3), textcoords="offset points")
         axes.set(xlabel="money per 1,000 users" if priced else "tokens per user, in and out", ylabel=key)
         axes.set(xlim=(-0.02 * widest or -1, 1.3 * widest or 1), ylim=(0, 1.05 * highest or 1))
 
@@ -188,9 +185,8 @@ def _spent(one: MethodReport, *, priced: bool) -> float:
 
 
 def _by_history(report: Report) -> Iterator[Chart]:
-    bins = sorted(
-        {group.events for one in report.methods for group in one.by_history}, key=lambda events: events[0]
-    )
+    events = {group.events for one in report.methods for group in one.by_history}
+    bins = sorted(events, key=lambda ends: ends[0])
     if len(bins) < 2:
         return
     names = [f"{low}+" if high is None else str(low) if high == low else f"{low}–{high}" for low, high in bins]
@@ -215,40 +211,30 @@ def _by_history(report: Report) -> Iterator[Chart]:
         yield _chart("By the length of the history", text, draw, height=2.8 + 0.1 * len(some))
 
 
-def _positions(report: Report) -> Iterator[Chart]:
-    for one in report.methods:
-        if one.llm is None or not one.llm.first_places:
-            continue
-        shares = one.llm.first_places
-        text = (
-            "The candidates were shuffled: a choice free of position bias would follow the dashed line."
-            if "shuffled" in str(one.llm.how.get("candidates"))
-            else "The candidates stood in the order of retrieval, so good ones stand first: only a run with "
-            "--shuffle tells position bias from a good choice."
-        )
+def _positions(name: str, llm: LLMReport) -> Chart:
+    shares = llm.first_places
+    text = (
+        "The candidates were shuffled: a choice free of position bias would follow the dashed line."
+        if "shuffled" in str(llm.how.get("candidates"))
+        else "The candidates stood in the order of retrieval, so good ones stand first: only a run with "
+        "--shuffle tells position bias from a good choice."
+    )
 
-        def draw(axes: Axes, shares: tuple[float, ...] = shares) -> None:
-            axes.bar(range(1, len(shares) + 1), shares, color=COLOURS[0])
-            axes.axhline(1 / len(shares), color=SOFT, linestyle="--", linewidth=1)
-            axes.set(xlabel="place in the prompt", ylabel="share ranked first")
-            axes.locator_params(axis="x", integer=True)
+    def draw(axes: Axes) -> None:
+        axes.bar(range(1, len(shares) + 1), shares, color=COLOURS[0])
+        axes.axhline(1 / len(shares), color=SOFT, linestyle="--", linewidth=1)
+        axes.set(xlabel="place in the prompt", ylabel="share ranked first")
+        axes.locator_params(axis="x", integer=True)
 
-        yield _chart(f"Position bias: {one.method}", text, draw, height=2.6)
+    return _chart(f"Position bias: {name}", text, draw, height=2.6)
 
 
-def _calibrations(report: Report) -> Iterator[Chart]:
-    for one in report.methods:
-        if one.llm is None or not one.llm.calibration:
-            continue
-        bins = one.llm.calibration
+def _calibration(name: str, bins: tuple[Bin, ...]) -> Chart:
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1)
+        for one in bins:
+            axes.plot([one.stated], [one.true], "o", color=COLOURS[0])
+            axes.annotate(f"{one.number:,}", (one.stated, one.true), xytext=(5, 4), textcoords="offset points")
+        axes.set(xlabel="stated probability", ylabel="share that was right", xlim=(0, 1.08), ylim=(0, 1.08))
 
-        def draw(axes: Axes, bins: tuple[Bin, ...] = bins) -> None:
-            axes.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1)
-            for each in bins:
-                axes.plot([each.stated], [each.true], "o", color=COLOURS[0])
-                axes.annotate(
-                    f"{each.number:,}", (each.stated, each.true), xytext=(5, 4), textcoords="offset points"
-                )
-            axes.set(xlabel="stated probability", ylabel="share that was right", xlim=(0, 1.08), ylim=(0, 1.08))
-
-        yield _chart(f"Calibration: {one.method}", "Numbers are predictions in each tenth.", draw, height=3.4)
+    return _chart(f"Calibration: {name}", "Numbers are predictions in each tenth.", draw, height=3.4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -14,7 +13,7 @@ from zsrec.core.types import Frozen
 from zsrec.evaluation.metrics import one_target_metrics
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
-from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, holm, shares
+from zsrec.evaluation.statistics import Comparison, Estimate, Pair, comparisons, shares
 
 TESTS = (
     "two-sided paired randomisation test over users, 10,000 draws; Holm's correction over the pairs of one metric"
@@ -50,14 +49,10 @@ def compare(
     chosen = None if against is None else _named(against, names)
     if chosen is not None and len(chosen) > 1:
         raise ConfigError(f"{against!r} could be any of {', '.join(chosen)}", hint="name one as RUN:method")
-    cells = [(one, key) for one in methods for key in methods[0].metrics]
-    means = shares([one.metrics[key] for one, key in cells], seed=seed)
-    table: dict[str, dict[str, Estimate]] = {}
-    for (one, key), mean in zip(cells, means, strict=True):
-        if mean is not None:
-            table.setdefault(one.name, {})[key] = mean
+    keys = list(methods[0].metrics)
+    means = shares({(one.name, key): one.metrics[key] for one in methods for key in keys}, seed=seed)
     return RunComparison(
-        methods=table,
+        methods={one.name: {key: means[one.name, key] for key in keys} for one in methods},
         users={one.name: len(one.users) for one in methods},
         comparisons=compared(methods, seed=seed, against=None if chosen is None else chosen[0]),
         same=tuple(same),
@@ -67,7 +62,7 @@ def compare(
 def compared(methods: Sequence[MethodRun], *, seed: int, against: str | None = None) -> tuple[Comparison, ...]:
     """Compares methods with the same metrics in pairs; with `against`, all others with this one only."""
     pairs = [pair for pair in combinations(methods, 2) if against is None or against in {one.name for one in pair}]
-    both = {(a.name, b.name): _common(a.users, b.users) for a, b in pairs}
+    both = {(a.name, b.name): common_places([a.users, b.users]) for a, b in pairs}
     return comparisons(
         [
             Pair(key, a.name, b.name, a.metrics[key][in_a] - b.metrics[key][in_b])
@@ -79,55 +74,29 @@ def compared(methods: Sequence[MethodRun], *, seed: int, against: str | None = N
     )
 
 
-def lift(one: MethodRun, ks: Sequence[int], *, seed: int) -> tuple[Comparison, ...]:
-    """A method against its candidates in the order of retrieval, by metric; empty without candidates.
+def lifts(methods: Sequence[MethodRun], ks: Sequence[int], *, seed: int) -> dict[str, tuple[Comparison, ...]]:
+    """Methods against their candidates in the order of retrieval; those without candidates are left out.
 
     Both lists are cut to the largest of `ks`, so that a longer one does not win by its length.
     """
-    if not any(use.candidates for use in one.predicted.uses):
-        return ()
-    longest = max(ks)
-    above = np.array(
-        [
-            use.candidates.index(target) if target in use.candidates[:longest] else -1
-            for target, use in zip(one.predicted.targets, one.predicted.uses, strict=True)
-        ],
-        dtype=np.int64,
-    )
-    retrieval = one_target_metrics(above, np.zeros_like(above), ks, short="MRR" not in one.metrics)
-    return comparisons(
-        [Pair(key, one.name, RETRIEVAL, one.metrics[key] - values) for key, values in retrieval.items()], seed=seed
-    )
+    pairs: list[Pair] = []
+    for one in methods:
+        if (places := one.predicted.candidate_places) is not None:
+            above = np.where(places < max(ks), places, -1)
+            retrieval = one_target_metrics(above, np.zeros_like(above), ks, short="MRR" not in one.metrics)
+            pairs += [Pair(key, one.name, RETRIEVAL, one.metrics[key] - of) for key, of in retrieval.items()]
+    found = comparisons(pairs, seed=seed)
+    return {one.name: own for one in methods if (own := tuple(pair for pair in found if pair.a == one.name))}
 
 
-def lifts(methods: Sequence[MethodRun], ks: Sequence[int], *, seed: int) -> dict[str, tuple[Comparison, ...]]:
-    """The `lift` of each method, corrected over all methods of one metric."""
-    found = [pair for one in methods for pair in lift(one, ks, seed=seed)]
-    by_metric: dict[str, list[Comparison]] = defaultdict(list)
-    for pair in found:
-        by_metric[pair.metric].append(pair)
-    corrected: dict[str, list[Comparison]] = defaultdict(list)
-    for pairs in by_metric.values():
-        for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
-            corrected[pair.a].append(pair.model_copy(update={"p_holm": p}))
-    return {name: tuple(pairs) for name, pairs in corrected.items()}
-
-
-def everywhere(methods: Sequence[MethodRun]) -> dict[str, Places]:
-    """The places, in each method's users, of the users that all methods were asked for."""
-    if all(list(one.users) == list(methods[0].users) for one in methods):
-        return {one.name: slice(None) for one in methods}
-    common = set.intersection(*(set(one.users) for one in methods))
-    return {one.name: [place for place, user in enumerate(one.users) if user in common] for one in methods}
-
-
-def _common(a: Sequence[str], b: Sequence[str]) -> tuple[Places, Places]:
-    """The places, in each, of the users of both."""
-    if list(a) == list(b):
-        return slice(None), slice(None)
-    places = {user: place for place, user in enumerate(b)}
-    pairs = [(place, places[user]) for place, user in enumerate(a) if user in places]
-    return [in_a for in_a, _ in pairs], [in_b for _, in_b in pairs]
+def common_places(users: Sequence[Sequence[str]]) -> list[Places]:
+    """The places, in each method's users, of the users that all methods have, in the order of the first."""
+    first = list(users[0])
+    if all(list(one) == first for one in users):
+        return [slice(None) for _ in users]
+    places = [{user: place for place, user in enumerate(one)} for one in users]
+    common = [user for user in first if all(user in one for one in places)]
+    return [[one[user] for user in common] for one in places]
 
 
 def _check(folders: Sequence[RunFolder]) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from zsrec.core.types import Frozen
 from zsrec.evaluation.conversations import NDCG_AT, Row, Turn, metrics_of
 from zsrec.evaluation.metrics import Values
 from zsrec.evaluation.report_markdown import escaped, interval, percent, table
-from zsrec.evaluation.statistics import Comparison, Estimate, bootstrap, clopper_pearson, holm, paired_p_values
+from zsrec.evaluation.statistics import Comparison, Estimate, Pair, bootstrap, comparisons, never_certain
 from zsrec.llm.offline import ReplyCounts
 from zsrec.retrieval.base import Mode
 
@@ -60,9 +61,8 @@ class ConversationReport(Frozen):
     empty: int  # turns without any text before them
     unmentioned: int  # turns before which no item is mentioned
     seed: int
-    lift: tuple[
-        Comparison, ...
-    ]  # each LLM method against the best one without a model, in NDCG@10 and each Recall
+    # each LLM method against the best one without a model, in NDCG@10 and each Recall
+    lift: tuple[Comparison, ...]
     methods: tuple[ConversationMethod, ...]
     comparisons: tuple[Comparison, ...]
     skipped: dict[str, str] = Field(default_factory=dict)
@@ -83,26 +83,12 @@ def conversation_report(
     skipped: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> ConversationReport:
-    """Summarises the rows.
-
-    Args:
-        rows: The methods' places.
-        turns: The turns that they were asked for.
-        ks: Cut-offs of Recall.
-        data: The name of the data.
-        items: How many items the catalog has.
-        seed: Of resamples and random signs.
-        skipped: Methods that could not run, with the reason.
-        notes: What was counted on the way.
-    """
+    """Summarises the rows of methods that were asked for these turns, with Recall at each of `ks`."""
     names = list(dict.fromkeys(turn.dialog for turn in turns))
-    dialogs = _Groups(
-        np.array([names.index(turn.dialog) for turn in turns for _ in turn.targets]), len(names), seed
-    )
-    by_turn = _Groups(np.array([names.index(turn.dialog) for turn in turns]), len(names), seed)
+    dialogs = _Groups([names.index(turn.dialog) for turn in turns for _ in turn.targets], len(names), seed)
+    by_turn = _Groups([names.index(turn.dialog) for turn in turns], len(names), seed)
     values = {row.method: metrics_of(row.places, ks) for row in rows}
     pairs = [(a.method, b.method) for a, b in combinations(rows, 2)]
-    found = dialogs.compared(values, pairs, users=len(turns))
     return ConversationReport(
         data=data,
         users=len(turns),
@@ -126,7 +112,7 @@ def conversation_report(
             )
             for row in rows
         ),
-        comparisons=found,
+        comparisons=dialogs.compared(values, pairs, users=len(turns)),
         skipped=dict(skipped or {}),
         notes=notes,
     )
@@ -148,11 +134,11 @@ def _lift(
 def _rates(row: Row, by_turn: _Groups) -> dict[str, Estimate]:
     if row.answers is None:
         return {}
-    named = np.array([one.named for one in row.answers], dtype=np.float64)
+    named = [one.named for one in row.answers]
     found = {
-        "not in the catalog": by_turn.ratio(np.array([one.not_in_catalog for one in row.answers]), named),
-        "repeated mentions": by_turn.ratio(np.array([one.repeated for one in row.answers]), named),
-        "no answer": by_turn.ratio(np.array([one.error is not None for one in row.answers]), np.ones(len(named))),
+        "not in the catalog": by_turn.ratio([one.not_in_catalog for one in row.answers], named),
+        "repeated mentions": by_turn.ratio([one.repeated for one in row.answers], named),
+        "no answer": by_turn.ratio([one.error is not None for one in row.answers], np.ones(len(named))),
     }
     return {name: one for name, one in found.items() if one is not None}
 
@@ -160,11 +146,11 @@ def _rates(row: Row, by_turn: _Groups) -> dict[str, Estimate]:
 class _Groups:
     """Samples in groups that are resampled together."""
 
-    def __init__(self, group: np.ndarray, count: int, seed: int) -> None:
-        self._group, self._count, self._seed = group, count, seed
+    def __init__(self, group: Sequence[int], count: int, seed: int) -> None:
+        self._group, self._count, self._seed = np.array(group), count, seed
         self._sizes = self._sums(np.ones(len(group)))
 
-    def _sums(self, values: Values) -> Values:
+    def _sums(self, values: ArrayLike) -> Values:
         return np.bincount(self._group, weights=values, minlength=self._count).astype(np.float64)
 
     def estimates(self, columns: Mapping[str, Values]) -> dict[str, Estimate]:
@@ -173,42 +159,25 @@ class _Groups:
         found = {name: self.ratio(column, ones) for name, column in columns.items()}
         return {name: one for name, one in found.items() if one is not None}
 
-    def ratio(self, parts: Values, wholes: Values) -> Estimate | None:
+    def ratio(self, parts: ArrayLike, wholes: ArrayLike) -> Estimate | None:
         """The sum of the parts by the sum of the wholes; None where that is 0."""
-        part, whole = self._sums(parts.astype(np.float64)), self._sums(wholes.astype(np.float64))
+        part, whole = self._sums(parts), self._sums(wholes)
         used = whole > 0
         if not used.any():
             return None
-        mean = float(part.sum() / whole.sum())
         low, high = bootstrap(part[used, None], sizes=whole[used], seed=self._seed)[:, 0].tolist()
-        if mean in (0.0, 1.0):  # resampling equal values says nothing
-            most = clopper_pearson(int(used.sum()))
-            low, high = (0.0, most) if mean == 0.0 else (1.0 - most, 1.0)
-        return Estimate(mean=mean, low=low, high=high)
+        found = Estimate(mean=float(part.sum() / whole.sum()), low=low, high=high)
+        return never_certain(found, int(used.sum()))
 
     def compared(
         self, values: Mapping[str, Mapping[str, Values]], pairs: Sequence[tuple[str, str]], *, users: int
     ) -> tuple[Comparison, ...]:
         """The pairs in every metric, corrected over the pairs of one metric."""
-        if not pairs:
-            return ()
-        found = []
-        for metric in values[pairs[0][0]]:
-            sums = np.stack([self._sums(values[a][metric] - values[b][metric]) for a, b in pairs], axis=1)
-            ends = bootstrap(sums, sizes=self._sizes, seed=self._seed)
-            p_values = paired_p_values(sums, seed=self._seed).tolist()
-            for n, ((a, b), p, p_holm) in enumerate(zip(pairs, p_values, holm(p_values), strict=True)):
-                difference = float(sums[:, n].sum() / len(self._group))
-                low, high = ends[:, n].tolist()
-                if not sums[:, n].any():  # resampling zeros says nothing
-                    low, high = -clopper_pearson(self._count), clopper_pearson(self._count)
-                found.append(
-                    Comparison(
-                        metric=metric, a=a, b=b, difference=difference, low=low, high=high, p=p, p_holm=p_holm,
-                        users=users,
-                    )
-                )  # fmt: skip
-        return tuple(found)
+        found: list[Comparison] = []
+        for metric in values[pairs[0][0]] if pairs else ():
+            sums = [Pair(metric, a, b, self._sums(values[a][metric] - values[b][metric])) for a, b in pairs]
+            found += comparisons(sums, seed=self._seed, sizes=self._sizes)
+        return tuple(one.model_copy(update={"users": users, "differing": None}) for one in found)
 
 
 def conversation_markdown(report: ConversationReport) -> str:

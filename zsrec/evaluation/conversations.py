@@ -22,14 +22,14 @@ from zsrec.data.history import Event, History
 from zsrec.data.interactions import Arrays, Ids, Interactions
 from zsrec.data.titles import display_title
 from zsrec.evaluation.llm_methods import Outcome, ask_all
-from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, ndcg, place
+from zsrec.evaluation.metrics import NOWHERE, Place, hit_rate, ndcg, place, without
 from zsrec.llm.offline import ReplyCounts
 from zsrec.llm.protocol import LLM
 from zsrec.ranking.fusion import in_turn
 from zsrec.recommender.conversation import as_turns, heard, named_items
 from zsrec.recommender.recommender import AsyncRecommender
 from zsrec.recommender.request import Fill
-from zsrec.retrieval.base import Mode, Profile, Retriever, Scores, best_codes
+from zsrec.retrieval.base import Mode, Profile, Retriever, best_codes
 
 NDCG_AT = 10
 LENGTH = 60
@@ -186,53 +186,31 @@ def retrieval_row(
     fallback: Retriever | None = None,
     seed: int = 0,
 ) -> Row:
-    """The row of a retriever, which is given the mentioned items as history and the texts as words.
+    """The row of a retriever, which is given the mentioned items as history and the texts (`words_of`) as words.
 
-    Args:
-        name: The method's name.
-        retriever: Of the catalog's items.
-        turns: The turns.
-        words: What was said before each turn (`words_of`).
-        fallback: Asked where the retriever has no evidence for any item that was not mentioned.
-        seed: Of the order of equal scores in `Row.orders`.
+    `fallback` is asked where it has no evidence for any item that was not mentioned; `seed` orders equal scores.
     """
     items, fell = retriever.items, set[int]()
-    places: list[Place] = []
-    shortcut: list[Place] = []
-    orders = []
+    places, shortcut, orders = list[Place](), list[Place](), list[tuple[str, ...]]()
     for number, (turn, said) in enumerate(zip(turns, words, strict=True)):
         mentioned = items.codes(turn.mentioned)
         of = Profile(mentioned, np.ones(len(mentioned)), said)
         scores = retriever.scores(of)
-        open_scores = _without(scores, mentioned)
+        open_scores = without(scores, mentioned)
         if fallback is not None and not np.isfinite(open_scores).any():
             fell.add(number)
             scores = fallback.scores(of)
-            open_scores = _without(scores, mentioned)
+            open_scores = without(scores, mentioned)
         for target in items.codes(turn.targets).tolist():
             places.append(place(scores, target, mentioned))
             shortcut.append(place(scores, target, mentioned[:0]))
         orders.append(tuple(items[code] for code in best_codes(open_scores, LENGTH, items, seed).tolist()))
-    notes = (
-        [f"{len(fell):,} of {len(turns):,} turns fell back to popularity: nothing speaks for any item"]
-        if fell
-        else []
-    )
-    return Row(
-        name,
-        retriever.mode,
-        tuple(places),
-        tuple(shortcut),
-        tuple(orders),
-        (*retriever.notes, *notes),
-        fell_back=frozenset(fell),
-    )
-
-
-def _without(scores: Scores, codes: np.ndarray) -> Scores:
-    scores = scores.copy()
-    scores[codes] = -np.inf
-    return scores
+    notes = retriever.notes
+    if fell:
+        note = f"{len(fell):,} of {len(turns):,} turns fell back to popularity: nothing speaks for any item"
+        notes = (*notes, note)
+    found = (tuple(places), tuple(shortcut), tuple(orders))
+    return Row(name, retriever.mode, *found, notes, fell_back=frozenset(fell))
 
 
 async def ask_turns(
@@ -244,19 +222,7 @@ async def ask_turns(
     llm_of: Callable[[str], LLM] | None = None,
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
-    """Asks for every turn; recorded replies take the same way as a server's.
-
-    Args:
-        recommender: With the template.
-        turns: The turns.
-        k: How many items are asked for.
-        fill: See `Recommender.recommend`.
-        llm_of: Another model for each turn's id, such as recorded replies; None asks the recommender's.
-        on_done: Called after each turn.
-
-    Raises:
-        ZsrecError: The server or the configuration failed.
-    """
+    """Asks for every turn; `llm_of` gives another model for a turn's id, such as recorded replies."""
 
     async def one(number: int) -> Recommendations:
         turn = turns[number]
@@ -289,36 +255,22 @@ def generated_row(
     name: str, answers: tuple[Answer, ...], turns: Sequence[Turn], notes: tuple[str, ...] = ()
 ) -> Row:
     """The row of what the model names, in its order."""
-    orders = [_unmentioned(one.items, turn) for one, turn in zip(answers, turns, strict=True)]
-    everything = [one.items for one in answers]
-    return _listed(name, "zero-shot", orders, everything, turns, notes, answers)
+    orders = tuple(
+        tuple(item for item in one.items if item not in turn.mentioned)
+        for one, turn in zip(answers, turns, strict=True)
+    )
+    shortcut = _places([one.items for one in answers], turns)
+    return Row(name, "zero-shot", _places(orders, turns), shortcut, orders, notes, answers)
 
 
 def hybrid_row(name: str, generated: Row, retrieved: Sequence[Row], turns: Sequence[Turn]) -> Row:
     """The model's titles and the items of the retrieval rows, in turn as a recommendation takes them."""
     found = [in_turn(*(row.orders[n] for row in retrieved if n not in row.fell_back)) for n in range(len(turns))]
-    orders = [in_turn(own, found[n]) for n, own in enumerate(generated.orders)]
-    everything = [in_turn(one.items, found[n]) for n, one in enumerate(generated.answers or ())]
+    orders = tuple(in_turn(own, found[n]) for n, own in enumerate(generated.orders))
+    shortcut = _places([in_turn(one.items, found[n]) for n, one in enumerate(generated.answers or ())], turns)
     mode: Mode = "training-free" if any(row.mode != "zero-shot" for row in retrieved) else "zero-shot"
-    note = f"in turn with {' and '.join(row.method for row in retrieved) or 'nothing'}"
-    return _listed(name, mode, orders, everything, turns, (note, *generated.notes), generated.answers)
-
-
-def _unmentioned(items: Sequence[str], turn: Turn) -> tuple[str, ...]:
-    return tuple(item for item in items if item not in turn.mentioned)
-
-
-def _listed(
-    name: str,
-    mode: Mode,
-    orders: Sequence[tuple[str, ...]],
-    everything: Sequence[tuple[str, ...]],
-    turns: Sequence[Turn],
-    notes: tuple[str, ...],
-    answers: tuple[Answer, ...] | None,
-) -> Row:
-    places = _places(orders, turns)
-    return Row(name, mode, places, _places(everything, turns), tuple(orders), notes, answers)
+    notes = (f"in turn with {' and '.join(row.method for row in retrieved) or 'nothing'}", *generated.notes)
+    return Row(name, mode, _places(orders, turns), shortcut, orders, notes, generated.answers)
 
 
 def _places(orders: Sequence[tuple[str, ...]], turns: Sequence[Turn]) -> tuple[Place, ...]:

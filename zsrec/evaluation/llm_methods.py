@@ -25,6 +25,7 @@ from zsrec.core.errors import (
 from zsrec.core.types import Recommendations
 from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids
+from zsrec.evaluation.metrics import without
 from zsrec.evaluation.predictions import FUSED_WITH, Header, Prediction, Use
 from zsrec.evaluation.splits import Split
 from zsrec.llm.offline import RecordedReplies
@@ -87,19 +88,17 @@ class Case(NamedTuple):
 
 def cases(method: LLMMethod, split: Split, numbers: Sequence[int], *, seed: int = 0) -> list[Case]:
     """The history and the candidates of each case."""
-    items = split.training.items
-    retriever = None if method.retriever is None else method.retriever(split.training)
+    items, make = split.training.items, method.retriever
+    retriever = make and make(split.training)
     found = []
     for number in numbers:
         history = split.history(number)
         candidates: tuple[str, ...] | None = None
         shown: tuple[int, ...] = ()
-        if method.retriever is not None and retriever is not None:
-            if split.strict_time:
-                retriever = method.retriever(split.known_at(number))
-            scores = retriever.scores(Profile.of(history)).copy()
-            scores[history] = -np.inf
-            codes = best_codes(scores, method.pool, items)
+        if make and split.strict_time:
+            retriever = make(split.known_at(number))
+        if retriever is not None:
+            codes = best_codes(without(retriever.scores(Profile.of(history)), history), method.pool, items)
             candidates = tuple(items[code] for code in codes.tolist())
             if method.shuffled:
                 user = int(split.training.users.hashes([int(split.users[number])], seed)[0] >> np.uint64(1))
@@ -118,11 +117,21 @@ async def ask(
     on_done: Callable[[], None] | None = None,
 ) -> list[Outcome]:
     """Asks for every case, each its own model where `llm_of` gives one for its place in `todo`; see `ask_all`."""
-    items = Ids(recommender.catalog.ids) if method.prior else None
+    items = Ids(recommender.catalog.ids if method.prior else ())
 
     async def one(number: int) -> Recommendations | None:
-        asked = _with_prior(recommender, items, todo[number])
-        return await _ask_one(method, todo[number], asked if llm_of is None else asked.with_llm(llm_of(number)), k)
+        case, candidates = todo[number], todo[number].candidates
+        if not case.history or candidates == ():
+            return None
+        asked = recommender if llm_of is None else recommender.with_llm(llm_of(number))
+        if method.prior and candidates is not None:  # the order of retrieval, whatever order the prompt shows
+            asked = asked.with_retriever(Listed(items, candidates))
+        if candidates is not None and case.shown:
+            candidates = tuple(candidates[place] for place in case.shown)
+        orders = asked.pipeline.options.permutations  # as the template says, with a prior or without
+        events = tuple(Event(item=item, by="id") for item in case.history[-method.newest :])
+        asked = asked.with_ranking(permutations=orders)
+        return await asked.recommend(History(events=events), k=k, candidates=candidates)
 
     return await ask_all(
         len(todo), one, concurrency=recommender.settings.concurrency, recorded=llm_of is not None, on_done=on_done
@@ -165,30 +174,11 @@ async def ask_all(
     return outcomes
 
 
-def _with_prior(recommender: AsyncRecommender, items: Ids | None, case: Case) -> AsyncRecommender:
-    """The recommender that knows the order of retrieval as its prior, whatever order the prompt shows."""
-    if items is None or case.candidates is None:
-        return recommender
-    return recommender.with_retriever(Listed(items, case.candidates))
-
-
 def _users_own(error: ZsrecError) -> bool:
     """Whether one user's prompt or answer caused it. Any other error stops the run, which can be resumed."""
     if isinstance(error, LLMRequestError):
         return error.status in _REFUSED
     return isinstance(error, ContextOverflowError | BadReplyError | MissingReplyError | AnswerError)
-
-
-async def _ask_one(method: LLMMethod, case: Case, recommender: AsyncRecommender, k: int) -> Recommendations | None:
-    if not case.history or case.candidates == ():
-        return None
-    candidates = case.candidates
-    if candidates is not None and case.shown:
-        candidates = tuple(candidates[place] for place in case.shown)
-    events = tuple(Event(item=item, by="id") for item in case.history[-method.newest :])
-    orders = recommender.pipeline.options.permutations  # as the template says, with a prior or without
-    recommender = recommender.with_ranking(permutations=orders)
-    return await recommender.recommend(History(events=events), k=k, candidates=candidates)
 
 
 def predictions(split: Split, todo: Sequence[Case], outcomes: Sequence[Outcome]) -> list[Prediction]:
@@ -197,12 +187,10 @@ def predictions(split: Split, todo: Sequence[Case], outcomes: Sequence[Outcome])
 
 
 def _prediction(split: Split, case: Case, outcome: Outcome) -> Prediction:
-    items: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    if isinstance(outcome, Recommendations):
-        known = frozenset(case.history)  # the prompt holds the newest events only
-        kept = [one for one in outcome.items if one.item.id not in known]
-        items, scores = tuple(one.item.id for one in kept), tuple(float(one.score) for one in kept)
+    known = frozenset(case.history)  # the prompt holds the newest events only
+    found = outcome.items if isinstance(outcome, Recommendations) else ()
+    kept = [one for one in found if one.item.id not in known]
+    items = tuple(one.item.id for one in kept)
     target = split.training.items[int(split.targets[case.number])]
     return Prediction(
         user=split.training.users[int(split.users[case.number])],
@@ -212,7 +200,7 @@ def _prediction(split: Split, case: Case, outcome: Outcome) -> Prediction:
         above=items.index(target) if target in items else -1,
         tied=0,
         items=items,
-        scores=scores,
+        scores=tuple(float(one.score) for one in kept),
         use=_use(case, outcome),
     )
 
@@ -250,10 +238,9 @@ def seconds(outcomes: Sequence[Outcome]) -> list[float | None]:
     """The time that each user's requests took, one after the other; None without an answer or a time."""
     found: list[float | None] = []
     for outcome in outcomes:
-        times = (
-            [one.seconds for one in outcome.trace.exchanges] if isinstance(outcome, Recommendations) else [None]
-        )
-        found.append(None if None in times else sum(one for one in times if one is not None))
+        exchanges = outcome.trace.exchanges if isinstance(outcome, Recommendations) else None
+        times = [one.seconds for one in exchanges or () if one.seconds is not None]
+        found.append(None if exchanges is None or len(times) < len(exchanges) else sum(times))
     return found
 
 
@@ -271,8 +258,7 @@ def header(
     where = f"the best {method.pool} of {method.source}, {order}" if method.source else "none: the whole catalog"
     history = method.template.variables.get("history")
     last = None if history is None else history.last  # the template shows no more
-    weight = method.template.ranking.llm_weight
-    fused = {FUSED_WITH: f"the order of retrieval, llm_weight {weight:g}"} if method.prior else {}
+    prior = f"the order of retrieval, llm_weight {method.template.ranking.llm_weight:g}"
     return Header(
         method=method.name,
         mode="training-free" if "training-free" in modes else "zero-shot",
@@ -283,6 +269,6 @@ def header(
             "model": model,
             "candidates": where,
             "newest events in the prompt, at most": min(method.newest, last or method.newest),
-            **fused,
+            **({FUSED_WITH: prior} if method.prior else {}),
         },
     )

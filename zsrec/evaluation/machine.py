@@ -9,28 +9,29 @@ import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
 from zsrec.core.files import Home
+from zsrec.core.settings import is_loopback
 from zsrec.llm.vllm_state import read_state
 
 
 def machine() -> dict[str, str]:
-    """Processor, memory and GPUs of this machine, without its name."""
+    """Processor, memory and GPUs of this machine, without its name, and the Python version."""
     memory = psutil.virtual_memory().total / 2**30
     found = {"processor": f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB", "system": platform.system()}
     gpus = list(_gpus())
-    return found | ({"gpu": ", ".join(gpus)} if gpus else {})
+    return found | ({"gpu": ", ".join(gpus)} if gpus else {}) | {"python": platform.python_version()}
 
 
 def model_server(base_url: str, version: str | None) -> str:
     """Engine, version and number format of a server that zsrec started here; of others what they say."""
     said = "" if version is None else f"version {version}"
     parts = urlsplit(base_url)
-    state = read_state(Home.default(), parts.port) if parts.port and _is_local(parts.hostname) else None
+    here = parts.port if is_loopback(parts.hostname or "") else None
+    state = read_state(Home.default(), here) if here else None
     if state is None:
         return said or "says nothing of itself"
     try:
@@ -39,15 +40,6 @@ def model_server(base_url: str, version: str | None) -> str:
         command = []
     dtype = next((value for name, value in pairwise(command) if name == "--dtype"), None)
     return ", ".join(filter(None, (state.engine, said, f"dtype {dtype}" if dtype else "", "on the same machine")))
-
-
-def measured_on(**more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What stands beside seconds: the machine, the Python version, and what the caller knows."""
-    return {**machine(), "python": platform.python_version(), **more}
-
-
-def _is_local(host: str | None) -> bool:
-    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def _processor() -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,20 +102,15 @@ async def probe(
 
 def probe_report(model: str, questions: Sequence[Question], *, seed: int, examples: int = 6) -> ProbeReport:
     """Summarises the answers."""
-    kinds = [kind for kind in KINDS if any(one.kind == kind for one in questions)]
-    columns = [np.array([one.right for one in questions if one.kind == kind], dtype=np.float64) for kind in kinds]
-    found = shares(columns, seed=seed)
-    shown = [one for kind in kinds for one in _examples([q for q in questions if q.kind == kind], examples // 2)]
+    asked = {kind: found for kind in KINDS if (found := [one for one in questions if one.kind == kind])}
+    columns = {kind: np.array([one.right for one in found], dtype=np.float64) for kind, found in asked.items()}
+    shown = [sorted(found, key=lambda one: not one.right)[: examples // 2] for found in asked.values()]
     return ProbeReport(
         model=model,
-        right={kind: share for kind, share in zip(kinds, found, strict=True) if share is not None},
-        questions={kind: len(column) for kind, column in zip(kinds, columns, strict=True)},
-        examples=tuple(shown),
+        right=shares(columns, seed=seed),
+        questions={kind: len(found) for kind, found in asked.items()},
+        examples=tuple(chain.from_iterable(shown)),
     )
-
-
-def _examples(questions: Sequence[Question], most: int) -> list[Question]:
-    return sorted(questions, key=lambda one: not one.right)[:most]
 
 
 def _titles(catalog: Catalog, split: Split, most: int, seed: int) -> list[_Ask]:
@@ -135,15 +131,11 @@ def _nexts(catalog: Catalog, split: Split, numbers: NDArray[np.int64], most: int
     template = load_template(_FOLDER / "probe_next.j2")
     items = split.training.items
     asks = []
-    for number in numbers.tolist():
-        known = [items[code] for code in split.history(number).tolist()]
-        if len(known) < 2:
-            continue
-        prefix = [catalog[item] for item in known[-PREFIX - 1 : -1]]
+    histories = (split.history(number).tolist() for number in numbers.tolist())
+    for codes in islice((codes for codes in histories if len(codes) >= 2), most):
+        *prefix, last = [catalog[items[code]] for code in codes[-PREFIX - 1 :]]
         messages = template.render(history=prefix, domain=catalog.domain)
-        asks.append(_Ask("next", f"{len(prefix)} titles", catalog[known[-1]].title, messages, template))
-        if len(asks) == most:
-            break
+        asks.append(_Ask("next", f"{len(prefix)} titles", last.title, messages, template))
     return asks
 
 

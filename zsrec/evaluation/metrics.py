@@ -127,45 +127,30 @@ def target_metrics(scores: Scores, targets: Codes, seen: Codes, ks: Sequence[int
     above = len(ordered) - np.searchsorted(ordered, own, side="right")
     tied = len(ordered) - np.searchsorted(ordered, own, side="left") - above - 1
     above = np.where(own == -np.inf, -1, above).astype(np.int64)
-    found: dict[str, float] = {}
     hits = {k: float(hit_rate(above, tied, k).sum()) for k in ks}
-    best = _first_group(above, tied)
-    for k in ks:
-        found[f"HR@{k}"] = 0.0 if best is None else _any_within(k, *best)
-    for k in ks:
-        found[f"Recall@{k}"] = hits[k] / len(targets)
-    for k in ks:
-        found[f"Precision@{k}"] = hits[k] / k
+    first, survival = _first_found(above, tied)
+    within = {k: min(max(k - first, 0), len(survival) - 1) for k in ks}
+    found = {f"HR@{k}": float(1.0 - survival[within[k]]) for k in ks}
+    found |= {f"Recall@{k}": hits[k] / len(targets) for k in ks}
+    found |= {f"Precision@{k}": hits[k] / k for k in ks}
     for k in ks:
         gains = 1.0 / np.log2(np.arange(2, min(k, len(ordered)) + 2))
         found[f"NDCG@{k}"] = float(expected_gain(gains, above, tied).sum() / gains[: len(targets)].sum())
-    found["MRR"] = 0.0 if best is None else _reciprocal(*best)
-    return found
+    places = np.arange(first + 1, first + len(survival))
+    return found | {"MRR": float(((survival[:-1] - survival[1:]) / places).sum())}
 
 
-def _first_group(above: Counts, tied: Counts) -> tuple[int, int, int] | None:
-    """The best score that a target has: items above it, items of it, and targets among those."""
+def _first_found(above: Counts, tied: Counts) -> tuple[int, Values]:
+    """The items above the best score that a target has, and P(no target is among the first r items of that score).
+
+    r = 0 to all of that score; r = 0 alone where no target is ranked.
+    """
     ranked = above[above >= 0]
     if not len(ranked):
-        return None
-    first = int(ranked.min())
-    return first, int(tied[above == first][0]) + 1, int(np.sum(ranked == first))
-
-
-def _survival(size: int, targets: int) -> Values:
-    """P(none of the targets is among the first r of a group of `size`), r = 0 to size; shape (size + 1,)."""
-    left = size - np.arange(size)
-    return np.concatenate([[1.0], np.cumprod(np.maximum(1.0 - targets / left, 0.0))])
-
-
-def _any_within(k: int, above: int, size: int, targets: int) -> float:
-    return float(1.0 - _survival(size, targets)[min(max(k - above, 0), size)])
-
-
-def _reciprocal(above: int, size: int, targets: int) -> float:
-    survival = _survival(size, targets)
-    places = np.arange(above + 1, above + size + 1)
-    return float(((survival[:-1] - survival[1:]) / places).sum())
+        return 0, np.ones(1)
+    first, targets = int(ranked.min()), int(np.sum(ranked == ranked.min()))
+    left = np.arange(int(tied[above == first][0]) + 1, 0, -1)
+    return first, np.concatenate([[1.0], np.cumprod(np.maximum(1.0 - targets / left, 0.0))])
 
 
 def one_target_metrics(

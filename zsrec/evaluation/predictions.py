@@ -156,6 +156,14 @@ class Predicted:
             header, users, targets, orders, history, above, tied, list(codes), lists, uses, scores, measured
         )
 
+    @property
+    def candidate_places(self) -> NDArray[np.int64] | None:
+        """Where each target stands among the candidates, -1 for nowhere; shape (n,); None without candidates."""
+        if not any(use.candidates for use in self.uses):
+            return None
+        pairs = zip(self.targets, self.uses, strict=True)
+        return np.array([use.candidates.index(one) if one in use.candidates else -1 for one, use in pairs])
+
     def most_shown(self, n: int = MOST_SHOWN) -> list[tuple[str, int]]:
         """The items that are in the most lists, with their number; ties by id."""
         counts = np.bincount(self.lists[self.lists >= 0], minlength=len(self.names))

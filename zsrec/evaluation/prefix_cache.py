@@ -55,15 +55,12 @@ class Prefix:
 
 def orders_of(template: Template, person: Person, count: int = 4) -> list[tuple[ItemView, ...]]:
     """The lists of candidates that are asked about for one user, as the template's ranker would make them."""
-    everything = range(len(person.candidates))
-    ranker, ranking = template.ranker, template.ranking
-    if ranker in ("window", "pairwise"):
-        size, stride = (ranking.window, ranking.stride) if ranker == "window" else PAIRWISE.values()
-        return [
-            person.candidates[start:end] for start, end in islice(windows(len(everything), size, stride), count)
-        ]
-    several = islice(orders(everything, template.sampling.seed), count)
-    return [tuple(person.candidates[one] for one in order) for order in several]
+    shown, ranking = person.candidates, template.ranking
+    if template.ranker in ("window", "pairwise"):
+        size, stride = (ranking.window, ranking.stride) if template.ranker == "window" else PAIRWISE.values()
+        return [shown[start:end] for start, end in islice(windows(len(shown), size, stride), count)]
+    several = islice(orders(range(len(shown)), template.sampling.seed), count)
+    return [tuple(shown[one] for one in order) for order in several]
 
 
 async def prefix_of(template: Template, cast: Cast, meter: Meter, step: str | None = None) -> Prefix:
@@ -71,18 +68,16 @@ async def prefix_of(template: Template, cast: Cast, meter: Meter, step: str | No
     person = cast.typical
     other = replace(cast.worst, candidates=person.candidates)
     answers = answers_for(template, step)
-    first, second = [await meter.chat(one.render(template, step, **answers)) for one in (person, other)]
+    first, second = [await meter.tokens(one.render(template, step, **answers)) for one in (person, other)]
     users = Shared(common(first, second), min(len(first), len(second)), meter.block)
-    questions = questions_of(template)
-    place = questions.index(step)
-    follows = None
-    if place:
+    follows, questions = None, questions_of(template)
+    if place := questions.index(step):
         before = person.render(template, questions[place - 1], **answers)
-        follows = Shared(common(await meter.chat(before), first), len(first), meter.block)
+        follows = Shared(common(await meter.tokens(before), first), len(first), meter.block)
     if "candidates" not in template.variables or step is not None:
         return Prefix(users, None, 0, follows)
     rendered = [person.render(template, candidates=one, **answers) for one in orders_of(template, person)]
-    prompts = [await meter.chat(one) for one in rendered]
+    prompts = [await meter.tokens(one) for one in rendered]
     shared = min((common(prompts[0], one) for one in prompts[1:]), default=len(prompts[0]))
     between = Shared(shared, min(len(one) for one in prompts), meter.block)
     return Prefix(users, between, await tokens_before(template, person, meter), follows)
@@ -92,14 +87,10 @@ async def tokens_before(template: Template, person: Person, meter: Meter) -> int
     """Tokens before the first candidate's title, its label and the chat's format included."""
 
     async def tokens(title: str) -> Tokens:
-        return await meter.chat(_with_title(template, person, title))
+        candidates: Any = tuple(title_view(title) for _ in person.candidates)
+        return await meter.tokens(person.render(template, candidates=candidates, **answers_for(template, None)))
 
     return common(*[await tokens(title) for title in _SENTINELS])
-
-
-def _with_title(template: Template, person: Person, title: str) -> tuple[Message, ...]:
-    candidates: Any = tuple(title_view(title) for _ in person.candidates)
-    return person.render(template, candidates=candidates, **answers_for(template, None))
 
 
 async def label_tokens(template: Template, llm: LLM, wanted: int) -> list[Problem]:
@@ -175,26 +166,18 @@ async def measure_orders(
     template: Template, people: Sequence[Person], meter: Meter, client: OpenAIClient, *, count: int = 4
 ) -> Measured:
     """Asks about each user's candidates in several orders (or windows), and counts from the second on."""
-    total = Measured(0, 0, 0, 0, 0, 0, meter.block, disturbed=False)
+    hits = queries = before = possible = requests = 0
+    disturbed, block, answers = False, meter.block or 1, answers_for(template, None)
     for person in people:
-        answers = answers_for(template, None)
-        prompts = [
-            person.render(template, candidates=one, **answers) for one in orders_of(template, person, count)
-        ]
-        before = await tokens_before(template, person, meter)
+        lists = orders_of(template, person, count)
+        prompts = [person.render(template, candidates=one, **answers) for one in lists]
+        prefix = await tokens_before(template, person, meter)
         found, clean = await _ask(prompts, client)
         asked = len(prompts) - 1
-        total = replace(
-            total,
-            hits=total.hits + found.hits,
-            queries=total.queries + found.queries,
-            before=total.before + before * asked,
-            possible=total.possible + before // (meter.block or 1) * (meter.block or 1) * asked,
-            requests=total.requests + asked,
-            users=total.users + 1,
-            disturbed=total.disturbed or not clean,
-        )
-    return total
+        hits, queries, requests = hits + found.hits, queries + found.queries, requests + asked
+        before, possible = before + prefix * asked, possible + prefix // block * block * asked
+        disturbed = disturbed or not clean
+    return Measured(hits, queries, before, possible, requests, len(people), meter.block, disturbed)
 
 
 async def measure_users(
@@ -210,7 +193,6 @@ async def measure_users(
 
 async def _ask(prompts: Sequence[tuple[Message, ...]], client: OpenAIClient) -> tuple[CacheCounters, bool]:
     """What the counters say of all prompts but the first, and whether they speak of these prompts alone."""
-    found, clean = CacheCounters(0, 0, None), False
     for _ in range(_TRIES):
         salt = secrets.token_hex(8)
         requests = [ChatRequest(messages=one, sampling=_ONE_TOKEN, cache_salt=salt) for one in prompts]
@@ -220,8 +202,7 @@ async def _ask(prompts: Sequence[tuple[Message, ...]], client: OpenAIClient) -> 
         for request in requests[1:]:
             own += (await client.chat(request)).usage.prompt_tokens or 0
         found = (await _read(client)).since(start)
-        clean = found.queries == own
-        if clean:
+        if clean := found.queries == own:
             break
     return found, clean
 

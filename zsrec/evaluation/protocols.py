@@ -64,16 +64,14 @@ def problems(
     seeds = range(seed, seed + tie_orders)
     if protocol == "cold-users":
         return [cold_users(interactions, events or 0, seed=seed)]
-    if protocol == "time-split":
-        return [time_split(interactions, at=at, seed=one) for one in seeds]
-    if protocol == "cold-items":
-        return [cold_items(interactions, at=at, seed=one) for one in seeds]
+    if protocol in AT_A_MOMENT:
+        split_at = time_split if protocol == "time-split" else cold_items
+        return [split_at(interactions, at=at, seed=one) for one in seeds]
     splits = [leave_one_out(interactions, seed=one, strict_time=strict_time) for one in seeds]
-    if protocol == "sampled-llmrank":
-        return [llm_rank(split, seed=one) for split, one in zip(splits, seeds, strict=True)]
-    if protocol == "sampled-nir":
-        return [nir(split, seed=one) for split, one in zip(splits, seeds, strict=True)]
-    return splits
+    if protocol == "leave-one-out":
+        return splits
+    sampled = llm_rank if protocol == "sampled-llmrank" else nir
+    return [sampled(split, seed=one) for split, one in zip(splits, seeds, strict=True)]
 
 
 def check(
@@ -186,10 +184,8 @@ def nir(split: Split, *, neighbours: int = 12, size: int = 19, seed: int = 0) ->
     items: NDArray[np.int32] = np.full((len(split), size), -1, dtype=np.int32)
     for case in range(len(split)):
         found = _filtered(split.training, split.history(case), neighbours, size, seed)
-        order = np.argsort(
-            split.training.items.hashes(found.tolist(), seed + 1)
-        )  # the order must not tell weights
-        items[case, : len(found)] = found[order]
+        ties = split.training.items.hashes(found.tolist(), seed + 1)  # the order must not tell weights
+        items[case, : len(found)] = found[np.argsort(ties)]
     absent = int(np.sum(~(items == split.targets[:, None]).any(axis=1)))
     return replace(
         split,

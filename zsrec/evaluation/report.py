@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from zsrec.core.types import Frozen
 from zsrec.evaluation.beyond_accuracy import MEASURES, SHARES, ListReport, Statistics, measure
-from zsrec.evaluation.comparison import TESTS, Places, compared, everywhere, lifts
+from zsrec.evaluation.comparison import TESTS, Places, common_places, compared, lifts
 from zsrec.evaluation.llm_methods import SHORT_LISTS
 from zsrec.evaluation.memorization import KINDS, ProbeReport
 from zsrec.evaluation.metrics import Values
@@ -34,18 +34,12 @@ RATES = {
     "cut off": "share of answers that were cut at max_tokens",
     "no answer": "share of users without an answer",
 }
-_OF_NAMED: dict[str, Callable[[Use], int]] = {
-    "not in the catalog": lambda use: use.not_in_catalog,
-    "unmatched": lambda use: use.unmatched,
-    "known to the user": lambda use: use.seen,
-    "named twice": lambda use: use.repeated,
-    "no candidate": lambda use: use.foreign,
-}
-_OF_USERS: dict[str, Callable[[Use], bool]] = {
-    "wrong format": lambda use: use.wrong_format,
-    "cut off": lambda use: use.cut,
-    "no answer": lambda use: use.error is not None,
-}
+# the fields of `Use` that are counted in named items, and in answers
+_OF_NAMED = {
+    "not in the catalog": "not_in_catalog", "unmatched": "unmatched", "known to the user": "seen",
+    "named twice": "repeated", "no candidate": "foreign",
+}  # fmt: skip
+_OF_ANSWERS = {"wrong format": "wrong_format", "cut off": "cut"}
 _EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # events in a history
 _LEAST = 20  # users in a group that is shown
 _BINS = 10
@@ -62,6 +56,9 @@ class Prices(NamedTuple):
         if self.tokens_in is None and self.tokens_out is None:
             return None
         return (tokens_in * (self.tokens_in or 0.0) + tokens_out * (self.tokens_out or 0.0)) / 1e6
+
+
+NO_PRICES = Prices()
 
 
 class Bin(Frozen):
@@ -177,11 +174,6 @@ class Report(Frozen):
         return main_metric(self.metrics)
 
     @property
-    def verdicts(self) -> list[Comparison]:
-        """The comparisons in the main metric."""
-        return [pair for pair in self.comparisons if pair.metric == self.main_metric]
-
-    @property
     def list_measures(self) -> list[str]:
         """The names of the measures of lists, in the order of a table; empty where there are none."""
         found = {name for one in self.methods if one.lists for name in one.lists.measures}
@@ -207,72 +199,55 @@ def report(
     seed: int = 0,
     skipped: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
-    prices: Prices | None = None,
+    prices: Prices = NO_PRICES,
     probe: ProbeReport | None = None,
     times: Mapping[str, Seconds] | None = None,
     titles: Mapping[str, str] | None = None,
     statistics: Statistics | None = None,
 ) -> Report:
-    """Summarises a run.
-
-    Args:
-        run: The run.
-        seed: Of resamples and tests.
-        skipped: Methods that could not run, with the reason.
-        notes: Further notes, put before those of the run.
-        prices: Of tokens, where an LLM was asked.
-        probe: What the model could recite.
-        times: Seconds by method, where the run's own are gone.
-        titles: Titles of items, for those that are shown most.
-        statistics: Counts and genres of items, for what lists are like beyond hits.
-    """
+    """Summarises a run; `times` are seconds by method where the run's own are gone, `titles` those of items."""
     keys = list(run.methods[0].metrics)
     ks = [int(key.removeprefix("HR@")) for key in keys if key.startswith("HR@")]
-    cells = [(one, key) for one in run.methods for key in keys]
     main = main_metric(keys)
     k = int(main.rpartition("@")[2])
-    places = everywhere(run.methods)
+    names = [one.name for one in run.methods]
+    places = dict(zip(names, common_places([one.users for one in run.methods]), strict=True))
     lists = {
         one.name: measure(one, places[one.name], k, statistics, seed=seed) for one in run.methods if statistics
     }
     columns = {(name, of): column for name, one in lists.items() for of, column in one.columns.items()}
-    bounded, free = [at for at in columns if at[1] in SHARES], [at for at in columns if at[1] not in SHARES]
-    means = shares(
-        [*(one.metrics[key] for one, key in cells), *map(columns.__getitem__, bounded)],
-        seed=seed,
-        others=list(map(columns.__getitem__, free)),
-    )
-    found = dict(zip([(one.name, key) for one, key in cells], _all(means[: len(cells)]), strict=True))
-    of_lists = dict(zip([*bounded, *free], means[len(cells) :], strict=True))
-    listed = {name: one.report(k, {of: of_lists[name, of] for of in one.columns}) for name, one in lists.items()}
-    methods, added = [], lifts(run.methods, ks, seed=seed)
-    for one in run.methods:
-        asked = bool(one.predicted.uses)
-        shown = one.predicted.most_shown()
-        methods.append(
-            MethodReport(
-                method=one.name,
-                mode=one.mode,
-                users=len(one.users),
-                metrics={key: found[one.name, key] for key in keys},
-                seconds=(times or {}).get(one.name) or quantiles(one.seconds),
-                notes=one.notes,
-                llm=_llm_report(one, added.get(one.name, ()), seed, prices or Prices()) if asked else None,
-                by_history=_by_history(one, main, seed),
-                most_shown=tuple(
-                    Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
-                    for item, n in shown
-                ),
-                lists=listed.get(one.name),
-            )
+    cells = {(one.name, key): one.metrics[key] for one in run.methods for key in keys}
+    free = {at for at in columns if at[1] not in SHARES}
+    found = shares(cells | columns, seed=seed, free=free)
+    listed = {
+        name: one.report(k, {of: found.get((name, of)) for of in one.columns}) for name, one in lists.items()
+    }
+    added = lifts(run.methods, ks, seed=seed)
+    methods = tuple(
+        MethodReport(
+            method=one.name,
+            mode=one.mode,
+            users=len(one.users),
+            metrics={key: found[one.name, key] for key in keys},
+            seconds=(times or {}).get(one.name) or quantiles(one.seconds),
+            notes=one.notes,
+            llm=_llm_report(one, added.get(one.name, ()), seed, prices) if one.predicted.uses else None,
+            by_history=_by_history(one, main, seed),
+            most_shown=tuple(
+                Shown(item=item, share=n / len(one.predicted.users), title=(titles or {}).get(item))
+                for item, n in one.predicted.most_shown()
+            ),
+            lists=listed.get(one.name),
         )
+        for one in run.methods
+    )
     short = (SHORT_LISTS,) if any(one.llm for one in methods) else ()
     return Report(
         protocol=" ".join((run.protocol, *short)),
         users=run.users,
         items=run.items,
         seed=seed,
-        methods=tuple(methods),
+        methods=methods,
         same_users=_same_users(run.methods, places, keys, seed),
         comparisons=compared(run.methods, seed=seed),
         probe=probe,
@@ -295,76 +270,64 @@ def _same_users(
     kept = {name: found for name, found in places.items() if not isinstance(found, slice)}
     if not all(kept.values()) or not kept:
         return None
-    cells = [(one, key) for one in methods for key in keys]
-    means = _all(shares([one.metrics[key][kept[one.name]] for one, key in cells], seed=seed))
-    table: dict[str, dict[str, Estimate]] = {}
-    for (one, key), mean in zip(cells, means, strict=True):
-        table.setdefault(one.name, {})[key] = mean
+    cells = {(one.name, key): one.metrics[key][kept[one.name]] for one in methods for key in keys}
+    found = shares(cells, seed=seed)
+    table = {one.name: {key: found[one.name, key] for key in keys} for one in methods}
     return SameUsers(users=len(kept[methods[0].name]), metrics=table)
 
 
 def _by_history(one: MethodRun, key: str, seed: int) -> tuple[Group, ...]:
-    events = one.predicted.history[: len(one.users)]
+    edge = np.searchsorted(_EDGES, one.predicted.history[: len(one.users)], side="right") - 1
+    groups = {n: one.metrics[key][edge == n] for n in range(len(_EDGES))}
     ends = [*(edge - 1 for edge in _EDGES[1:]), None]
-    inside = [
-        np.flatnonzero((events >= low) & (events <= (np.inf if high is None else high)))
-        for low, high in zip(_EDGES, ends, strict=True)
-    ]
-    means = shares([one.metrics[key][places] for places in inside], seed=seed)
     return tuple(
-        Group(events=(low, high), users=len(places), estimate=mean)
-        for low, high, places, mean in zip(_EDGES, ends, inside, means, strict=True)
-        if mean is not None and len(places) >= _LEAST
+        Group(events=(_EDGES[n], ends[n]), users=len(groups[n]), estimate=mean)
+        for n, mean in shares(groups, seed=seed).items()
+        if len(groups[n]) >= _LEAST
     )
-
-
-def _all(found: Sequence[Estimate | None]) -> list[Estimate]:
-    return [one for one in found if one is not None]
 
 
 def _llm_report(one: MethodRun, added: tuple[Comparison, ...], seed: int, prices: Prices) -> LLMReport:
     uses = one.predicted.uses
-    with_candidates = any(use.candidates for use in uses)
-    naming = [use for use in uses if use.named]
-    answered = [use for use in uses if use.error is None]
-    columns = {
-        name: _column([of(use) / use.named for use in naming])
-        for name, of in _OF_NAMED.items()
-        if with_candidates or name != "no candidate"
-    }
-    columns |= {name: _column([of(use) for use in answered]) for name, of in _OF_USERS.items()}
-    columns["no answer"] = _column([use.error is not None for use in uses])
-    columns["reachable"] = _column(_reachable(one.predicted) if with_candidates else [])
-    rates = dict(zip(columns, shares(list(columns.values()), seed=seed), strict=True))
-    reachable = rates.pop("reachable")
-    tokens_in, tokens_out = [use.prompt_tokens for use in uses], [use.completion_tokens for use in uses]
-    money = [prices.cost(*pair) for pair in zip(tokens_in, tokens_out, strict=True)]
-    priced = _column([cost for cost in money if cost is not None])
-    requests, prompt, completion, cost = estimates(
-        [_column([use.requests for use in uses]), _column(tokens_in), _column(tokens_out), priced], seed=seed
-    )
+    places = one.predicted.candidate_places
+    columns = {name: column[~np.isnan(column)] for name, column in rates_of(uses).items()}
+    if places is None:
+        del columns["no candidate"]
+    columns["reachable"] = np.zeros(0) if places is None else (places >= 0).astype(np.float64)
+    rates = shares(columns, seed=seed)
+    reachable = rates.pop("reachable", None)
+    spent = [used(uses, name) for name in ("requests", "prompt_tokens", "completion_tokens")]
+    costs = [prices.cost(use.prompt_tokens, use.completion_tokens) for use in uses]
+    money = np.array([cost for cost in costs if cost is not None])
+    requests, prompt, completion, cost = estimates([*spent, money], seed=seed)
     assert requests is not None and prompt is not None and completion is not None  # noqa: S101, PT018  (there are users)
     return LLMReport(
         how=one.predicted.header.llm,
-        rates={name: rate for name, rate in rates.items() if rate is not None},
+        rates=rates,
         requests=requests,
         prompt_tokens=prompt,
         completion_tokens=completion,
         cost=cost,
-        total_tokens=(sum(tokens_in), sum(tokens_out)),
+        total_tokens=(int(spent[1].sum()), int(spent[2].sum())),
         lift=added,
         reachable=reachable,
-        first_places=_first_places(one.predicted) if with_candidates else (),
-        calibration=_calibration(one.predicted) if with_candidates else (),
+        first_places=() if places is None else _first_places(one.predicted),
+        calibration=() if places is None else _calibration(one.predicted),
     )
 
 
-def _column(values: Sequence[float]) -> Values:
-    return np.array(values, dtype=np.float64)
+def rates_of(uses: Sequence[Use]) -> dict[str, Values]:
+    """Each user's rates by name (`RATES`); NaN where nothing was named, or there is no answer."""
+    named, failed = used(uses, "named"), np.array([use.error is not None for use in uses])
+    named[named == 0] = np.nan
+    rates = {name: used(uses, count) / named for name, count in _OF_NAMED.items()}
+    rates |= {name: np.where(failed, np.nan, used(uses, flag)) for name, flag in _OF_ANSWERS.items()}
+    return rates | {"no answer": failed.astype(np.float64)}
 
 
-def _reachable(predicted: Predicted) -> list[bool]:
-    return [target in use.candidates for target, use in zip(predicted.targets, predicted.uses, strict=True)]
+def used(uses: Sequence[Use], name: str) -> Values:
+    """A field of each user's `Use`; shape (n,)."""
+    return np.array([getattr(use, name) for use in uses], dtype=np.float64)
 
 
 def _first_places(predicted: Predicted) -> tuple[float, ...]:
@@ -380,27 +343,20 @@ def _first_places(predicted: Predicted) -> tuple[float, ...]:
 
 def _calibration(predicted: Predicted) -> tuple[Bin, ...]:
     """Probabilities against outcomes; only where scores are probabilities, neither 1/place nor fused places."""
-    scores = predicted.scores
-    if (
-        FUSED_WITH in predicted.header.llm
-        or not scores.size
-        or scores.min() < 0
-        or scores.sum(axis=1).max() > 1 + 1e-6
-    ):
+    scores, lists = predicted.scores, predicted.lists
+    if FUSED_WITH in predicted.header.llm or not scores.size:
         return ()
-    given = scores[predicted.lists >= 0]
-    if not given.all() or np.allclose(1 / given, np.round(1 / given), rtol=0, atol=1e-9):
+    stated = scores[lists >= 0]
+    if scores.min() < 0 or scores.sum(axis=1).max() > 1 + 1e-6 or not stated.all():
         return ()
-    stated, true = [], []
-    for row, list_, target in zip(scores, predicted.lists, predicted.targets, strict=True):
-        for code, score in zip(list_.tolist(), row.tolist(), strict=True):
-            if code >= 0:
-                stated.append(score)
-                true.append(predicted.names[code] == target)
-    tenths = np.minimum((np.array(stated) * _BINS).astype(int), _BINS - 1)
-    of, right = np.array(stated), np.array(true, dtype=np.float64)
+    if np.allclose(1 / stated, np.round(1 / stated), rtol=0, atol=1e-9):
+        return ()
+    code = {name: place for place, name in enumerate(predicted.names)}
+    targets = np.array([code.get(target, -2) for target in predicted.targets])  # -1 is the end of a list
+    right = (lists == targets[:, None])[lists >= 0].astype(np.float64)
+    tenths = np.minimum((stated * _BINS).astype(int), _BINS - 1)
     return tuple(
-        Bin(stated=float(of[inside].mean()), true=float(right[inside].mean()), number=int(inside.sum()))
+        Bin(stated=float(stated[inside].mean()), true=float(right[inside].mean()), number=int(inside.sum()))
         for tenth in range(_BINS)
         if (inside := tenths == tenth).any()
     )

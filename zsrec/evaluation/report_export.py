@@ -1,25 +1,69 @@
-"""A report's tables as CSV and LaTeX, and its figures as SVG and PNG."""
+"""A report as files: one HTML page, its tables as CSV and LaTeX, its figures as SVG and PNG."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import jinja2
+
+from zsrec.core.errors import MissingExtraError
 from zsrec.core.files import atomic_write
 from zsrec.core.untrusted_text import printable
-from zsrec.evaluation.charts import figures
+from zsrec.evaluation.charts import charts, figures
+from zsrec.evaluation.memorization import KINDS
 from zsrec.evaluation.report import Report
-from zsrec.evaluation.report_tables import Cell, Difference, Share, Table, all_pairs, tables, written
+from zsrec.evaluation.report_markdown import model_of
+from zsrec.evaluation.report_tables import Cell, Difference, Share, Table, all_pairs, is_number, tables, written
 from zsrec.evaluation.statistics import Estimate
 
+NO_CHARTS = "The charts are left out: they need matplotlib (pip install 'zsrec[bench]')."
+_TEMPLATE = Path(__file__).parent / "report.html.j2"
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "−": "$-$", "–": "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
 } | {one: f"\\{one}" for one in "&%$#_"}  # fmt: skip
+
+
+def html(report: Report, config: Mapping[str, Any]) -> str:
+    """The whole page. Every text is escaped; a policy in the page forbids scripts and other hosts.
+
+    Without matplotlib the page has its tables, and a note in place of the charts.
+    """
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    filters: dict[str, Callable[..., object]] = {
+        "plain": printable,
+        "percent": lambda share: f"{share:.1%}",
+        "lines": _lines,
+        "share": Share,
+    }
+    page.filters |= filters
+    page.tests["number_cell"] = is_number
+    try:
+        drawn, no_charts = charts(report), None
+    except MissingExtraError:
+        drawn, no_charts = [], NO_CHARTS
+    return page.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        report=report,
+        config=config,
+        config_text=json.dumps(config, indent=1),
+        tables=tables(report),
+        model=model_of(config),
+        charts=drawn,
+        no_charts=no_charts,
+        kinds=KINDS,
+    )
+
+
+def _lines(cell: Cell, intervals: bool) -> list[str]:
+    """A cell with its interval on a line of its own."""
+    return [printable(line) for line in written(cell, interval="\n{} – {}" if intervals else "").split("\n", 1)]
 
 
 def export(report: Report, folder: Path) -> list[Path]:
@@ -31,10 +75,8 @@ def export(report: Report, folder: Path) -> list[Path]:
     """
     made: list[Path] = []
     for table in (*tables(report), all_pairs(report)):
-        made += [
-            _write(folder / f"{table.name}.csv", csv_of(table).encode()),
-            _write(folder / f"{table.name}.tex", latex_of(table).encode()),
-        ]
+        made.append(_write(folder / f"{table.name}.csv", csv_of(table).encode()))
+        made.append(_write(folder / f"{table.name}.tex", latex_of(table).encode()))
     for name, picture in figures(report):
         made += [_write(folder / f"{name}.{kind}", picture(kind)) for kind in ("svg", "png")]
     return made
@@ -45,13 +87,8 @@ def csv_of(table: Table) -> str:
     parts = [_parts([row[n] for row in table.rows], intervals=table.intervals) for n in range(len(table.head))]
     text = io.StringIO()
     sheet = csv.writer(text, lineterminator="\n")
-    sheet.writerow(
-        [
-            defused(" ".join((name, part)).strip())
-            for name, of in zip(table.head, parts, strict=True)
-            for part in of
-        ]
-    )
+    head = [f"{name} {part}".strip() for name, of in zip(table.head, parts, strict=True) for part in of]
+    sheet.writerow(map(defused, head))
     for row in table.rows:
         sheet.writerow([_value(cell, part) for cell, of in zip(row, parts, strict=True) for part in of])
     return text.getvalue()

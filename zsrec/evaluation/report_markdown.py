@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zsrec.evaluation.memorization import KINDS
+from zsrec.evaluation.memorization import KINDS, ProbeReport
 from zsrec.evaluation.protocols import SAMPLED
 from zsrec.evaluation.report import MethodReport, Report
 from zsrec.evaluation.report_tables import Share, Table, tables, written
@@ -74,7 +74,7 @@ def _parts(report: Report, config: Mapping[str, Any]) -> Iterator[str]:
     for one in tables(report):
         yield from _table(one)
         if one.name == "pairs" and report.probe is not None:
-            yield from _probe(report)
+            yield from _probe(report.probe)
     yield "## Shown most often\n\n" + table(
         ["method", "items, with the share of users who were shown them"],
         [[escaped(one.method), _shown(one)] for one in report.methods],
@@ -109,10 +109,7 @@ def _shown(one: MethodReport) -> str:
     return ", ".join(f"{escaped(item.title or item.item)} ({item.share:.0%})" for item in one.most_shown)
 
 
-def _probe(report: Report) -> Iterator[str]:
-    probe = report.probe
-    if probe is None:
-        return
+def _probe(probe: ProbeReport) -> Iterator[str]:
     yield (
         f"## What the model can recite\n\nModel {escaped(probe.model)}. The second probe is an upper bound: a "
         "good guess counts like a memory. A model that recites a data set is judged on what it remembers."

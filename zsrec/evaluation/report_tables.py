@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from zsrec.evaluation.beyond_accuracy import LISTS, MEASURES
-from zsrec.evaluation.report import RATES, MethodReport, Report
+from zsrec.evaluation.report import RATES, MethodReport, Report, Seconds
 from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate
 
 QUEUEING = (
@@ -76,16 +75,15 @@ def tables(report: Report) -> list[Table]:
 def lift(report: Report) -> Table | None:
     """What each ranking by an LLM adds to its candidates."""
     rows: list[tuple[Cell, ...]] = []
-    keys = report.metrics
     for one in report.methods:
         if one.llm is not None and one.llm.lift:
             found = {pair.metric: Difference.of(pair) for pair in one.llm.lift}
-            reach = None if one.llm.reachable is None else Share(one.llm.reachable)
-            rows.append((one.method, str(one.llm.how.get("candidates", "")), *map(found.get, keys), reach))
-    if not rows:
-        return None
-    head = ("method", "candidates", *keys, "target among them")
-    return Table("lift", "What the LLM adds", head, tuple(rows), LIFT)
+            reach = one.llm.reachable and Share(one.llm.reachable)
+            rows.append(
+                (one.method, str(one.llm.how.get("candidates", "")), *map(found.get, report.metrics), reach)
+            )
+    head = ("method", "candidates", *report.metrics, "target among them")
+    return Table("lift", "What the LLM adds", head, tuple(rows), LIFT) if rows else None
 
 
 def quality(report: Report) -> Table:
@@ -131,12 +129,8 @@ def matrix(report: Report, key: str | None = None) -> Table | None:
         (f"{n} {name}", *(cell(name, other) for other in names)) for n, name in enumerate(names, start=1)
     ]
     users = sorted({pair.users for pair in pairs.values()})
-    on = (
-        f"{users[0]:,} users"
-        if len(users) == 1
-        else f"{users[0]:,} to {users[-1]:,} users, each pair on its common ones"
-    )
-    about = f"{MATRIX.format(key)} {on}."
+    several = f" to {users[-1]:,} users, each pair on its common ones" if len(users) > 1 else " users"
+    about = f"{MATRIX.format(key)} {users[0]:,}{several}."
     head = ("", *map(str, range(1, len(names) + 1)))
     return Table("pairs", "Who beats whom", head, tuple(rows), about, intervals=False)
 
@@ -168,9 +162,7 @@ def usage(report: Report) -> Table | None:
     asked = [(one, one.llm) for one in report.methods if one.llm is not None]
     if not asked:
         return None
-    names = list(
-        dict.fromkeys(name for _, llm in asked for name in llm.how if name not in ("sha256", "candidates"))
-    )
+    names = dict.fromkeys(name for _, llm in asked for name in llm.how if name not in ("sha256", "candidates"))
     rows: list[tuple[Cell, ...]] = [
         (_OLD_NAMES.get(name, name), *(str(llm.how.get(name, "")) for _, llm in asked)) for name in names
     ]
@@ -190,36 +182,23 @@ def usage(report: Report) -> Table | None:
 
 def seconds(report: Report) -> Table | None:
     """Seconds per user, and where they were measured."""
-    timed = [one for one in report.methods if one.seconds is not None]
-    if not timed:
+    rows = [_timed(one, one.seconds) for one in report.methods if one.seconds is not None]
+    if not rows:
         return None
-    rows = tuple(_timed(one) for one in timed)
-    about = QUEUEING if any(one.llm for one in timed) else ""
+    about = QUEUEING if any(one.llm and one.seconds for one in report.methods) else ""
     head = ("method", "median", "95th percentile", "requests at once", "model server", "measured on")
     used = [n for n, name in enumerate(head) if n < 3 or any(row[n] for row in rows)]
-    return Table(
-        "seconds", "Seconds per user", tuple(head[n] for n in used),
-        tuple(tuple(row[n] for n in used) for row in rows), about,
-    )  # fmt: skip
+    cells = tuple(tuple(row[n] for n in used) for row in rows)
+    return Table("seconds", "Seconds per user", tuple(head[n] for n in used), cells, about)
 
 
-def _timed(one: MethodReport) -> tuple[Cell, ...]:
-    took = one.seconds
-    if took is None:
-        return ()
-    on = [str(took.measured[name]) for name in ("processor", "gpu", "system") if name in took.measured]
-    on += [f"Python {took.measured['python']}"] if "python" in took.measured else []
-    at_once = took.measured.get("requests_at_once")
-    return (
-        one.method, took.p50, took.p95, at_once if at_once is not None else ("not recorded" if one.llm else None),
-        took.measured.get("model_server"), "; ".join(on) or "not recorded",
-    )  # fmt: skip
-
-
-def settings_of(one: MethodReport) -> Iterator[tuple[str, str]]:
-    """What a method that asks an LLM was made of."""
-    for name, value in (one.llm.how if one.llm else {}).items():
-        yield _OLD_NAMES.get(name, name), str(value)
+def _timed(one: MethodReport, took: Seconds) -> tuple[Cell, ...]:
+    known = took.measured
+    on = [str(known[name]) for name in ("processor", "gpu", "system") if name in known]
+    on += [f"Python {known['python']}"] if "python" in known else []
+    at_once = known.get("requests_at_once", "not recorded" if one.llm else None)
+    where = "; ".join(on) or "not recorded"
+    return (one.method, took.p50, took.p95, at_once, known.get("model_server"), where)
 
 
 def written(cell: Cell, *, interval: str = " [{}, {}]") -> str:

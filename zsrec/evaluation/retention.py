@@ -14,7 +14,6 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 from zsrec.core.errors import ConfigError, DataError
 from zsrec.core.privacy import Pseudonyms
@@ -54,7 +53,7 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
         return "none"
     check_key(folder, hash_key, growing=folder.has_users())
     pseudonyms = _pseudonyms(folder, hash_key)
-    key = _retention(folder).get("key") or pseudonyms.of("key", "")
+    key = folder.read_if_there(RETENTION).get("key") or pseudonyms.of("key", "")
     journal = folder.path / JOURNAL
     if wanted == "none":
         folder.remove(JOURNAL)
@@ -70,12 +69,12 @@ def scrub_locked(folder: RunFolder, keep: Keep, *, hash_key: str | None = None, 
 
 def kept(folder: RunFolder) -> Keep:
     """What a folder holds."""
-    found = _retention(folder).get("keep", "all")
+    found: Keep = folder.read_if_there(RETENTION).get("keep", "all")
     if found not in _ORDER:
         raise DataError(
             "'keep' is none of all, answers, none", path=folder.path / RETENTION, hint="scrub it again"
         )
-    return _ORDER[_ORDER.index(found)]
+    return found
 
 
 def finished(folder: RunFolder) -> bool:
@@ -93,16 +92,12 @@ def days_old(folder: RunFolder) -> float:
 
 def check_key(folder: RunFolder, hash_key: str | None, *, growing: bool) -> None:
     """Makes sure that users who join a scrubbed run get pseudonyms of the same key."""
-    key = _retention(folder).get("key")
+    key = folder.read_if_there(RETENTION).get("key")
     if growing and key is not None and (hash_key is None or Pseudonyms(hash_key.encode()).of("key", "") != key):
         raise ConfigError(
             f"{folder.path}: its users have pseudonyms of another key, so no method can be added",
             hint="set ZSREC_HASH_KEY to the key it was scrubbed with, or take another --out",
         )
-
-
-def _retention(folder: RunFolder) -> dict[str, Any]:
-    return folder.read_json(RETENTION) if (folder.path / RETENTION).exists() else {}
 
 
 def _pseudonyms(folder: RunFolder, hash_key: str | None) -> Pseudonyms:

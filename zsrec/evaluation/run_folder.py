@@ -57,6 +57,10 @@ class RunFolder(ResumableFolder):
         had = found.get("methods", [])
         return _concerning(had, found, asks_llm=asked), _concerning(had, wanted, asks_llm=asked)
 
+    def read_if_there(self, name: str) -> dict[str, Any]:
+        """Read a JSON object; empty where the file is not there."""
+        return self.read_json(name) if (self.path / name).exists() else {}
+
     def has(self, method: str) -> bool:
         """Whether the method's predictions are there."""
         return self._predictions(method).exists()
@@ -78,8 +82,7 @@ class RunFolder(ResumableFolder):
         if path.exists():
             self.sums.check(self.sums.name(path))
         found = read_predictions(path)
-        config = self.config() if (self.path / CONFIG).exists() else {}
-        if (fault := _fault(found, method, config)) is not None:
+        if (fault := _fault(found, method, self.read_if_there(CONFIG))) is not None:
             raise DamagedError(fault, path=path, hint=REPAIR.format(self.path))
         return found
 
@@ -106,7 +109,6 @@ class RunFolder(ResumableFolder):
         for path in [*self.path.glob("*"), *self.path.glob("predictions/*")]:
             if path.is_file() and path.name not in (CONFIG, ".lock"):
                 self.remove(self.sums.name(path))
-        self.remove(SCRUB_KEY)
 
     def remove_parts(self) -> None:
         """Removes what a killed process had half written."""

@@ -14,10 +14,7 @@ from zsrec.evaluation.metrics import Values, one_target_metrics
 from zsrec.evaluation.predictions import Header, Predicted, Prediction
 from zsrec.evaluation.protocols import sentence, standing
 from zsrec.evaluation.splits import Split
-from zsrec.retrieval.base import Method, Mode, Profile, Retriever, best_codes
-
-Timed = tuple[Prediction, float]
-"""A prediction and the seconds that it took."""
+from zsrec.retrieval.base import Method, Mode, Profile, best_codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +70,9 @@ def run(
     check(problems, methods, ks)
     done = []
     for name, method in methods.items():
-        header, timed = retrieve(name, method, problems, ks=ks, on_user=on_user)
         seconds: list[float] = []
-        done.append(measured(Predicted.of(header, timing(timed, seconds)), ks, seconds))
+        header, predictions = retrieve(name, method, problems, ks=ks, seconds=seconds, on_user=on_user)
+        done.append(measured(Predicted.of(header, predictions), ks, seconds))
     return Run(
         protocol=protocol(problems),
         notes=problems[0].notes,
@@ -107,37 +104,27 @@ def retrieve(
     problems: Sequence[Split],
     *,
     ks: Sequence[int],
+    seconds: list[float],
     on_user: Callable[[], None] | None = None,
-) -> tuple[Header, Iterator[Timed]]:
-    """The predictions of a method that scores the whole catalog, computed lazily."""
-    retriever = method(problems[0].training)
-    header = Header(method=name, mode=retriever.mode, notes=retriever.notes)
-    return header, _retrieved(method, retriever, problems, ks, on_user)
+) -> tuple[Header, Iterator[Prediction]]:
+    """The predictions of a method that scores the whole catalog, computed lazily; each adds to `seconds`."""
+    first = method(problems[0].training)
 
-
-def _retrieved(
-    method: Method,
-    retriever: Retriever,
-    problems: Sequence[Split],
-    ks: Sequence[int],
-    on_user: Callable[[], None] | None,
-) -> Iterator[Timed]:
-    for order, split in enumerate(problems):
-        items, users = split.training.items, split.training.users
-        if order:
-            retriever = method(split.training)
-        for case in range(len(split)):
-            if split.strict_time:
-                retriever = method(split.known_at(case))
-            history = split.history(case)
-            started = time.perf_counter()
-            scores = retriever.scores(Profile.of(history)._replace(user=users[int(split.users[case])]))
-            seconds = time.perf_counter() - started
-            stands = standing(split, case, scores, ks)
-            best = best_codes(stands.ranked, max(ks), items)
-            yield (
-                Prediction(
-                    user=users[int(split.users[case])],
+    def predictions() -> Iterator[Prediction]:
+        for order, split in enumerate(problems):
+            items, users = split.training.items, split.training.users
+            retriever = method(split.training) if order else first
+            for case in range(len(split)):
+                if split.strict_time:
+                    retriever = method(split.known_at(case))
+                history, user = split.history(case), users[int(split.users[case])]
+                started = time.perf_counter()
+                scores = retriever.scores(Profile.of(history)._replace(user=user))
+                seconds.append(time.perf_counter() - started)
+                stands = standing(split, case, scores, ks)
+                best = best_codes(stands.ranked, max(ks), items)
+                yield Prediction(
+                    user=user,
                     target=items[stands.target],
                     order=order,
                     history=len(history),
@@ -146,18 +133,11 @@ def _retrieved(
                     items=tuple(items[code] for code in best.tolist()),
                     scores=tuple(scores[best].tolist()),
                     values=stands.values,
-                ),
-                seconds,
-            )
-            if on_user is not None:
-                on_user()
+                )
+                if on_user is not None:
+                    on_user()
 
-
-def timing(timed: Iterator[Timed], seconds: list[float]) -> Iterator[Prediction]:
-    """The predictions alone; their seconds are put into the list on the way."""
-    for prediction, took in timed:
-        seconds.append(took)
-        yield prediction
+    return Header(method=name, mode=first.mode, notes=first.notes), predictions()
 
 
 def measured(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.evaluation.metrics import Values
+
+Key = TypeVar("Key", bound=Hashable)
 
 _CELLS = 4_000_000  # numbers held at once while resampling: 32 MB
 
@@ -176,19 +178,26 @@ class Pair(NamedTuple):
     differences: Values
 
 
-def shares(columns: Sequence[Values], *, seed: int, others: Sequence[Values] = ()) -> list[Estimate | None]:
-    """As `estimates`, for values in [0, 1], with honest intervals where all of them are 0 or all are 1.
+def never_certain(found: Estimate, n: int) -> Estimate:
+    """A mean of n values in [0, 1], with an honest interval where all of them are 0 or all are 1.
 
     Resampling zeros gives zeros, as if the mean were known for certain. But if the values of at most a share p of
     users are above 0, their mean is at most p: `clopper_pearson` bounds it.
     """
-    found = estimates([*columns, *others], seed=seed)
-    for place, column in enumerate(columns):
-        if len(column) and np.all(column == column[0]) and column[0] in (0.0, 1.0):
-            most = clopper_pearson(len(column))
-            low, high = (0.0, most) if column[0] == 0.0 else (1.0 - most, 1.0)
-            found[place] = Estimate(mean=float(column[0]), low=low, high=high)
-    return found
+    if found.mean not in (0.0, 1.0):
+        return found
+    most = clopper_pearson(n)
+    return found.model_copy(update={"high": most} if found.mean == 0.0 else {"low": 1.0 - most})
+
+
+def shares(columns: Mapping[Key, Values], *, seed: int, free: Collection[Key] = ()) -> dict[Key, Estimate]:
+    """The `estimates` of columns by name, without empty ones; their values are in [0, 1] unless in `free`."""
+    found = zip(columns, estimates(list(columns.values()), seed=seed), strict=True)
+    return {
+        name: mean if name in free else never_certain(mean, len(columns[name]))
+        for name, mean in found
+        if mean is not None
+    }
 
 
 def clopper_pearson(n: int) -> float:
@@ -196,48 +205,48 @@ def clopper_pearson(n: int) -> float:
     return float(1.0 - 0.025 ** (1.0 / n))
 
 
-def estimates(columns: Sequence[Values], *, seed: int) -> list[Estimate | None]:
+def estimates(columns: Sequence[Values], *, seed: int, sizes: Values | None = None) -> list[Estimate | None]:
     """The mean of each column with its interval; None for an empty one.
 
-    Columns of one length are taken to be of the same users: they see the same resamples.
+    Columns of one length are taken to be of the same users: they see the same resamples. `sizes` is `bootstrap`'s.
     """
     found: list[Estimate | None] = [None] * len(columns)
     for places in _by_length(columns):
         values = np.stack([columns[place] for place in places], axis=1).astype(np.float64)
-        low, high = bootstrap(values, seed=seed)
+        low, high = bootstrap(values, sizes=sizes, seed=seed)
         for column, place in enumerate(places):
-            found[place] = Estimate(
-                mean=float(values[:, column].mean()), low=float(low[column]), high=float(high[column])
-            )
+            mean = values[:, column].mean() if sizes is None else values[:, column].sum() / sizes.sum()
+            found[place] = Estimate(mean=float(mean), low=float(low[column]), high=float(high[column]))
     return found
 
 
-def comparisons(pairs: Sequence[Pair], *, seed: int, together: bool = False) -> tuple[Comparison, ...]:
-    """The pairs with intervals and p-values."""
+def comparisons(
+    pairs: Sequence[Pair], *, seed: int, together: bool = False, sizes: Values | None = None
+) -> tuple[Comparison, ...]:
+    """The pairs with intervals and p-values, corrected over those of one metric, or over all `together`."""
     pairs = [pair for pair in pairs if len(pair.differences)]
-    means = estimates([pair.differences for pair in pairs], seed=seed)
+    means = estimates([pair.differences for pair in pairs], seed=seed, sizes=sizes)
     differing = [int(np.count_nonzero(pair.differences)) for pair in pairs]
     for place, pair in enumerate(pairs):
         if not differing[place]:  # resampling zeros would give an interval of no width
             unseen = clopper_pearson(len(pair.differences))
             means[place] = Estimate(mean=0.0, low=-unseen, high=unseen)
-    p_values = [0.0] * len(pairs)
+    p_values, corrected = np.zeros(len(pairs)), np.zeros(len(pairs))
     for places in _by_length([pair.differences for pair in pairs]):
         values = np.stack([pairs[place].differences for place in places], axis=1)
-        for place, p in zip(places, paired_p_values(values, seed=seed).tolist(), strict=True):
-            p_values[place] = p
-    corrected = [0.0] * len(pairs)
+        p_values[places] = paired_p_values(values, seed=seed)
     families = [None] if together else dict.fromkeys(pair.metric for pair in pairs)
     for metric in families:
         places = [place for place, pair in enumerate(pairs) if metric in (None, pair.metric)]
-        for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
-            corrected[place] = p
+        corrected[places] = holm(p_values[places].tolist())
     return tuple(
         Comparison(
             metric=pair.metric, a=pair.a, b=pair.b, difference=mean.mean, low=mean.low, high=mean.high,
             p=p, p_holm=p_holm, users=len(pair.differences), differing=of,
         )
-        for pair, mean, p, p_holm, of in zip(pairs, means, p_values, corrected, differing, strict=True)
+        for pair, mean, p, p_holm, of in zip(
+            pairs, means, p_values.tolist(), corrected.tolist(), differing, strict=True
+        )
         if mean is not None
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from statistics import NormalDist
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from zsrec.core.errors import ConfigError
 from zsrec.core.types import Frozen
 from zsrec.evaluation.comparison import lifts
 from zsrec.evaluation.metrics import Values
-from zsrec.evaluation.predictions import Use
+from zsrec.evaluation.report import rates_of, used
 from zsrec.evaluation.run_folder import TIMES, RunFolder
 from zsrec.evaluation.runner import MethodRun, measured
 from zsrec.evaluation.statistics import LEVEL, Comparison, Estimate, Pair, clopper_pearson, comparisons, shares
@@ -118,7 +118,7 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
     if against is not None and against not in names:
         raise ConfigError(f"{against!r} is not among the templates", hint=f"one of {', '.join(names)}")
     k, seed = max(config["ks"]), config["seed"]
-    times = folder.read_json(TIMES) if (folder.path / TIMES).exists() else {}
+    times = folder.read_if_there(TIMES)
     kinds = _kinds(k)
     columns = {one.name: _columns(one, k, times.get(one.name, {}).get("users")) for one in runs}
     main = f"NDCG@{k}"
@@ -130,7 +130,11 @@ def compare_templates(folder: RunFolder, *, against: str | None = None) -> Compa
         data=config["data"],
         users=len(runs[0].users),
         pools={one.name: str(one.predicted.header.llm.get("candidates", "")) for one in runs},
-        reachable={one.name: share for one in runs if (share := _reachable(one)) is not None},
+        reachable={
+            one.name: float((places >= 0).mean())
+            for one in runs
+            if (places := one.predicted.candidate_places) is not None
+        },
         means=_means({main: Kind("more", 1.0), **kinds}, columns, seed),
         pairs=tuple(paired),
         verdicts=tuple(verdict(a, b, paired, columns) for a, b in pairs),
@@ -148,42 +152,27 @@ def _kinds(k: int) -> dict[str, Kind]:
 def _columns(one: MethodRun, k: int, seconds: Sequence[float | None] | None) -> dict[str, Values]:
     """A value per user by measure; NaN where a user has none."""
     uses = one.predicted.uses
-
-    def column(of: Callable[[Use], float | None]) -> Values:
-        return np.array([np.nan if (value := of(use)) is None else value for use in uses], dtype=np.float64)
-
-    def of_named(of: Callable[[Use], int]) -> Values:
-        return column(lambda use: of(use) / use.named if use.named else None)
-
-    def of_answered(of: Callable[[Use], float]) -> Values:
-        return column(lambda use: float(of(use)) if use.error is None else None)
-
-    found = {key: np.asarray(one.metrics[key], dtype=np.float64) for key in (f"NDCG@{k}", f"HR@{k}")}
+    found = {key: one.metrics[key] for key in (f"NDCG@{k}", f"HR@{k}")} | rates_of(uses)
     found["usable items"] = (one.predicted.lists[:, :k] >= 0).sum(axis=1).astype(np.float64)
-    found["not in the catalog"] = of_named(lambda use: use.not_in_catalog)
-    found["unmatched"] = of_named(lambda use: use.unmatched)
-    found["wrong format"] = of_answered(lambda use: use.wrong_format)
-    found["no answer"] = column(lambda use: float(use.error is not None))
-    found["requests"] = of_answered(lambda use: use.requests)
-    found["tokens in"] = of_answered(lambda use: use.prompt_tokens)
-    found["tokens out"] = of_answered(lambda use: use.completion_tokens)
+    for name, spent in (
+        ("requests", "requests"),
+        ("tokens in", "prompt_tokens"),
+        ("tokens out", "completion_tokens"),
+    ):
+        found[name] = np.where(found["no answer"], np.nan, used(uses, spent))
     found["tokens"] = found["tokens in"] + found["tokens out"]
     if seconds is not None:
-        found["seconds"] = np.array([np.nan if value is None else value for value in seconds], dtype=np.float64)
+        found["seconds"] = np.array(seconds, dtype=np.float64)  # None becomes NaN
     return found
 
 
 def _means(kinds: Mapping[str, Kind], columns: Columns, seed: int) -> dict[str, dict[str, Estimate]]:
-    bounded = [(key, name) for key in kinds for name in columns if kinds[key].bound == 1.0]
-    free = [(key, name) for key in kinds for name in columns if kinds[key].bound != 1.0 and key in columns[name]]
-    whole = [column[~np.isnan(column)] for key, name in (*bounded, *free) for column in [columns[name][key]]]
-    means = shares(whole[: len(bounded)], seed=seed, others=whole[len(bounded) :])
-    found = dict(zip((*bounded, *free), means, strict=True))
+    there = [(key, name) for key in kinds for name in columns if key in columns[name]]
+    cells = {(key, name): column[~np.isnan(column)] for key, name in there for column in [columns[name][key]]}
+    free = {(key, name) for key, name in there if kinds[key].bound != 1.0}
     table: dict[str, dict[str, Estimate]] = {}
-    for key in kinds:
-        for name in columns:
-            if (mean := found.get((key, name))) is not None:
-                table.setdefault(key, {})[name] = mean
+    for (key, name), mean in shares(cells, seed=seed, free=free).items():
+        table.setdefault(key, {})[name] = mean
     return table
 
 
@@ -223,14 +212,6 @@ def detectable(spread: float, users: int, *, tests: int = 1, power: float = POWE
     """
     normal = NormalDist()
     return float((normal.inv_cdf(1 - LEVEL / (2 * tests)) + normal.inv_cdf(power)) * spread / math.sqrt(users))
-
-
-def _reachable(one: MethodRun) -> float | None:
-    uses: Sequence[Use] = one.predicted.uses
-    if not any(use.candidates for use in uses):
-        return None
-    inside = [target in use.candidates for target, use in zip(one.predicted.targets, uses, strict=True)]
-    return sum(inside) / len(inside)
 
 
 def written(value: float, *, percent: bool = False) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,12 +38,8 @@ class Meter(Protocol):
     name: str
     block: int | None
 
-    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
-        """The tokens of a chat, its format included."""
-        ...
-
-    async def text(self, text: str) -> Tokens:
-        """The tokens of a text by itself."""
+    async def tokens(self, prompt: tuple[Message, ...] | str) -> Tokens:
+        """The tokens of a chat, its format included, or of a text by itself."""
         ...
 
 
@@ -55,36 +53,25 @@ class Estimate:
     name = "estimated"
     block: int | None = None
 
-    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
+    async def tokens(self, prompt: tuple[Message, ...] | str) -> Tokens:
         """See `Meter`."""
+        if isinstance(prompt, str):
+            return _pieces(prompt)
         tokens: list[str] = []
-        for message in messages:
+        for message in prompt:
             tokens += [f"<{message.role}>", *["<format>"] * (_FORMAT - 1), *_pieces(message.content)]
         return tokens
-
-    async def text(self, text: str) -> Tokens:
-        """See `Meter`."""
-        return _pieces(text)
 
 
 class Served:
     """Counts with the served model's own tokenizer (vLLM's /tokenize)."""
 
     def __init__(self, client: OpenAIClient, model: str, block: int | None) -> None:
-        self.name = f"counted by {model}"
-        self.block = block
-        self._client = client
+        self.name, self.block, self._client = f"counted by {model}", block, client
 
-    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
+    async def tokens(self, prompt: tuple[Message, ...] | str) -> Tokens:
         """See `Meter`."""
-        return await self._ids(messages)
-
-    async def text(self, text: str) -> Tokens:
-        """See `Meter`."""
-        return await self._ids(text) if text else []
-
-    async def _ids(self, prompt: tuple[Message, ...] | str) -> Tokens:
-        found = await self._client.token_ids(prompt)
+        found = await self._client.token_ids(prompt) if prompt else []
         if found is None:
             raise CapabilityError(
                 "the server does not return tokens (vLLM's /tokenize)", hint="leave out --base-url for an estimate"
@@ -94,8 +81,7 @@ class Served:
 
 def _pieces(text: str) -> list[str]:
     pieces: list[str] = []
-    for found in _PIECE.finditer(text):
-        piece = found[0]
+    for piece in _PIECE.findall(text):
         pieces += [piece] if piece.isascii() else list(piece.strip()) or [piece]
     return pieces
 
@@ -120,7 +106,8 @@ class Person:
         used = {*template.variables, *template.steps}
         values |= {name: value for name, value in (given | other).items() if name in used}
         if "candidates" in values and template.bundle.front.needs_labels:
-            values["candidates"] = with_labels(values["candidates"])
+            pairs = zip(values["candidates"], cycle(LABELS), strict=False)  # beyond the last label they begin anew
+            values["candidates"] = tuple(replace(item, label=label) for item, label in pairs)
         return template.render(step, **values)
 
 
@@ -141,18 +128,15 @@ def cast_of(dataset: Dataset, template: Template, *, pool: int = 20, others: int
     if not lists:
         raise ConfigError("no user has a history that the catalog knows", hint="check --data")
     pool = min(pool, AT_ONCE.get(template.task, pool))
-    counts: dict[str, int] = {}
-    for events in lists:
-        for event in events:
-            counts[event.item] = counts.get(event.item, 0) + 1
+    counts = Counter(event.item for events in lists for event in events)
     popular = sorted(counts, key=lambda item: (-counts[item], item))[:pool]
-    longest = sorted((item for item in catalog), key=lambda item: (-len(item.title), item.id))[:pool]
+    longest = sorted(catalog, key=lambda item: (-len(item.title), item.id))[:pool]
     variable = template.variables.get("history")
-    last = variable.last if variable is not None else None
+    last = variable and variable.last
 
     def person(number: int, candidates: Sequence[ItemView]) -> Person:
         events = lists[number]
-        shown = events if last is None else events[-last:]
+        shown = events[-last:] if last else events
         ages = range(len(shown), 0, -1)
         views = [item_view(catalog[e.item], e, age) for e, age in zip(shown, ages, strict=True)]
         return Person(tuple(views), tuple(candidates), len(events), catalog.domain)
@@ -181,16 +165,8 @@ def answers_for(template: Template, step: str | None) -> dict[str, str]:
     """
     names = list(template.steps)
     before = names if step is None else names[: names.index(step)]
-    return {name: _filled(unanswered(name), template.steps[name].limit) for name in before}
-
-
-def _filled(mark: str, length: int) -> str:
-    return (mark + _PROSE * (length // len(_PROSE) + 1))[:length]
-
-
-def with_labels(items: Sequence[ItemView], labels: Sequence[str] = LABELS) -> tuple[ItemView, ...]:
-    """The items under labels; behind the last label they begin anew, which only the count of tokens may see."""
-    return tuple(replace(item, label=labels[place % len(labels)]) for place, item in enumerate(items))
+    limits = {name: template.steps[name].limit for name in before}
+    return {name: (unanswered(name) + _PROSE * (n // len(_PROSE) + 1))[:n] for name, n in limits.items()}
 
 
 @dataclass(frozen=True)
@@ -221,7 +197,7 @@ async def budget_of(template: Template, person: Person, meter: Meter, step: str 
     """Counts a prompt by parts: a variable's share is what the prompt loses when the variable is empty."""
     answers = answers_for(template, step)
     messages = person.render(template, step, **answers)
-    total = len(await meter.chat(messages))
+    total = len(await meter.tokens(messages))
     empty = {name: _EMPTY[one.type] for name, one in template.variables.items() if one.type in _EMPTY}
     empty.pop("domain", None)  # a word of the template's own sentences
     empty |= dict.fromkeys(answers, "")
@@ -229,13 +205,13 @@ async def budget_of(template: Template, person: Person, meter: Meter, step: str 
         bare = {message.role: message.content for message in person.render(template, step, **empty)}
     except TemplateError:
         bare = {}  # a template may need a candidate: then its own text counts as the rest
-    parts = [Part(role, len(await meter.text(content))) for role, content in bare.items()]
+    parts = [Part(role, len(await meter.tokens(content))) for role, content in bare.items()]
     for name in empty:
         try:
             without = person.render(template, step, **{**answers, name: empty[name]})
         except TemplateError:
             continue
-        share = total - len(await meter.chat(without))
+        share = total - len(await meter.tokens(without))
         if share:
             parts.append(Part(name, share))
     parts.append(Part("rest", total - sum(part.tokens for part in parts)))

@@ -14,7 +14,15 @@ from itertools import islice, product
 from typing import Any, NamedTuple
 
 from zsrec.core.errors import BadReplyError, CapabilityError, LLMError, LLMRequestError, LLMServerError
-from zsrec.llm.dialects import TOKEN_ID, Dialect, bind_fields, bound_answer, label_fields, opens_thought
+from zsrec.llm.dialects import (
+    LESS_THOUGHT,
+    TOKEN_ID,
+    Dialect,
+    bind_fields,
+    bound_answer,
+    label_fields,
+    opens_thought,
+)
 from zsrec.llm.protocol import Capability, Label, LabelsBy, LabelSet
 from zsrec.llm.responses import Reply
 
@@ -57,7 +65,9 @@ class Probes:
         self._labels: list[Label] = []
         self._untried = _texts()
         self._start: list[int] | None = None
+        self._refusal = ""
         self._no_images = ""
+        self._no_choices: CapabilityError | None = None
         self.image_doubts: tuple[str, ...] = ()
 
     async def labels(self, count: int) -> LabelSet:
@@ -88,7 +98,9 @@ class Probes:
         async with self._one_at_a_time:
             if "structured_outputs" not in self.found:
                 self.found["structured_outputs"] = await self._find_binding()
-            return self.found["structured_outputs"]
+        if self._no_choices is not None:
+            raise self._no_choices
+        return self.found["structured_outputs"]
 
     async def require_images(self) -> None:
         """Raises `CapabilityError` unless the model sees images: a prompt with one must cost more tokens."""
@@ -112,7 +124,7 @@ class Probes:
             except (LLMRequestError, LLMServerError, BadReplyError) as error:
                 if error.status in {401, 403, 502, 503, 504}:
                     raise
-                return error.message
+                return self._said(error)
             tokens.append(reply.tokens().prompt_tokens)
         without, with_image = tokens
         if without is None or with_image is None:
@@ -129,7 +141,14 @@ class Probes:
                 self._dialect.binding = binding
                 return True
             thought = thought or (reply is not None and _thinks(reply))
-        return await self._find_binding() if thought and self._dialect.turn_thinking_off() else False
+        if thought and self._dialect.turn_thinking_off():
+            return await self._find_binding()
+        if thought:
+            self._no_choices = CapabilityError(
+                "the model thinks before it answers, and its thoughts take the few tokens that a choice has",
+                hint=f"{LESS_THOUGHT} where the model can do without; otherwise {_HINT}",
+            )
+        return False
 
     async def _find_support(self) -> _Support:
         self._start = await self._tokens({"messages": _ASK, "add_generation_prompt": True})
@@ -151,14 +170,16 @@ class Probes:
             self.found["top_logprobs"] = reported >= _TOPS[-1]
             if self.found["top_logprobs"]:
                 return _Support("top_logprobs", reported)
-        raise CapabilityError(f"{self._base_url} reports no log-probabilities, which labels need", hint=_HINT)
+        raise CapabilityError(
+            f"{self._base_url} reports no log-probabilities, which labels need{self._refusal}", hint=_HINT
+        )
 
     async def _without_thinking(self) -> _Support:
         if self._dialect.turn_thinking_off():
             return await self._find_support()
         raise CapabilityError(
             "the model thinks before it answers, so the first token of its answers is no label",
-            hint="set ZSREC_THINKING=off where the model can do without; otherwise " + _HINT,
+            hint=f"{LESS_THOUGHT} where the model can do without; otherwise {_HINT}",
         )
 
     def _first(self, reply: Reply | None) -> tuple[tuple[str, float], ...]:
@@ -166,14 +187,21 @@ class Probes:
 
     async def _try(self, fields: Mapping[str, Any]) -> Reply | None:
         """The reply; None where the server refuses the request. A server that does not answer is an error."""
+        self._refusal = ""
         try:
             return await self._ask({"messages": list(_ASK), "temperature": 0, "seed": 7, **fields})
-        except (LLMRequestError, LLMServerError) as error:
-            if isinstance(error, LLMRequestError) and error.status not in {401, 403}:
-                return None
-            raise
+        except LLMRequestError as error:
+            if error.status in {401, 403} and "logprobs" not in error.message:  # OpenAI's word for them is 403
+                raise
+            self._refusal = f"; {self._said(error)}"
+            return None
         except BadReplyError:
             return None
+
+    def _said(self, error: LLMError) -> str:
+        """An error's message as the second half of a sentence about the server."""
+        what = error.message.removeprefix(f"{self._base_url} ")
+        return what if what == error.message else f"it {what}"
 
     async def _single_tokens(self, texts: list[str]) -> list[Label]:
         """The texts that are one token at the start of an answer, where the server's chat template puts it."""

@@ -24,9 +24,9 @@ from zsrec.core.settings import Settings, check_host, shown_url
 from zsrec.core.types import Exchange, Message
 from zsrec.llm.capabilities import Probes, one_hot, read_labels
 from zsrec.llm.control_tokens import control_tokens, unshaped
-from zsrec.llm.dialects import Dialect, bound_answer, only_thought, opens_thought, request_fields
+from zsrec.llm.dialects import LESS_THOUGHT, Dialect, bound_answer, only_thought, opens_thought, request_fields
 from zsrec.llm.failures import as_llm_error, error_in_reply
-from zsrec.llm.model_cards import ModelCard, read_cards
+from zsrec.llm.model_cards import ModelCard, find_card, read_cards
 from zsrec.llm.protocol import ChatRequest, LabelSet, ServerInfo, wire
 from zsrec.llm.responses import CacheCounters, Reply, read_counters
 from zsrec.llm.transport import BoundedClient, environment_proxy
@@ -55,6 +55,7 @@ class OpenAIClient:
         proxy, self._ignored_proxy = environment_proxy(settings.base_url, settings.allow_hosts)
         base_url = settings.base_url.rstrip("/")
         self._chat_url = f"{base_url}/chat/completions"  # a relative one would be joined anew for each request
+        self._transport = BoundedClient(settings.timeout, proxy=proxy)
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=settings.api_key.get_secret_value(),
@@ -62,7 +63,7 @@ class OpenAIClient:
             max_retries=settings.max_retries,
             default_headers={name: value.get_secret_value() for name, value in settings.extra_headers.items()},
             default_query=settings.extra_query,
-            http_client=BoundedClient(settings.timeout, proxy=proxy),
+            http_client=self._transport,
         )
         self._root = self._openai.with_options(base_url=base_url.removesuffix("/v1"))
         self._in_flight = asyncio.Semaphore(settings.concurrency)
@@ -71,6 +72,11 @@ class OpenAIClient:
         self._dialect = Dialect(settings)
         self._probes = Probes(self._create, self._token_ids, self._dialect, self._base_url)
         self._truncation = TruncationCheck()
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the newest attempt found no server, so that a request under way waits to try again."""
+        return self._transport.unreachable
 
     async def handshake(self) -> ServerInfo:
         """Return which model is served and what the server can do; asked once and kept."""
@@ -81,6 +87,7 @@ class OpenAIClient:
         found = {
             "capabilities": dict(self._probes.found),
             "field_names": dict(self._dialect.names),
+            "unneeded": tuple(sorted(self._dialect.unneeded)),
             "notes": self._dialect.notes,
         }
         return info.model_copy(update=found) if any(found.values()) else info
@@ -122,7 +129,8 @@ class OpenAIClient:
         names = list(cards)
         model = self._settings.model or (names[0] if len(names) == 1 else None)
         # A list may be empty, in pages or with wildcards: a named model is tried, unless only others are listed.
-        if model is None or (names and model not in names and not any("*" in name for name in names)):
+        listed = None if model is None else find_card(cards, model)
+        if model is None or (names and listed is None and not any("*" in name for name in names)):
             what = f"no model {model!r}" if model else "several models and none was named" if names else "no model"
             raise ModelNotServedError(
                 f"{self._base_url} serves {what}; served: {', '.join(names) or 'none'}",
@@ -130,7 +138,7 @@ class OpenAIClient:
                 if names
                 else "load a model into the server, or set ZSREC_MODEL",
             )
-        card = cards.get(model, ModelCard())
+        card = listed or ModelCard()
         if card.llama_cpp:
             self._dialect.llama_cpp()
         counts_tokens = await self._tokenize(model, (Message(role="user", content="a"),)) is not None
@@ -286,14 +294,14 @@ class OpenAIClient:
             what = "without choices"
         elif thought:
             what = f"with the model's thoughts and no answer (finish reason {reply.finish_reason!r})"
-            hint = "set ZSREC_THINKING=off, or raise max_tokens in the template so that thoughts and answer fit"
+            hint = f"{LESS_THOUGHT}, or raise max_tokens in the template so that thoughts and answer fit"
         elif (text := reply.answer) is not None:
             return text
         elif request.labels is not None:
             return ""
         else:
             what = f"without text (finish reason {reply.finish_reason!r})"
-            hint = "see the server's log; a thinking model needs ZSREC_THINKING=off or more max_tokens"
+            hint = f"see the server's log; for a model that thinks {LESS_THOUGHT}, or raise max_tokens"
         raise BadReplyError(f"{self._base_url} answered {what}", hint=hint, request_id=request_id)
 
     def _typed(self, error: Exception, prompt: tuple[Message, ...] = ()) -> LLMError:

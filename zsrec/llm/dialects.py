@@ -6,7 +6,8 @@ What was learned is remembered for the client's server and model, and shown: not
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from zsrec.core.errors import LLMError
@@ -14,22 +15,23 @@ from zsrec.core.settings import Settings
 from zsrec.llm.failures import refused_fields
 from zsrec.llm.protocol import ChatRequest, Label, LabelsBy, wire
 
-Binding = Literal["structured_outputs", "json_schema", "grammar"]
+Binding = Literal["structured_outputs", "json_schema", "grammar", "regex"]
 
-# vLLM's own sampling fields, with the values that change nothing.
-_NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+# The values that change nothing: of vLLM's own sampling fields, and of OpenAI's.
+_OWN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+_NEUTRAL = {**_OWN, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 # The names that other servers have for a field: OpenAI's reasoning models, Mistral, llama.cpp.
 _RENAMES = {"max_tokens": "max_completion_tokens", "seed": "random_seed", "repetition_penalty": "repeat_penalty"}
-_OPTIONAL = {
-    *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop"),
-    *(*_NEUTRAL, "cache_salt", "chat_template_kwargs", "reasoning_effort"),
-}
+_OPTIONAL = {*("temperature", "seed", "stop", "cache_salt", "chat_template_kwargs", "reasoning_effort", *_NEUTRAL)}
 _JSON_TOKENS = 16  # of an object around an answer
 _UNSUPPORTED = (
     "unsupported", "not supported", "not support", "unrecognized", "unknown", "unexpected", "extra inputs",
     "not permitted", "not allowed", "forbidden", "additional propert", "extra_forbidden", "invalid parameter",
+    "deprecated",
 )  # fmt: skip
 TOKEN_ID = "token_id:"  # noqa: S105  before an id, where vLLM returns tokens as ids
+_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}\"/-]")
+LESS_THOUGHT = "set ZSREC_THINKING=off (OpenAI, Gemini: ZSREC_REASONING_EFFORT=none or minimal)"
 THOUGHT_OPENERS = ("<think>", "<thinking>", "<|channel|>", "[THINK]", "<|start_thinking|>", "◁think▷")
 
 
@@ -38,6 +40,7 @@ class Dialect:
 
     Attributes:
         names: Fields that the server takes under another name, or (None) not at all.
+        unneeded: Fields of which the server refuses the value that changes nothing (TGI: `top_p` 1).
         bindings: Ways to bind answers to choices, in the order of trial.
         binding: The one that the server has.
     """
@@ -46,7 +49,9 @@ class Dialect:
         self._settings = settings
         self._thinking_off = settings.thinking == "off"
         self.names: dict[str, str | None] = {}
-        self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar")
+        self.unneeded: set[str] = set()
+        self._all_tokens = _OWN["top_k"]
+        self.bindings: tuple[Binding, ...] = ("structured_outputs", "json_schema", "grammar", "regex")
         self.binding: Binding = "structured_outputs"
 
     def llama_cpp(self) -> bool:
@@ -57,6 +62,7 @@ class Dialect:
         if "repetition_penalty" in self.names:
             return False
         self.names["repetition_penalty"] = _RENAMES["repetition_penalty"]
+        self._all_tokens = 0  # its default is 40, and llama-cpp-python refuses -1
         self.bindings = ("grammar", "json_schema")
         return True
 
@@ -64,7 +70,9 @@ class Dialect:
         """The fields as this server takes them, with those of the settings."""
         effort = self._settings.reasoning_effort
         added = self.template_fields() | ({"reasoning_effort": effort} if effort else {})
-        return renamed({**fields, **added}, self.names) | self._settings.extra_body
+        if fields.get("top_k") == _OWN["top_k"]:
+            added["top_k"] = self._all_tokens
+        return renamed({**fields, **added}, self.names, self.unneeded) | self._settings.extra_body
 
     def template_fields(self) -> dict[str, Any]:
         """Arguments of the model's chat template, for chats and for the tokenizer alike."""
@@ -80,10 +88,10 @@ class Dialect:
         original = {new: old for old, new in self.names.items() if new is not None}
         for name in refused_fields(error) & set(sent):
             field = original.get(name, name)
-            neutral = field in _NEUTRAL and sent[name] == _NEUTRAL[field]
-            if not (unsupported or neutral):
-                continue
-            if field in _RENAMES and field not in self.names:
+            if not unsupported:
+                if field in _NEUTRAL and sent[name] == _NEUTRAL[field]:
+                    self.unneeded.add(field)
+            elif field in _RENAMES and field not in self.names:
                 self.names[field] = _RENAMES[field]
             elif field in _OPTIONAL:
                 self.names[field] = None
@@ -98,11 +106,16 @@ class Dialect:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is sent in another way than a template says, as sentences."""
-        notes = [
-            f"{old} is not sent: the server refuses it" if new is None else f"{old} is sent as {new}"
-            for old, new in sorted(self.names.items())
+        known = sorted(self.names.items())
+        gone = ", ".join(old for old, new in known if new is None)
+        notes = [f"{old} is sent as {new}" for old, new in known if new is not None]
+        notes += [f"not sent, since the server refuses it: {gone}"] if gone else []
+        notes += [
+            f"{name} is not sent where it is {_NEUTRAL[name]:g} and has no effect: the server refuses that value"
+            for name in sorted(self.unneeded)
         ]
-        if self._thinking_off and self._settings.thinking == "auto":
+        refused = "chat_template_kwargs" in self.names
+        if self._thinking_off and self._settings.thinking == "auto" and not refused:
             notes.append("the model's thinking is turned off (ZSREC_THINKING=on keeps it)")
         return tuple(notes)
 
@@ -119,9 +132,15 @@ def request_fields(request: ChatRequest, *, binding: Binding = "structured_outpu
     return fields | bind_fields(binding, request.choices, request.pattern)
 
 
-def renamed(fields: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
-    """The fields under a server's own names; those without a name are left out."""
-    sent = ((names.get(name, name), value) for name, value in fields.items())
+def renamed(
+    fields: Mapping[str, Any], names: Mapping[str, str | None], unneeded: Collection[str] = ()
+) -> dict[str, Any]:
+    """The fields under a server's own names, without those that have none or, if `unneeded`, change nothing."""
+    sent = (
+        (names.get(name, name), value)
+        for name, value in fields.items()
+        if name not in unneeded or value != _NEUTRAL[name]
+    )
     return {name: value for name, value in sent if name is not None}
 
 
@@ -149,6 +168,9 @@ def bind_fields(binding: Binding, choices: tuple[str, ...], pattern: str = "") -
         if not choices:
             return {}
         return {"grammar": "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)}
+    if binding == "regex":  # TGI's own response format
+        value = pattern or "|".join(map(escaped, choices))
+        return {"response_format": {"type": "regex", "value": f"(?:{value})"}}
     rule: dict[str, Any] = {"enum": list(choices)} if choices else {"pattern": f"^(?:{pattern})$"}
     schema = {
         "type": "object",
@@ -173,6 +195,11 @@ def bound_answer(binding: Binding, answer: str) -> str:
     except ValueError:
         return answer
     return str(found["answer"]) if isinstance(found, dict) and "answer" in found else answer
+
+
+def escaped(text: str) -> str:
+    """A text as a pattern of every dialect: `re.escape` also escapes spaces, which some refuse."""
+    return _SPECIAL.sub(lambda match: "\\" + match[0], text)
 
 
 def only_thought(text: str | None, *, thought: bool) -> bool:

@@ -42,11 +42,17 @@ _OVERFLOW = re.compile(
     r"context[ _-]?(?:length|size|window)"  # OpenAI, vLLM, llama.cpp, SGLang, Mistral, LM Studio
     r"|context the overflows"  # LM Studio
     r"|maximum (?:model|input) length|longer than the (?:maximum|model)|max_model_len"  # vLLM
-    r"|max_new_tokens`? must be <="  # TGI
+    r"|max_new_tokens`? must be <=|`inputs` must have less than"  # TGI
     r"|(?:prompt|input) (?:is )?too long|input token count"  # Ollama, Anthropic, Gemini
     r"|reduce the length of the (?:messages|prompt)",  # Groq
     re.I,
 )
+_SUGGESTION = re.compile(r",? did you mean [^,;\n]*", re.I)  # Groq names a field that is not the refused one
+_CLOSED = {
+    "peer closed": "in the middle of its reply",
+    "disconnected without": "before it answered",
+}  # h11's words
+_NOT_VALID = re.compile(r"\bvalidation errors?\b.*'loc'", re.S)  # llama-cpp-python, with status 500
 _QUOTA = re.compile(r"quota|billing|credit", re.I)
 
 
@@ -71,11 +77,7 @@ def as_llm_error(error: Exception, base_url: str, prompt: Sequence[Message] = ()
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, base_url, prompt)
     if isinstance(error, openai.APIConnectionError):
-        return LLMConnectionError(
-            f"cannot reach a server at {base_url}: {quoted(str(error.__cause__ or error), prompt)}",
-            hint="start one with `zsrec model up`, or set ZSREC_BASE_URL to the one you run",
-            retryable=True,
-        )
+        return _of_connection(error, base_url, prompt)
     if isinstance(error, pydantic.ValidationError):
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -87,6 +89,27 @@ def as_llm_error(error: Exception, base_url: str, prompt: Sequence[Message] = ()
     return BadReplyError(
         f"{base_url} sent a reply that is not in the OpenAI format",
         hint=f"is this an OpenAI-compatible server? {_url_hint(base_url)}",
+    )
+
+
+def _of_connection(error: openai.APIConnectionError, base_url: str, prompt: Sequence[Message]) -> LLMError:
+    import httpx2
+
+    why = quoted(str(error.__cause__ or error), prompt)
+    broken = isinstance(error.__cause__, httpx2.ReadError | httpx2.WriteError)
+    closed = (
+        "before its reply was complete" if broken else next((_CLOSED[one] for one in _CLOSED if one in why), "")
+    )
+    if closed:
+        return LLMConnectionError(
+            f"the server at {base_url} closed the connection {closed}",
+            hint="read the log of the server, or of a proxy in between: was it stopped, or out of memory?",
+            retryable=True,
+        )
+    return LLMConnectionError(
+        f"cannot reach a server at {base_url}: {why}",
+        hint="start one with `zsrec model up`, or set ZSREC_BASE_URL to the one you run",
+        retryable=True,
     )
 
 
@@ -116,7 +139,7 @@ def _of_status(error: openai.APIStatusError, base_url: str, prompt: Sequence[Mes
             if retryable
             else "check the account's plan and quota"
         )
-    elif status >= 500:
+    elif status >= 500 and not _is_refusal(error):
         kind, retryable = LLMServerError, True
         what, hint = f"{base_url} failed ({status}): {message}", "read the server's log"
     elif 300 <= status < 400:
@@ -155,24 +178,34 @@ def _url_hint(base_url: str) -> str:
     path = urlsplit(base_url).path.rstrip("/")
     if not path:
         return f"the URL has no path: most servers want {base_url.rstrip('/')}/v1"
+    if "/openai/deployments/" in path:
+        return """Azure wants its API's version: ZSREC_EXTRA_QUERY='{"api-version": "2024-10-21"}'"""
     return "does ZSREC_BASE_URL end where /chat/completions begins, for most servers with /v1?"
 
 
 def refused_fields(error: LLMError) -> frozenset[str]:
-    """The request fields that a 400 or 422 names; empty for other errors."""
+    """The request fields that a refusal names; empty for other errors."""
     import openai
 
     cause = error.__cause__
-    if not isinstance(cause, openai.APIStatusError) or cause.status_code not in {400, 422}:
+    if not isinstance(cause, openai.APIStatusError) or not _is_refusal(cause):
         return frozenset()
     return frozenset(_names(cause.body))
+
+
+def _is_refusal(error: openai.APIStatusError) -> bool:
+    """Whether a server refused a request as it stands, and did not fail at it."""
+    return error.status_code in {400, 422} or (
+        error.status_code == 500 and _NOT_VALID.search(message_of(error.body)) is not None
+    )
 
 
 def _names(body: object) -> Iterator[str]:
     """Names in `param`, in the `loc` of pydantic's error lists, and in quotes within messages."""
     if isinstance(body, str):
-        yield from re.findall(r"""["'`]([a-z_]{3,40})["'`]""", body[:_MOST_READ])
-        yield from re.findall(r"\b([a-z]+_[a-z_]{1,40}|seed|stop|temperature)\b", body[:_MOST_READ])
+        text = _SUGGESTION.sub("", body[:_MOST_READ])
+        yield from re.findall(r"""["'`]([a-z_]{3,40})["'`]""", text)
+        yield from re.findall(r"\b([a-z]+_[a-z_]{1,40}|seed|stop|temperature)\b", text)
     elif isinstance(body, list):
         for one in body[:20]:
             yield from _names(one)

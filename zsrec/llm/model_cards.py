@@ -11,7 +11,7 @@ from zsrec.core.types import Frozen
 
 _MOST_MODELS = 2000
 _LONGEST = 1_000_000_000
-# Who says it: vLLM and SGLang; LiteLLM and Anthropic; OpenRouter and Together; Groq; Mistral and LM Studio.
+# Who says it: vLLM and SGLang; LiteLLM and Anthropic; OpenRouter and Together; Groq; Mistral.
 _CONTEXT = ("max_model_len", "max_input_tokens", "context_length", "context_window", "max_context_length")
 
 
@@ -44,6 +44,12 @@ def read_cards(body: object) -> Mapping[str, ModelCard]:
     return {_name(entry["id"]): _card(entry) for entry in named}
 
 
+def find_card(cards: Mapping[str, ModelCard], model: str) -> ModelCard | None:
+    """The card of a model by its name; servers take it without Gemini's "models/" and Ollama's ":latest", too."""
+    named = (card for name, card in cards.items() if name in (model, f"models/{model}", f"{model}:latest"))
+    return next(named, None)
+
+
 def _name(name: str) -> str:
     return name[:500]
 
@@ -60,7 +66,7 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
             owned_by=owner if isinstance(owner, str) else None,
             parent=entry.get("parent"),
             tokens=lengths[0] if lengths else None,
-            llama_cpp=owner == "llamacpp",
+            llama_cpp=owner == "llamacpp" or (owner == "me" and "permissions" in entry),  # llama-cpp-python
         )
     except ValidationError:
         return ModelCard()

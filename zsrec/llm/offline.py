@@ -1,7 +1,8 @@
 """Offline inference: requests as files for `vllm run-batch` or a Batch API, and their replies read back.
 
-A request's `custom_id` is its key (`batch_key`), so a reply finds its request in whatever order replies come.
-Recorded answers of other origin are named by whom they answer: `{"id": "u1", "text": "1. Heat"}`.
+A request's `custom_id` is its key (`batch_key`), so a reply finds its request in whatever order replies come. The
+journal of a live run has both. Recorded answers of other origin are named by whom they answer:
+`{"id": "u1", "text": "1. Heat"}`.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ def batch_key(request: ChatRequest) -> str:
 
 
 class _Entry(NamedTuple):
-    """One line of a file of replies: a text, a chat completion, or the reason why there is neither."""
+    """One line of a file of replies: a text, a chat completion, a live exchange, or why there is none."""
 
     text: str | None = None
+    finish_reason: str | None = None  # of the text
+    exchange: Exchange | None = None
     reply: Reply | None = None
     failure: str | None = None
 
@@ -91,12 +94,12 @@ class RecordedReplies:
 
     @classmethod
     def read(cls, name: str, paths: Iterable[str | Path]) -> Self:
-        """Reads files of `{"id", "text"}` lines or of a batch's output, one after the other.
+        """Reads files of `{"id", "text"}` lines, of a batch's output or a run's `exchanges.jsonl`, one by one.
 
         A successful reply replaces a failed one of the same id, as a later round brings it.
 
         Raises:
-            DataError: A file is missing, or a line is neither form, with its number.
+            DataError: A file is missing, or a line has none of these forms, with its number.
         """
         replies = cls(name, tuple(map(Path, paths)))
         for path in replies.files:
@@ -328,19 +331,25 @@ def _lines(path: Path) -> Iterator[tuple[str, _Entry]]:
                         raise DataError(str(error), path=path, line=number, hint=hint) from None
                     except (ValueError, TypeError, KeyError, AttributeError) as error:
                         raise DataError(
-                            "is neither {\"id\", \"text\"} nor a line of a batch's output",
-                            path=path, line=number, hint="give `vllm run-batch` -o files, or lines of id and text",
+                            "is neither {\"id\", \"text\"} nor a line of a batch's output or of a run's journal",
+                            path=path, line=number,
+                            hint="give `vllm run-batch` -o files, exchanges.jsonl, or lines of id and text",
                         ) from error  # fmt: skip
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", path=path, hint="check --replies") from error
 
 
 def _entry(line: Mapping[str, Any]) -> tuple[str, _Entry]:
+    if "request" in line:
+        request = ChatRequest.model_validate(line["request"])
+        if "bad_reply" in line:
+            return batch_key(request), _Entry(failure=str(line["bad_reply"]["message"]))
+        return batch_key(request), _Entry(exchange=Exchange(messages=request.messages, **line["reply"]))
     if "custom_id" not in line:
-        text = line["text"]
-        if text is not None and not isinstance(text, str):
+        text, ended = line["text"], line.get("finish_reason")
+        if not isinstance(text, str | None) or not isinstance(ended, str | None):
             raise TypeError
-        return _id(line["id"]), _Entry(text=text, failure="no text" if text is None else None)
+        return _id(line["id"]), _Entry(text, ended, failure="no text" if text is None else None)
     response, error = line.get("response") or {}, line.get("error")
     status = response.get("status_code")
     if error or status not in (None, 200) or "body" not in response:
@@ -364,11 +373,15 @@ def _id(value: object) -> str:
 def _exchange(entry: _Entry, request: ChatRequest, name: str) -> Exchange:
     if entry.failure is not None:
         raise BadReplyError(f"{name}: the reply failed: {entry.failure}", hint="ask for it again")
+    if entry.exchange is not None:
+        return entry.exchange
     labels = request.labels.labels if request.labels is not None else None
     if entry.reply is None:
         if labels is not None:
             raise BadReplyError(f"{name}: a text has no log-probabilities", hint="answer the request files")
-        return Exchange(messages=request.messages, answer=entry.text or "", model=name)
+        return Exchange(
+            messages=request.messages, answer=entry.text or "", finish_reason=entry.finish_reason, model=name
+        )
     reply, answer = entry.reply, entry.reply.answer
     if labels is None and (answer is None or only_thought(answer, thought=reply.thought)):
         raise BadReplyError(f"{name}: the reply has no answer", hint="ask for it again, with more max_tokens")

@@ -85,6 +85,7 @@ class ServerInfo(Frozen):
         vllm: Whether it says that it is vLLM.
         capabilities: What was tried out so far, and whether it worked. Only what a ranker needed is in it.
         field_names: Fields of a request that it takes under another name, or (None) not at all.
+        unneeded: Fields of which it refuses the value that changes nothing.
         notes: What is sent to it in another way than a template says, as sentences.
         control_tokens: Those of its tokenizer that cannot be told by their shape (`zsrec.llm.control_tokens`).
     """
@@ -97,6 +98,7 @@ class ServerInfo(Frozen):
     vllm: bool = False
     capabilities: Mapping[Capability, bool] = Field(default_factory=dict)
     field_names: Mapping[str, str | None] = Field(default_factory=dict)
+    unneeded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     control_tokens: tuple[str, ...] = ()
 

@@ -51,10 +51,15 @@ class _Details(_Part):
     cached_tokens: Count | None = None
 
 
+class _Reasoning(_Part):
+    reasoning_tokens: Count | None = None
+
+
 class _Usage(_Part):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Reasoning | None = None
 
 
 class Reply(_Part):
@@ -79,9 +84,17 @@ class Reply(_Part):
 
     @property
     def thought(self) -> bool:
-        """Whether the reply has the model's reasoning in a field of its own."""
+        """Whether the model reasoned: in a field of its own, or hidden before an answer that is empty.
+
+        OpenAI counts hidden thoughts; Gemini leaves the content out where they took all of `max_tokens`.
+        """
         message = self._message
-        return message is not None and bool(message.reasoning or message.reasoning_content)
+        if message is None or message.reasoning or message.reasoning_content:
+            return message is not None
+        details = self.usage.completion_tokens_details if self.usage else None
+        counted = bool(details and details.reasoning_tokens)
+        cut = self.finish_reason == "length" and message.content is None and self.first_token is None
+        return not self.answer and (counted or cut)
 
     @property
     def _message(self) -> _Message | None:

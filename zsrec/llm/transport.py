@@ -23,7 +23,12 @@ class BoundedClient(httpx2.AsyncClient):
 
     A reply that is too large or in another encoding becomes an error body in the OpenAI format, so that nobody
     takes a part for the whole and the request is not sent again. Redirects are not followed.
+
+    Attributes:
+        unreachable: Whether the newest attempt to connect failed; the openai package may be about to try again.
     """
+
+    unreachable = False
 
     def __init__(self, seconds: float, *, proxy: str | None, **options: Any) -> None:  # noqa: ANN401
         try:
@@ -54,7 +59,12 @@ class BoundedClient(httpx2.AsyncClient):
             )
         try:
             async with asyncio.timeout(self._seconds):
-                response = await super().send(request, **{**options, "stream": True})
+                try:
+                    response = await super().send(request, **{**options, "stream": True})
+                except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                    self.unreachable = True
+                    raise
+                self.unreachable = False
                 try:
                     if _says_its_size(response):
                         await response.aread()

@@ -81,7 +81,7 @@ def as_curl(request: ChatRequest, server: ServerInfo) -> str:
     """A shell command that sends a request; the key is read from the environment, never written."""
     from zsrec.llm.dialects import renamed, request_fields  # the openai package takes a second to import
 
-    fields = renamed(request_fields(request), server.field_names)
+    fields = renamed(request_fields(request), server.field_names, server.unneeded)
     return command(server.base_url, {"model": server.model, **fields}) + "\n"
 
 

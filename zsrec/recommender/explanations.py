@@ -10,6 +10,7 @@ from zsrec.answers.grounding import resolve_history
 from zsrec.core.errors import CapabilityError, ConfigError, ContextOverflowError, LLMError
 from zsrec.core.types import Exchange, Frozen, Item, TemplateRef
 from zsrec.data.history import Feedback, History
+from zsrec.llm.dialects import escaped
 from zsrec.llm.protocol import LLM, ChatRequest, chat_each
 from zsrec.prompts.front_matter import CITED
 from zsrec.prompts.item_view import ItemView
@@ -20,7 +21,6 @@ from zsrec.recommender.request import Pipeline, Request
 DEFAULT_TEMPLATE = "explain/default"
 
 _CITABLE = (Feedback.SEEN.value, Feedback.LIKED.value)
-_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}\"/-]")
 _Answer = tuple[Exchange | None, LLMError | None]  # an answer, an error, or an answer that is not valid and why
 
 
@@ -143,12 +143,7 @@ def pattern_of(pattern: str, shown: Iterable[ItemView]) -> str:
     names = dict.fromkeys(one.display for one in shown if one.id and one.feedback in _CITABLE)
     if not pattern or not names:
         return ""
-    return pattern.replace(CITED, f"(?:{'|'.join(map(_escaped, names))})")
-
-
-def _escaped(text: str) -> str:
-    """A text as a pattern of every dialect: `re.escape` also escapes spaces, which some refuse."""
-    return _SPECIAL.sub(lambda match: "\\" + match[0], text)
+    return pattern.replace(CITED, f"(?:{'|'.join(map(escaped, names))})")
 
 
 async def require_patterns(llm: LLM) -> None:

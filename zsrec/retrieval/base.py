@@ -120,6 +120,11 @@ class Explains(Protocol):
         """The largest part of each item's score; None where nothing speaks for it."""
 
 
+def evidence_of(retriever: Retriever, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
+    """The retriever's evidence; None for every item where it cannot say why."""
+    return retriever.evidence(of, codes) if isinstance(retriever, Explains) else [None for _ in codes]
+
+
 @runtime_checkable
 class Learns(Protocol):
     """A retriever for which a new event counts at once."""
@@ -208,15 +213,10 @@ def profile(
     words = (about or "").strip()
     if not isinstance(history, History):
         return Profile.of(items.codes(history))._replace(words=words)
-    known = [(items.code(event.item), weights[event.feedback]) for event in history.events if event.by != "title"]
-    pairs = [(code, weight) for code, weight in known if code is not None]
-    return Profile(
-        np.array([code for code, _ in pairs], dtype=np.int32),
-        np.array([weight for _, weight in pairs], dtype=np.float64),
-        words,
-        tuple(one.text for one in history.critiques),
-        history.user,
-    )
+    known = [one for one in history.events if one.by != "title" and one.item in items]
+    codes, critiques = items.codes(one.item for one in known), tuple(one.text for one in history.critiques)
+    own = np.array([weights[one.feedback] for one in known], dtype=np.float64)
+    return Profile(codes, own, words, critiques, history.user)
 
 
 def faded(of: Profile, last: int, decay: float) -> Profile:
@@ -235,12 +235,27 @@ def faded(of: Profile, last: int, decay: float) -> Profile:
     return of._replace(codes=of.codes[rated[order]], weights=np.concatenate(weights)[order])
 
 
-def check_recency(last: int, decay: float) -> None:
-    """Raise `ConfigError` where a parameter of `faded` is out of range."""
-    if last < 1:
-        raise ConfigError(f"last is {last}", hint="how many of the newest events count: at least 1")
-    if not 0 < decay <= 1:
-        raise ConfigError(f"decay is {decay}", hint="in (0, 1]; 1 weighs old and new events alike")
+class Recency(Frozen):
+    """How much a user's newest events count (`faded`).
+
+    Attributes:
+        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
+        decay: The weight of an event one step older, in (0, 1].
+    """
+
+    last: int = 8
+    decay: float = 0.8
+
+    def check(self) -> None:
+        """Raise `ConfigError` where a parameter is out of range."""
+        if self.last < 1:
+            raise ConfigError(f"last is {self.last}", hint="how many of the newest events count: at least 1")
+        if not 0 < self.decay <= 1:
+            raise ConfigError(f"decay is {self.decay}", hint="in (0, 1]; 1 weighs old and new events alike")
+
+    def recent(self, of: Profile) -> Profile:
+        """The newest events, `faded`."""
+        return faded(of, self.last, self.decay)
 
 
 def profile_notes(retriever: Retriever, of: Profile) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
+from zsrec.data.interactions import Ids
 from zsrec.data.titles import parse_title
-from zsrec.retrieval.base import Evidence, EvidenceKind, Explains, Profile, Retriever
+from zsrec.retrieval.base import Evidence, EvidenceKind, Profile, Retriever, evidence_of
 
 
 class Because(Frozen):
@@ -38,13 +39,8 @@ def because(retriever: Retriever, of: Profile, ids: Sequence[str], catalog: Cata
         catalog: Gives titles and the domain's verb.
     """
     known = {code: one for one in ids if (code := retriever.items.code(one)) is not None}
-    if not isinstance(retriever, Explains) or not known:
-        return {}
-    found = {}
-    for code, evidence in zip(known, retriever.evidence(of, list(known)), strict=True):
-        if evidence is not None:
-            found[known[code]] = _because(evidence, lambda source: retriever.items[source], catalog)
-    return found
+    found = zip(known.values(), evidence_of(retriever, of, list(known)) if known else (), strict=True)
+    return {one: _because(evidence, retriever.items, catalog) for one, evidence in found if evidence is not None}
 
 
 _VERBS = {
@@ -56,8 +52,8 @@ _VERBS = {
 }  # fmt: skip
 
 
-def _because(evidence: Evidence, name: Callable[[int], str], catalog: Catalog) -> Because:
-    source = None if evidence.source is None else name(evidence.source)
+def _because(evidence: Evidence, items: Ids, catalog: Catalog) -> Because:
+    source = None if evidence.source is None else items[evidence.source]
     title = "" if source is None else _title(source, catalog)
     past, infinitive, participle = _VERBS.get(catalog.domain, ("chose", "choose", "chosen"))
     users, total = f"{evidence.users:,}", f"{'last ' if evidence.latest else ''}{evidence.of:,}"
@@ -69,9 +65,8 @@ def _because(evidence: Evidence, name: Callable[[int], str], catalog: Catalog) -
         "words": f"it matches {', '.join(evidence.words[:5])}",
         "popular": f"{users} of {total} users {past} it",
     }
-    return Because(
-        text=texts[evidence.kind], kind=evidence.kind, item=source, users=evidence.users, of=evidence.of
-    )
+    kind = evidence.kind
+    return Because(text=texts[kind], kind=kind, item=source, users=evidence.users, of=evidence.of)
 
 
 def _title(item_id: str, catalog: Catalog) -> str:

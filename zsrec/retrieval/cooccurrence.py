@@ -11,20 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
 from zsrec.data.interactions import Codes, Ids, Interactions
-from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Scores, check_recency, faded, unreachable
+from zsrec.retrieval.base import Evidence, EvidenceKind, Mode, Profile, Recency, Scores, unreachable
 from zsrec.retrieval.sequences import Sequences, Window
 
 LARGE = 1_000_000
 
 
-class CooccurrenceConfig(Frozen):
+class CooccurrenceConfig(Recency):
     """Parameters of windowed co-occurrence; the defaults were chosen on MovieLens latest-small alone.
 
     Attributes:
-        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
-        decay: The weight of an event one step older, in (0, 1].
         window: How far from an event others' events count, at least 1.
         before: The weight of an event before, where one after weighs 1; at least 0.
         shrink: Added to the number of users of an item; at least 0.
@@ -32,8 +29,6 @@ class CooccurrenceConfig(Frozen):
             than a million interactions.
     """
 
-    last: int = 8
-    decay: float = 0.8
     window: int = 50
     before: float = 0.5
     shrink: float = 10.0
@@ -65,7 +60,7 @@ class Cooccurrence:
     mode: ClassVar[Mode] = "training-free"
 
     def __post_init__(self) -> None:
-        check_recency(self.config.last, self.config.decay)
+        self.config.check()
         if self.config.window < 1 or self.config.before < 0 or self.config.shrink < 0:
             raise ConfigError(
                 f"{self.config}",
@@ -113,7 +108,7 @@ class Cooccurrence:
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The history item that contributed most, and how many of its users met the item after or before it."""
-        return [None if one is None else one[1] for one in self.contributions(of, codes)]
+        return [one and one[1] for one in self.contributions(of, codes)]
 
     def contributions(self, of: Profile, codes: Sequence[int]) -> list[tuple[float, Evidence] | None]:
         """The same with the part of `counts` that it stands for."""
@@ -162,7 +157,7 @@ class Cooccurrence:
 
     def recent(self, of: Profile) -> Profile:
         """The newest events with the weights f_t."""
-        recent = faded(of, self.config.last, self.config.decay)
+        recent = self.config.recent(of)
         return recent._replace(weights=recent.weights * self._norms(recent.codes))
 
     @property

@@ -70,11 +70,8 @@ class Fused:
             raise ConfigError(f"{self.config}", hint="text_weight is at least 0, text_power above 0")
         if self.behaviour is None:
             object.__setattr__(self, "behaviour", Cooccurrence(self.interactions, self.config))
-        if (
-            self.vectors is None
-            and self.lexical is not None
-            and list(self.lexical.items.ids) != list(self.items.ids)
-        ):
+        words = self.lexical if self.vectors is None else None
+        if words is not None and list(words.items.ids) != list(self.items.ids):
             raise ConfigError(
                 "the lexical retriever has other items than the interactions", hint="use one catalog"
             )
@@ -135,9 +132,8 @@ class Fused:
         texts = dict(enumerate(self._text_counts(of).tolist()) if self.config.text_weight else ())
         near: list[Evidence | None] = [None for _ in codes]
         if self._semantic is not None:
-            recent = self.behaviour.recent(of)
-            closest = self._semantic.contributions(recent, codes, self._words_weight)
-            near = [None if one is None else one[1] for one in closest]
+            closest = self._semantic.contributions(self.behaviour.recent(of), codes, self._words_weight)
+            near = [one and one[1] for one in closest]
         elif self.lexical is not None:
             near = self.lexical.evidence(of, codes)
         return [

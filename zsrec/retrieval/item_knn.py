@@ -8,22 +8,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded, unreachable
+from zsrec.retrieval.base import Evidence, Mode, Profile, Recency, Scores, unreachable
 
 
-class ItemKNNConfig(Frozen):
-    """Parameters of item-kNN.
+class ItemKNNConfig(Recency):
+    """Parameters of item-kNN."""
 
-    Attributes:
-        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
-        decay: The weight of an event one step older, in (0, 1].
-    """
-
-    last: int = 8
     decay: float = 0.7
 
 
@@ -53,7 +46,7 @@ class ItemKNN:
     mode: ClassVar[Mode] = "training-free"
 
     def __post_init__(self) -> None:
-        check_recency(self.config.last, self.config.decay)
+        self.config.check()
 
     @classmethod
     def from_histories(
@@ -84,7 +77,7 @@ class ItemKNN:
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The history item with the largest weighted cosine, and how many users it shares."""
-        recent = faded(of, self.config.last, self.config.decay)
+        recent = self.config.recent(of)
         known, found = self.interactions, list[Evidence | None]()
         me = {known.users.code(of.user or "")}
         sources = [(code, set(known.users_of(code).tolist()) - me) for code in recent.codes.tolist()]
@@ -100,7 +93,7 @@ class ItemKNN:
 
     def similarities(self, of: Profile) -> Scores:
         """The same with 0 where no user links an item to the history; a new array."""
-        recent = faded(of, self.config.last, self.config.decay)
+        recent = self.config.recent(of)
         known = self.interactions
         weights = recent.weights * known.inverse_norms[recent.codes] / max(len(recent.codes), 1)
         lists = [np.zeros(0, dtype=np.int32), *(known.users_of(item) for item in recent.codes.tolist())]

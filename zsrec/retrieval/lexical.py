@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen, Item
+from zsrec.core.types import Item
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import words
-from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, Mode, Profile, Recency, Scores
 
 _NEGATION = frozenset("no not less never nothing without avoid dislike hate dont isnt".split())
 _ENDS_NEGATION = re.compile(r"[.,;:!?\n]|\b(?:but|and more|more|rather|instead|only)\b")
@@ -33,12 +33,10 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2,}")
 _LONGEST = 32
 
 
-class LexicalConfig(Frozen):
+class LexicalConfig(Recency):
     """Parameters of the lexical retriever.
 
     Attributes:
-        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
-        decay: The weight of an event one step older, in (0, 1].
         fields: Columns that are read after the title; None takes all columns with words.
         likes: The weight of liked items' words together, where the user's own words weigh 1; at least 0.
         similar: How alike a word must be to stand for another, in (0, 1]; 1 takes equal words only.
@@ -46,8 +44,6 @@ class LexicalConfig(Frozen):
         b: BM25's normalisation by length, in [0, 1].
     """
 
-    last: int = 8
-    decay: float = 0.8
     fields: tuple[str, ...] | None = None
     likes: float = 0.5
     similar: float = 0.55
@@ -82,7 +78,7 @@ class Lexical:
 
     def __init__(self, catalog: Catalog, config: LexicalConfig | None = None) -> None:
         c = self.config = config or LexicalConfig()
-        check_recency(c.last, c.decay)
+        c.check()
         if not (0 < c.similar <= 1 and c.k1 > 0 and 0 <= c.b <= 1 and c.likes >= 0):
             raise ConfigError(f"{c}", hint="similar in (0, 1], k1 above 0, b in [0, 1], likes at least 0")
         lacking = [name for name in c.fields or () if name not in catalog.attribute_names]
@@ -118,7 +114,7 @@ class Lexical:
         weights: Counter[str] = Counter()
         for text in (of.words, *of.critiques):
             weights.update(signed_words(text))
-        recent = faded(of, self.config.last, self.config.decay)
+        recent = self.config.recent(of)
         total = float(np.abs(recent.weights).sum())
         for code, weight in zip(recent.codes.tolist(), recent.weights.tolist(), strict=True):
             own = self._index.words_of(code)
@@ -206,24 +202,20 @@ class _Index:
         self._sizes = array("i")  # trigrams of each word
         self._lengths = array("i")  # words of each item
         self._own: list[array[int]] = []
-        self._total = 0
 
     def add(self, item: Sequence[str]) -> None:
-        code = len(self._lengths)
-        counts = Counter(item)
-        own = array("i")
-        for word, count in counts.items():
-            place = self._places.get(word)
-            if place is None:
-                place = self._new_word(word)
+        code, counts = len(self._lengths), Counter(item)
+        own = array("i", [self._place(word) for word in counts])
+        for place, count in zip(own, counts.values(), strict=True):
             self._items[place].append(code)
             self._counts[place].append(count)
-            own.append(place)
         self._own.append(own)
         self._lengths.append(len(item))
-        self._total += len(item)
 
-    def _new_word(self, word: str) -> int:
+    def _place(self, word: str) -> int:
+        """A word's place in the vocabulary, to which a new one is added."""
+        if (known := self._places.get(word)) is not None:
+            return known
         place = self._places[word] = len(self.vocabulary)
         self.vocabulary.append(word)
         self._items.append(array("i"))
@@ -252,10 +244,8 @@ class _Index:
             return found
         places, counts = np.unique(np.concatenate(having), return_counts=True)
         dice = 2 * counts / (len(trigrams) + np.array(self._sizes)[places])
-        for place, similarity in zip(places[dice >= least].tolist(), dice[dice >= least].tolist(), strict=True):
-            if place != exact and len(self.vocabulary[place]) >= 4:
-                found.append((place, similarity))
-        return found
+        near = zip(places[dice >= least].tolist(), dice[dice >= least].tolist(), strict=True)
+        return found + [one for one in near if one[0] != exact and len(self.vocabulary[one[0]]) >= 4]
 
     def idf(self, alike: Iterable[tuple[int, float]]) -> float:
         """Of a word by the items that have it or one like it."""
@@ -268,8 +258,8 @@ class _Index:
         if not alike:
             return
         part: NDArray[np.float64] = np.zeros(len(scores))
-        mean = self._total / max(len(self._lengths), 1) or 1.0
         lengths = np.array(self._lengths, dtype=np.float64)
+        mean = float(lengths.mean()) or 1.0
         for place, s in alike:
             items = np.array(self._items[place])
             counts = np.array(self._counts[place], dtype=np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 from zsrec.core.errors import BadRowError, ConfigError
 from zsrec.data.interactions import Ids
 from zsrec.data.tables import read_rows
-from zsrec.retrieval.base import Evidence, Explains, Learns, Mode, Profile, Retriever, Scores
+from zsrec.retrieval.base import Evidence, Learns, Mode, Profile, Retriever, Scores, evidence_of
 from zsrec.retrieval.popularity import Popularity
 
 
@@ -172,5 +172,5 @@ class Backed:
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The first's, else popularity's."""
-        first = self.first.evidence(of, codes) if isinstance(self.first, Explains) else [None for _ in codes]
+        first = evidence_of(self.first, of, codes)
         return [a or b for a, b in zip(first, self.behind.evidence(of, codes), strict=True)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,8 @@ from zsrec.core.types import Item
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval.base import Mode, best_codes
+from zsrec.retrieval.rerank import overlap, value_words
 from zsrec.retrieval.semantic import Vectors
-
-_WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def questions(
             f"{len(vectors):,} vectors for {len(catalog):,} items", hint="give item_vectors(…) of this catalog"
         )
     ids = Ids(catalog.ids)
-    values = [_values(item.attributes, attributes) for item in catalog]
+    values = [value_words(item, attributes) for item in catalog]
     mode: Mode = "zero-shot" if interactions is None or not len(interactions) else "training-free"
     if interactions is not None and mode == "training-free":
         worth = _popularity_entropy(interactions, ids)
@@ -82,7 +80,7 @@ def questions(
     else:
         worth = _attribute_entropy(values)
         rule = "entropy of the attributes over the catalog, times difference from what was asked"
-    similarity = _Similarity(values, vectors)
+    similarities = _similarities(values, vectors)
     order = best_codes(worth, len(catalog), ids)  # equal worths by hash, not by place
     remaining = order[~np.isin(order, ids.codes(exclude))]
     nearest = np.zeros(len(catalog))
@@ -91,7 +89,7 @@ def questions(
         place = int(np.argmax(worth[remaining] * (1.0 - nearest[remaining])))
         chosen.append(int(remaining[place]))
         remaining = np.delete(remaining, place)
-        nearest = np.maximum(nearest, similarity.to(chosen[-1]))
+        nearest = np.maximum(nearest, similarities(chosen[-1]))
     return Questions(items=tuple(catalog[catalog.ids[code]] for code in chosen), mode=mode, rule=rule)
 
 
@@ -103,10 +101,7 @@ def _popularity_entropy(interactions: Interactions, ids: Ids) -> NDArray[np.floa
 
 
 def _attribute_entropy(values: Sequence[frozenset[str]]) -> NDArray[np.float64]:
-    counts: dict[str, int] = {}
-    for own in values:
-        for value in own:
-            counts[value] = counts.get(value, 0) + 1
+    counts = Counter(value for own in values for value in own)
     bits = dict(zip(counts, _entropy(np.array(list(counts.values())) / len(values)).tolist(), strict=True))
     # fsum: a set's order differs between runs, and the sum must not
     return np.array([math.fsum(bits[one] for one in own) / max(len(own), 1) for own in values])
@@ -119,26 +114,12 @@ def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((shares <= 0.0) | (shares >= 1.0), 0.0, bits)
 
 
-def _values(item: Mapping[str, Any], attributes: Sequence[str]) -> frozenset[str]:
-    texts = (str(item[name]).lower() for name in attributes if name in item)
-    return frozenset(word for text in texts for word in _WORDS.findall(text))
-
-
-class _Similarity:
-    """Similarity of items in [0, 1], by vectors or else by attribute values."""
-
-    def __init__(self, values: Sequence[frozenset[str]], vectors: Vectors | None) -> None:
-        self._vectors = vectors
-        kinds = list(dict.fromkeys(values))  # far fewer than items
-        number = {kind: place for place, kind in enumerate(kinds)}
-        self._kinds, self._kind = kinds, np.array([number[own] for own in values])
-
-    def to(self, item: int) -> NDArray[np.float64]:
-        """The similarity of each item to this one; shape (number of items,)."""
-        if self._vectors is not None:
-            near: NDArray[np.float64] = np.clip(self._vectors @ self._vectors[item], 0.0, 1.0).astype(np.float64)
-            return near
-        own = self._kinds[self._kind[item]]
-        overlaps = [len(own & kind) / len(own | kind) if own or kind else 0.0 for kind in self._kinds]
-        by_kind: NDArray[np.float64] = np.array(overlaps)[self._kind]
-        return by_kind
+def _similarities(
+    values: Sequence[frozenset[str]], vectors: Vectors | None
+) -> Callable[[int], NDArray[np.float64]]:
+    """Gives each item's similarity to one, in [0, 1], by vectors or else by attribute values; shape (items,)."""
+    if vectors is not None:
+        return lambda item: np.clip(vectors @ vectors[item], 0.0, 1.0).astype(np.float64)
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(values))}  # far fewer than items
+    kind_of = np.array([kinds[own] for own in values])
+    return lambda item: np.array([overlap(values[item], kind) for kind in kinds])[kind_of]

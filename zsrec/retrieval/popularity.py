@@ -13,7 +13,7 @@ import numpy as np
 from zsrec.core.errors import ConfigError
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
-from zsrec.retrieval.base import Evidence, Mode, Profile, Scores
+from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, best_codes
 
 _DAY = 86_400.0
 
@@ -77,6 +77,5 @@ def popularity(histories: Iterable[History]) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
     for history in histories:
         counts.update({event.item for event in history.events if event.by != "title"})
-    ids = Ids(counts)
-    ties = dict(zip(ids.ids, ids.hashes(range(len(ids))).tolist(), strict=True))
-    return tuple(sorted(counts, key=lambda item_id: (-counts[item_id], ties[item_id])))
+    ids, users = Ids(counts), np.array(list(counts.values()), dtype=np.float64)
+    return tuple(ids[code] for code in best_codes(users, len(ids), ids).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
+from zsrec.core.types import Frozen, Item
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import split_year
-from zsrec.retrieval.base import Evidence, Explains, Mode, Profile, Retriever, Scores, best_codes, profile_notes
+from zsrec.retrieval.base import Evidence, Mode, Profile, Retriever, Scores, best_codes, evidence_of, profile_notes
 from zsrec.retrieval.semantic import Vectors
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -60,23 +61,15 @@ class Filter(Frozen):
 
     def holds(self, values: Sequence[str]) -> bool:
         """Whether the values of an item's column meet the condition."""
-        if self.operator in ("=", "!="):
-            wanted = self.value.casefold()
-            equal = any(one.casefold() == wanted or _same_number(one, self.value) for one in values)
-            return equal == (self.operator == "=")
         limit = _number(self.value)
         numbers = [number for one in values if (number := _number(one)) is not None]
-        if limit is None or not numbers:
-            return False
-        return all(_COMPARE[self.operator](number, limit) for number in numbers)
+        if self.operator in ("=", "!="):
+            equal = limit in numbers or self.value.casefold() in map(str.casefold, values)
+            return equal == (self.operator == "=")
+        return bool(numbers) and limit is not None and all(_COMPARE[self.operator](one, limit) for one in numbers)
 
 
-_COMPARE: dict[str, Any] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
+_COMPARE: dict[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 Where = Iterable[Filter | str]
 """Conditions that must all hold."""
@@ -194,8 +187,7 @@ class Reranked:
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """That of the retriever."""
-        found = self.retriever
-        return found.evidence(of, codes) if isinstance(found, Explains) else [None for _ in codes]
+        return evidence_of(self.retriever, of, codes)
 
     @cached_property
     def _filters(self) -> tuple[Filter, ...]:
@@ -205,15 +197,11 @@ class Reranked:
         if self.vectors is not None:
             near: NDArray[np.float64] = (self.vectors[codes] @ self.vectors[codes].T).astype(np.float64)
             return near
-        sets = [self._words(self.items[code]) for code in codes.tolist()]
-        return np.array([[len(a & b) / len(a | b) if a or b else 0.0 for b in sets] for a in sets])
-
-    def _words(self, item_id: str) -> frozenset[str]:
-        if item_id not in self.catalog:
-            return frozenset()
-        attributes = self.catalog[item_id].attributes
-        texts = [text for name in self.columns for text in _texts(attributes.get(name))]
-        return frozenset(word for text in texts for word in _WORDS.findall(text.lower()))
+        ids = [self.items[code] for code in codes.tolist()]
+        sets = [
+            value_words(self.catalog[one], self.columns) if one in self.catalog else frozenset() for one in ids
+        ]
+        return np.array([[overlap(a, b) for b in sets] for a in sets])
 
 
 @lru_cache(maxsize=16)
@@ -252,6 +240,17 @@ def mmr(relevance: NDArray[np.float64], similarities: NDArray[np.float64], trade
     return np.array(order, dtype=np.int64)
 
 
+def value_words(item: Item, columns: Iterable[str]) -> frozenset[str]:
+    """The words of an item's values in some columns."""
+    texts = (text for name in columns for text in _texts(item.attributes.get(name)))
+    return frozenset(word for text in texts for word in _WORDS.findall(text.lower()))
+
+
+def overlap(words: frozenset[str], others: frozenset[str]) -> float:
+    """The Jaccard overlap, in [0, 1]; 0 for two empty sets."""
+    return len(words & others) / len(words | others) if words or others else 0.0
+
+
 def _column(catalog: Catalog, name: str) -> Iterable[list[str]]:
     """The values of a column by item; "year" is read from the titles where there is no such column."""
     if name in catalog.attribute_names:
@@ -274,8 +273,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _same_number(one: str, other: str) -> bool:
-    number = _number(one)
-    return number is not None and number == _number(other)

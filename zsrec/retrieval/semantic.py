@@ -13,27 +13,23 @@ from numpy.typing import NDArray
 
 from zsrec.core.embedding import Embedder, default_embedder
 from zsrec.core.errors import ConfigError
-from zsrec.core.types import Frozen
 from zsrec.data.catalog import Catalog
 from zsrec.data.interactions import Ids
 from zsrec.data.titles import display_title
-from zsrec.retrieval.base import Evidence, Mode, Profile, Scores, check_recency, faded
+from zsrec.retrieval.base import Evidence, Mode, Profile, Recency, Scores
 
 Vectors = NDArray[np.float32]
 _TINY = 1e-6
 _NUMBERS = re.compile(r"\d+")
 
 
-class SemanticConfig(Frozen):
+class SemanticConfig(Recency):
     """Parameters of the semantic retriever.
 
     Attributes:
-        last: How many of the newest events count, and as many of the newest dislikes; at least 1.
-        decay: The weight of an event one step older, in (0, 1].
         centred: Whether the catalog's mean is taken from each vector.
     """
 
-    last: int = 8
     decay: float = 0.7
     centred: bool = True
 
@@ -68,7 +64,7 @@ class Semantic:
     notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_recency(self.config.last, self.config.decay)
+        self.config.check()
         if len(self.vectors) != len(self.items):
             raise ConfigError(
                 f"{len(self.vectors):,} vectors for {len(self.items):,} items",
@@ -107,14 +103,14 @@ class Semantic:
 
     def scores(self, of: Profile) -> Scores:
         """The score of each item; -inf for all where nothing is known of the user; shape (number of items,)."""
-        recent = faded(of, self.config.last, self.config.decay)
+        recent = self.config.recent(of)
         taste, n = self.taste(recent), len(recent.codes) + self._has_words(of)
         return self.cosines(taste / n) if n else np.full(len(self.items), -np.inf)
 
     def evidence(self, of: Profile, codes: Sequence[int]) -> list[Evidence | None]:
         """The history item whose text is most like each item's, weighted; the user's words where they are more."""
-        recent = faded(of, self.config.last, self.config.decay)
-        return [None if one is None else one[1] for one in self.contributions(recent, codes)]
+        recent = self.config.recent(of)
+        return [one and one[1] for one in self.contributions(recent, codes)]
 
     def contributions(
         self, of: Profile, codes: Sequence[int], words_weight: float = 1.0
@@ -122,16 +118,11 @@ class Semantic:
         """The same with the weighted cosine that it stands for."""
         vectors = (self._by_dimension[:, list(codes)].T - self._mean) * self._inverse_norms[list(codes)][:, None]
         sources = [Evidence("text", code) for code in of.codes.tolist()]
-        parts = [
-            self.taste(of._replace(codes=of.codes[[n]], weights=of.weights[[n]], words=""))
-            for n in range(len(sources))
-        ]
+        alone = [of._replace(codes=of.codes[[n]], weights=of.weights[[n]], words="") for n in range(len(sources))]
+        parts = [self.taste(one) for one in alone]
         if self._has_words(of):
-            nothing = of._replace(codes=of.codes[:0], weights=of.weights[:0])
-            sources, parts = (
-                [*sources, Evidence("words", words=("what you asked for",))],
-                [*parts, self.taste(nothing, words_weight)],
-            )
+            sources.append(Evidence("words", words=("what you asked for",)))
+            parts.append(self.taste(of._replace(codes=of.codes[:0], weights=of.weights[:0]), words_weight))
         if not parts:
             return [None for _ in codes]
         cosines = vectors @ np.array(parts).T

@@ -254,17 +254,9 @@ class Breakers:
             return False
         return True
 
-    def succeeded(self, tenant: Tenant) -> None:
-        """See `Breaker.succeeded`."""
-        self._each(tenant, Breaker.succeeded)
-
-    def took(self, tenant: Tenant, seconds: float, what: str) -> None:
-        """See `Breaker.took`."""
-        self._each(tenant, lambda one: one.took(seconds, what))
-
-    def failed(self, tenant: Tenant) -> None:
-        """See `Breaker.failed`."""
-        self._each(tenant, Breaker.failed)
+    def of(self, tenant: Tenant) -> tuple[Breaker, Breaker]:
+        """Both breakers that a tenant's outcome is reported to."""
+        return self.shared, self._own[tenant.name]
 
     def timed_out(self, tenant: Tenant, seconds: float, what: str, *, shortened: bool) -> None:
         """See `Breaker.timed_out`; `shortened` says whether the caller's deadline is below the service's own."""
@@ -273,14 +265,6 @@ class Breakers:
             self.shared.gave_up()
         else:
             self.shared.timed_out(seconds, what)
-
-    def gave_up(self, tenant: Tenant) -> None:
-        """See `Breaker.gave_up`."""
-        self._each(tenant, Breaker.gave_up)
-
-    def _each(self, tenant: Tenant, report: Callable[[Breaker], None]) -> None:
-        for one in (self.shared, self._own[tenant.name]):
-            report(one)
 
 
 class Shares:
@@ -298,14 +282,9 @@ class Shares:
             yield
             return
         if self._in_use[name] >= self._most:
-            raise RefusedError(
-                429,
-                "TenantBusy",
-                "too many requests of this key are under way",
-                f"at most {self._most} at once",
-                hint="wait for answers before asking again",
-                retry_after=1,
-            )
+            what, most = "too many requests of this key are under way", f"at most {self._most} at once"
+            hint = "wait for answers before asking again"
+            raise RefusedError(429, "TenantBusy", what, most, hint=hint, retry_after=1)
         self._in_use[name] += 1
         try:
             yield
@@ -313,12 +292,6 @@ class Shares:
             self._in_use[name] -= 1
             if not self._in_use[name]:
                 del self._in_use[name]
-
-
-async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` for at most so many seconds; TimeoutError once it was cancelled and has ended."""
-    async with asyncio.timeout(seconds):
-        return await work
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

@@ -21,13 +21,12 @@ from zsrec.core.errors import LLMError, ZsrecError
 from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.recommender.loader import Stock
 from zsrec.serving import lookups
-from zsrec.serving.admission import CallerGoneError, while_connected, within
+from zsrec.serving.admission import CallerGoneError, while_connected
 from zsrec.serving.auth import Keys, Tenant
 from zsrec.serving.docs_page import POLICY, docs_page
-from zsrec.serving.invalid_request import invalid
 from zsrec.serving.middleware import CALLER_GONE, BusyError, Limits, problem_response
 from zsrec.serving.observability import log
-from zsrec.serving.problem_details import RefusedError, refusal
+from zsrec.serving.problem_details import RefusedError, invalid, refusal
 from zsrec.serving.schemas import (
     FeedbackIn,
     FeedbackOut,
@@ -231,7 +230,8 @@ async def readyz(request: Request, response: Response) -> Ready:
     state = "breaker_open" if service.breaker.state == "open" else "ok"
     if state == "ok":
         try:
-            await within(_HANDSHAKE_SECONDS, service.llm.handshake())
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                await service.llm.handshake()
         except (LLMError, TimeoutError):
             state = "unreachable"
     ready = state == "ok" or stock.fallback is not None
@@ -264,16 +264,14 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _busy(request: Request, error: Exception) -> Response:  # noqa: ARG001
     seconds = _service(request).queue.retry_after()
-    return await _refused(
-        request, RefusedError(429, "Busy", "too many requests are under way", retry_after=seconds)
-    )
+    refused = RefusedError(429, "Busy", "too many requests are under way", retry_after=seconds)
+    return await _refused(request, refused)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return problem_response(
-        invalid(error.errors(), request.url.path.removeprefix("/v1/"), "/docs"), request.state.id
-    )
+    refused = invalid(error.errors(), request.url.path.removeprefix("/v1/"), "/docs")
+    return problem_response(refused, request.state.id)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -27,8 +27,7 @@ from zsrec.core.resumable_folder import CONFIG
 from zsrec.core.types import TemplateRef
 from zsrec.data.history import Event, History, Turn, feedback_of
 from zsrec.llm.journal import Journal
-from zsrec.serving.batch_conversations import turns_of
-from zsrec.serving.batch_input import Part
+from zsrec.serving.batch_input import Part, turns_of
 from zsrec.serving.batch_rows import Answer, arrow, table
 
 _LOCK_TIMEOUT = 60.0  # seconds for the workers of a killed process to release a chunk

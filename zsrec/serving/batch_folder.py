@@ -42,11 +42,13 @@ class BatchFolder(ResumableFolder):
         if chunks:
             self.sums.record({}, forget=chunks)
 
-    def part_faults(self) -> Iterator[DamagedError]:
-        """The parts that are not as they were written; those that are not finished are none."""
-        names = [name for name in self.sums.read() if name.startswith("../part-")]
-        there = [self.sums.name(path) for path in sorted(self.files.out.glob("part-*.parquet"))]
-        yield from self.sums.faults(sorted({*names, *there}))
+    def check_parts(self) -> None:
+        """Raise `DamagedError` where a finished part is not as it was written."""
+        self.collect()
+        names = {name for name in self.sums.read() if name.startswith("../part-")}
+        there = {self.sums.name(path) for path in self.files.out.glob("part-*.parquet")}
+        for fault in self.sums.faults(sorted(names | there)):
+            raise fault
 
     def faults(self) -> Iterator[DamagedError]:
         """What in the folder is damaged."""

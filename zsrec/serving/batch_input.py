@@ -6,6 +6,7 @@ Columns are sorted and split as arrays, never row by row: a million users' rows 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsrec.core.errors import BadRowError, BadValueError, ConfigError, DataError
+from zsrec.core.json_input import DuplicateKeyError, read_json
 from zsrec.data.blocks import read_blocks, read_ids, read_numbers
+from zsrec.data.history import Turn
 from zsrec.data.sorted_rows import Table
 from zsrec.data.tables import Columns, check_columns, parquet_batches
 from zsrec.data.values import EMPTY
-from zsrec.serving.batch_conversations import as_text
+from zsrec.recommender.conversation import as_turns
 from zsrec.serving.batch_rows import arrow
 
 MAX_MALFORMED = 0.01
 """The largest share of rows that may be skipped."""
+_TURNS = 'a list of {"role": "user" or "assistant", "text": "…"}, oldest first, or the same as JSON text'
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Counts:
 class Part(NamedTuple):
     """Users with their histories: `items[starts[n]:starts[n + 1]]` are user n's, oldest first; so are ratings.
 
-    `bad` are the users whose row has a value that is not valid. A conversation is a text of `batch_conversations`.
+    `bad` are the users whose row has a value that is not valid. A conversation is a text of `as_text`.
     """
 
     users: Any
@@ -113,7 +117,7 @@ class _Problems:
     """The rows that are skipped, and the users with a value that is not valid."""
 
     def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+        self.counts = counts
         self._first: BadRowError | None = None
         self.users: dict[str, BadValueError] = {}
 
@@ -125,12 +129,12 @@ class _Problems:
         if isinstance(error, BadValueError) and error.user is not None and not error.is_empty:
             self.users.setdefault(error.user, error)
         else:
-            self._counts.malformed += 1
+            self.counts.malformed += 1
             self._first = self._first or error
 
     def check(self, known: Collection[str]) -> frozenset[str]:
         """Return the users whose values are not valid; raise if there are no rows, or too many are wrong."""
-        counts = self._counts
+        counts = self.counts
         if not counts.rows:
             raise DataError("the input has no rows", hint="check --input")
         if counts.malformed + counts.duplicates > MAX_MALFORMED * counts.rows:
@@ -229,10 +233,10 @@ def _by_user(files: tuple[Path, ...], source: Input, size: int, counts: Counts) 
     for path in files:
         line = 1
         for batch in parquet_batches(path, [*columns.present, *talk], only=True):
-            names, kept = _first_rows(path, line, batch, columns, known, problems, counts)
+            names, kept = _first_rows(path, line, batch, columns, known, problems)
             counts.rows += len(batch)
             line += len(batch)
-            rows = _lists(path, names, kept, columns, problems, counts)
+            rows = _lists(path, names, kept, columns, problems)
             for column in talk:
                 rows = rows.append_column("conversation", _conversations(path, names, kept[column], problems))
             waiting = rows if waiting is None else pa.concat_tables([waiting, rows])
@@ -251,7 +255,6 @@ def _first_rows(
     columns: Columns,
     known: set[str],
     problems: _Problems,
-    counts: Counts,
 ) -> tuple[list[tuple[int, str]], Any]:
     """Return the first row of every new user, as (line, user) and as an Arrow batch."""
     users, wrong = read_ids(batch[columns.user])
@@ -263,7 +266,7 @@ def _first_rows(
         if place < 0:
             problem = f"column {columns.user!r} {wrong[row]}"
         elif (user := users.values[place]) in known:
-            counts.duplicates += 1
+            problems.counts.duplicates += 1
             continue
         else:
             known.add(user)
@@ -283,7 +286,6 @@ def _lists(
     batch: Any,  # noqa: ANN401
     columns: Columns,
     problems: _Problems,
-    counts: Counts,
 ) -> Any:  # noqa: ANN401
     """Return users, items and ratings as an Arrow table, without entries that name no item."""
     pa = arrow()
@@ -297,15 +299,15 @@ def _lists(
             line, user = names[row_of[entry]]
             error = BadValueError(f"column {column!r}: an entry {problem}", path=path, line=line)
             if problem == EMPTY:
-                counts.empty_items += 1
+                problems.counts.empty_items += 1
             else:
                 error.user = user
                 problems.add(error)
     good = items.places >= 0
     lengths = np.bincount(row_of[good], minlength=len(names))
     starts = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-    counts.users += len(names)
-    counts.empty_histories += int((lengths == 0).sum())
+    problems.counts.users += len(names)
+    problems.counts.empty_histories += int((lengths == 0).sum())
     texts = pa.array(items.values, pa.string()).take(pa.array(items.places[good]))
     return pa.table(
         {
@@ -336,6 +338,31 @@ def _conversations(path: Path, names: list[tuple[int, str]], column: Any, proble
             error.user = user
             problems.add(error)
     return arrow().array(texts, arrow().string())
+
+
+def as_text(value: object) -> str | None:
+    """A conversation of the input as JSON text; None for an empty one.
+
+    Raises:
+        ConfigError: It is no list of turns.
+    """
+    if isinstance(value, str) and value.strip():
+        try:
+            value = read_json(value)
+        except DuplicateKeyError:
+            raise ConfigError("a turn of the conversation has a key twice", hint=_TURNS) from None
+        except (ValueError, RecursionError):
+            raise ConfigError("the conversation is no JSON", hint=_TURNS) from None
+    if not value or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, list):
+        raise ConfigError("the conversation is no list of turns", hint=_TURNS)
+    return json.dumps([(turn.role, turn.text) for turn in as_turns(value)], ensure_ascii=False)
+
+
+def turns_of(text: str | None) -> tuple[Turn, ...]:
+    """The turns of a text of `as_text`."""
+    return as_turns(json.loads(text)) if text else ()
 
 
 def _entries(lists: Any) -> Any:  # noqa: ANN401

@@ -131,9 +131,7 @@ def run_batch(
     with folder.locked():
         folder.start(_config(batch, folder))
         work = Work(out, batch, concurrency or batch.recipe.settings.concurrency)
-        folder.collect()
-        for fault in folder.part_faults():
-            raise fault
+        folder.check_parts()
         read = folder.read_json(INPUT) if (folder.path / INPUT).exists() else None
         if read is None or not folder.has_chunks(unfinished(files, read["chunks"])):
             read = _prepare(batch, folder, files)
@@ -150,9 +148,7 @@ def run_batch(
             run_on_ray(work, left, workers=workers, address=address, on_done=on_done, on_note=on_note)
         if batch.offline is not None and unfinished(files, read["chunks"]):
             return None
-        folder.collect()
-        for fault in folder.part_faults():
-            raise fault
+        folder.check_parts()
         summary = _summary(files, read, batch.recipe.k)
         if not (folder.path / SUMMARY).exists():
             folder.write_json(SUMMARY, asdict(summary))

@@ -59,7 +59,7 @@ class Answer:
     def fits(self) -> bool:
         """Whether every value has its column's type; counts have 32 bits."""
         counts = (getattr(self, name) for name in _COUNTS)
-        texts = (*self.named, *(getattr(self, name) for name in USER_COLUMNS if name not in {*_COUNTS, "named"}))
+        texts = (*self.named, self.mode, self.degraded, self.error, self.model)
         return (
             all(count is None or (type(count) is int and 0 <= count <= _MOST) for count in counts)
             and all(text is None or isinstance(text, str) for text in texts)
@@ -87,18 +87,15 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-ITEM_COLUMNS = ("rank", "item", "score", "source")
-USER_COLUMNS = (
-    "mode", "degraded", "error", "unmatched", "dropped", "history_given", "history_unknown", "requests",
-    "prompt_tokens", "completion_tokens", "cached_tokens", "model", "named",
-)  # fmt: skip
-COLUMNS = ("user", *ITEM_COLUMNS, *USER_COLUMNS, "template", "template_sha256")
-"""The output's columns in their order; docs/scaling.md describes them."""
-
 _COUNTS = (
     "unmatched", "dropped", "history_given", "history_unknown", "requests", "prompt_tokens", "completion_tokens",
     "cached_tokens",
 )  # fmt: skip
+ITEM_COLUMNS = ("rank", "item", "score", "source")
+USER_COLUMNS = ("mode", "degraded", "error", *_COUNTS, "model", "named")
+COLUMNS = ("user", *ITEM_COLUMNS, *USER_COLUMNS, "template", "template_sha256")
+"""The output's columns in their order; docs/scaling.md describes them."""
+
 _TYPES = {"rank": "int32", "score": "float64"} | dict.fromkeys(_COUNTS, "int32")
 _MOST = 2**31 - 1
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,6 @@ from zsrec.data.history import History, Turn
 from zsrec.llm.offline import Offline
 from zsrec.recommender.loader import Recipe
 from zsrec.recommender.recommender import AsyncRecommender
-from zsrec.recommender.request import Fill
 from zsrec.serving.batch_chunks import Chunk, Files, closing_chunks, open_chunk
 from zsrec.serving.batch_input import Input
 from zsrec.serving.batch_rows import Answer
@@ -91,11 +91,10 @@ class Work:
         self, recommenders: Sequence[AsyncRecommender], numbers: Sequence[int], on_done: OnDone
     ) -> None:
         """Work through some chunks with these recommenders; `ZsrecError` where the job cannot go on."""
-        recipe = self.batch.recipe
         await work_through(
             Files(self.out),
             numbers,
-            Asker(recommenders, recipe.k, fill=recipe.fill, fallback=recipe.fallback, offline=self.batch.offline),
+            Asker(recommenders, self.batch),
             template=recommenders[0].template.ref,
             concurrency=self.concurrency,
             liked_from=self.batch.liked_from,
@@ -119,35 +118,24 @@ Ask = Callable[[str, History, tuple[Turn, ...]], Awaitable[Outcome]]
 """Asks for one user; never raises what concerns this user alone."""
 
 
+@dataclass(frozen=True)
 class Asker:
     """Asks recommenders, one per server."""
 
-    def __init__(
-        self,
-        recommenders: Sequence[AsyncRecommender],
-        k: int,
-        *,
-        fill: Fill | None = None,
-        fallback: bool = False,
-        offline: Offline | None = None,
-    ) -> None:
-        self._recommenders = recommenders
-        self._k = k
-        self._fill: Fill | None = fill
-        self._fallback = fallback
-        self._offline = offline
+    recommenders: Sequence[AsyncRecommender]
+    batch: Batch
 
     async def __call__(self, user: str, history: History, conversation: tuple[Turn, ...] = ()) -> Outcome:
         """See `Ask`."""
-        replica = replica_of(user, len(self._recommenders))
-        recommender = self._recommenders[replica]
+        recipe, offline = self.batch.recipe, self.batch.offline
+        replica = replica_of(user, len(self.recommenders))
+        recommender = self.recommenders[replica]
         if not history.events and not any(turn.role == "user" and turn.text.strip() for turn in conversation):
             return Outcome(self._without_model(recommender, user, history, (), "no_history"), replica)
-        offline = self._offline
         if offline is not None:
             recommender = recommender.with_llm(offline.llm(user))
         try:
-            found = await recommender.recommend(history, self._k, fill=self._fill, conversation=conversation)
+            found = await recommender.recommend(history, recipe.k, fill=recipe.fill, conversation=conversation)
             return Outcome(Answer.of(user, found), replica, answered=True)
         except ZsrecError as error:
             why = "missing_reply" if isinstance(error, MissingReplyError) else code(error)
@@ -164,12 +152,9 @@ class Asker:
     def _without_model(
         self, recommender: AsyncRecommender, user: str, history: History, conversation: tuple[Turn, ...], why: str
     ) -> Answer:
-        if self._fallback:
-            try:
-                found = recommender.retrieval_order(history, self._k, conversation=conversation)
-            except ZsrecError:
-                pass  # nothing gives an order for this user either
-            else:
+        if self.batch.recipe.fallback:
+            with suppress(ZsrecError):  # where nothing gives an order for this user either
+                found = recommender.retrieval_order(history, self.batch.recipe.k, conversation=conversation)
                 return Answer.of(user, found, degraded=why)
         return Answer(user=user, error=why, history_given=len(history.events))
 

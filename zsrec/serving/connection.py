@@ -88,9 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif size > MOST_HEAD or len(self.headers) > MOST_HEADERS:
             self._refusal = (431, "The headers are too large.")
         if self._refusal[0] != 400:
-            raise httptools.HttpParserError(
-                self._refusal[1]
-            )  # `data_received` answers it with `send_400_response`
+            raise httptools.HttpParserError(self._refusal[1])  # `send_400_response` answers it
         self._in_head = False
         self._wait(BODY_SECONDS)
         super().on_headers_complete()

@@ -26,9 +26,8 @@ import zsrec
 from zsrec.core.types import Frozen
 from zsrec.serving import lookups
 from zsrec.serving.auth import Tenant
-from zsrec.serving.invalid_request import invalid
 from zsrec.serving.observability import log, log_failure
-from zsrec.serving.problem_details import RefusedError
+from zsrec.serving.problem_details import RefusedError, invalid
 from zsrec.serving.schemas import (
     ExplainIn,
     ExplainOut,
@@ -122,13 +121,8 @@ def create_server(service: Service) -> Server[None]:
             return _refused(RefusedError(500, code, "this is a fault of the server"), request_id)
         finally:
             tool = params.name if params.name in _OPERATIONS else None
-            log(
-                "request",
-                request_id=request_id,
-                tool=tool,
-                code=code,
-                seconds=round(time.perf_counter() - started, 4),
-            )
+            took = round(time.perf_counter() - started, 4)
+            log("request", request_id=request_id, tool=tool, code=code, seconds=took)
 
     return Server(
         "zsrec",

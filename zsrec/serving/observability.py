@@ -12,6 +12,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -107,31 +108,20 @@ class Metrics:
 
     def __init__(self) -> None:
         own = self._registry = CollectorRegistry()
-        self.requests = Counter("zsrec_requests", "Answered requests.", ["route", "status"], registry=own)
-        self.seconds = Histogram(
-            "zsrec_request_seconds", "From a request to its answer.", ["route"], buckets=_SECONDS, registry=own
-        )
-        self.stages = Histogram(
-            "zsrec_stage_seconds",
-            "Parts of a recommendation: queue (waiting), llm (asking), own (the rest).",
-            ["stage"],
-            buckets=_SECONDS,
-            registry=own,
-        )
-        self.tokens = Counter("zsrec_tokens", "As the model's server counts them.", ["kind"], registry=own)
-        self.mentions = Counter(
-            "zsrec_mentions",
-            "Titles in answers: matched, or why not (not_in_catalog, …).",
-            ["outcome"],
-            registry=own,
-        )
-        self.retries = Counter("zsrec_llm_retries", "Requests to the model that were sent again.", registry=own)
-        self.degraded = Counter("zsrec_degraded", "Answers without the model.", ["reason"], registry=own)
-        self.refused = Counter(
-            "zsrec_refused", "Requests refused because the queue or the tenant's share was full.", registry=own
-        )
-        self.left = Counter("zsrec_callers_gone", "Callers who left before their answer.", registry=own)
-        self.reloads = Counter("zsrec_reloads", "Reloads of catalog and templates.", ["outcome"], registry=own)
+        counter, histogram = partial(Counter, registry=own), partial(Histogram, buckets=_SECONDS, registry=own)
+        self.requests = counter("zsrec_requests", "Answered requests.", ["route", "status"])
+        self.seconds = histogram("zsrec_request_seconds", "From a request to its answer.", ["route"])
+        stages = "Parts of a recommendation: queue (waiting), llm (asking), own (the rest)."
+        self.stages = histogram("zsrec_stage_seconds", stages, ["stage"])
+        self.tokens = counter("zsrec_tokens", "As the model's server counts them.", ["kind"])
+        outcomes = "Titles in answers: matched, or why not (not_in_catalog, …)."
+        self.mentions = counter("zsrec_mentions", outcomes, ["outcome"])
+        self.retries = counter("zsrec_llm_retries", "Requests to the model that were sent again.")
+        self.degraded = counter("zsrec_degraded", "Answers without the model.", ["reason"])
+        full = "Requests refused because the queue or the tenant's share was full."
+        self.refused = counter("zsrec_refused", full)
+        self.left = counter("zsrec_callers_gone", "Callers who left before their answer.")
+        self.reloads = counter("zsrec_reloads", "Reloads of catalog and templates.", ["outcome"])
 
     def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
         """Add a gauge that is read when Prometheus asks."""

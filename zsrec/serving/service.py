@@ -332,8 +332,9 @@ class Service:
                 self._require_closed_breaker(call.tenant)
                 admitted = True
                 found = await _asked(ask(call))
-                self._breakers.succeeded(call.tenant)
-                self._breakers.took(call.tenant, call.llm.seconds, template)
+                for breaker in self._breakers.of(call.tenant):
+                    breaker.succeeded()
+                    breaker.took(call.llm.seconds, template)
                 admitted = False
                 own = time.perf_counter() - started - waited - call.llm.seconds
                 self.metrics.stages.labels("llm").observe(call.llm.seconds)
@@ -344,19 +345,26 @@ class Service:
         except TimeoutError:
             if not admitted:  # it passed in the queue, which says nothing of the model
                 raise _ModelFailedError("busy") from None
+            if getattr(self.llm, "unreachable", False):  # a refused connection is tried again until the deadline
+                for breaker in self._breakers.of(call.tenant):
+                    breaker.failed()
+                admitted = False
+                raise _ModelFailedError("llm_unreachable") from None
             shortened = (call.wanted.deadline or math.inf) < self.options.deadline
             self._breakers.timed_out(call.tenant, call.llm.seconds, template, shortened=shortened)
             admitted = False
             raise _ModelFailedError("deadline") from None
         except _ModelFailedError as failure:
             if admitted:
-                report = self._breakers.failed if failure.reason in DOWN else self._breakers.succeeded
-                report(call.tenant)
+                for breaker in self._breakers.of(call.tenant):
+                    report = breaker.failed if failure.reason in DOWN else breaker.succeeded
+                    report()
                 admitted = False
             raise
         finally:
             if admitted:
-                self._breakers.gave_up(call.tenant)
+                for breaker in self._breakers.of(call.tenant):
+                    breaker.gave_up()
 
     def _require_closed_breaker(self, tenant: Tenant) -> None:
         if not self._breakers.admits(tenant):

@@ -77,6 +77,19 @@ def test_words_are_answered_and_go_on_as_a_conversation(chat: Chat, server: Scri
     assert "User: I loved Heat\nYou: The Matrix (1999); Ronin (1998)\nUser: less shooting" in second
 
 
+@pytest.mark.parametrize("how", [(), ("--trace",)])
+def test_what_is_noted_of_the_server_is_said_once(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    with ScriptedServer(answers(ANSWER), owner="llamacpp") as llama:
+        monkeypatch.setenv("ZSREC_BASE_URL", llama.base_url)
+        code, shown, notes = chat("I loved Heat\nless shooting\nquiet films\n", *how)
+    assert code == 0
+    assert len(llama.requests) == 3
+    assert (shown + notes).count("repetition_penalty is sent as repeat_penalty") == 1
+    assert (shown + notes).count("items asked for") == 3  # the notes of an answer are said of each
+
+
 def test_titles_are_judged_by_number(chat: Chat, server: ScriptedServer) -> None:
     code, _, errors = chat("quiet films\nlike 1\n-2\n+7\ndislike x\n")
     assert code == 0

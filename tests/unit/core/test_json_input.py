@@ -19,7 +19,7 @@ from zsrec.data.catalog import Catalog
 from zsrec.data.tables import read_rows
 from zsrec.evaluation.conversations import read_turns
 from zsrec.llm.offline import RecordedReplies
-from zsrec.serving.batch_conversations import as_text
+from zsrec.serving.batch_input import as_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -16,7 +16,7 @@ from tests.unit.bench_world import FILMS, Quiet, llm_method, task, told_by_promp
 from tests.unit.fakes import FakeLLM
 from zsrec.core.types import Exchange
 from zsrec.data.catalog import Catalog
-from zsrec.evaluation import charts, report_html
+from zsrec.evaluation import charts, report_export
 from zsrec.evaluation.benchmark import in_folder, rebuild
 from zsrec.evaluation.predictions import Header, Predicted, Prediction, Use
 from zsrec.evaluation.report import Bin, Group, _calibration
@@ -216,10 +216,10 @@ def test_equal_reports_have_equal_charts_without_dates(run: Path) -> None:
 
 def test_a_page_without_matplotlib_has_its_tables_and_a_note(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report, config = rebuild(RunFolder(run)), RunFolder(run).config()
-    whole = report_html.html(report, config)
-    assert report_html.NO_CHARTS.split("(")[0] not in whole
+    whole = report_export.html(report, config)
+    assert report_export.NO_CHARTS.split("(")[0] not in whole
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    bare = report_html.html(report, config)
+    bare = report_export.html(report, config)
     assert "need matplotlib (pip install &#39;zsrec[bench]&#39;)" in bare
     assert "<svg" not in bare
     assert bare.count("<table>") == whole.count("<table>") > 5
@@ -286,11 +286,12 @@ def test_rebuilding_changes_nothing(run: Path) -> None:
 
 def test_zeros_for_all_users_are_no_certainty() -> None:
     zeros, ones, mixed = np.zeros(200), np.ones(200), np.r_[np.zeros(199), 1.0]
-    nothing, everything, some, none = shares([zeros, ones, mixed, np.zeros(0)], seed=0)
-    assert nothing is not None
-    assert everything is not None
+    found = shares(
+        {"0": zeros, "1": ones, "some": mixed, "none": np.zeros(0), "free": ones}, seed=0, free={"free"}
+    )
+    nothing, everything = found["0"], found["1"]
     assert (nothing.mean, nothing.low, round(nothing.high, 4)) == (0.0, 0.0, 0.0183)
     assert (everything.mean, round(everything.low, 4), everything.high) == (1.0, 0.9817, 1.0)
-    assert some == estimates([mixed], seed=0)[0]
-    assert none is None
+    assert found["some"] == estimates([mixed], seed=0)[0]
+    assert (found["free"].low, "none" in found) == (1.0, False)
     assert (1 - nothing.high) ** 200 == pytest.approx(0.025)  # the largest share that 200 zeros do not rule out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zsrec.core.errors import ConfigError
-from zsrec.evaluation.comparison import lift
+from zsrec.evaluation.comparison import lifts
 from zsrec.evaluation.predictions import Header, Prediction, Use
 from zsrec.evaluation.run_folder import RunFolder
 from zsrec.evaluation.runner import measured
@@ -143,7 +143,8 @@ def test_templates_stand_beside_their_candidates_in_the_order_of_retrieval(tmp_p
     assert {one.a for one in found.lift} == {"worse"}  # the other has no candidates
     ndcg = next(one for one in found.lift if one.metric == "NDCG@10")
     assert ndcg.verdict.startswith("its candidates in the order of retrieval beats worse in NDCG@10 by 0.3691")
-    assert found.lift == lift(measured(folder.predictions("worse"), [10], short=True), [10], seed=0)
+    worse = measured(folder.predictions("worse"), [10], short=True)
+    assert found.lift == lifts([worse], [10], seed=0)["worse"]
 
 
 def test_a_folder_from_before_has_no_seconds(tmp_path: Path) -> None:

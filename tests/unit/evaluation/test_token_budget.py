@@ -42,11 +42,10 @@ class Words:
     name = "words"
     block: int | None = 4
 
-    async def chat(self, messages: tuple[Message, ...]) -> Tokens:
-        return [word for message in messages for word in [message.role, *message.content.split()]]
-
-    async def text(self, text: str) -> Tokens:
-        return text.split()
+    async def tokens(self, prompt: tuple[Message, ...] | str) -> Tokens:
+        if isinstance(prompt, str):
+            return prompt.split()
+        return [word for message in prompt for word in [message.role, *message.content.split()]]
 
 
 class Cache:
@@ -58,7 +57,7 @@ class Cache:
         self.queries = self.hits = 0
 
     async def chat(self, request: ChatRequest) -> Exchange:
-        words = list(await Words().chat(request.messages))
+        words = list(await Words().tokens(request.messages))
         ends = range(self.block, len(words) + 1, self.block)
         keys = [(request.cache_salt, *words[:end]) for end in ends]
         self.hits += self.block * sum(key in self.blocks for key in keys)
@@ -169,9 +168,9 @@ def test_a_server_that_tells_no_tokens_is_an_error_and_not_an_estimate() -> None
             return None
 
     meter = Served(NoTokens(), "m", None)  # type: ignore[arg-type]
-    assert asyncio.run(meter.text("")) == []
+    assert asyncio.run(meter.tokens("")) == []
     with pytest.raises(CapabilityError, match="does not return tokens"):
-        asyncio.run(meter.text("Heat"))
+        asyncio.run(meter.tokens("Heat"))
 
 
 def test_labels_of_several_tokens_are_a_warning() -> None:
@@ -222,7 +221,7 @@ def test_a_step_is_measured_and_predicted_by_itself(movielens: Dataset) -> None:
     for step in questions_of(template):
         found = asyncio.run(measure_users(template, cast.others, Words(), Cache(4), step))
         prompts = [one.render(template, step, **answers_for(template, step)) for one in cast.others[1:]]
-        words = [len(asyncio.run(Words().chat(prompt))) for prompt in prompts]
+        words = [len(asyncio.run(Words().tokens(prompt))) for prompt in prompts]
         assert (found.queries, found.requests) == (sum(words), 2)
         assert 0 < found.hits < found.queries
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.fakes import FakeLLM
 from zsrec.core.errors import BadReplyError, CapabilityError, DataError, MissingReplyError
 from zsrec.core.settings import Settings
 from zsrec.core.types import Exchange, Message, Sampling
+from zsrec.llm.journal import Journal, JournalledLLM
 from zsrec.llm.offline import OfflineLLM, RecordedReplies, RequestFolder, batch_key
 from zsrec.llm.protocol import ChatRequest
 
@@ -62,6 +64,26 @@ def test_a_batch_reply_is_found_by_the_request_whoever_asks(tmp_path: Path) -> N
         chat(OfflineLLM("u", replies), request(sampling=Sampling(temperature=1)))
 
 
+def test_a_live_runs_journal_is_replies(tmp_path: Path) -> None:
+    live = FakeLLM(Exchange(messages=(), answer="Heat", finish_reason="length", model="live"))
+    with Journal(tmp_path / "exchanges.jsonl") as journal:
+        asyncio.run(JournalledLLM(live, journal).chat(request()))
+        with pytest.raises(BadReplyError):
+            asyncio.run(JournalledLLM(FakeLLM(BadReplyError("no text came")), journal).chat(request("again")))
+    replies = RecordedReplies.read("m", [tmp_path / "exchanges.jsonl"])
+    found = chat(OfflineLLM("whoever", replies), request())
+    assert (found.answer, found.finish_reason, found.model) == ("Heat", "length", "live")
+    with pytest.raises(BadReplyError, match="no text came"):
+        chat(OfflineLLM("whoever", replies), request("again"))
+    assert replies.counts().notes == ("1 failed replies, the first for 'whoever'",)
+
+
+def test_a_recorded_text_may_say_that_it_was_cut(tmp_path: Path) -> None:
+    cut = {"id": "u", "text": "1. Heat\n2. Ron", "finish_reason": "length"}
+    replies = RecordedReplies.read("gpt", [written(tmp_path / "a.jsonl", cut)])
+    assert chat(OfflineLLM("u", replies), request()).finish_reason == "length"
+
+
 def test_what_failed_is_counted_and_a_later_success_replaces_it(tmp_path: Path) -> None:
     failed = {"custom_id": batch_key(request()), "response": {"status_code": 500, "body": {}}, "error": None}
     cases = [
@@ -90,8 +112,11 @@ def test_duplicates_and_foreign_replies_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["{", "[]", "7", '{"id": "u"}', '{"id": null, "text": "x"}', '{"id": "u", "text": 7}', '{"custom_id": ""}'],
-)
+    [
+        "{", "[]", "7", '{"id": "u"}', '{"id": null, "text": "x"}', '{"id": "u", "text": 7}', '{"custom_id": ""}',
+        '{"request": 7, "reply": {}}', '{"id": "u", "text": "x", "finish_reason": 7}',
+    ],
+)  # fmt: skip
 def test_a_bad_line_is_named(tmp_path: Path, bad: str) -> None:
     path = written(tmp_path / "a.jsonl", {"id": "u", "text": "x"}, bad)
     with pytest.raises(DataError, match=r"a\.jsonl:2: is neither"):

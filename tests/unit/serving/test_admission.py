@@ -18,15 +18,7 @@ from zsrec.data.history import Event, History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.retrieval import ItemKNN, Popularity, top
 from zsrec.retrieval.lists import Backed
-from zsrec.serving.admission import (
-    Breaker,
-    CallerGoneError,
-    FullError,
-    Queue,
-    TooLateError,
-    while_connected,
-    within,
-)
+from zsrec.serving.admission import Breaker, CallerGoneError, FullError, Queue, TooLateError, while_connected
 from zsrec.serving.auth import Keys, Tenant, check_exposure
 from zsrec.serving.observability import JsonLines, log_failure
 
@@ -202,7 +194,7 @@ def test_work_ends_with_the_deadline_or_with_the_caller() -> None:
         raise ConfigError("no")
 
     with pytest.raises(TimeoutError):
-        asyncio.run(within(0.01, work()))
+        asyncio.run(asyncio.wait_for(while_connected(there, work()), 0.01))
     with pytest.raises(CallerGoneError):
         asyncio.run(while_connected(gone, work()))
     assert ended == ["work", "work"]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.faults.server import ScriptedServer, completion, send
 from zsrec.cli import app
 from zsrec.core.errors import ConfigError
-from zsrec.serving.batch_conversations import as_text, turns_of
+from zsrec.serving.batch_input import as_text, turns_of
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

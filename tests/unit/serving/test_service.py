@@ -12,6 +12,7 @@ from tests.unit.fakes import FakeLLM
 from tests.unit.serve_fakes import ANSWER, PSEUDONYMS, SlowLLM, client, make, sources
 from zsrec.core import errors
 from zsrec.core.settings import Settings
+from zsrec.llm.client import OpenAIClient
 from zsrec.serving.admission import CallerGoneError, FullError, while_connected
 from zsrec.serving.auth import Tenant
 from zsrec.serving.problem_details import DETAILS, RefusedError
@@ -63,6 +64,17 @@ def test_a_slow_model_is_left_at_the_deadline(tmp_path: Path) -> None:
     assert [one["id"] for one in body["items"]] == ORDER
     assert llm.left == 1
     assert seconds < 2.0  # a tenth of it on an idle machine
+
+
+def test_a_server_that_refuses_connections_is_unreachable_also_at_the_deadline(tmp_path: Path) -> None:
+    """The client tries again for seconds, longer than the caller waits."""
+    nobody = OpenAIClient(Settings.load(base_url="http://127.0.0.1:9/v1", model="tiny"))
+    with client(make(tmp_path, nobody, breaker_failures=2)) as http:
+        reasons = [
+            http.post("/v1/recommend", json=WANTED | {"deadline": 0.5}).json()["degraded"]["reason"]
+            for _ in range(3)
+        ]
+    assert reasons == ["llm_unreachable", "llm_unreachable", "breaker_open"]
 
 
 def test_candidates_of_the_caller_are_an_order_too(tmp_path: Path) -> None:
