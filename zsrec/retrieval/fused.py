@@ -130,21 +130,33 @@ class Fused:
         """The history item that contributed most, by co-occurrence or else by its text."""
         found = self.behaviour.contributions(of, codes)
         texts = dict(enumerate(self._text_counts(of).tolist()) if self.config.text_weight else ())
-        near: list[Evidence | None] = [None for _ in codes]
+        read = [code for code in codes if code < self._texts]
+        near: dict[int, Evidence | None] = {}
         if self._semantic is not None:
-            closest = self._semantic.contributions(self.behaviour.recent(of), codes, self._words_weight)
-            near = [one and one[1] for one in closest]
+            recent = self._with_texts(self.behaviour.recent(of))
+            closest = self._semantic.contributions(recent, read, self._words_weight)
+            near = {code: one and one[1] for code, one in zip(read, closest, strict=True)}
         elif self.lexical is not None:
-            near = self.lexical.evidence(of, codes)
+            near = dict(zip(read, self.lexical.evidence(self._with_texts(of), read), strict=True))
         return [
-            shared[1] if shared is not None and shared[0] >= texts.get(code, 0.0) else text
-            for shared, text, code in zip(found, near, codes, strict=True)
+            shared[1] if shared is not None and shared[0] >= texts.get(code, 0.0) else near.get(code)
+            for shared, code in zip(found, codes, strict=True)
         ]
 
     @cached_property
     def _semantic(self) -> Semantic | None:
         config = SemanticConfig(centred=False)  # centred cosines ordered candidates less well (docs/candidates.md)
         return None if self.vectors is None else Semantic(self.items, self.vectors, config, self.embedder)
+
+    @property
+    def _texts(self) -> int:
+        """How many items have a text: those of the catalog, and none that an event has brought since."""
+        return len(self.vectors) if self.vectors is not None else len(self.lexical.items) if self.lexical else 0
+
+    def _with_texts(self, of: Profile) -> Profile:
+        """The profile without the items that have no text."""
+        kept = of.codes < self._texts
+        return of._replace(codes=of.codes[kept], weights=of.weights[kept])
 
     @property
     def _words_weight(self) -> float:
@@ -158,9 +170,10 @@ class Fused:
         if self.reads_words and (of.words or (self.reads_critiques and of.critiques)):
             total += self._words_weight
         if self._semantic is not None:
-            taste = self._semantic.taste(recent, self._words_weight)
+            taste = self._semantic.taste(self._with_texts(recent), self._words_weight)
             similarities = self._semantic.cosines(taste / max(float(np.linalg.norm(taste)), 1e-12))
         elif self.lexical is not None:
+            of = self._with_texts(of)
             similarities = self.lexical.scores(of)
             new = similarities.copy()
             new[of.codes] = -np.inf

@@ -20,6 +20,7 @@ from zsrec.retrieval import (
     FusedConfig,
     ItemKNN,
     ItemKNNConfig,
+    Lexical,
     Listed,
     Popularity,
     Profile,
@@ -197,6 +198,18 @@ def test_fused_grows_with_its_catalog() -> None:
     grown = fused.with_vectors(np.eye(3, dtype=np.float32))
     assert grown.behaviour is fused.behaviour
     assert set(top(grown, ["a"], 3).ids) == {"b", "c"}
+
+
+@pytest.mark.parametrize("texts", ["vectors", "words", "none"])
+def test_an_item_that_an_event_brings_has_no_text_and_counts_in_histories(texts: str) -> None:
+    catalog = Catalog(list("abcdef"), ["Heat", "Ronin", "Alien", "Aliens", "Babe", "Fargo"])
+    vectors, lexical = VECTORS if texts == "vectors" else None, Lexical(catalog) if texts == "words" else None
+    fused = Fused(Interactions.from_contacts([Contact("1", "a", 0)], catalog=ITEMS), vectors, lexical=lexical)
+    for user, item in [("2", "new"), ("2", "b"), ("3", "new"), ("3", "b")]:
+        fused.add(user, item)
+    assert top(fused, ["new"], 1).ids == ("b",)
+    of, codes = profile(["b", "new"], fused.items), fused.items.codes(["a", "b", "new"])
+    assert [one and one.kind for one in fused.evidence(of, codes.tolist())][1:] == ["after", "before"]
 
 
 def test_an_item_without_contacts_is_found_by_its_text() -> None:
