@@ -125,7 +125,7 @@ def others(titles: Sequence[str], more: bool) -> tuple[list[str], list[str]]:
     def made(count: int) -> str:
         return " ".join(rng.choice(words) for _ in range(count))
 
-    return [made(2) for _ in titles], [f"{made(3)}|{made(2)}" for _ in titles]
+    return [made(2) for _ in titles], [f"{made(4)}|{made(3)}" for _ in titles]
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
