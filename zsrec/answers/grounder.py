@@ -158,8 +158,8 @@ class Grounder:
             named = [word for word in named if word not in FILLERS]
         if not named or (own is not None and any(MEDIA[word] == own for word in named)):
             return False
-        creator = self.catalog.creators[evidence.item] if self.catalog.creators else ""  # "The Game" is one
-        title = f"{self.catalog.domain} {self.catalog.titles[evidence.item]} {creator}".lower()
+        creators = self.index.entry(evidence.item).creators  # "The Game" is one
+        title = " ".join([self.catalog.domain, self.catalog.titles[evidence.item], *creators]).lower()
         return not any(word.rstrip("s") in title for word in named)
 
     def _match(self, decision: Decision) -> Match:

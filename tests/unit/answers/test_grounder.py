@@ -202,6 +202,16 @@ def test_context_settles_ties_and_nothing_else(grounder: Grounder) -> None:
     assert grounder.ground("John Wick", Context(candidates=("moby",))).item_id is None
 
 
+def test_a_mention_does_not_read_the_creators_of_all_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = Catalog(
+        ["a", "b"], ["Fargo", "Heat"], attributes={"by": ["Coen", "Mann"]}, creator="by", domain="movies"
+    )
+    grounder = Grounder(catalog)
+    assert grounder.ground("Fargo").item_id == "a"  # the index is there
+    monkeypatch.setattr(Catalog, "creators", property(lambda _: pytest.fail("a list as long as the catalog")))
+    assert grounder.ground("Fargo (TV series)").item_id is None
+
+
 def test_another_medium_is_no_obstacle_where_the_catalog_is_of_it() -> None:
     books = Grounder(Catalog(["1"], ["Fargo"], domain="novels"))
     assert books.ground("Fargo (novel)").item_id == "1"
