@@ -318,8 +318,9 @@ class _Columns:
         self.ids.append(id_text)
         self.titles.append(title_text)
         for name, value in attributes.items():
-            column = self.attributes.setdefault(name, [None] * place)
-            column.append(value)
+            if name not in self.attributes:
+                self.attributes[name] = [None] * place
+            self.attributes[name].append(value)
         if len(attributes) < len(self.attributes):  # a row that lacks a column of others
             for column in self.attributes.values():
                 if len(column) == place:
