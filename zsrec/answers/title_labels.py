@@ -233,7 +233,7 @@ def _last(title: str) -> tuple[str, str] | None:
     if title.endswith((")", "]")):
         found = _BRACKET.search(title)
         return None if found is None else (title[: found.start()], found.group(1).strip())
-    dashes = list(_DASH.finditer(title)) if _DASH.search(title) else []
+    dashes = list(_DASH.finditer(title))
     return (title[: dashes[-1].start()].rstrip(), title[dashes[-1].end() :].strip()) if dashes else None
 
 

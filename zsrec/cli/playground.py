@@ -102,15 +102,14 @@ def _opened(source: str, catalog: CatalogOptions) -> tuple[Catalog, Mapping[str,
     if catalog.catalog is not None:
         if source != SAMPLE:
             raise ConfigError("--data and --catalog name two catalogs", hint="leave one of them out")
-        sources, names = (
-            replace(catalog.sources(), id=catalog.sources().id_column),
-            ("id", "title", "domain", "creator", "aliases", "encoding", "delimiter"),
-        )
+        sources = catalog.sources()
+        sources = replace(sources, id=sources.id_column)
+        names = ("id", "title", "domain", "creator", "aliases", "encoding", "delimiter")
         given = {name: getattr(sources, name) for name in names if getattr(sources, name) not in (None, "utf-8")}
         arguments = ", ".join(
             [repr(str(catalog.catalog)), *(f"{name}={value!r}" for name, value in given.items())]
         )
-        return catalog.open(), {}, (f"catalog = Catalog.from_file({arguments})",)
+        return sources.read_catalog(), {}, (f"catalog = Catalog.from_file({arguments})",)
     if source == SAMPLE:
         return *movielens.sample(), ("catalog, histories = movielens.sample()",)
     return *movielens.load(source), (f"catalog, histories = movielens.load({source!r})",)

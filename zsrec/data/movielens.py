@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zsrec.data.catalog import Catalog
-from zsrec.data.download import COLUMNS, GENRES_100K, Form, form_of, unpack
-from zsrec.data.download import ITEM as ITEM
+from zsrec.data.download import COLUMNS, GENRES_100K, ITEM, Form, form_of, unpack
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids
 from zsrec.data.readers import MAX_MALFORMED, ReadResult, read_histories, read_interactions

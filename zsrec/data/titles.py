@@ -124,7 +124,7 @@ def parse_title(title: str) -> ParsedTitle:
         rest = rest[:start].rstrip()
     names = [name for group in reversed(groups) for name in _alternatives(group)]
     main = article_first(rest)
-    return ParsedTitle(main, tuple(dict.fromkeys([name for name in names if name and name != main])), year)
+    return ParsedTitle(main, tuple(dict.fromkeys(name for name in names if name and name != main)), year)
 
 
 def names_title(text: str, title: str) -> bool:
@@ -135,9 +135,6 @@ def names_title(text: str, title: str) -> bool:
 
 def _opening(text: str) -> int:
     """Where the parenthesis opens that the last character closes; -1 where it does not."""
-    last = text.rfind("(")
-    if last >= 0 and text.find(")", last) == len(text) - 1:
-        return last
     depth = 0
     for place in range(len(text) - 1, -1, -1):
         depth += (text[place] == ")") - (text[place] == "(")
@@ -221,7 +218,7 @@ def words(text: str) -> tuple[str, ...]:
     "Star Wars: Episode IV - A New Hope" gives ("star", "wars", "episode", "four", "a", "new", "hope").
     """
     found: list[str] = []
-    for segment in _SEGMENTS.split(text) if _SEGMENT_SIGN.search(text) else (text,):
+    for segment in _raw_segments(text):
         found.extend(segment_words(segment))
     return tuple(found)
 
@@ -293,7 +290,7 @@ def has_han(text: str) -> bool:
 
 def key(spelled: Sequence[str]) -> str:
     """The words joined, without a leading article; equal for all ways to spell one name."""
-    return "".join(spelled[1:] if len(spelled) > 1 and spelled[0] in ARTICLES else spelled)
+    return "".join(without_article(spelled))
 
 
 def content(spelled: Sequence[str]) -> list[str]:
@@ -330,10 +327,12 @@ def name_parts(name: str) -> tuple[tuple[str, ...], ...]:
 
 def segments(name: str) -> list[str]:
     """The parts of a name around colons and dashes: "Kill Bill: Vol. 1" gives ["Kill Bill", "Vol. 1"]."""
-    if _SEGMENT_SIGN.search(name) is None:
-        return [part] if (part := _bare(name)) else []
-    parts = [part for raw in _SEGMENTS.split(name) if (part := _bare(raw))]
+    parts = [part for raw in _raw_segments(name) if (part := _bare(raw))]
     return [part for part in parts if part.lower() not in _CONNECTIVES] or parts
+
+
+def _raw_segments(name: str) -> Sequence[str]:
+    return _SEGMENTS.split(name) if _SEGMENT_SIGN.search(name) else (name,)
 
 
 def _bare(part: str) -> str:

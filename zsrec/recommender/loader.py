@@ -15,6 +15,7 @@ from zsrec.core.files import sha256
 from zsrec.core.settings import Settings
 from zsrec.data import movielens
 from zsrec.data.catalog import Catalog
+from zsrec.data.download import ITEM
 from zsrec.data.history import History
 from zsrec.data.interactions import Ids, Interactions
 from zsrec.data.readers import Columns, read_interactions
@@ -28,7 +29,7 @@ from zsrec.retrieval.by_name import DEFAULT, check_retriever, retriever_named
 from zsrec.retrieval.lists import Backed
 from zsrec.retrieval.popularity import Popularity
 
-USUAL_IDS = ("id", "item", movielens.ITEM)
+USUAL_IDS = ("id", "item", ITEM)
 """The names that a catalog's id column usually has."""
 
 TASKS = ("generate", "rank")
@@ -88,7 +89,7 @@ class Sources:
     def id_column(self) -> str:
         """The catalog's id column; `ConfigError` where none is named and it has several usual ones."""
         if self.id is not None or self.catalog is None:
-            return self.id or movielens.ITEM
+            return self.id or ITEM
         names = column_names(self.catalog, encoding=self.encoding, delimiter=self.delimiter)
         found = [name for name in USUAL_IDS if name in names]
         if len(found) > 1:
